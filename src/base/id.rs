@@ -1,0 +1,50 @@
+//! Typed identifiers, so that a client's cannot be handed in where a grant's is meant.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(String);
+
+        impl $name {
+            /// Takes an identifier as it is written.
+            pub fn new(value: impl Into<String>) -> Self {
+                Self(value.into())
+            }
+
+            /// The identifier as it is written.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+id! {
+    /// `client_id` of an OAuth client (RFC 6749 §2.2). Chosen by us at registration.
+    ClientId
+}
+id! {
+    /// A person: the canonical user name of a built-in user. The `sub` of our access tokens (RFC 9068 §2.2).
+    UserId
+}
+id! {
+    /// What one approval gave to one client: its refresh-token family and all access tokens made from it.
+    GrantId
+}
+id! {
+    /// One authorization request on its way through login and consent in one browser.
+    FlowId
+}

@@ -1,0 +1,7 @@
+//! Things with no opinion about OAuth or MCP: time, randomness, secrets, digests, ids.
+
+pub mod clock;
+pub mod digest;
+pub mod id;
+pub mod random;
+pub mod secret;

@@ -1,0 +1,3 @@
+//! The `mcp-bridge` program.
+
+fn main() {}

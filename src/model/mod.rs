@@ -1,0 +1,8 @@
+//! What is remembered, and its legal transitions. No I/O; time is an argument.
+
+pub mod authorization;
+pub mod client;
+pub mod consent;
+pub mod grant;
+pub mod principal;
+pub mod user;

@@ -1,0 +1,1 @@
+//! The Model Context Protocol, session era: versions, headers, JSON-RPC messages.

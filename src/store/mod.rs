@@ -1,0 +1,174 @@
+//! Persistence, in the words of security: each method is one atomic decision, and what it answers is on disk.
+//!
+//! `Ok(None)` means not found. `now` is an argument. Codes and tokens are known by their digests alone.
+
+mod revoked;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::base::clock::Timestamp;
+use crate::base::digest::Digest;
+use crate::base::id::GrantId;
+use crate::base::id::{ClientId, FlowId, UserId};
+use crate::base::secret::Secret;
+use crate::model::authorization::{AuthorizationCode, Flow, Stage};
+use crate::model::client::Client;
+use crate::model::consent::Consent;
+use crate::model::grant::{Redemption, RefreshPolicy, RefreshToken, Rotation};
+use crate::model::user::User;
+
+pub use revoked::Revoked;
+
+/// Everything that is kept.
+pub trait Store: Clients + Flows + Tokens + Consents + Users {
+    /// What was revoked lately, in memory: asked for every request, never a database read.
+    fn revoked(&self) -> &Revoked;
+}
+
+/// Why the store could not answer. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Busy, out of space, or not to be written now. The same call may succeed later.
+    #[error("the store cannot be written now: {0}")]
+    Unavailable(String),
+    /// Something is wrong that waiting does not mend.
+    #[error("the store failed: {0}")]
+    Broken(String),
+}
+
+/// Registered clients.
+#[async_trait]
+pub trait Clients: Send + Sync {
+    /// The client with this identifier.
+    async fn find_client(&self, id: &ClientId) -> Result<Option<Client>, StoreError>;
+
+    /// Adds a client, having removed those never used since `now - unused_expiry`. When `max_clients` are there, the
+    /// oldest that was never used makes room. `false`: every one has been used, so there is no room.
+    async fn add_client(&self, client: Client, bounds: ClientBounds, now: Timestamp) -> Result<bool, StoreError>;
+
+    /// Removes a client, its consents and flows, and revokes its grants. `false`: there was none.
+    async fn remove_client(&self, id: &ClientId, now: Timestamp) -> Result<bool, StoreError>;
+}
+
+/// How many clients are kept, and for how long when they are never used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClientBounds {
+    /// How many at most.
+    pub max_clients: u32,
+    /// How long a client that was never granted anything is kept.
+    pub unused_expiry: Duration,
+}
+
+/// Authorization requests on their way through a browser.
+#[async_trait]
+pub trait Flows: Send + Sync {
+    /// Adds a flow. The oldest make room when there are more than a fixed number.
+    async fn add_flow(&self, flow: Flow, now: Timestamp) -> Result<(), StoreError>;
+
+    /// The flow, unless it has expired.
+    async fn find_flow(&self, id: &FlowId, now: Timestamp) -> Result<Option<Flow>, StoreError>;
+
+    /// Moves a flow from the stage and browser it was found in to another. `false`: it has moved meanwhile, and nothing changed.
+    async fn advance_flow(
+        &self,
+        from: &Flow,
+        browser: Digest,
+        stage: Stage,
+        now: Timestamp,
+    ) -> Result<bool, StoreError>;
+
+    /// Finishes a flow with a code, and remembers the consent, in one step. `false`: it has moved meanwhile, and nothing changed.
+    /// Twenty approvals of one flow make one code.
+    async fn approve_flow(&self, from: &Flow, code: AuthorizationCode, consent: Consent) -> Result<bool, StoreError>;
+}
+
+/// Codes, grants and refresh tokens.
+#[async_trait]
+pub trait Tokens: Send + Sync {
+    /// What a code is bound to, redeemed or not, expired or not. Checked by the caller before [`Tokens::redeem_code`].
+    async fn find_code(&self, code: &Digest) -> Result<Option<AuthorizationCode>, StoreError>;
+
+    /// Redeems a code whose binding was checked: makes its grant, and the first refresh token if one is given.
+    /// Of twenty redemptions of one code exactly one is [`Redemption::Granted`]; a later one revokes the grant.
+    async fn redeem_code(
+        &self,
+        code: &Digest,
+        refresh: Option<NewRefreshToken>,
+        now: Timestamp,
+    ) -> Result<Redemption, StoreError>;
+
+    /// What a refresh token is bound to, rotated or not, revoked or not. Checked by the caller before [`Tokens::rotate_refresh`].
+    async fn find_refresh(&self, token: &Digest) -> Result<Option<RefreshToken>, StoreError>;
+
+    /// Replaces a refresh token by its successor. Of twenty rotations of one token with one successor all are answered
+    /// with that successor, and the chain has one live end. See [`Rotation`].
+    async fn rotate_refresh(
+        &self,
+        token: &Digest,
+        successor: Digest,
+        policy: RefreshPolicy,
+        now: Timestamp,
+    ) -> Result<Rotation, StoreError>;
+
+    /// Revokes a grant: its refresh tokens and, within a second, its access tokens. `false`: it was revoked already, or never was.
+    async fn revoke_grant(&self, grant: &GrantId, now: Timestamp) -> Result<bool, StoreError>;
+
+    /// Revokes one access token by its `jti`, until it would have ended.
+    async fn revoke_access_token(&self, jti: &str, expires_at: Timestamp) -> Result<(), StoreError>;
+
+    /// Removes what no decision needs any more: expired flows, codes, refresh tokens past reuse detection, revocations of ended tokens.
+    async fn remove_expired(&self, policy: RefreshPolicy, now: Timestamp) -> Result<(), StoreError>;
+}
+
+/// A refresh token about to be stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NewRefreshToken {
+    /// Digest of the token.
+    pub digest: Digest,
+    /// When it ends if it is not used.
+    pub expires_at: Timestamp,
+}
+
+/// Consents that were remembered.
+#[async_trait]
+pub trait Consents: Send + Sync {
+    /// What `user` last allowed `client_id` for this redirect URI and resource.
+    async fn find_consent(
+        &self,
+        user: &UserId,
+        client_id: &ClientId,
+        redirect_uri: &str,
+        resource: &str,
+    ) -> Result<Option<Consent>, StoreError>;
+}
+
+/// Users with a password that are managed with `mcp-bridge user`.
+#[async_trait]
+pub trait Users: Send + Sync {
+    /// The user.
+    async fn find_user(&self, id: &UserId) -> Result<Option<User>, StoreError>;
+
+    /// Every user, by name.
+    async fn list_users(&self) -> Result<Vec<User>, StoreError>;
+
+    /// Adds a user. `false`: the name is taken, and nothing changed.
+    async fn add_user(&self, user: User) -> Result<bool, StoreError>;
+
+    /// Sets a password and revokes the user's grants. `false`: no such user.
+    async fn set_password(&self, id: &UserId, password_hash: Secret, now: Timestamp) -> Result<bool, StoreError>;
+
+    /// Disables a user and revokes the user's grants. `false`: no such user.
+    async fn disable_user(&self, id: &UserId, now: Timestamp) -> Result<bool, StoreError>;
+
+    /// Lets a disabled user log in again. `false`: no such user.
+    async fn enable_user(&self, id: &UserId) -> Result<bool, StoreError>;
+
+    /// Removes a user, the consents, and revokes the grants. `false`: no such user.
+    async fn remove_user(&self, id: &UserId, now: Timestamp) -> Result<bool, StoreError>;
+
+    /// Revokes the grants of users that are neither active in the store nor among `configured`: called at start, so that
+    /// who was removed from the configuration file is out.
+    async fn revoke_absent_users(&self, configured: &[UserId], now: Timestamp) -> Result<(), StoreError>;
+}
