@@ -1,1 +1,187 @@
-//! To be written.
+//! Composition: from a checked configuration to a running bridge. All wiring is here, and nothing else.
+
+mod address;
+mod first_user;
+mod serve;
+mod tasks;
+
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::authorization_server::{AuthorizationServer, Services};
+use crate::base::clock::Clock;
+use crate::bridge::{Bridge, Options};
+use crate::config::Config;
+use crate::config::section::{Branding, EndpointAuth, OauthServer, Storage};
+use crate::http::assets;
+use crate::http::guard::Guard;
+use crate::http::state::{AddressLimits, Endpoint, State, content_security_policy};
+use crate::identity::Identity;
+use crate::identity::throttle::AddressLimit;
+use crate::keys::Keys;
+use crate::protocol::oauth::scope;
+use crate::resource_server::{ResourceServer, Settings};
+use crate::store::{Store, open};
+
+pub use address::Addresses;
+pub use first_user::FirstUser;
+pub use serve::Running;
+
+/// What a start depends on besides the configuration.
+pub struct Surroundings {
+    /// Tells the time.
+    pub clock: Clock,
+    /// The program that keeps child processes: this one.
+    pub keeper: PathBuf,
+}
+
+/// Why the bridge did not start; each kind has an exit code of its own.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration asks for something that does not work: 78.
+    #[error("{0}")]
+    Configuration(String),
+    /// A file or a port: 74.
+    #[error("{0}")]
+    Io(String),
+    /// An upstream that is required: 69.
+    #[error("{0}")]
+    Unavailable(String),
+    /// Anything else: 1.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// A bridge that is put together and listens, but does not answer yet.
+pub struct App {
+    listener: TcpListener,
+    config: Config,
+    state: State,
+    store: Arc<dyn Store>,
+    clock: Clock,
+    /// Where it is reached.
+    pub addresses: Addresses,
+    /// The user that was just made, with the password nobody will see again.
+    pub first_user: Option<FirstUser>,
+}
+
+impl App {
+    /// Binds the port, opens the store and the keys, and starts the upstreams.
+    ///
+    /// # Errors
+    /// [`StartError`], saying what to do.
+    pub async fn start(config: Config, surroundings: Surroundings) -> Result<Self, StartError> {
+        let Surroundings { clock, keeper } = surroundings;
+        let (listener, addresses) = address::bind(&config)?;
+        let lifetime = config.oauth_server.as_ref().map(|section| section.token_lifetime).unwrap_or_default();
+        let store = open(&config.storage, clock.now(), lifetime).map_err(|error| StartError::Io(error.to_string()))?;
+        let issuing = match &config.oauth_server {
+            Some(section) => Some(Issuing::open(section, &addresses, &store, &clock).await?),
+            None => None,
+        };
+        let (first_user, authorization_server, resource_server) = match issuing {
+            Some(issuing) => (issuing.first_user, Some(issuing.server), Some(issuing.resource)),
+            None => (None, None, None),
+        };
+        let is_open = config.endpoint.auth == EndpointAuth::None;
+        let bridge = start_bridge(&config, keeper, clock.clone()).await?;
+        let branding = config.oauth_server.as_ref().map(|section| section.branding.clone());
+        let branding = branding.unwrap_or_else(Branding::plain);
+        let state = State {
+            endpoint: endpoint(&config),
+            authorization_server,
+            resource_server: resource_server.filter(|_| !is_open),
+            bridge,
+            guard: guard(&config, &addresses),
+            scope_words: config.oauth_server.as_ref().map(|section| section.scopes_supported.clone()).unwrap_or_default(),
+            theme: assets::theme(&branding),
+            content_security_policy: content_security_policy(branding.logo_url.as_deref()),
+            branding,
+            limits: limits(&config),
+            revoked: store.revoked().clone(),
+            clock: clock.clone(),
+        };
+        Ok(Self { listener, config, state, store, clock, addresses, first_user })
+    }
+
+    /// Where the data is kept, in words.
+    #[must_use]
+    pub fn data_folder(&self) -> String {
+        match &self.config.storage {
+            Storage::Sqlite { path } => path.display().to_string(),
+            Storage::Memory => "in memory, gone at exit".to_owned(),
+        }
+    }
+}
+
+/// The two halves that know about tokens.
+struct Issuing {
+    server: AuthorizationServer,
+    resource: ResourceServer,
+    first_user: Option<FirstUser>,
+}
+
+impl Issuing {
+    async fn open(section: &OauthServer, addresses: &Addresses, store: &Arc<dyn Store>, clock: &Clock) -> Result<Self, StartError> {
+        let keys = Keys::open(&section.signing).map_err(|error| StartError::Configuration(error.to_string()))?;
+        let keys = Arc::new(keys);
+        let first_user = first_user::create(section, store.as_ref(), clock.now()).await?;
+        let identity = Identity::new(&section.users, section.lockout, Arc::clone(store));
+        let identity = Arc::new(identity.map_err(|error| StartError::Configuration(error.to_string()))?);
+        let configured = identity.configured();
+        let failed = |error: crate::store::StoreError| StartError::Io(error.to_string());
+        store.revoke_absent_users(&configured, clock.now()).await.map_err(failed)?;
+        let scopes_supported: Vec<String> = section.scopes_supported.keys().cloned().collect();
+        let settings = Settings {
+            issuer: addresses.issuer.clone(),
+            resource: addresses.resource.clone(),
+            // RFC 9728 §2, MCP "Scope Selection": what a normal session needs. Clients that cannot step up ask for this much.
+            challenge_scopes: scopes_supported.iter().filter(|name| *name != scope::ADMIN).cloned().collect(),
+            scopes_supported,
+            metadata_url: addresses.resource_metadata.clone(),
+            resource_name: Some(section.branding.page_title.clone()),
+        };
+        let resource = ResourceServer::new(Arc::clone(&keys), settings, store.revoked().clone(), clock.clone());
+        let services = Services { store: Arc::clone(store), keys, identity, clock: clock.clone() };
+        let server = AuthorizationServer::new(section, &addresses.issuer, &addresses.resource, services);
+        Ok(Self { server, resource, first_user })
+    }
+}
+
+async fn start_bridge(config: &Config, keeper: PathBuf, clock: Clock) -> Result<Arc<Bridge>, StartError> {
+    let options = Options {
+        session: config.server.session,
+        request_timeout: config.server.request_timeout,
+        write_timeout: config.server.write_timeout,
+        keeper,
+        clock,
+    };
+    Bridge::start(&config.upstreams, options).await.map_err(|error| StartError::Unavailable(error.to_string()))
+}
+
+fn endpoint(config: &Config) -> Endpoint {
+    Endpoint {
+        path: config.endpoint.path.clone(),
+        root: config.server.root_endpoint,
+        read_timeout: config.server.read_timeout,
+        max_request_body: config.server.max_request_body,
+        sse_keepalive_interval: config.server.sse_keepalive_interval,
+    }
+}
+
+fn guard(config: &Config, addresses: &Addresses) -> Guard {
+    let mut hosts: Vec<String> = config.server.allowed_hosts.iter().map(|host| host.to_ascii_lowercase()).collect();
+    hosts.extend(addresses.hosts.iter().cloned());
+    let mut origins = config.server.allowed_origins.clone();
+    origins.extend(addresses.origins.iter().cloned());
+    Guard { hosts, origins, trusted_proxies: config.server.trusted_proxies.clone(), is_https: addresses.is_https() }
+}
+
+fn limits(config: &Config) -> AddressLimits {
+    let limit = config.server.login_rate_limit;
+    let new = || AddressLimit::new(limit.limit, limit.interval);
+    // A token request is one of many that a single address makes for its users, and costs one database write.
+    let token = AddressLimit::new(limit.limit.saturating_mul(30), limit.interval);
+    AddressLimits { login: new(), token, registration: new(), authorization: AddressLimit::new(limit.limit.saturating_mul(5), limit.interval) }
+}

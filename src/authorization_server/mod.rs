@@ -1,1 +1,119 @@
-//! To be written.
+//! The authorization server: issues tokens for the resource behind the same address.
+//!
+//! The flow in prose. A client registers ([`AuthorizationServer::register`]) and sends a person's browser to
+//! [`AuthorizationServer::authorize`], where an ordered list of checks turns the query into a request that can be
+//! trusted, and a flow begins that is bound to this browser by a cookie. [`AuthorizationServer::step`] tells from the
+//! stored flow alone which page comes next; [`AuthorizationServer::log_in`] and [`AuthorizationServer::decide`] move it
+//! on, until the answer goes back to the client. It redeems the code, and later its refresh tokens, at
+//! [`AuthorizationServer::token`], and may end what it was given at [`AuthorizationServer::revoke`].
+//!
+//! Owned here: every OAuth rule of issuing. Not owned: passwords (`identity`), keys (`keys`), pages and cookies (`http`).
+
+pub mod authorize;
+pub mod client;
+pub mod error;
+pub mod revocation;
+pub mod token;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::base::clock::Clock;
+use crate::config::section::OauthServer;
+use crate::identity::Identity;
+use crate::keys::Keys;
+use crate::model::grant::RefreshPolicy;
+use crate::protocol::oauth::metadata::AuthorizationServerMetadata;
+use crate::protocol::oauth::redirect_uri::RedirectUriPolicy;
+use crate::protocol::oauth::scope::ScopeSet;
+use crate::store::{ClientBounds, Store};
+
+/// Issues tokens. One method per endpoint, in the files of this folder.
+pub struct AuthorizationServer {
+    settings: Settings,
+    services: Services,
+    metadata: Bytes,
+}
+
+/// What the authorization server works with.
+pub struct Services {
+    /// Where clients, flows and tokens are kept.
+    pub store: Arc<dyn Store>,
+    /// Signs access tokens.
+    pub keys: Arc<Keys>,
+    /// Knows people.
+    pub identity: Arc<Identity>,
+    /// Tells the time.
+    pub clock: Clock,
+}
+
+struct Settings {
+    issuer: String,
+    /// The canonical URL of the only resource.
+    resource: String,
+    token_lifetime: Duration,
+    code_lifetime: Duration,
+    refresh: RefreshPolicy,
+    redirect_uris: RedirectUriPolicy,
+    scopes_supported: ScopeSet,
+    default_scopes: ScopeSet,
+    client_bounds: Option<ClientBounds>,
+    remember_consent: Duration,
+}
+
+impl AuthorizationServer {
+    /// The authorization server `issuer` for one resource.
+    #[must_use]
+    pub fn new(section: &OauthServer, issuer: &str, resource: &str, services: Services) -> Self {
+        let scopes_supported: ScopeSet = section.scopes_supported.keys().cloned().collect();
+        let listed = scopes_supported.iter().map(str::to_owned).collect();
+        let metadata = AuthorizationServerMetadata::new(issuer, listed, section.allow_dynamic_registration);
+        let metadata = serde_json::to_vec(&metadata).expect("a document of strings is always JSON");
+        let settings = Settings {
+            issuer: issuer.to_owned(),
+            resource: resource.to_owned(),
+            token_lifetime: section.token_lifetime,
+            code_lifetime: section.auth_code_lifetime,
+            refresh: refresh_policy(section),
+            redirect_uris: RedirectUriPolicy::new(&section.allowed_redirect_uris),
+            default_scopes: section.default_scopes.clone().unwrap_or_else(|| scopes_supported.clone()),
+            scopes_supported,
+            client_bounds: section.allow_dynamic_registration.then_some(ClientBounds {
+                max_clients: section.registration.max_clients,
+                unused_expiry: section.registration.unused_expiry,
+            }),
+            remember_consent: section.remember_consent,
+        };
+        Self { settings, services, metadata: metadata.into() }
+    }
+
+    /// The issuer identifier, byte for byte as it stands in metadata, `iss` parameters and tokens (RFC 8414 §2).
+    #[must_use]
+    pub fn issuer(&self) -> &str {
+        &self.settings.issuer
+    }
+
+    /// The RFC 8414 document. Made once: nothing of a request goes into it.
+    #[must_use]
+    pub fn metadata(&self) -> Bytes {
+        self.metadata.clone()
+    }
+
+    /// The key set that verifies our access tokens (RFC 7517 §5).
+    #[must_use]
+    pub fn jwks(&self) -> Bytes {
+        self.services.keys.jwks()
+    }
+}
+
+/// The lifetimes of refresh tokens that a configuration asks for.
+#[must_use]
+pub fn refresh_policy(section: &OauthServer) -> RefreshPolicy {
+    RefreshPolicy {
+        idle: section.refresh_token_lifetime,
+        absolute: section.refresh_token_max_lifetime,
+        grace: section.refresh_token_grace,
+    }
+}

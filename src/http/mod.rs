@@ -1,1 +1,89 @@
-//! To be written.
+//! The web: routes, cookies, pages, headers. A handler extracts, calls one service method, and answers; no protocol rule
+//! lives here, and neither the store nor an outbound request can be reached from here.
+
+pub mod assets;
+mod body;
+mod cookie;
+mod answer;
+mod guard;
+mod health;
+mod mcp;
+mod oauth;
+pub mod page;
+mod real_ip;
+mod resource_metadata;
+pub mod state;
+mod stream;
+
+use actix_web::web::{self, ServiceConfig};
+use actix_web::{HttpResponse, guard as method};
+
+use crate::http::state::State;
+
+/// Every route there is. `state` says under which paths the configurable ones stand.
+pub fn routes(app: &mut ServiceConfig, state: &State) {
+    let mcp_path = state.endpoint.path.as_str();
+    app.service(web::resource(mcp_path).route(web::to(mcp::serve)));
+    if state.endpoint.root && mcp_path != "/" {
+        app.service(web::resource("/").route(web::to(mcp::serve)));
+    }
+    if state.resource_server.is_some() {
+        get(app, "/.well-known/oauth-protected-resource", web::get().to(resource_metadata::get));
+        get(app, &format!("/.well-known/oauth-protected-resource{mcp_path}"), web::get().to(resource_metadata::get));
+    }
+    if let Some(server) = &state.authorization_server {
+        authorization_server_routes(app, issuer_path(server.issuer()));
+    }
+    for path in ["/health", "/healthz"] {
+        get(app, path, web::get().to(health::live));
+    }
+    for path in ["/ready", "/readyz"] {
+        get(app, path, web::get().to(health::ready));
+    }
+    app.default_service(web::to(answer::not_found));
+}
+
+fn authorization_server_routes(app: &mut ServiceConfig, base: &str) {
+    // RFC 8414 §3.1: the well-known path is inserted before the issuer's path; some clients append it, older ones ask at the root.
+    let mut metadata = vec!["/.well-known/oauth-authorization-server".to_owned()];
+    if !base.is_empty() {
+        metadata.push(format!("/.well-known/oauth-authorization-server{base}"));
+        metadata.push(format!("{base}/.well-known/oauth-authorization-server"));
+    }
+    for path in &metadata {
+        get(app, path, web::get().to(oauth::metadata));
+    }
+    // The second names are those that clients of 2025-03-26 guess when they find no metadata.
+    for path in [format!("{base}/oauth/jwks"), "/.well-known/jwks.json".to_owned()] {
+        get(app, &path, web::get().to(oauth::jwks));
+    }
+    for path in [format!("{base}/oauth/authorize"), "/authorize".to_owned()] {
+        get(app, &path, web::get().to(oauth::authorize::get));
+    }
+    get(app, &format!("{base}/oauth/authorize/{{flow}}"), web::get().to(oauth::flow::get));
+    post(app, &format!("{base}/oauth/authorize/{{flow}}/login"), web::post().to(oauth::flow::log_in));
+    post(app, &format!("{base}/oauth/authorize/{{flow}}/consent"), web::post().to(oauth::flow::decide));
+    for path in [format!("{base}/oauth/token"), "/token".to_owned()] {
+        post(app, &path, web::post().to(oauth::token));
+    }
+    for path in [format!("{base}/oauth/register"), "/register".to_owned()] {
+        post(app, &path, web::post().to(oauth::register));
+    }
+    post(app, &format!("{base}/oauth/revoke"), web::post().to(oauth::revoke));
+    get(app, "/static/{file}", web::get().to(assets::get));
+}
+
+/// The path of the issuer, below which its endpoints stand; empty when it has none.
+fn issuer_path(issuer: &str) -> &str {
+    let authority = issuer.split_once("://").map_or(issuer, |(_, rest)| rest);
+    authority.find('/').and_then(|at| authority.get(at..)).unwrap_or("")
+}
+
+fn get(app: &mut ServiceConfig, path: &str, route: actix_web::Route) {
+    let head = web::route().guard(method::Head()).to(|| async { HttpResponse::Ok().finish() });
+    app.service(web::resource(path).route(route).route(head).default_service(web::to(answer::only_get)));
+}
+
+fn post(app: &mut ServiceConfig, path: &str, route: actix_web::Route) {
+    app.service(web::resource(path).route(route).default_service(web::to(answer::only_post)));
+}

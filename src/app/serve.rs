@@ -1,0 +1,72 @@
+//! Answering, from the first request to the last.
+
+use std::sync::Arc;
+
+use actix_web::dev::ServerHandle;
+use actix_web::middleware::from_fn;
+use actix_web::web::Data;
+use actix_web::{App as Web, HttpServer};
+use tokio::task::JoinHandle;
+
+use crate::app::{App, StartError, tasks};
+use crate::authorization_server::refresh_policy;
+use crate::bridge::Bridge;
+use crate::http::{guard, routes};
+
+/// A bridge that answers.
+pub struct Running {
+    server: JoinHandle<std::io::Result<()>>,
+    handle: ServerHandle,
+    bridge: Arc<Bridge>,
+    cleanup: Option<JoinHandle<()>>,
+}
+
+impl App {
+    /// Starts to answer.
+    ///
+    /// # Errors
+    /// [`StartError::Io`] when the listener cannot be used.
+    pub fn serve(self) -> Result<Running, StartError> {
+        let Self { listener, config, state, store, clock, .. } = self;
+        let state = Data::new(state);
+        let bridge = Arc::clone(&state.bridge);
+        let workers = config.server.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+        let server = HttpServer::new(move || {
+            let routed = Data::clone(&state);
+            Web::new().app_data(Data::clone(&state)).wrap(from_fn(guard::middleware)).configure(move |app| routes(app, &routed))
+        })
+        .workers(workers)
+        .max_connections(config.server.max_connections.div_ceil(workers))
+        .keep_alive(config.server.idle_timeout)
+        .client_request_timeout(config.server.read_timeout)
+        .shutdown_timeout(config.server.shutdown_timeout.as_secs())
+        .disable_signals()
+        .listen(listener)
+        .map_err(|error| StartError::Io(format!("cannot listen: {error}")))?
+        .run();
+        let handle = server.handle();
+        let cleanup = config.oauth_server.as_ref().map(|section| tokio::spawn(tasks::clean_up(store, refresh_policy(section), clock)));
+        Ok(Running { server: tokio::spawn(server), handle, bridge, cleanup })
+    }
+}
+
+impl Running {
+    /// Stops: no new connections, streams are ended, requests under way may finish, children are told to go.
+    pub async fn stop(self) {
+        self.bridge.end_streams();
+        self.handle.stop(true).await;
+        self.finish().await;
+    }
+
+    /// Waits until the server ends by itself, which it does only when it fails.
+    pub async fn wait(&mut self) -> std::io::Result<()> {
+        (&mut self.server).await.unwrap_or_else(|error| Err(std::io::Error::other(error)))
+    }
+
+    async fn finish(self) {
+        if let Some(cleanup) = self.cleanup {
+            cleanup.abort();
+        }
+        self.bridge.shutdown().await;
+    }
+}

@@ -1,0 +1,80 @@
+//! The authorization endpoint and the browser flow behind it. [RFC 6749 §4.1](https://www.rfc-editor.org/rfc/rfc6749#section-4.1)
+//!
+//! A fault before the redirect URI is trusted is a page; after it, an answer to the client. The two are different types.
+
+mod flow;
+mod request;
+mod response;
+
+use crate::authorization_server::AuthorizationServer;
+use crate::base::clock::Timestamp;
+use crate::base::digest::Digest;
+use crate::base::id::FlowId;
+use crate::base::random;
+use crate::base::secret::Secret;
+use crate::model::authorization::{Flow, Stage};
+use crate::protocol::oauth::parameters::Parameters;
+use crate::store::StoreError;
+
+pub use flow::{Asked, Bound, FlowFault, LogIn, LogInFault, Next, Step};
+pub use request::PageFault;
+pub use response::Answer;
+
+/// How long a person has to log in and decide, in seconds.
+pub const FLOW_LIFETIME: std::time::Duration = std::time::Duration::from_secs(30 * 60);
+
+/// A flow that just began in one browser.
+#[derive(Debug)]
+pub struct Started {
+    /// Its identifier, for the address of its pages.
+    pub flow: FlowId,
+    /// The value of the cookie that binds it to this browser.
+    pub cookie: Secret,
+    /// When it is forgotten.
+    pub expires_at: Timestamp,
+}
+
+/// Why no flow began.
+#[derive(Debug)]
+pub enum AuthorizeFault {
+    /// The client or its redirect URI cannot be trusted: the person is told, nothing is sent anywhere.
+    Page(PageFault),
+    /// The client is told.
+    Answer(Answer),
+}
+
+impl From<StoreError> for AuthorizeFault {
+    fn from(error: StoreError) -> Self {
+        Self::Page(PageFault::Unavailable(error))
+    }
+}
+
+impl AuthorizationServer {
+    /// Begins a flow for an authorization request. `cross_site`: whether another site sent the browser here, or the
+    /// browser did not say.
+    ///
+    /// # Errors
+    /// [`AuthorizeFault`], which says who is to be told.
+    pub async fn authorize(&self, query: &[u8], cross_site: bool) -> Result<Started, AuthorizeFault> {
+        let page = |fault| AuthorizeFault::Page(fault);
+        let parameters = Parameters::parse(query).map_err(|fault| page(fault.into()))?;
+        let target = self.find_target(&parameters).await.map_err(page)?;
+        let request = match self.check_request(&target, &parameters, cross_site) {
+            Ok(request) => request,
+            Err(error) => return Err(AuthorizeFault::Answer(self.refusal(&target, error))),
+        };
+        let now = self.services.clock.now();
+        let cookie = random::token();
+        let flow = Flow {
+            id: FlowId::new(random::identifier()),
+            browser: Digest::of(&cookie),
+            request,
+            stage: Stage::Login,
+            started_at: now,
+            expires_at: now + FLOW_LIFETIME,
+        };
+        let started = Started { flow: flow.id.clone(), cookie, expires_at: flow.expires_at };
+        self.services.store.add_flow(flow, now).await?;
+        Ok(started)
+    }
+}

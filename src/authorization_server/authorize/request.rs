@@ -1,0 +1,187 @@
+//! The checks an authorization request passes, in order. [RFC 6749 §4.1.1](https://www.rfc-editor.org/rfc/rfc6749#section-4.1.1)
+
+use crate::authorization_server::AuthorizationServer;
+use crate::authorization_server::authorize::response::Answer;
+use crate::base::id::ClientId;
+use crate::model::authorization::AuthorizationRequest;
+use crate::model::client::Client;
+use crate::protocol::oauth::error::{ErrorCode, OauthError};
+use crate::protocol::oauth::parameters::{Malformed, Parameters, Repeated};
+use crate::protocol::oauth::pkce;
+use crate::protocol::oauth::redirect_uri;
+use crate::protocol::oauth::resource;
+use crate::protocol::oauth::scope::ScopeSet;
+use crate::store::StoreError;
+
+/// A client and a redirect URI of it: from here on there is somebody to answer to.
+#[derive(Debug)]
+pub(super) struct Target {
+    client: Client,
+    redirect_uri: String,
+    state: Option<String>,
+}
+
+/// Why there is nobody to answer to. The texts are for the person at the browser.
+#[derive(Debug, thiserror::Error)]
+pub enum PageFault {
+    /// The query cannot be read.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+    /// A parameter came twice.
+    #[error(transparent)]
+    Repeated(#[from] Repeated),
+    /// There is no `client_id`.
+    #[error("The app did not say who it is: client_id is missing.")]
+    NoClient,
+    /// RFC 6749 §4.1.2.1: unknown client. Not a redirect: anybody could make one up.
+    #[error("This app is not registered here, or its registration has expired. Remove the connection in the app and add it again: it then registers anew.")]
+    UnknownClient,
+    /// RFC 6749 §4.1.2.1: a redirect URI that the client did not register.
+    #[error("The app asked to be answered at an address that it did not register. Remove the connection in the app and add it again.")]
+    UnregisteredRedirectUri,
+    /// Several are registered, or the request has none.
+    #[error("The app did not say where to send the answer: redirect_uri is missing.")]
+    NoRedirectUri,
+    /// The operator's list has changed since the client registered.
+    #[error("This server no longer allows the address at which the app asked to be answered. Its operator can add it to allowed_redirect_uris.")]
+    NotAllowed,
+    /// The store cannot answer.
+    #[error("The server cannot do this now. Try again in a moment.")]
+    Unavailable(#[from] StoreError),
+}
+
+type Check = fn(&AuthorizationServer, &Parameters) -> Result<(), OauthError>;
+
+/// Checks that only pass or fail, in the order in which they are answered.
+const CHECKS: [Check; 5] = [no_repeats, no_request_object, response_type, response_mode, no_prompt_none];
+
+/// Parameters that are looked at below; each may come once (RFC 6749 §3.1).
+const ONCE: [&str; 11] = ["response_type", "response_mode", "state", "scope", "code_challenge", "code_challenge_method",
+    "prompt", "request", "request_uri", "login_hint", "nonce"];
+
+impl AuthorizationServer {
+    /// Who asks, and where the answer would go.
+    pub(super) async fn find_target(&self, parameters: &Parameters) -> Result<Target, PageFault> {
+        let id = parameters.one("client_id")?.ok_or(PageFault::NoClient)?;
+        let requested = parameters.one("redirect_uri")?;
+        let found = self.services.store.find_client(&ClientId::new(id)).await?;
+        let client = found.ok_or(PageFault::UnknownClient)?;
+        let redirect_uri = match (requested, client.redirect_uris.as_slice()) {
+            (Some(requested), registered) if registered.iter().any(|one| redirect_uri::is_same(one, requested)) => requested,
+            (Some(_), _) => return Err(PageFault::UnregisteredRedirectUri),
+            // RFC 6749 §3.1.2.3: it may be left out when exactly one is registered.
+            (None, [only]) => only,
+            (None, _) => return Err(PageFault::NoRedirectUri),
+        };
+        let redirect_uri = redirect_uri.to_owned();
+        self.settings.redirect_uris.check(&redirect_uri).map_err(|_| PageFault::NotAllowed)?;
+        // A repeated `state` is answered without one: which of the two the client meant is not known.
+        let state = parameters.one("state").ok().flatten().map(str::to_owned);
+        Ok(Target { client, redirect_uri, state })
+    }
+
+    /// All that is asked, checked.
+    pub(super) fn check_request(&self, target: &Target, parameters: &Parameters, cross_site: bool) -> Result<AuthorizationRequest, OauthError> {
+        for check in CHECKS {
+            check(self, parameters)?;
+        }
+        Ok(AuthorizationRequest {
+            client_id: target.client.id.clone(),
+            redirect_uri: target.redirect_uri.clone(),
+            state: target.state.clone(),
+            code_challenge: code_challenge(parameters)?,
+            resource: self.check_resource(parameters)?,
+            scopes: self.known_scopes(parameters)?,
+            cross_site,
+        })
+    }
+
+    /// Tells the client what was wrong with its request, if it may be told before anybody has logged in.
+    pub(super) fn refusal(&self, target: &Target, error: OauthError) -> Answer {
+        Answer::refusal(&target.redirect_uri, target.state.as_deref(), &self.settings.issuer, error)
+    }
+
+    /// RFC 8707 §2: the resource the token is for. Left out, it is the only one there is.
+    pub(in crate::authorization_server) fn check_resource(&self, parameters: &Parameters) -> Result<String, OauthError> {
+        let refused = |text| OauthError::new(ErrorCode::InvalidTarget, text);
+        let sent = parameters.one("resource").map_err(|_| refused("one resource at a time"))?;
+        let ours = &self.settings.resource;
+        match sent {
+            None if parameters.has("resource") => Err(refused("resource is empty")),
+            None => Ok(ours.clone()),
+            Some(sent) if resource::canonical(sent).as_ref() == Some(ours) => Ok(ours.clone()),
+            Some(_) => Err(refused("this server issues no tokens for that resource; see the protected resource metadata")),
+        }
+    }
+
+    /// The scopes asked for that exist here. Unknown ones are dropped: clients ask for what another server had.
+    fn known_scopes(&self, parameters: &Parameters) -> Result<ScopeSet, OauthError> {
+        let refused = |text| OauthError::new(ErrorCode::InvalidScope, text);
+        let sent = parameters.one("scope").unwrap_or_default().unwrap_or_default();
+        let sent = ScopeSet::parse(sent).map_err(|_| refused("scope holds a character that scopes cannot have"))?;
+        let supported = &self.settings.scopes_supported;
+        let known: ScopeSet = sent.iter().filter(|scope| supported.contains(scope)).collect();
+        // A client that asks for a refresh token and nothing else asks for no scope in particular.
+        let asks_for_something = sent.iter().any(|scope| scope != "offline_access");
+        if known.is_empty() && asks_for_something {
+            return Err(refused("none of these scopes exists here; see scopes_supported in the metadata"));
+        }
+        Ok(known)
+    }
+}
+
+fn no_repeats(_: &AuthorizationServer, parameters: &Parameters) -> Result<(), OauthError> {
+    for name in ONCE {
+        parameters.one(name).map_err(|fault| OauthError::new(ErrorCode::InvalidRequest, fault.to_string()))?;
+    }
+    Ok(())
+}
+
+/// OpenID Connect Core §6: neither form is supported, and nothing is ever fetched because a request says so.
+fn no_request_object(_: &AuthorizationServer, parameters: &Parameters) -> Result<(), OauthError> {
+    if parameters.has("request") {
+        return Err(OauthError::new(ErrorCode::RequestNotSupported, "request objects are not supported"));
+    }
+    if parameters.has("request_uri") {
+        return Err(OauthError::new(ErrorCode::RequestUriNotSupported, "request_uri is not supported"));
+    }
+    Ok(())
+}
+
+fn response_type(_: &AuthorizationServer, parameters: &Parameters) -> Result<(), OauthError> {
+    match parameters.one("response_type").unwrap_or_default() {
+        Some("code") => Ok(()),
+        None => Err(OauthError::new(ErrorCode::InvalidRequest, "response_type is missing; send code")),
+        Some(_) => Err(OauthError::new(ErrorCode::UnsupportedResponseType, "response_type must be code")),
+    }
+}
+
+fn response_mode(_: &AuthorizationServer, parameters: &Parameters) -> Result<(), OauthError> {
+    match parameters.one("response_mode").unwrap_or_default() {
+        None | Some("query") => Ok(()),
+        Some(_) => Err(OauthError::new(ErrorCode::InvalidRequest, "response_mode must be query")),
+    }
+}
+
+/// OpenID Connect Core §3.1.2.6: without a person there is nobody who could log in. No browser session is kept.
+fn no_prompt_none(_: &AuthorizationServer, parameters: &Parameters) -> Result<(), OauthError> {
+    let prompt = parameters.one("prompt").unwrap_or_default().unwrap_or_default();
+    if prompt.split(' ').any(|word| word == "none") {
+        return Err(OauthError::new(ErrorCode::LoginRequired, "a person has to log in"));
+    }
+    Ok(())
+}
+
+fn code_challenge(parameters: &Parameters) -> Result<String, OauthError> {
+    let refused = |text| OauthError::new(ErrorCode::InvalidRequest, text);
+    // OAuth 2.1 §7.5.1, RFC 7636 §4.4.1: no challenge, no code. An omitted method would mean plain (§4.3).
+    let challenge = parameters.one("code_challenge").unwrap_or_default();
+    let challenge = challenge.ok_or_else(|| refused("code_challenge is missing; PKCE with S256 is required"))?;
+    if parameters.one("code_challenge_method").unwrap_or_default() != Some("S256") {
+        return Err(refused("code_challenge_method must be S256"));
+    }
+    if !pkce::is_challenge(challenge) {
+        return Err(refused("code_challenge must be the base64url form of a SHA-256"));
+    }
+    Ok(challenge.to_owned())
+}

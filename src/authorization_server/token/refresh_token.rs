@@ -1,0 +1,67 @@
+//! `grant_type=refresh_token`, with rotation at every use. [OAuth 2.1 §4.3](https://datatracker.ietf.org/doc/html/draft-ietf-oauth-v2-1#section-4.3)
+
+use crate::authorization_server::AuthorizationServer;
+use crate::authorization_server::client::authentication::AuthenticatedClient;
+use crate::authorization_server::error::Refused;
+use crate::authorization_server::token::invalid_grant;
+use crate::base::digest::Digest;
+use crate::base::secret::Secret;
+use crate::model::grant::{Grant, Rotation};
+use crate::protocol::oauth::error::ErrorCode;
+use crate::protocol::oauth::parameters::Parameters;
+use crate::protocol::oauth::scope::ScopeSet;
+use crate::protocol::oauth::token_response::TokenResponse;
+
+impl AuthorizationServer {
+    pub(super) async fn refresh(&self, client: &AuthenticatedClient, form: &Parameters) -> Result<TokenResponse, Refused> {
+        let sent = form.one("refresh_token")?;
+        let token = Secret::new(sent.ok_or_else(|| Refused::new(ErrorCode::InvalidRequest, "refresh_token is missing"))?);
+        let digest = Digest::of(&token);
+        let found = self.services.store.find_refresh(&digest).await?;
+        let bound = found.ok_or_else(|| invalid_grant("unknown refresh token"))?.grant;
+        // OAuth 2.1 §4.3.1: bound to the client it was issued to. The owner's token still works.
+        if bound.client_id != client.0.id {
+            return Err(invalid_grant("refresh token of another client"));
+        }
+        // Codex and older rmcp refresh without resource: it is then the one of the grant.
+        if self.check_resource(form)? != bound.resource {
+            return Err(Refused::new(ErrorCode::InvalidTarget, "the refresh token was issued for another resource"));
+        }
+        let asked = self.narrower_scopes(&bound, form)?;
+        let now = self.services.clock.now();
+        let Some(user) = self.services.identity.find_active(&bound.user).await? else {
+            self.services.store.revoke_grant(&bound.id, now).await?;
+            return Err(invalid_grant("the user is gone or disabled"));
+        };
+        // The successor is derived, not drawn, so that every racing or repeated request gets the same one although
+        // only its digest is kept. Deriving takes a key that is not in the database.
+        let successor = self.services.keys.derive("refresh-successor", &[token.expose().as_bytes()]);
+        let rotation = self.services.store.rotate_refresh(&digest, Digest::of(&successor), self.settings.refresh, now).await?;
+        let grant = match rotation {
+            Rotation::Rotated(grant) => grant,
+            Rotation::Repeated { grant, successor: stored } if stored == Digest::of(&successor) => grant,
+            Rotation::Repeated { .. } => return Err(invalid_grant("rotated under another derivation key")),
+            Rotation::Reused(grant) => {
+                tracing::warn!(oauth.grant = %grant, oauth.client = %bound.client_id, "a refresh token was used again after its grace period; its grant is revoked");
+                return Err(invalid_grant("refresh token reused"));
+            }
+            Rotation::Unknown => return Err(invalid_grant("refresh token expired or revoked")),
+        };
+        // OAuth 2.1 §4.3.3: the new refresh token keeps the whole scope; this access token may have less.
+        self.issue(&grant, asked.limited_to(&user.scopes), Some(successor))
+    }
+
+    /// OAuth 2.1 §4.3.1: no more than was granted. Scopes that do not exist here are dropped: rmcp sends
+    /// `offline_access` although it was never granted.
+    fn narrower_scopes(&self, grant: &Grant, form: &Parameters) -> Result<ScopeSet, Refused> {
+        let refused = |text| Refused::new(ErrorCode::InvalidScope, text);
+        let Some(sent) = form.one("scope")? else { return Ok(grant.scopes.clone()) };
+        let sent = ScopeSet::parse(sent).map_err(|_| refused("scope holds a character that scopes cannot have"))?;
+        let known: ScopeSet = sent.iter().filter(|scope| self.settings.scopes_supported.contains(scope)).collect();
+        match known.is_empty() {
+            true => Ok(grant.scopes.clone()),
+            false if grant.scopes.allows_all(&known) => Ok(known),
+            false => Err(refused("more scope than was granted; send the person through authorization again")),
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! What can be typed.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Puts any MCP server behind a browser login.
+#[derive(Debug, Parser)]
+#[command(name = "mcp-bridge", version, about)]
+pub struct Arguments {
+    /// The configuration file.
+    #[arg(short, long, global = true, default_value = "config.yaml", value_name = "FILE")]
+    pub config: PathBuf,
+    /// What to do; `serve` when nothing is said.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What the program can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Start the bridge.
+    Serve,
+    /// Look at the configuration.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Read a password from standard input and print its bcrypt hash.
+    HashPassword,
+    /// Print a new private key in PEM (PKCS#8).
+    Keygen(KeygenOptions),
+    /// Manage users kept in the store; safe beside a running bridge.
+    #[command(subcommand)]
+    User(UserCommand),
+    /// Ask the bridge of this configuration whether it is ready.
+    Healthcheck,
+}
+
+/// `config …`
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Check the file and print every fault.
+    Check {
+        /// Warnings are faults too.
+        #[arg(long)]
+        strict: bool,
+    },
+    /// Print every key with its effective value, secrets redacted.
+    Show,
+    /// Print the JSON schema of the file, for editors.
+    Schema,
+}
+
+/// `keygen …`
+#[derive(Debug, Args)]
+pub struct KeygenOptions {
+    /// What the key signs with.
+    #[arg(long, value_enum, default_value = "es256")]
+    pub algorithm: Algorithm,
+    /// Write to this file (mode 0600) instead of standard output. An existing file is not overwritten.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+/// A signature algorithm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Algorithm {
+    /// RSA, 2048 bits.
+    Rs256,
+    /// ECDSA on P-256.
+    Es256,
+    /// Ed25519.
+    #[value(name = "eddsa")]
+    EdDsa,
+}
+
+/// `user …`
+#[derive(Debug, Subcommand)]
+pub enum UserCommand {
+    /// Add a user; the password is read from standard input.
+    Add {
+        /// The user name.
+        name: String,
+        /// What the user may grant, separated by spaces.
+        #[arg(long, default_value = "mcp:read mcp:write")]
+        scopes: String,
+        /// An e-mail address.
+        #[arg(long)]
+        email: Option<String>,
+    },
+    /// List the users.
+    List,
+    /// Set a password, read from standard input, and log the user's apps out.
+    Passwd {
+        /// The user name.
+        name: String,
+    },
+    /// Lock a user out, at once.
+    Disable {
+        /// The user name.
+        name: String,
+    },
+    /// Let a disabled user in again.
+    Enable {
+        /// The user name.
+        name: String,
+    },
+    /// Remove a user, and log the user's apps out.
+    Remove {
+        /// The user name.
+        name: String,
+    },
+}

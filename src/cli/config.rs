@@ -1,0 +1,27 @@
+//! `mcp-bridge config check|show|schema`
+
+use std::path::Path;
+
+use crate::cli::arguments::ConfigCommand;
+use crate::cli::{Failure, load, say};
+use crate::config;
+
+pub(super) fn run(path: &Path, command: &ConfigCommand) -> Result<(), Failure> {
+    match command {
+        ConfigCommand::Check { strict } => check(path, *strict),
+        ConfigCommand::Show => say(config::show(path)?.trim_end()),
+        ConfigCommand::Schema => say(format!("{:#}", config::schema())),
+    }
+}
+
+fn check(path: &Path, strict: bool) -> Result<(), Failure> {
+    let config = load(path)?;
+    for warning in &config.warnings {
+        say(format!("warning: {warning}"))?;
+    }
+    if strict && !config.warnings.is_empty() {
+        let text = format!("{}: warnings are faults with --strict", path.display());
+        return Err(Failure { code: 78, text });
+    }
+    say(format!("{}: good", path.display()))
+}

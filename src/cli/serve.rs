@@ -1,0 +1,62 @@
+//! `mcp-bridge serve`
+
+use std::path::{Path, PathBuf};
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::app::{App, Surroundings};
+use crate::base::clock::Clock;
+use crate::cli::{Failure, load, say};
+use crate::telemetry;
+
+/// This program, even if its file was replaced or removed meanwhile.
+const MYSELF: &str = "/proc/self/exe";
+
+pub(super) fn run(path: &Path) -> Result<(), Failure> {
+    let config = load(path)?;
+    telemetry::start(&config.log).map_err(|error| Failure { code: 74, text: error.to_string() })?;
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let surroundings = Surroundings { clock: Clock::system(), keeper: PathBuf::from(MYSELF) };
+        let app = App::start(config, surroundings).await?;
+        greet(&app)?;
+        until_told(app).await
+    })
+}
+
+async fn until_told(app: App) -> Result<(), Failure> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut running = app.serve()?;
+    tokio::select! {
+        ended = running.wait() => return Ok(ended?),
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("stopping; a second signal stops at once");
+    tokio::select! {
+        () = running.stop() => {}
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+/// Says what a person needs to go on. The password is printed here once and kept nowhere.
+fn greet(app: &App) -> Result<(), Failure> {
+    say(format!("mcp-bridge {} is ready", env!("CARGO_PKG_VERSION")))?;
+    say("")?;
+    say(format!("  connector  {}", app.addresses.resource))?;
+    if let Some(user) = &app.first_user {
+        say(format!("  login      {}", user.name))?;
+        say(format!("  password   {}   (shown this once; change it with: mcp-bridge user passwd {})", user.password.expose(), user.name))?;
+    }
+    say(format!("  data       {}", app.data_folder()))?;
+    if let Some(keys) = app.key_folder() {
+        say(format!("  keys       {keys}"))?;
+    }
+    say("")
+}

@@ -1,0 +1,67 @@
+//! `mcp-bridge user add|list|passwd|disable|enable|remove`
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::app;
+use crate::base::clock::{Clock, Timestamp};
+use crate::base::id::UserId;
+use crate::cli::arguments::UserCommand;
+use crate::cli::{Failure, load, password, say};
+use crate::identity::{canonical_username, hash_password};
+use crate::model::user::User;
+use crate::protocol::oauth::scope::ScopeSet;
+use crate::store::{Store, StoreError};
+
+pub(super) fn run(path: &Path, command: UserCommand) -> Result<(), Failure> {
+    let config = load(path)?;
+    let now = Clock::system().now();
+    let store = app::open_store(&config, now)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(execute(store, command, now))
+}
+
+async fn execute(store: Arc<dyn Store>, command: UserCommand, now: Timestamp) -> Result<(), Failure> {
+    match command {
+        UserCommand::Add { name, scopes, email } => add(store.as_ref(), new_user(&name, &scopes, email, now)?).await,
+        UserCommand::List => list(store.as_ref()).await,
+        UserCommand::Passwd { name } => {
+            let hash = hash_password(&password::read()?).map_err(Failure::usage)?;
+            done(&name, store.set_password(&known(&name)?, hash, now).await, "has a new password; connected apps must log in again")
+        }
+        UserCommand::Disable { name } => done(&name, store.disable_user(&known(&name)?, now).await, "is disabled"),
+        UserCommand::Enable { name } => done(&name, store.enable_user(&known(&name)?).await, "is enabled"),
+        UserCommand::Remove { name } => done(&name, store.remove_user(&known(&name)?, now).await, "is removed"),
+    }
+}
+
+fn new_user(name: &str, scopes: &str, email: Option<String>, now: Timestamp) -> Result<User, Failure> {
+    let id = known(name)?;
+    let scopes = ScopeSet::parse(scopes).map_err(Failure::usage)?;
+    let password_hash = hash_password(&password::read()?).map_err(Failure::usage)?;
+    Ok(User { id, password_hash, scopes, email, disabled: false, created_at: now })
+}
+
+async fn add(store: &dyn Store, user: User) -> Result<(), Failure> {
+    let name = user.id.clone();
+    if store.add_user(user).await? {
+        return say(format!("{name} is added"));
+    }
+    Err(Failure::usage(format!("{name} is there already; set a password with: mcp-bridge user passwd {name}")))
+}
+
+async fn list(store: &dyn Store) -> Result<(), Failure> {
+    for user in store.list_users().await? {
+        let state = if user.disabled { "disabled" } else { "active" };
+        say(format!("{}\t{state}\t{}\t{}", user.id, user.scopes, user.email.unwrap_or_default()))?;
+    }
+    Ok(())
+}
+
+fn done(name: &str, result: Result<bool, StoreError>, text: &str) -> Result<(), Failure> {
+    if result? { say(format!("{name} {text}")) } else { Err(Failure::usage(format!("there is no user {name} in the store; see: mcp-bridge user list"))) }
+}
+
+fn known(name: &str) -> Result<UserId, Failure> {
+    canonical_username(name).ok_or_else(|| Failure::usage("a user name has 1 to 128 characters, none of them a control character"))
+}

@@ -1,0 +1,30 @@
+//! Whether the process lives, and whether it can do its work.
+
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use actix_web::web::Data;
+use serde_json::json;
+
+use crate::http::answer;
+use crate::http::state::State;
+
+/// `GET /healthz`: the process answers.
+pub async fn live() -> HttpResponse {
+    answer::private_json(StatusCode::OK, r#"{"status":"ok"}"#)
+}
+
+/// `GET /readyz`: 503 when an upstream that is required is down. Others may be down: the rest still works.
+///
+/// Names are not told: who asks is not known.
+pub async fn ready(state: Data<State>) -> HttpResponse {
+    let upstreams = state.bridge.status();
+    let down = upstreams.iter().filter(|upstream| !upstream.up).count();
+    let ready = upstreams.iter().all(|upstream| upstream.up || !upstream.required);
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let reason = match (ready, down) {
+        (true, 0) => "everything is up".to_owned(),
+        (true, down) => format!("{down} of {} upstreams are down and being retried", upstreams.len()),
+        (false, _) => "an upstream that is required is down and being retried".to_owned(),
+    };
+    answer::private_json(status, json!({"ready": ready, "reason": reason}).to_string())
+}

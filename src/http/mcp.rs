@@ -1,0 +1,154 @@
+//! The MCP endpoint. [Streamable HTTP](https://modelcontextprotocol.io/specification/2025-11-25/basic/transports#streamable-http)
+//!
+//! Who is calling is settled first, before the method and the body are looked at.
+
+use std::sync::Arc;
+
+use actix_web::http::{Method, StatusCode, header};
+use actix_web::web::{Data, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+
+use crate::bridge::{Answer, PostRequest, Refusal};
+use crate::http::answer;
+use crate::http::body;
+use crate::http::state::State;
+use crate::http::stream::{self, Binding};
+use crate::model::principal::Principal;
+use crate::resource_server::{Challenge, ResourceServer};
+
+const SESSION_ID: &str = "mcp-session-id";
+const PROTOCOL_VERSION: &str = "mcp-protocol-version";
+const ALLOW: &str = "POST, GET, DELETE";
+
+/// Every method of the endpoint.
+pub async fn serve(request: HttpRequest, payload: Payload, state: Data<State>) -> HttpResponse {
+    let principal = match authenticate(&request, &state) {
+        Ok(principal) => principal,
+        Err(response) => return response,
+    };
+    let answer = match *request.method() {
+        Method::POST => match post(&request, payload, &principal, &state).await {
+            Ok(answer) => answer,
+            Err(response) => return response,
+        },
+        Method::GET if accepts(&request, "text/event-stream") => {
+            state.bridge.listen(&principal, text(&request, SESSION_ID), text(&request, PROTOCOL_VERSION))
+        }
+        Method::GET => return answer::message(StatusCode::NOT_ACCEPTABLE, "not_acceptable", "GET opens a stream; accept text/event-stream"),
+        Method::DELETE => state.bridge.end(&principal, text(&request, SESSION_ID)),
+        _ => return answer::method_not_allowed(ALLOW),
+    };
+    respond(answer, &principal, &state)
+}
+
+/// OAuth 2.1 §5.1.1: the token stands in the header and nowhere else; here it stops. What goes on is a [`Principal`].
+fn authenticate(request: &HttpRequest, state: &State) -> Result<Arc<Principal>, HttpResponse> {
+    let Some(server) = &state.resource_server else { return Ok(Arc::new(Principal::anonymous())) };
+    let mut values = request.headers().get_all(header::AUTHORIZATION);
+    let token = match (values.next(), values.next()) {
+        (None, _) => return Err(challenge(server, &Challenge::Missing)),
+        (Some(value), None) => value.to_str().ok().and_then(bearer),
+        (Some(_), Some(_)) => return Err(challenge(server, &Challenge::InvalidRequest("send one Authorization header"))),
+    };
+    let Some(token) = token else { return Err(challenge(server, &Challenge::Missing)) };
+    server.authenticate(token).map_err(|refused| {
+        tracing::debug!(reason = %refused.reason, "refused an access token");
+        challenge(server, &Challenge::InvalidToken(refused.description))
+    })
+}
+
+/// RFC 6750 §2.1, RFC 9110 §11.1: the scheme is compared without regard to case, one or more spaces follow.
+fn bearer(value: &str) -> Option<&str> {
+    let (scheme, token) = value.split_once(' ')?;
+    let token = token.trim_start_matches(' ');
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+}
+
+fn challenge(server: &ResourceServer, challenge: &Challenge<'_>) -> HttpResponse {
+    let (status, error, description) = match challenge {
+        Challenge::Missing => (StatusCode::UNAUTHORIZED, "unauthorized", "an access token is required"),
+        Challenge::InvalidToken(description) => (StatusCode::UNAUTHORIZED, "invalid_token", *description),
+        Challenge::InvalidRequest(description) => (StatusCode::BAD_REQUEST, "invalid_request", *description),
+        Challenge::InsufficientScope(_) => (StatusCode::FORBIDDEN, "insufficient_scope", "the access token has too little scope for this"),
+    };
+    let mut response = answer::message(status, error, description);
+    match header::HeaderValue::from_str(&server.challenge(challenge)) {
+        Ok(value) => {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, value);
+        }
+        Err(error) => tracing::error!(%error, "a challenge of ours is not a header value"),
+    }
+    response
+}
+
+async fn post(request: &HttpRequest, payload: Payload, principal: &Arc<Principal>, state: &State) -> Result<Answer, HttpResponse> {
+    if !body::is(request, "application/json") {
+        let text = "send the message as application/json";
+        return Err(answer::message(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", text));
+    }
+    let body = body::read(payload, state.endpoint.max_request_body, state.endpoint.read_timeout).await;
+    let body = body.map_err(answer::body_fault)?;
+    let post = PostRequest {
+        session_id: text(request, SESSION_ID).map(str::to_owned),
+        protocol_version: text(request, PROTOCOL_VERSION).map(str::to_owned),
+        accepts_json: accepts(request, "application/json"),
+        accepts_event_stream: names(request, "text/event-stream"),
+    };
+    Ok(state.bridge.post(principal, post, body).await)
+}
+
+fn respond(answer: Answer, principal: &Arc<Principal>, state: &State) -> HttpResponse {
+    match answer {
+        Answer::Accepted => HttpResponse::Accepted().finish(),
+        Answer::Ended => HttpResponse::NoContent().finish(),
+        Answer::Message { body, session_id } => {
+            with_session(answer::private_json(StatusCode::OK, body), session_id.as_deref())
+        }
+        Answer::Stream { events, session_id } => {
+            let binding = Binding {
+                principal: Arc::clone(principal),
+                now: state.clock.now(),
+                revoked: state.revoked.clone(),
+                keepalive: state.endpoint.sse_keepalive_interval,
+            };
+            with_session(stream::answer(events, binding), session_id.as_deref())
+        }
+        Answer::Refused(refusal) => refused(&refusal, state),
+    }
+}
+
+fn with_session(mut response: HttpResponse, session_id: Option<&str>) -> HttpResponse {
+    if let Some(value) = session_id.and_then(|id| header::HeaderValue::from_str(id).ok()) {
+        response.headers_mut().insert(header::HeaderName::from_static(SESSION_ID), value);
+    }
+    response
+}
+
+fn refused(refusal: &Refusal, state: &State) -> HttpResponse {
+    todo_refusal(refusal, state)
+}
+
+/// Whether an answer of this type may be sent; a client that says nothing takes anything.
+fn accepts(request: &HttpRequest, media_type: &str) -> bool {
+    let headers = || request.headers().get_all(header::ACCEPT).filter_map(|value| value.to_str().ok());
+    headers().next().is_none() || ranges(request).any(|range| range == "*/*" || is_range(range, media_type))
+}
+
+/// Whether the client itself named this type: what takes anything is not thereby ready for a stream.
+fn names(request: &HttpRequest, media_type: &str) -> bool {
+    ranges(request).any(|range| is_range(range, media_type))
+}
+
+fn ranges(request: &HttpRequest) -> impl Iterator<Item = &str> {
+    let values = request.headers().get_all(header::ACCEPT).filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).map(|range| range.split(';').next().unwrap_or_default().trim())
+}
+
+fn is_range(range: &str, media_type: &str) -> bool {
+    let whole = media_type.split_once('/').is_some_and(|(kind, _)| range.strip_suffix("/*") == Some(kind));
+    whole || range.eq_ignore_ascii_case(media_type)
+}
+
+fn text<'a>(request: &'a HttpRequest, name: &str) -> Option<&'a str> {
+    request.headers().get(name).and_then(|value| value.to_str().ok())
+}

@@ -1,0 +1,69 @@
+//! `GET /oauth/authorize`: the client sends a person's browser here.
+
+use actix_web::http::header;
+use actix_web::http::{Method, StatusCode};
+use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse};
+
+use crate::authorization_server::authorize::{Answer, AuthorizeFault, FLOW_LIFETIME, PageFault};
+use crate::http::answer;
+use crate::http::oauth::{server, within};
+use crate::http::page::Link;
+use crate::http::page::respond;
+use crate::http::state::State;
+
+/// Begins a flow and sends the browser to its first page.
+pub async fn get(request: HttpRequest, state: Data<State>) -> HttpResponse {
+    if let Err(response) = within(&request, &state, &state.limits.authorization) {
+        return response;
+    }
+    // A page fetched before anybody asked for it would begin a flow that nobody sees.
+    if request.method() != Method::GET || request.headers().contains_key("sec-purpose") {
+        return HttpResponse::NoContent().finish();
+    }
+    match server(&state).authorize(request.query_string().as_bytes(), is_cross_site(&request)).await {
+        Ok(started) => {
+            let mut response = HttpResponse::SeeOther();
+            for old in state.cookies().make_room(&request) {
+                response.cookie(old);
+            }
+            let seconds = i64::try_from(FLOW_LIFETIME.as_secs()).unwrap_or(i64::MAX);
+            response
+                .cookie(state.cookies().set(&started.flow, &started.cookie, seconds))
+                .insert_header((header::LOCATION, format!("{}/oauth/authorize/{}", server(&state).issuer(), started.flow)));
+            respond::private(&mut response).finish()
+        }
+        Err(AuthorizeFault::Page(fault)) => page(&state, &fault),
+        Err(AuthorizeFault::Answer(answer)) => refusal(&state, &answer),
+    }
+}
+
+/// Whether another site may have sent the browser here. A browser that does not say is taken for sent.
+fn is_cross_site(request: &HttpRequest) -> bool {
+    let site = request.headers().get("sec-fetch-site").map(|value| value.as_bytes());
+    !matches!(site, Some(b"none" | b"same-origin"))
+}
+
+fn page(state: &State, fault: &PageFault) -> HttpResponse {
+    let status = match fault {
+        PageFault::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+        _ => StatusCode::BAD_REQUEST,
+    };
+    respond::error(state, status, &fault.to_string(), None)
+}
+
+/// Tells the client what was wrong with its request; a person decides whether to go where nothing vouches for.
+fn refusal(state: &State, refusal: &Answer) -> HttpResponse {
+    let error = refusal.error.as_ref().map(ToString::to_string).unwrap_or_default();
+    tracing::info!(error, "refused an authorization request");
+    if refusal.may_redirect_unasked() {
+        let mut response = HttpResponse::SeeOther();
+        response.insert_header((header::LOCATION, refusal.url.expose()));
+        return respond::private(&mut response).finish();
+    }
+    let text = format!("The app sent a request that cannot be answered ({error}).");
+    match Link::new(refusal.url.expose()) {
+        Some(link) => respond::error(state, StatusCode::BAD_REQUEST, &text, Some(link)),
+        None => answer::message(StatusCode::BAD_REQUEST, "invalid_request", &text),
+    }
+}

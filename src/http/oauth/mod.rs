@@ -1,0 +1,114 @@
+//! The authorization server's endpoints: each reads a request, calls the service, and answers.
+
+pub mod authorize;
+pub mod flow;
+
+use actix_web::http::{StatusCode, header};
+use actix_web::web::{Bytes, Data, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+
+use crate::authorization_server::AuthorizationServer;
+use crate::http::answer;
+use crate::http::body;
+use crate::http::state::State;
+use crate::identity::throttle::AddressLimit;
+use crate::protocol::oauth::error::{ErrorCode, OauthError};
+
+/// The service behind every route of this folder; the routes exist only when it does.
+fn server(state: &State) -> &AuthorizationServer {
+    state.authorization_server.as_ref().expect("these routes are made only with an authorization server")
+}
+
+/// `GET /.well-known/oauth-authorization-server`
+pub async fn metadata(state: Data<State>) -> HttpResponse {
+    answer::public_json(server(&state).metadata())
+}
+
+/// `GET /oauth/jwks`
+pub async fn jwks(state: Data<State>) -> HttpResponse {
+    answer::public_json(server(&state).jwks())
+}
+
+/// `POST /oauth/token`
+pub async fn token(request: HttpRequest, payload: Payload, state: Data<State>) -> HttpResponse {
+    let form = match form(&request, payload, &state, &state.limits.token).await {
+        Ok(form) => form,
+        Err(response) => return response,
+    };
+    let authorization = match authorization(&request) {
+        Ok(authorization) => authorization,
+        Err(error) => return answer::oauth_error(&error),
+    };
+    match server(&state).token(&form, authorization).await {
+        Ok(response) => answer::private_json(StatusCode::OK, response.to_json()),
+        Err(refused) => answer::refused(&refused, authorization.is_some()),
+    }
+}
+
+/// `POST /oauth/revoke`
+pub async fn revoke(request: HttpRequest, payload: Payload, state: Data<State>) -> HttpResponse {
+    let form = match form(&request, payload, &state, &state.limits.token).await {
+        Ok(form) => form,
+        Err(response) => return response,
+    };
+    let authorization = match authorization(&request) {
+        Ok(authorization) => authorization,
+        Err(error) => return answer::oauth_error(&error),
+    };
+    match server(&state).revoke(&form, authorization).await {
+        Ok(()) => answer::private_json(StatusCode::OK, "{}"),
+        Err(refused) => answer::refused(&refused, authorization.is_some()),
+    }
+}
+
+/// `POST /oauth/register`
+pub async fn register(request: HttpRequest, payload: Payload, state: Data<State>) -> HttpResponse {
+    if let Err(response) = within(&request, &state, &state.limits.registration) {
+        return response;
+    }
+    if !body::is(&request, "application/json") {
+        let text = "send the client metadata as application/json";
+        return answer::oauth_error(&OauthError::new(ErrorCode::InvalidClientMetadata, text));
+    }
+    let body = match body::read(payload, body::SMALL, body::SMALL_DEADLINE).await {
+        Ok(body) => body,
+        Err(fault) => return answer::body_fault(fault),
+    };
+    match server(&state).register(&body).await {
+        Some(Ok(registered)) => answer::private_json(StatusCode::CREATED, registered.to_json()),
+        Some(Err(refused)) => answer::refused(&refused, false),
+        None => answer::not_found().await,
+    }
+}
+
+/// The `Authorization` header of a token request.
+fn authorization(request: &HttpRequest) -> Result<Option<&str>, OauthError> {
+    let refused = |text| OauthError::new(ErrorCode::InvalidRequest, text);
+    let mut values = request.headers().get_all(header::AUTHORIZATION);
+    match (values.next(), values.next()) {
+        (None, _) => Ok(None),
+        (Some(value), None) => value.to_str().map(Some).map_err(|_| refused("the Authorization header is not ASCII")),
+        (Some(_), Some(_)) => Err(refused("the Authorization header was sent more than once")),
+    }
+}
+
+/// Reads a form, having counted it against the address's limit.
+async fn form(request: &HttpRequest, payload: Payload, state: &State, limit: &AddressLimit) -> Result<Bytes, HttpResponse> {
+    within(request, state, limit)?;
+    // RFC 6749 §3.2: parameters are sent in the body, form-encoded; what stands in the query is not looked at.
+    if !body::is(request, "application/x-www-form-urlencoded") {
+        let text = "send the parameters in the body as application/x-www-form-urlencoded";
+        return Err(answer::oauth_error(&OauthError::new(ErrorCode::InvalidRequest, text)));
+    }
+    body::read(payload, body::SMALL, body::SMALL_DEADLINE).await.map_err(answer::body_fault)
+}
+
+/// Counts a request against its address's limit.
+fn within(request: &HttpRequest, state: &State, limit: &AddressLimit) -> Result<(), HttpResponse> {
+    let address = client_address(request, state);
+    limit.check(address).map_err(|retry| answer::too_many(retry.0.as_secs()))
+}
+
+fn client_address(request: &HttpRequest, state: &State) -> std::net::IpAddr {
+    state.guard.client_address(request.peer_addr().map(|peer| peer.ip()), request.headers())
+}

@@ -1,0 +1,46 @@
+//! Sending a page: the headers under which it is safe to show. [OAuth 2.1 §7.11](https://datatracker.ietf.org/doc/html/draft-ietf-oauth-v2-1), [RFC 9700 §4.16](https://www.rfc-editor.org/rfc/rfc9700#section-4.16)
+
+use actix_web::http::{StatusCode, header};
+use actix_web::{HttpResponse, HttpResponseBuilder};
+use askama::Template;
+
+use crate::base::random;
+use crate::http::answer;
+use crate::http::page::{ErrorPage, Link};
+use crate::http::state::State;
+
+/// Headers of every answer in a browser flow: not kept, not framed, not told to other sites.
+pub fn private(response: &mut HttpResponseBuilder) -> &mut HttpResponseBuilder {
+    response
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .insert_header((header::REFERRER_POLICY, "no-referrer"))
+        .insert_header((header::X_FRAME_OPTIONS, "DENY"))
+        .insert_header(("cross-origin-opener-policy", "same-origin"))
+        .insert_header(("permissions-policy", "camera=(), geolocation=(), microphone=()"))
+}
+
+/// Sends a page.
+pub fn page(state: &State, status: StatusCode, page: &impl Template) -> HttpResponse {
+    let html = match page.render() {
+        Ok(html) => html,
+        Err(error) => {
+            tracing::error!(%error, "a page could not be made");
+            return answer::message(StatusCode::INTERNAL_SERVER_ERROR, "server_error", "the page could not be made");
+        }
+    };
+    let mut response = HttpResponse::build(status);
+    private(&mut response)
+        .insert_header((header::CONTENT_TYPE, "text/html; charset=utf-8"))
+        .insert_header((header::CONTENT_SECURITY_POLICY, state.content_security_policy.as_str()))
+        .body(html)
+}
+
+/// Sends an error page with a reference that finds its line in the log.
+pub fn error(state: &State, status: StatusCode, explanation: &str, back: Option<Link<'_>>) -> HttpResponse {
+    let reference = random::identifier();
+    let reference = reference.get(..8).unwrap_or_default();
+    tracing::info!(reference, status = status.as_u16(), explanation, "showed an error page");
+    let next_step = "If it happens again, tell the operator of this server the reference below.";
+    let content = ErrorPage { branding: &state.branding, title: "This did not work", explanation, next_step, reference, back };
+    page(state, status, &content)
+}

@@ -1,0 +1,89 @@
+//! The services a handler may call, and what it must know of the configuration.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::authorization_server::AuthorizationServer;
+use crate::base::clock::Clock;
+use crate::bridge::Bridge;
+use crate::config::section::Branding;
+use crate::http::assets::Asset;
+use crate::http::cookie::Cookies;
+use crate::http::guard::Guard;
+use crate::identity::throttle::AddressLimit;
+use crate::resource_server::ResourceServer;
+use crate::store::Revoked;
+
+/// One for the process, shared by all workers.
+pub struct State {
+    /// Where MCP is served.
+    pub endpoint: Endpoint,
+    /// Issues tokens, when it is on.
+    pub authorization_server: Option<AuthorizationServer>,
+    /// Accepts tokens. `None`: the endpoint is open to everybody.
+    pub resource_server: Option<ResourceServer>,
+    /// Carries MCP traffic.
+    pub bridge: Arc<Bridge>,
+    /// Which hosts and origins may be named, and whose word is taken for a client's address.
+    pub guard: Guard,
+    /// The words on the pages.
+    pub branding: Branding,
+    /// The operator's words for scopes.
+    pub scope_words: BTreeMap<String, Option<String>>,
+    /// The colours of the pages, as a stylesheet.
+    pub theme: Asset,
+    /// The `Content-Security-Policy` of the pages.
+    pub content_security_policy: String,
+    /// Guessing and flooding are slowed per address, each kind for itself.
+    pub limits: AddressLimits,
+    /// Tells the time.
+    pub clock: Clock,
+    /// What was revoked, for streams that are open while it happens.
+    pub revoked: Revoked,
+}
+
+/// The policy under which the pages work. `form-action 'self'` is kept: Chrome applies it to the redirects that follow a
+/// form, which is why a form never ends in one to a client.
+#[must_use]
+pub fn content_security_policy(logo_url: Option<&str>) -> String {
+    let logo = logo_url.and_then(|url| url::Url::parse(url).ok()).map(|url| url.origin()).filter(url::Origin::is_tuple);
+    let logo = logo.map(|origin| format!(" {}", origin.ascii_serialization())).unwrap_or_default();
+    format!(
+        "default-src 'none'; style-src 'self'; img-src 'self' data:{logo}; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+    )
+}
+
+/// The MCP endpoint.
+pub struct Endpoint {
+    /// Its path.
+    pub path: String,
+    /// Whether `/` is the same.
+    pub root: bool,
+    /// How long a request's body may take to arrive.
+    pub read_timeout: Duration,
+    /// The largest body, in bytes.
+    pub max_request_body: usize,
+    /// How long a stream may be silent before a comment is sent.
+    pub sse_keepalive_interval: Duration,
+}
+
+/// Requests per client address.
+pub struct AddressLimits {
+    /// Login forms.
+    pub login: AddressLimit,
+    /// Token and revocation requests.
+    pub token: AddressLimit,
+    /// Registrations.
+    pub registration: AddressLimit,
+    /// Authorization requests, each of which is remembered for a while.
+    pub authorization: AddressLimit,
+}
+
+impl State {
+    /// How cookies are named here.
+    #[must_use]
+    pub const fn cookies(&self) -> Cookies {
+        Cookies { is_https: self.guard.is_https }
+    }
+}

@@ -1,0 +1,218 @@
+//! Client metadata, as a client sends it to register. [RFC 7591 §2](https://www.rfc-editor.org/rfc/rfc7591#section-2)
+
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use url::Url;
+
+use crate::protocol::oauth::error::{ErrorCode, OauthError};
+use crate::protocol::oauth::scope::ScopeSet;
+
+/// How many redirect URIs one client may register.
+const MOST_REDIRECT_URIS: usize = 16;
+/// How long a name may be, in characters.
+const LONGEST_NAME: usize = 200;
+/// How long any other text may be, in bytes.
+const LONGEST_TEXT: usize = 2048;
+
+/// A registration request. Members that mean nothing here are ignored (RFC 7591 §2), `null` counts as absent.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[expect(missing_docs, reason = "the specification's own words")]
+pub struct ClientMetadata {
+    pub redirect_uris: Option<Vec<String>>,
+    pub token_endpoint_auth_method: Option<String>,
+    pub grant_types: Option<Vec<String>>,
+    pub response_types: Option<Vec<String>>,
+    pub client_name: Option<String>,
+    pub client_uri: Option<String>,
+    pub logo_uri: Option<String>,
+    pub tos_uri: Option<String>,
+    pub policy_uri: Option<String>,
+    pub jwks_uri: Option<String>,
+    pub sector_identifier_uri: Option<String>,
+    pub initiate_login_uri: Option<String>,
+    pub request_uris: Option<Vec<String>>,
+    pub post_logout_redirect_uris: Option<Vec<String>>,
+    pub scope: Option<String>,
+    pub application_type: Option<String>,
+    pub software_id: Option<String>,
+    pub software_version: Option<String>,
+}
+
+/// What of a registration request is taken.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AcceptedMetadata {
+    /// `client_name`, cleaned.
+    pub name: Option<String>,
+    /// `redirect_uris`, of good form; the operator's policy is still to be asked.
+    pub redirect_uris: Vec<String>,
+    /// Whether `token_endpoint_auth_method` asks for a secret.
+    pub wants_secret: bool,
+    /// Whether `grant_types` has `refresh_token`.
+    pub may_refresh: bool,
+    /// What is echoed (RFC 7591 §3.2.1): no `null`, no empty strings, which strict clients reject.
+    pub echo: Map<String, Value>,
+}
+
+impl ClientMetadata {
+    /// Reads the body of a registration request.
+    ///
+    /// # Errors
+    /// `invalid_client_metadata` when it is not a JSON object, a member has the wrong type or comes twice.
+    pub fn parse(body: &[u8]) -> Result<Self, OauthError> {
+        // serde_json stops at a depth of 128, and the derived reader refuses a member that comes twice.
+        serde_json::from_slice(body).map_err(|error| refused(&format!("the body is not client metadata: {error}")))
+    }
+
+    /// Takes what a client here can use, having checked it.
+    ///
+    /// # Errors
+    /// `invalid_client_metadata` or `invalid_redirect_uri`, saying which member and what to send instead.
+    pub fn accept(self, scopes_supported: &ScopeSet) -> Result<AcceptedMetadata, OauthError> {
+        self.check_urls()?;
+        let method = self.auth_method()?;
+        let grant_types = self.accepted_grant_types()?;
+        let redirect_uris = self.redirect_uris.clone().unwrap_or_default();
+        if redirect_uris.is_empty() || redirect_uris.len() > MOST_REDIRECT_URIS {
+            return Err(OauthError::new(ErrorCode::InvalidRedirectUri, "redirect_uris must list 1 to 16 URIs"));
+        }
+        let name = self.client_name.as_deref().map(clean_name).transpose()?.flatten();
+        let mut echo = Map::new();
+        echo.insert("redirect_uris".to_owned(), json!(redirect_uris));
+        echo.insert("grant_types".to_owned(), json!(grant_types));
+        echo.insert("response_types".to_owned(), json!(["code"]));
+        echo.insert("token_endpoint_auth_method".to_owned(), json!(method));
+        let may_refresh = grant_types.contains(&"refresh_token");
+        self.echo_texts(name.as_deref(), scopes_supported, &mut echo)?;
+        Ok(AcceptedMetadata { name, redirect_uris, wants_secret: method != "none", may_refresh, echo })
+    }
+
+    /// A secret is given only to who asks for one: RFC 7591 §2 would have `client_secret_basic` as the default, but
+    /// the clients that say nothing are public ones, and fail when they are handed a secret.
+    fn auth_method(&self) -> Result<&'static str, OauthError> {
+        match self.token_endpoint_auth_method.as_deref() {
+            None | Some("none") => Ok("none"),
+            Some("client_secret_basic") => Ok("client_secret_basic"),
+            Some("client_secret_post") => Ok("client_secret_post"),
+            Some(_) => {
+                Err(refused("token_endpoint_auth_method must be none, client_secret_basic or client_secret_post"))
+            }
+        }
+    }
+
+    /// RFC 7591 §2: the server may take less than was asked; grants that do not exist here are left out of the echo.
+    fn accepted_grant_types(&self) -> Result<Vec<&'static str>, OauthError> {
+        let known = ["authorization_code", "refresh_token"];
+        let code = |types: &Vec<String>| types.iter().any(|kind| kind == "code");
+        if self.response_types.as_ref().is_some_and(|types| !code(types)) {
+            return Err(refused("response_types must include code"));
+        }
+        let Some(asked) = &self.grant_types else { return Ok(known.to_vec()) };
+        let accepted: Vec<_> = known.into_iter().filter(|grant| asked.iter().any(|asked| asked == grant)).collect();
+        if accepted.contains(&"authorization_code") {
+            Ok(accepted)
+        } else {
+            Err(refused("grant_types must include authorization_code"))
+        }
+    }
+
+    /// None of these is ever fetched; a scheme that could run something when shown or followed is refused all the same.
+    fn check_urls(&self) -> Result<(), OauthError> {
+        let single = [&self.client_uri, &self.logo_uri, &self.tos_uri, &self.policy_uri, &self.jwks_uri,
+            &self.sector_identifier_uri, &self.initiate_login_uri];
+        let lists = [&self.request_uris, &self.post_logout_redirect_uris];
+        let all = single.into_iter().flatten().chain(lists.into_iter().flatten().flatten());
+        for url in all.filter(|url| !url.is_empty()) {
+            let web = Url::parse(url).is_ok_and(|parsed| matches!(parsed.scheme(), "https" | "http") && parsed.has_host());
+            if !web || url.len() > LONGEST_TEXT {
+                return Err(refused("URLs in client metadata must be http or https and at most 2048 bytes"));
+            }
+        }
+        Ok(())
+    }
+
+    fn echo_texts(&self, name: Option<&str>, supported: &ScopeSet, echo: &mut Map<String, Value>) -> Result<(), OauthError> {
+        let scope = self.scope.as_deref().map(ScopeSet::parse).transpose();
+        let scope = scope.map_err(|error| refused(&format!("scope: {error}")))?;
+        // RFC 7591 §2: what a client may ask for later; a client cannot give itself a scope that does not exist here.
+        let scope = scope.map(|scope| scope.limited_to(supported).to_string());
+        let texts = [
+            ("client_name", name),
+            ("scope", scope.as_deref()),
+            ("client_uri", self.client_uri.as_deref()),
+            ("logo_uri", self.logo_uri.as_deref()),
+            ("tos_uri", self.tos_uri.as_deref()),
+            ("policy_uri", self.policy_uri.as_deref()),
+            ("application_type", self.application_type.as_deref()),
+            ("software_id", self.software_id.as_deref()),
+            ("software_version", self.software_version.as_deref()),
+        ];
+        for (member, text) in texts {
+            let Some(text) = text.filter(|text| !text.is_empty()) else { continue };
+            if text.len() > LONGEST_TEXT {
+                return Err(refused(&format!("{member} is longer than 2048 bytes")));
+            }
+            echo.insert(member.to_owned(), text.into());
+        }
+        Ok(())
+    }
+}
+
+/// A name without the characters that hide or turn text around; `None` when nothing is left.
+fn clean_name(name: &str) -> Result<Option<String>, OauthError> {
+    if name.chars().count() > LONGEST_NAME {
+        return Err(refused("client_name is longer than 200 characters"));
+    }
+    let cleaned: String = name.chars().filter(|character| !is_hidden(*character)).collect();
+    let cleaned = cleaned.trim();
+    Ok((!cleaned.is_empty()).then(|| cleaned.to_owned()))
+}
+
+/// Control characters, zero-width ones, and those that set the direction of text.
+fn is_hidden(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+fn refused(description: &str) -> OauthError {
+    OauthError::new(ErrorCode::InvalidClientMetadata, description)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn accept(body: &Value) -> Result<AcceptedMetadata, OauthError> {
+        ClientMetadata::parse(body.to_string().as_bytes())?.accept(&ScopeSet::parse("mcp:read mcp:write").unwrap())
+    }
+
+    #[test]
+    fn who_says_nothing_is_a_public_client_that_may_refresh() {
+        let accepted = accept(&json!({"redirect_uris": ["http://localhost/cb"], "client_name": "A\u{202e}B\u{200b}", "tos_uri": ""})).unwrap();
+        assert!(!accepted.wants_secret && accepted.may_refresh);
+        assert_eq!(accepted.name.as_deref(), Some("AB"));
+        assert_eq!(Value::Object(accepted.echo), json!({"redirect_uris": ["http://localhost/cb"], "client_name": "AB",
+            "grant_types": ["authorization_code", "refresh_token"], "response_types": ["code"], "token_endpoint_auth_method": "none"}));
+    }
+
+    #[test]
+    fn grants_and_scopes_that_do_not_exist_here_are_not_echoed() {
+        let accepted = accept(&json!({"redirect_uris": ["http://localhost/cb"], "scope": "admin * mcp:read",
+            "grant_types": ["implicit", "authorization_code", "client_credentials"]})).unwrap();
+        assert!(!accepted.may_refresh);
+        assert_eq!(accepted.echo["grant_types"], json!(["authorization_code"]));
+        assert_eq!(accepted.echo["scope"], json!("mcp:read"));
+    }
+
+    #[test]
+    fn what_could_do_harm_or_makes_no_sense_is_refused() {
+        for body in [json!({}), json!({"redirect_uris": []}), json!({"redirect_uris": vec!["http://localhost/"; 33]}), json!(null), json!([]),
+            json!({"redirect_uris": ["http://localhost/"], "logo_uri": "javascript:alert(1)"}), json!({"redirect_uris": "http://localhost/"}),
+            json!({"redirect_uris": ["http://localhost/"], "grant_types": ["password"]}), json!({"redirect_uris": ["http://localhost/"], "response_types": ["token"]}),
+            json!({"redirect_uris": ["http://localhost/"], "client_name": "x".repeat(10_000)}),
+            json!({"redirect_uris": ["http://localhost/"], "token_endpoint_auth_method": "private_key_jwt"})] {
+            assert!(accept(&body).is_err(), "{body}");
+        }
+        assert!(ClientMetadata::parse(br#"{"redirect_uris":[],"redirect_uris":[]}"#).is_err());
+    }
+}
