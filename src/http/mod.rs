@@ -1,1 +1,4 @@
-//! To be written.
+//! The web: routes, handlers and pages. actix and askama live only here.
+
+pub mod page;
+pub mod assets;
