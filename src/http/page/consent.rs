@@ -1,0 +1,75 @@
+//! The page that asks whether a client may have access. [OAuth 2.1 §7.9](https://datatracker.ietf.org/doc/html/draft-ietf-oauth-v2-1)
+
+use std::collections::BTreeMap;
+
+use askama::Template;
+
+use crate::config::section::Branding;
+use crate::http::page::client_name::ClientName;
+use crate::http::page::target::Target;
+use crate::protocol::oauth::scope::{ADMIN, READ, ScopeSet, WRITE};
+
+/// The consent page. Its form sends `csrf` and `decision`, which is `allow` or `deny`.
+///
+/// The destination stands larger than the name: whoever registers a client chooses its name, but not who receives the
+/// answer. No button has the focus, so that a key pressed too long allows nothing.
+#[derive(Template)]
+#[template(path = "consent.html")]
+pub struct ConsentPage<'a> {
+    /// The operator's words.
+    pub branding: &'a Branding,
+    /// Who has logged in.
+    pub user: &'a str,
+    /// The client that asks; `None` when it gave no name.
+    pub client: Option<&'a ClientName>,
+    /// Where the answer goes.
+    pub target: &'a Target,
+    /// The resource (RFC 8707) the tokens will be for.
+    pub resource: &'a str,
+    /// What is asked for; see [`scope_lines`].
+    pub scopes: &'a [ScopeLine<'a>],
+    /// Where the form is sent.
+    pub action: &'a str,
+    /// The value of the hidden field `csrf`.
+    pub csrf: &'a str,
+}
+
+/// One scope in plain words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ScopeLine<'a> {
+    /// The scope as the client asked for it.
+    pub scope: &'a str,
+    /// What it allows, as the end of "it could …".
+    pub description: &'a str,
+}
+
+/// The lines for `scopes`: the operator's words (`scopes_supported`) where there are any, else ours.
+#[must_use]
+pub fn scope_lines<'a>(scopes: &'a ScopeSet, words: &'a BTreeMap<String, Option<String>>) -> Vec<ScopeLine<'a>> {
+    let description = |scope| words.get(scope).and_then(Option::as_deref).unwrap_or_else(|| built_in_words(scope));
+    scopes.iter().map(|scope| ScopeLine { scope, description: description(scope) }).collect()
+}
+
+fn built_in_words(scope: &str) -> &'static str {
+    match scope {
+        READ => "see the tools, prompts and data, and use tools that only read",
+        WRITE => "use every tool, including those that change or delete things",
+        ADMIN => "manage this server: its apps, users and permissions",
+        _ => "do what this server allows under the name",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_operators_words_come_before_ours() {
+        let scopes = ScopeSet::parse("mcp:read mcp:write reports").unwrap();
+        let words = BTreeMap::from([(READ.to_owned(), Some("look around".to_owned())), (WRITE.to_owned(), None)]);
+        let lines = scope_lines(&scopes, &words);
+        let shown: Vec<_> = lines.iter().map(|line| (line.scope, line.description)).collect();
+        let others = "do what this server allows under the name";
+        assert_eq!(shown, [(READ, "look around"), (WRITE, built_in_words(WRITE)), ("reports", others)]);
+    }
+}

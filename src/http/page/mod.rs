@@ -1,0 +1,31 @@
+//! The pages a person sees on the way through login and consent: their words and shape, no decision and no request.
+//!
+//! Every page works without JavaScript and under this policy, which the routes send (`<logo>`: the origin of
+//! `branding.logo_url`, when it is https): `default-src 'none'; style-src 'self'; img-src 'self' data: <logo>;
+//! form-action 'self'; frame-ancestors 'none'; base-uri 'none'`. So there is no inline style, and a form never ends in a
+//! redirect to a client, which Chrome would refuse under `form-action 'self'`: it ends in [`ReturningPage`].
+//!
+//! Forms send `csrf`, `decision` and, on the login page, `username` and `password`.
+
+mod colour;
+pub mod client_name;
+pub mod consent;
+pub mod error;
+pub mod link;
+pub mod login;
+pub mod respond;
+pub mod returning;
+pub mod target;
+pub mod theme;
+
+pub use client_name::ClientName;
+pub use consent::{ConsentPage, ScopeLine, scope_lines};
+pub use error::ErrorPage;
+pub use link::Link;
+pub use login::{LoginError, LoginPage};
+pub use returning::{Answer, ReturningPage};
+pub use target::{Target, redirect_target};
+pub use theme::theme_css;
+
+#[cfg(test)]
+mod tests;
