@@ -90,6 +90,14 @@ impl PrivateKey {
         }
     }
 
+    /// How long its signatures are, in bytes. (josekit says 256 for every RSA key.)
+    pub fn signature_length(&self) -> usize {
+        match self {
+            Self::Rsa(key) => key.size(),
+            Self::P256(_) | Self::Ed25519 { .. } => 64,
+        }
+    }
+
     /// What it is, for a person.
     pub fn description(&self) -> String {
         match self {

@@ -56,7 +56,8 @@ pub struct TokenKey {
     /// The header of every token, encoded.
     header: String,
     signature_length: usize,
-    signer: Box<dyn JwsSigner>,
+    /// Signs any bytes; tests sign what we never would.
+    pub(super) signer: Box<dyn JwsSigner>,
     verifier: Box<dyn JwsVerifier>,
 }
 
@@ -84,7 +85,7 @@ impl TokenKey {
             key_id,
             algorithm,
             header: URL_SAFE_NO_PAD.encode(header),
-            signature_length: signer.signature_len(),
+            signature_length: key.signature_length(),
             signer,
             verifier,
         })
