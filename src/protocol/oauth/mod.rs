@@ -8,4 +8,5 @@ pub mod resource;
 pub mod redirect_uri;
 pub mod metadata;
 pub mod client_metadata;
+pub mod claims;
 pub mod token_response;
