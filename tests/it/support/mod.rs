@@ -1,0 +1,10 @@
+//! What the tests share: the bridge itself, a browser, and clients.
+
+pub mod app;
+pub mod browser;
+pub mod client;
+pub mod mcp;
+
+pub use app::App;
+pub use browser::Browser;
+pub use client::Client;
