@@ -1,17 +1,23 @@
 //! The sections of the configuration, one file each.
 
+mod builtin;
+mod command;
+mod http_upstream;
 mod log;
 mod oauth_server;
 mod server;
+mod signing;
 mod storage;
 mod upstream;
 
+pub use builtin::{Branding, BuiltinUser, Lockout, PasswordSource};
+pub use command::{Command, InheritEnv, RestartPolicy};
+pub use http_upstream::{HttpUpstream, UpstreamAuth};
 pub use log::{Log, LogFormat, LogOutput};
-pub use oauth_server::{
-    Branding, BuiltinUser, Lockout, OauthServer, PasswordSource, Registration, Signing, SigningAlgorithm,
-};
+pub use oauth_server::{OauthServer, Registration};
+pub(super) use server::ServerSection;
 pub use server::{Endpoint, EndpointAuth, RateLimit, Server, Session};
+pub use signing::{Signing, SigningAlgorithm};
 pub use storage::Storage;
-pub use upstream::{
-    BuiltinServer, Command, HttpUpstream, InheritEnv, RestartPolicy, ToolRule, Upstream, UpstreamAuth, UpstreamKind,
-};
+pub(super) use upstream::read_all as read_upstreams;
+pub use upstream::{BuiltinServer, ToolRule, Upstream, UpstreamKind};

@@ -1,11 +1,18 @@
 //! `server.oauth_server`: the authorization server in built-in mode.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::base::secret::Secret;
-use crate::protocol::oauth::scope::ScopeSet;
+use crate::config::fault::Wrong;
+use crate::config::quantity::print_duration;
+use crate::config::reader::Reader;
+use crate::config::reader::kind;
+use crate::config::section::builtin::{Branding, Builtin, BuiltinUser, Lockout};
+use crate::config::section::signing::Signing;
+use crate::config::value::redirect_uri::{PATTERN, PRESETS};
+use crate::config::value::scope::{self, SCOPE};
+use crate::config::value::url::ISSUER;
+use crate::protocol::oauth::scope::{READ, ScopeSet, WRITE};
 
 /// `server.oauth_server`.
 #[derive(Clone, Debug)]
@@ -46,88 +53,6 @@ pub struct OauthServer {
     pub remember_consent: Duration,
 }
 
-/// `signing`.
-#[derive(Clone, Debug)]
-pub struct Signing {
-    /// `algorithm`. `None`: that of the key file; ES256 when a key is generated.
-    pub algorithm: Option<SigningAlgorithm>,
-    /// `key_file`: a PEM private key (PKCS#1, PKCS#8 or SEC1), absolute here. `None`: one is generated into `key_dir`.
-    pub key_file: Option<PathBuf>,
-    /// `key_id`. `None`: the key's RFC 7638 thumbprint.
-    pub key_id: Option<String>,
-    /// `key_dir`, absolute here: where generated keys are kept, 0600.
-    pub key_dir: PathBuf,
-}
-
-/// `signing.algorithm` (RFC 7518 §3.1, RFC 8037 §3.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SigningAlgorithm {
-    /// RSASSA-PKCS1-v1_5 with SHA-256.
-    Rs256,
-    /// ECDSA on P-256 with SHA-256.
-    Es256,
-    /// Ed25519.
-    EdDsa,
-}
-
-/// One of `builtin.users`.
-#[derive(Clone, Debug)]
-pub struct BuiltinUser {
-    /// `username`, as written.
-    pub username: String,
-    /// `password_hash`, `password_env` or `password_file`, exactly one.
-    pub password: PasswordSource,
-    /// `scopes`.
-    pub scopes: ScopeSet,
-    /// `email`.
-    pub email: Option<String>,
-    /// `disabled`.
-    pub disabled: bool,
-}
-
-/// Where a user's password comes from.
-#[derive(Clone, Debug)]
-pub enum PasswordSource {
-    /// `password_hash`: a checked bcrypt hash.
-    Hash(Secret),
-    /// The value of `password_env` or the content of `password_file` (one trailing line end removed): hashed at start.
-    Plain(Secret),
-}
-
-/// `builtin.branding`: the words and colours of the pages.
-#[derive(Clone, Debug)]
-pub struct Branding {
-    /// `page_title`.
-    pub page_title: String,
-    /// `heading`.
-    pub heading: String,
-    /// `subtitle`.
-    pub subtitle: Option<String>,
-    /// `username_label`.
-    pub username_label: String,
-    /// `password_label`.
-    pub password_label: String,
-    /// `button_text` of the login form.
-    pub button_text: String,
-    /// `footer_text`.
-    pub footer_text: Option<String>,
-    /// `primary_color`: `#rgb` or `#rrggbb`.
-    pub primary_color: Option<String>,
-    /// `secondary_color`: `#rgb` or `#rrggbb`.
-    pub secondary_color: Option<String>,
-    /// `logo_url`: https, or a `data:image/` URL.
-    pub logo_url: Option<String>,
-}
-
-/// `builtin.lockout`: how much guessing at one account is slowed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Lockout {
-    /// `max_failures` for one account from one address within `window`.
-    pub max_failures: u32,
-    /// `window`.
-    pub window: Duration,
-}
-
 /// `registration`: bounds of dynamic registration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Registration {
@@ -135,4 +60,136 @@ pub struct Registration {
     pub max_clients: u32,
     /// `unused_expiry`: how long a client that was never used is kept.
     pub unused_expiry: Duration,
+}
+
+/// The only mode so far.
+const MODES: [(&str, ()); 1] = [("builtin", ())];
+
+impl OauthServer {
+    /// `None` when it is not enabled; its keys are checked all the same.
+    pub(in crate::config) fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let enabled = reader.boolean("enabled", false, "Log people in, and issue tokens for this bridge.");
+        let issuer = reader.optional("issuer", &ISSUER, "The https URL of this server. Without it, public_url.");
+        reader.choice("mode", &MODES, (), "Where people log in: builtin, with passwords kept here.");
+        let token_lifetime = reader.duration("token_lifetime", "1h", "How long an access token is valid.");
+        let refresh_token_lifetime =
+            reader.duration("refresh_token_lifetime", "14d", "How long an unused refresh token lives.");
+        let refresh_token_max_lifetime = reader.duration(
+            "refresh_token_max_lifetime",
+            "90d",
+            "How long a login lasts at most, however often it is refreshed.",
+        );
+        let refresh_token_grace = reader.value(
+            "refresh_token_grace",
+            &kind::DURATION,
+            "60s",
+            "How long a used refresh token is answered with the same successor again, for clients that retry.",
+        );
+        let auth_code_lifetime = reader.duration("auth_code_lifetime", "60s", "How long an authorization code lives.");
+        let signing = reader.section("signing", "The key that signs access tokens.", Signing::read);
+        let builtin = reader.section("builtin", "Users of this file and how their login looks.", Builtin::read);
+        let scopes_supported = read_scopes(reader);
+        let default_scopes = reader.optional_list(
+            "default_scopes",
+            &SCOPE,
+            "Granted to a client that asks for none. Without it, what the user may have of scopes_supported.",
+        );
+        let server = Self {
+            issuer,
+            token_lifetime,
+            refresh_token_lifetime,
+            refresh_token_max_lifetime,
+            refresh_token_grace,
+            auth_code_lifetime,
+            signing,
+            users: builtin.users,
+            create_first_user: builtin.create_first_user,
+            branding: builtin.branding,
+            lockout: builtin.lockout,
+            allowed_redirect_uris: reader.list(
+                "allowed_redirect_uris",
+                &PATTERN,
+                &PRESETS,
+                "Where clients may send people back to: exact URIs, http://localhost:*/path, or presets.",
+            ),
+            scopes_supported,
+            default_scopes: default_scopes.map(|scopes| scopes.into_iter().collect()),
+            allow_dynamic_registration: reader.boolean(
+                "allow_dynamic_registration",
+                false,
+                "Clients may register themselves (RFC 7591), as most MCP clients do.",
+            ),
+            registration: reader.section("registration", "Bounds of dynamic registration.", Registration::read),
+            remember_consent: reader.section("consent", "The question whether a client may act.", read_consent),
+        };
+        server.check(reader);
+        enabled.then_some(server)
+    }
+
+    /// What no key can know alone.
+    fn check(&self, reader: &Reader<'_>) {
+        // RFC 6749 §4.1.2: a maximum authorization code lifetime of 10 minutes is RECOMMENDED.
+        if self.auth_code_lifetime > Duration::from_secs(600) {
+            reader
+                .fault("auth_code_lifetime", Wrong::new("is longer than 10m", "write 60s: a browser needs no longer"));
+        }
+        if self.refresh_token_lifetime > self.refresh_token_max_lifetime {
+            let idle = print_duration(self.refresh_token_lifetime);
+            let longest = print_duration(self.refresh_token_max_lifetime);
+            let wrong = Wrong::new(
+                format!("is {idle}, longer than refresh_token_max_lifetime, which is {longest}"),
+                format!("shorten it, or write refresh_token_max_lifetime: {idle}"),
+            );
+            reader.fault("refresh_token_lifetime", wrong);
+        }
+        if self.allowed_redirect_uris.is_empty() {
+            let wrong = Wrong::new("is empty, so that no client can log in", "write the clients' URIs, or @claude");
+            reader.fault("allowed_redirect_uris", wrong);
+        }
+        for (index, user) in self.users.iter().enumerate() {
+            self.check_scopes(reader, &format!("builtin.users[{index}].scopes"), &user.scopes);
+        }
+        if let Some(scopes) = &self.default_scopes {
+            self.check_scopes(reader, "default_scopes", scopes);
+        }
+    }
+
+    fn check_scopes(&self, reader: &Reader<'_>, key: &str, scopes: &ScopeSet) {
+        for unknown in scopes.iter().filter(|scope| !scope::is_known(scope, self.scopes_supported.keys())) {
+            let fix = format!("add `{unknown}` there, or remove it here");
+            reader.fault(key, Wrong::new(format!("`{unknown}` is not in scopes_supported"), fix));
+        }
+    }
+}
+
+impl Registration {
+    fn read(reader: &mut Reader<'_>) -> Self {
+        Self {
+            max_clients: reader.value(
+                "max_clients",
+                &kind::POSITIVE_COUNT,
+                1000,
+                "How many registered clients are kept; those never used make room.",
+            ),
+            unused_expiry: reader.duration("unused_expiry", "24h", "How long a client that was never used is kept."),
+        }
+    }
+}
+
+fn read_scopes(reader: &mut Reader<'_>) -> BTreeMap<String, Option<String>> {
+    let scopes = reader.described(
+        "scopes_supported",
+        &SCOPE,
+        &[READ, WRITE],
+        "Scopes that clients can ask for: a list, or a mapping to words for the consent page.",
+    );
+    if scopes.is_empty() {
+        reader.fault("scopes_supported", Wrong::new("is empty, so that nothing can be granted", "write [mcp:read]"));
+    }
+    scopes.into_iter().collect()
+}
+
+fn read_consent(reader: &mut Reader<'_>) -> Duration {
+    let doc = "How long a yes counts for later requests of the same client. 0: never.";
+    reader.value("remember", &kind::DURATION, "30d", doc)
 }

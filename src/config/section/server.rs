@@ -4,6 +4,15 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use serde_json::json;
+
+use crate::config::document::Node;
+use crate::config::reader::kind::{self, Kind, expected};
+use crate::config::reader::{Hoisted, Reader};
+use crate::config::section::oauth_server::OauthServer;
+use crate::config::section::upstream::Upstream;
+use crate::config::value::name::{HOST, PATH};
+use crate::config::value::url::ORIGIN;
 
 /// `server`.
 #[derive(Clone, Debug)]
@@ -81,4 +90,150 @@ pub enum EndpointAuth {
     None,
     /// `builtin`: access tokens of our own authorization server.
     Builtin,
+}
+
+/// `server` with everything that stands in it.
+pub(in crate::config) struct ServerSection {
+    pub server: Server,
+    pub mcp_path: String,
+    pub auth: Option<EndpointAuth>,
+    pub oauth_server: Option<OauthServer>,
+    pub mcp_server: Option<Upstream>,
+    pub danger_http: bool,
+}
+
+impl ServerSection {
+    /// `auth` is what stands at the top of the file instead of here.
+    pub(in crate::config) fn read<'a>(reader: &mut Reader<'a>, auth: Option<Hoisted<'a>>) -> Self {
+        Self {
+            server: Server::read(reader),
+            mcp_path: reader.value("mcp_path", &PATH, "/mcp", "Where MCP is served."),
+            auth: reader.section_or("auth", auth, "Whose word is taken for who is calling.", read_auth),
+            oauth_server: reader.section("oauth_server", "The authorization server.", OauthServer::read),
+            mcp_server: reader.optional_section(
+                "mcp_server",
+                "The only MCP server behind the bridge: the same keys as one of upstreams.",
+                Upstream::read_only_one,
+            ),
+            danger_http: reader.boolean(
+                "danger_http",
+                false,
+                "Allows an http issuer on a listener that other machines can reach: passwords and tokens can be read on the way.",
+            ),
+        }
+    }
+}
+
+impl Server {
+    fn read(reader: &mut Reader<'_>) -> Self {
+        Self {
+            listen: reader.value(
+                "listen",
+                &kind::LISTEN,
+                "127.0.0.1:8080",
+                "Address and port; :8080 is every address.",
+            ),
+            public_url: reader.optional(
+                "public_url",
+                &ORIGIN,
+                "Scheme and host that people type. Without it, the issuer's.",
+            ),
+            root_endpoint: reader.boolean("root_endpoint", true, "MCP is answered at / too."),
+            read_timeout: reader.duration(
+                "read_timeout",
+                "30s",
+                "For the head and body of a request; never cuts a call.",
+            ),
+            idle_timeout: reader.duration("idle_timeout", "120s", "How long a connection without a request is kept."),
+            write_timeout: reader.duration(
+                "write_timeout",
+                "60s",
+                "How long a client that does not read holds its stream.",
+            ),
+            request_timeout: reader.duration(
+                "request_timeout",
+                "300s",
+                "For one MCP request; progress starts it anew.",
+            ),
+            sse_keepalive_interval: reader.duration(
+                "sse_keepalive_interval",
+                "30s",
+                "Between comments on a stream where nothing happens.",
+            ),
+            shutdown_timeout: reader.duration("shutdown_timeout", "30s", "For requests under way when told to stop."),
+            max_request_body: reader.size("max_request_body", "10MiB", "Of an MCP request."),
+            max_connections: to_usize(reader.value("max_connections", &kind::POSITIVE_COUNT, 10_000, "At one time.")),
+            workers: reader.value("workers", &WORKERS, "auto", "Threads that serve requests; auto is one a core."),
+            trusted_proxies: reader.list(
+                "trusted_proxies",
+                &kind::NETWORK,
+                &[],
+                "Address ranges of reverse proxies whose X-Forwarded-For is believed.",
+            ),
+            allowed_hosts: reader.list(
+                "allowed_hosts",
+                &HOST,
+                &[],
+                "Names accepted in Host beside that of public_url and, on a loopback listener, localhost.",
+            ),
+            allowed_origins: reader.list(
+                "allowed_origins",
+                &ORIGIN,
+                &[],
+                "Accepted in Origin beside that of public_url.",
+            ),
+            session: reader.section("session", "MCP sessions.", Session::read),
+            login_rate_limit: reader.section("rate_limit", "How often one address may ask.", |reader| {
+                reader.section("login", "For login, token and registration, each counted apart.", RateLimit::read)
+            }),
+        }
+    }
+}
+
+impl Session {
+    fn read(reader: &mut Reader<'_>) -> Self {
+        let doc = "For one person; the least recently used makes room. 0: no bound.";
+        Self {
+            timeout: reader.duration("timeout", "30m", "How long a session without a request or open stream lives."),
+            max_sessions: to_usize(reader.count("max_sessions", 10_000, "In all. 0: no bound.")),
+            max_per_principal: to_usize(reader.count("max_per_principal", 64, doc)),
+        }
+    }
+}
+
+impl RateLimit {
+    fn read(reader: &mut Reader<'_>) -> Self {
+        Self {
+            limit: reader.count("limit", 20, "So many in one interval. 0: no bound."),
+            interval: reader.duration("interval", "1m", "The interval."),
+        }
+    }
+}
+
+fn read_auth(reader: &mut Reader<'_>) -> Option<EndpointAuth> {
+    reader.optional_choice(
+        "type|strategy",
+        &[("none", EndpointAuth::None), ("builtin", EndpointAuth::Builtin)],
+        "none lets everybody call; builtin takes tokens of oauth_server, and is the default when that is enabled.",
+    )
+}
+
+const WORKERS: Kind<Option<usize>> = Kind {
+    schema: || json!({"anyOf": [{"const": "auto"}, {"$ref": "#/$defs/positive_count"}]}),
+    parse: |node| match node {
+        Node::String(text) | Node::Expanded(text) if text == "auto" => Ok(None),
+        node => match (kind::COUNT.parse)(node) {
+            Ok(count @ 1..=1024) => Ok(Some(to_usize(count))),
+            _ => Err(expected(node, "auto or a number from 1 to 1024", "write auto")),
+        },
+    },
+    print: |workers| match workers {
+        None => Node::from("auto"),
+        Some(workers) => Node::Integer(i64::try_from(*workers).unwrap_or(i64::MAX)),
+    },
+};
+
+/// No loss on the 32-bit and 64-bit machines there are.
+fn to_usize(count: u32) -> usize {
+    usize::try_from(count).unwrap_or(usize::MAX)
 }

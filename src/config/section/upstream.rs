@@ -1,10 +1,15 @@
 //! `upstreams` (aliases `servers`, `mcpServers`) and `server.mcp_server`: the MCP servers behind the bridge.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::base::secret::Secret;
+use crate::config::fault::Wrong;
+use crate::config::reader::Reader;
+use crate::config::reader::kind;
+use crate::config::section::command::{self, Command};
+use crate::config::section::http_upstream::{self, HttpUpstream};
+use crate::config::value::name::{PREFIX, check_upstream};
+use crate::config::value::scope::SCOPE;
 
 /// One MCP server behind the bridge.
 #[derive(Clone, Debug)]
@@ -47,74 +52,131 @@ pub enum BuiltinServer {
     Whoami,
 }
 
-/// A child process.
-#[derive(Clone, Debug)]
-pub struct Command {
-    /// `command`: a program, looked up in `PATH` when it has no slash. Never a shell line.
-    pub command: String,
-    /// `args`, passed as they are.
-    pub args: Vec<String>,
-    /// `env`: set for the child.
-    pub env: BTreeMap<String, Secret>,
-    /// `inherit_env`: what of the bridge's own environment the child sees.
-    pub inherit_env: InheritEnv,
-    /// `dir`, absolute here. `None`: the bridge's own.
-    pub dir: Option<PathBuf>,
-    /// `startup_timeout`: from start to the answer to `initialize`.
-    pub startup_timeout: Duration,
-    /// `graceful_shutdown_timeout`: from closing its standard input to SIGTERM, and again to SIGKILL.
-    pub graceful_shutdown_timeout: Duration,
-    /// How it is restarted.
-    pub restart: RestartPolicy,
-}
-
-/// `inherit_env`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum InheritEnv {
-    /// `true`: everything.
-    All,
-    /// These variables. The default is `PATH`, `HOME`, `LANG`, `LC_ALL`, `TZ`, `TMPDIR`, `USER`, `LOGNAME`, `SHELL`.
-    Only(Vec<String>),
-}
-
-/// `restart_on_failure` and what belongs to it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RestartPolicy {
-    /// `restart_on_failure`.
-    pub enabled: bool,
-    /// `max_restarts` in a row without a minute's life. `None`: no bound.
-    pub max_restarts: Option<u32>,
-    /// `restart_delay`: the first; each further one is twice as long.
-    pub delay: Duration,
-    /// `max_restart_delay`.
-    pub max_delay: Duration,
-}
-
-/// A Streamable HTTP server.
-#[derive(Clone, Debug)]
-pub struct HttpUpstream {
-    /// `url`.
-    pub url: url::Url,
-    /// `connect_timeout`.
-    pub connect_timeout: Duration,
-    /// `headers`, sent with every request.
-    pub headers: Vec<(String, Secret)>,
-    /// `auth`: the bridge's own credentials; never the client's token.
-    pub auth: UpstreamAuth,
-}
-
-/// `auth` of an upstream.
-#[derive(Clone, Debug)]
-pub enum UpstreamAuth {
-    /// `none`.
-    None,
-    /// `bearer`, or the short form `auth: {token: …}`.
-    Bearer(Secret),
-}
-
 /// `tools.<name>`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ToolRule {
     /// `scopes` a caller needs for this tool, in place of what its annotations say.
     pub scopes: Option<Vec<String>>,
+}
+
+/// The name of `server.mcp_server`.
+const ONLY_ONE: &str = "default";
+/// A second spelling of the kind, which files written for clients have.
+const TYPES: [(&str, &str); 4] =
+    [("stdio", "command"), ("http", "url"), ("streamable-http", "url"), ("streamable_http", "url")];
+
+/// Everything behind the bridge: `upstreams`, and `mcp_server` before them.
+pub(in crate::config) fn read_all(reader: &mut Reader<'_>, mcp_server: Option<Upstream>) -> Vec<Upstream> {
+    let names = "upstreams|servers|mcpServers";
+    let doc = "The MCP servers behind the bridge: a mapping from name to server, or a list with `name`.";
+    let named = reader.named_sections(names, doc, |name, reader| {
+        if let Err(wrong) = check_upstream(name) {
+            reader.fault("", wrong);
+        }
+        Upstream::read(name, reader)
+    });
+    let mut upstreams: Vec<Upstream> = mcp_server.into_iter().collect();
+    if !upstreams.is_empty() && named.iter().any(|(name, _)| name == ONLY_ONE) {
+        let wrong = Wrong::new("has the name of server.mcp_server", "give it another name");
+        reader.fault_below(names, ONLY_ONE, wrong);
+    }
+    upstreams.extend(named.into_iter().map(|(_, upstream)| upstream));
+    check_prefixes(reader, names, &upstreams);
+    upstreams
+}
+
+/// Two upstreams with one prefix would answer for each other's tools.
+fn check_prefixes(reader: &Reader<'_>, names: &'static str, upstreams: &[Upstream]) {
+    let full = |upstream: &Upstream| match upstream.prefix.as_deref() {
+        Some("") => String::new(),
+        prefix => format!("{}{}", prefix.unwrap_or(&upstream.name), upstream.separator),
+    };
+    for (index, upstream) in upstreams.iter().enumerate() {
+        if let Some(other) = upstreams[..index].iter().find(|other| full(other) == full(upstream)) {
+            let problem = format!("has the prefix `{}`, as {} has", full(upstream), other.name);
+            reader.fault_below(names, &upstream.name, Wrong::new(problem, "give one of them another prefix"));
+        }
+    }
+}
+
+impl Upstream {
+    /// `server.mcp_server`: the bridge is nothing without it, and its tools keep their names.
+    pub(in crate::config) fn read_only_one(reader: &mut Reader<'_>) -> Self {
+        let upstream = Self::read(ONLY_ONE, reader);
+        let required = upstream.required || !reader.is_set("required");
+        let prefix = upstream.prefix.or_else(|| Some(String::new()));
+        Self { required, prefix, ..upstream }
+    }
+
+    fn read(name: &str, reader: &mut Reader<'_>) -> Self {
+        let kind = read_kind(reader);
+        Self {
+            name: name.to_owned(),
+            kind,
+            prefix: reader.optional(
+                "prefix",
+                &PREFIX,
+                "Before the names of its tools. Without it, its name when there are several upstreams.",
+            ),
+            separator: read_separator(reader),
+            timeout: reader.duration("timeout|read_timeout", "300s", "For one answer; progress starts it anew."),
+            required: reader.boolean("required", false, "The bridge does not start without it. mcp_server: true."),
+            include_tools: reader.list(
+                "include_tools",
+                &kind::NONEMPTY,
+                &["*"],
+                "Its tools; * is any run of characters.",
+            ),
+            exclude_tools: reader.list("exclude_tools", &kind::NONEMPTY, &[], "Tools to leave out, stronger."),
+            tools: reader
+                .named_sections("tools", "Rules for single tools, by the upstream's name of them.", |_, reader| {
+                    ToolRule::read(reader)
+                })
+                .into_iter()
+                .collect(),
+        }
+    }
+}
+
+impl ToolRule {
+    fn read(reader: &mut Reader<'_>) -> Self {
+        let doc = "Scopes a caller needs, in place of mcp:write, or mcp:read for a tool that only reads.";
+        Self { scopes: reader.optional_list("scopes", &SCOPE, doc) }
+    }
+}
+
+/// Asks for the keys of every kind, then insists on exactly one of them.
+fn read_kind(reader: &mut Reader<'_>) -> UpstreamKind {
+    let doc = "Compiled in. whoami has the tools whoami, echo and time.";
+    let builtin = reader.optional_choice("builtin", &[("whoami", BuiltinServer::Whoami)], doc);
+    let stdio = Command::read(reader);
+    let http = HttpUpstream::read(reader);
+    let said = reader.optional_choice("type", &TYPES, "stdio or http, which the other keys say already.");
+    reader.exactly_one(&["builtin", "command", "url"]);
+    for (kind, keys) in [("command", command::KEYS.as_slice()), ("url", http_upstream::KEYS.as_slice())] {
+        if reader.is_set(kind) {
+            continue;
+        }
+        for key in keys.iter().filter(|key| reader.is_set(key)) {
+            let problem = format!("means nothing without {kind}");
+            reader.fault(key, Wrong::new(problem, format!("remove it, or write {kind}")));
+        }
+    }
+    if let Some(kind) = said.filter(|kind| !reader.is_set(kind)) {
+        reader.fault("type", Wrong::new(format!("goes with {kind}, which is not there"), "remove it"));
+    }
+    match (builtin, stdio, http) {
+        (_, Some(command), _) => UpstreamKind::Stdio(command),
+        (_, _, Some(http)) => UpstreamKind::Http(http),
+        (builtin, None, None) => UpstreamKind::Builtin(builtin.unwrap_or(BuiltinServer::Whoami)),
+    }
+}
+
+fn read_separator(reader: &mut Reader<'_>) -> String {
+    let separator = reader.value("separator", &PREFIX, "__", "Between prefix and name.");
+    if separator.is_empty() {
+        let wrong = Wrong::new("is empty, so that prefix and name run together", "write \"__\", or prefix: \"\"");
+        reader.fault("separator", wrong);
+    }
+    separator
 }

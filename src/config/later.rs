@@ -1,0 +1,119 @@
+//! Keys and words that the format has but this version does not understand yet: not typos, and said so.
+
+use crate::config::fault::Wrong;
+
+/// Canonical paths, `*` for the names and numbers of elements. What lies below a path is later too.
+const KEYS: &[&str] = &[
+    "audit",
+    "client",
+    "downstream_cache",
+    "endpoints",
+    "groups",
+    "health",
+    "metrics",
+    "policy",
+    "upstream_cache",
+    "server.cors",
+    "server.tls",
+    "server.rate_limit.global",
+    "server.rate_limit.per_ip",
+    "server.rate_limit.per_user",
+    "server.session.cleanup_interval",
+    "server.session.enabled",
+    "server.session.replay_events",
+    "server.auth.any",
+    "server.auth.api_key",
+    "server.auth.bearer",
+    "server.auth.enabled",
+    "server.auth.keys",
+    "server.auth.oauth",
+    "server.auth.proxy_header",
+    "server.auth.realm",
+    "server.auth.script",
+    "server.auth.show_error_details",
+    "server.oauth_server.client_id_metadata_documents",
+    "server.oauth_server.clients",
+    "server.oauth_server.federated",
+    "server.oauth_server.introspection",
+    "server.oauth_server.revocation",
+    "server.oauth_server.builtin.login_template",
+    "server.oauth_server.builtin.session_lifetime",
+    "server.oauth_server.builtin.users.*.groups",
+    "server.oauth_server.consent.mode",
+    "server.oauth_server.registration.expiry",
+    "server.oauth_server.registration.initial_access_token",
+    "server.oauth_server.registration.rate",
+    "server.oauth_server.signing.additional_keys",
+    "server.oauth_server.signing.ephemeral",
+    "server.oauth_server.signing.rotation_interval",
+];
+
+/// The same for every upstream, below `upstreams.*` and `server.mcp_server`.
+const UPSTREAM_KEYS: &[&str] = &[
+    "allow",
+    "base_url",
+    "deny",
+    "forward_headers",
+    "isolation",
+    "message_url",
+    "openapi",
+    "protocol",
+    "proxy_url",
+    "rate_limit",
+    "stderr",
+    "tls",
+    "auth.api_key",
+    "auth.basic",
+    "auth.identity_header",
+    "auth.oauth",
+    "auth.token_exchange",
+    "tools.*.allow",
+    "tools.*.deny",
+    "tools.*.rate_limit",
+];
+
+/// Words of keys that take one of a few.
+const WORDS: &[(&str, &[&str])] = &[
+    ("mode", &["client"]),
+    ("server.auth.type", &["bearer", "oauth", "api_key", "mtls", "proxy_header", "any", "script"]),
+    ("server.oauth_server.mode", &["federated", "both"]),
+    ("storage.type", &["postgres"]),
+];
+
+/// The same for every upstream.
+const UPSTREAM_WORDS: &[(&str, &[&str])] = &[
+    ("type", &["sse"]),
+    (
+        "auth.type",
+        &[
+            "api_key",
+            "basic",
+            "oauth",
+            "oauth_user",
+            "forward",
+            "token_exchange",
+            "identity_header",
+            "oauth2_client_credentials",
+        ],
+    ),
+];
+
+/// Whether a later version will have the key at this canonical path.
+pub fn has_key(place: &str) -> bool {
+    KEYS.contains(&place) || below_upstream(place).is_some_and(|key| UPSTREAM_KEYS.contains(&key))
+}
+
+/// Whether a later version will take `word` for the key at this canonical path.
+pub fn has_word(place: &str, word: &str) -> bool {
+    let (place, table) = below_upstream(place).map_or((place, WORDS), |key| (key, UPSTREAM_WORDS));
+    table.iter().any(|(key, words)| *key == place && words.contains(&word))
+}
+
+/// What is said of either.
+pub fn fault(what: &str) -> Wrong {
+    Wrong::new(format!("{what} is not in this version yet"), "remove it until it is")
+}
+
+fn below_upstream(place: &str) -> Option<&str> {
+    place.strip_prefix("upstreams.*.").or_else(|| place.strip_prefix("server.mcp_server."))
+}

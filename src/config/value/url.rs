@@ -1,0 +1,151 @@
+//! URLs of this server and of upstreams: issuer (RFC 8414 §2), public origin, logo, upstream.
+
+use serde_json::json;
+use url::{Host, Url};
+
+use crate::config::document::Node;
+use crate::config::fault::Wrong;
+use crate::config::reader::kind::{Kind, shortened, text};
+
+/// An issuer: https unless its host is loopback, without query or fragment. A trailing slash is taken off, because
+/// metadata, `iss` and tokens have to carry one and the same string and clients compare it byte by byte.
+pub const ISSUER: Kind<String> = Kind {
+    schema: || json!({"type": "string", "format": "uri"}),
+    parse: |node| {
+        let text = text(node)?;
+        let fix = "write the https URL that clients reach, such as https://mcp.example.com";
+        if text.is_empty() {
+            return Err(Wrong::new("is empty", fix));
+        }
+        let url = parse(&text, fix)?;
+        secure(&url, &text)?;
+        // RFC 8414 §2: the issuer has no query or fragment components; `https://host?` has an empty one.
+        if url.query().is_some() || url.fragment().is_some() {
+            return Err(Wrong::new(format!("`{}` has a query or a fragment", shortened(&text)), "remove it"));
+        }
+        Ok(without_slash(&url))
+    },
+    print: |issuer| Node::String(issuer.clone()),
+};
+
+/// The origin people type: scheme, host and port, no path.
+pub const ORIGIN: Kind<String> = Kind {
+    schema: || json!({"type": "string", "format": "uri"}),
+    parse: |node| {
+        let text = text(node)?;
+        let fix = "write scheme and host, such as https://mcp.example.com";
+        let url = parse(&text, fix)?;
+        if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
+            return Err(Wrong::new(format!("`{}` has more than scheme and host", shortened(&text)), fix));
+        }
+        Ok(without_slash(&url))
+    },
+    print: |origin| Node::String(origin.clone()),
+};
+
+/// The URL of an upstream.
+pub const ENDPOINT: Kind<Url> = Kind {
+    schema: || json!({"type": "string", "format": "uri"}),
+    parse: |node| {
+        let text = text(node)?;
+        let url = parse(&text, "write the upstream's URL, such as https://mcp.example.com/mcp")?;
+        if url.fragment().is_some() {
+            return Err(Wrong::new(format!("`{}` has a fragment", shortened(&text)), "remove it"));
+        }
+        Ok(url)
+    },
+    print: |url| Node::String(url.to_string()),
+};
+
+/// A picture: https, or a `data:image/` URL.
+pub const LOGO: Kind<String> = Kind {
+    schema: || json!({"type": "string", "format": "uri"}),
+    parse: |node| {
+        let text = text(node)?;
+        let legal = Url::parse(&text).is_ok_and(|url| match url.scheme() {
+            "https" => true,
+            "data" => url.path().starts_with("image/"),
+            _ => false,
+        });
+        let fix = "write an https URL, or data:image/png;base64,… for a picture in the page";
+        let legal = legal && !text.contains(char::is_control);
+        if legal { Ok(text.into_owned()) } else { Err(Wrong::new("is no picture's URL", fix)) }
+    },
+    print: |url| Node::String(url.clone()),
+};
+
+/// Whether a URL's host is this machine alone, so that http cannot be listened to on the way.
+pub fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+/// # Errors
+/// http to a host that is not loopback (RFC 8414 §2: the issuer uses the "https" scheme).
+pub fn secure(url: &Url, written: &str) -> Result<(), Wrong> {
+    if url.scheme() == "http" && !is_loopback(url) {
+        let problem = format!("`{}` is http, and its host is not loopback", shortened(written));
+        return Err(Wrong::new(problem, "write https://, and let a reverse proxy do TLS"));
+    }
+    Ok(())
+}
+
+/// An absolute http or https URL without user name and password.
+fn parse(text: &str, fix: &str) -> Result<Url, Wrong> {
+    let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+    let url = url.ok_or_else(|| Wrong::new(format!("`{}` is no http or https URL", shortened(text)), fix))?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(Wrong::new("has a user name or password in it", "remove it; credentials have keys of their own"));
+    }
+    Ok(url)
+}
+
+fn without_slash(url: &Url) -> String {
+    url.as_str().trim_end_matches('/').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn issuer(text: &str) -> Option<String> {
+        (ISSUER.parse)(&Node::from(text)).ok()
+    }
+
+    #[test]
+    fn issuers_come_out_in_one_spelling() {
+        for (written, meant) in [
+            ("https://mcp.example.com", "https://mcp.example.com"),
+            ("https://MCP.example.com:443/", "https://mcp.example.com"),
+            ("https://mcp.example.com/tenant/", "https://mcp.example.com/tenant"),
+            ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
+            ("http://localhost:8080/", "http://localhost:8080"),
+            ("http://[::1]:8080", "http://[::1]:8080"),
+        ] {
+            assert_eq!(issuer(written).as_deref(), Some(meant), "{written}");
+        }
+    }
+
+    #[test]
+    fn meta_15_issuers_that_rfc_8414_forbids_are_refused() {
+        for written in [
+            "",
+            "mcp.example.com",
+            "http://mcp.example.com",
+            "http://10.0.0.1:8080",
+            "http://localhost.example.com",
+            "https://mcp.example.com?",
+            "https://mcp.example.com?a=b",
+            "https://mcp.example.com#",
+            "https://mcp.example.com#a",
+            "https://user:secret@mcp.example.com",
+            "ftp://mcp.example.com",
+        ] {
+            assert_eq!(issuer(written), None, "{written}");
+        }
+    }
+}
