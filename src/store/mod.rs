@@ -3,6 +3,9 @@
 //! `Ok(None)` means not found. `now` is an argument. Codes and tokens are known by their digests alone.
 
 mod revoked;
+mod sqlite;
+#[cfg(test)]
+mod conformance;
 
 use std::time::Duration;
 
@@ -20,6 +23,7 @@ use crate::model::grant::{Redemption, RefreshPolicy, RefreshToken, Rotation};
 use crate::model::user::User;
 
 pub use revoked::Revoked;
+pub use sqlite::{OpenError, Sqlite};
 
 /// Everything that is kept.
 pub trait Store: Clients + Flows + Tokens + Consents + Users {
@@ -28,7 +32,7 @@ pub trait Store: Clients + Flows + Tokens + Consents + Users {
 }
 
 /// Why the store could not answer. Nothing was changed.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
     /// Busy, out of space, or not to be written now. The same call may succeed later.
     #[error("the store cannot be written now: {0}")]

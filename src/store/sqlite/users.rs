@@ -1,0 +1,109 @@
+//! Users with a password that are managed with `mcp-bridge user`.
+
+use async_trait::async_trait;
+use rusqlite::{OptionalExtension, Row, params};
+
+use crate::base::clock::Timestamp;
+use crate::base::id::UserId;
+use crate::base::secret::Secret;
+use crate::model::user::User;
+use crate::store::sqlite::Sqlite;
+use crate::store::sqlite::grants;
+use crate::store::{StoreError, Users};
+
+#[async_trait]
+impl Users for Sqlite {
+    async fn find_user(&self, id: &UserId) -> Result<Option<User>, StoreError> {
+        let id = id.clone();
+        self.read(move |connection| {
+            connection
+                .prepare_cached(
+                    "SELECT id, password_hash, scopes, email, disabled, created_at FROM users WHERE id = ?1",
+                )?
+                .query_row([id], read)
+                .optional()
+        })
+        .await
+    }
+
+    async fn list_users(&self) -> Result<Vec<User>, StoreError> {
+        self.read(|connection| {
+            connection
+                .prepare_cached("SELECT id, password_hash, scopes, email, disabled, created_at FROM users ORDER BY id")?
+                .query_map([], read)?
+                .collect()
+        })
+        .await
+    }
+
+    async fn add_user(&self, user: User) -> Result<bool, StoreError> {
+        self.write(move |writing| {
+            let added = writing.change(
+                "INSERT INTO users (id, password_hash, scopes, email, disabled, created_at)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (id) DO NOTHING",
+                params![user.id, user.password_hash.expose(), user.scopes, user.email, user.disabled, user.created_at],
+            )?;
+            Ok(added == 1)
+        })
+        .await
+    }
+
+    async fn set_password(&self, id: &UserId, password_hash: Secret, now: Timestamp) -> Result<bool, StoreError> {
+        let id = id.clone();
+        self.write_at(now, move |writing| {
+            let values = params![id, password_hash.expose()];
+            if writing.change("UPDATE users SET password_hash = ?2 WHERE id = ?1", values)? == 0 {
+                return Ok(false);
+            }
+            grants::revoke_of_user(writing, &id, now)?;
+            Ok(true)
+        })
+        .await
+    }
+
+    async fn disable_user(&self, id: &UserId, now: Timestamp) -> Result<bool, StoreError> {
+        let id = id.clone();
+        self.write_at(now, move |writing| {
+            if writing.change("UPDATE users SET disabled = 1 WHERE id = ?1", [&id])? == 0 {
+                return Ok(false);
+            }
+            grants::revoke_of_user(writing, &id, now)?;
+            Ok(true)
+        })
+        .await
+    }
+
+    async fn enable_user(&self, id: &UserId) -> Result<bool, StoreError> {
+        let id = id.clone();
+        self.write(move |writing| Ok(writing.change("UPDATE users SET disabled = 0 WHERE id = ?1", [id])? == 1)).await
+    }
+
+    async fn remove_user(&self, id: &UserId, now: Timestamp) -> Result<bool, StoreError> {
+        let id = id.clone();
+        self.write_at(now, move |writing| {
+            if writing.change("DELETE FROM users WHERE id = ?1", [&id])? == 0 {
+                return Ok(false);
+            }
+            grants::revoke_of_user(writing, &id, now)?;
+            writing.change("DELETE FROM consents WHERE user_id = ?1", [&id])?;
+            Ok(true)
+        })
+        .await
+    }
+
+    async fn revoke_absent_users(&self, configured: &[UserId], now: Timestamp) -> Result<(), StoreError> {
+        let configured = configured.to_vec();
+        self.write_at(now, move |writing| grants::revoke_of_absent(writing, &configured, now)).await
+    }
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<User> {
+    Ok(User {
+        id: row.get(0)?,
+        password_hash: Secret::from(row.get::<_, String>(1)?),
+        scopes: row.get(2)?,
+        email: row.get(3)?,
+        disabled: row.get(4)?,
+        created_at: row.get(5)?,
+    })
+}
