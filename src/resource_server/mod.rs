@@ -1,1 +1,218 @@
-//! To be written.
+//! The protected resource: decides whose request it is, and says how to get a token. [RFC 6750](https://www.rfc-editor.org/rfc/rfc6750)
+//!
+//! Owns the verdicts on access tokens, the RFC 9728 document and the challenges. What a caller may do with a scope is the
+//! bridge's to decide; signatures are checked in `keys`.
+
+mod challenge;
+mod metadata;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use quick_cache::sync::Cache;
+
+use crate::base::clock::{Clock, Timestamp};
+use crate::base::digest::Digest;
+use crate::base::id::GrantId;
+use crate::keys::{Keys, MAX_TOKEN_LENGTH, TokenFault};
+use crate::model::principal::Principal;
+use crate::protocol::oauth::claims::AccessTokenClaims;
+use crate::resource_server::challenge::Challenges;
+use crate::store::Revoked;
+
+pub use challenge::Challenge;
+
+/// How many verdicts are kept: some 400 bytes each.
+const VERDICTS: usize = 10_000;
+/// How far the clock of a replica that issued a token may be ahead of ours.
+const CLOCK_SKEW: Duration = Duration::from_secs(60);
+
+/// What distinguishes this resource.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The issuer whose tokens are taken, byte for byte.
+    pub issuer: String,
+    /// The canonical URL of the resource: `aud` of its tokens, `resource` of its metadata.
+    pub resource: String,
+    /// `scopes_supported` of the metadata.
+    pub scopes_supported: Vec<String>,
+    /// What a normal session needs: `scope` of the 401 challenge.
+    pub challenge_scopes: Vec<String>,
+    /// Where the metadata is served, for the challenge.
+    pub metadata_url: String,
+    /// `resource_name` of the metadata.
+    pub resource_name: Option<String>,
+}
+
+/// Accepts access tokens of our own authorization server.
+pub struct ResourceServer {
+    keys: Arc<Keys>,
+    issuer: String,
+    resource: String,
+    revoked: Revoked,
+    clock: Clock,
+    /// Good verdicts only, so that garbage cannot drive them out.
+    verdicts: Cache<Digest, Arc<Verdict>>,
+    verifications: AtomicU64,
+    metadata: Bytes,
+    challenges: Challenges,
+}
+
+/// A token whose signature and claims were right when it was first seen. What changes with time is asked anew.
+struct Verdict {
+    principal: Arc<Principal>,
+    grant: GrantId,
+    jti: String,
+    expires_at: Timestamp,
+}
+
+impl ResourceServer {
+    /// A resource whose tokens `keys` signs.
+    #[must_use]
+    pub fn new(keys: Arc<Keys>, settings: Settings, revoked: Revoked, clock: Clock) -> Self {
+        Self {
+            keys,
+            metadata: metadata::document(&settings),
+            challenges: Challenges::new(&settings),
+            issuer: settings.issuer,
+            resource: settings.resource,
+            revoked,
+            clock,
+            verdicts: Cache::new(VERDICTS),
+            verifications: AtomicU64::new(0),
+        }
+    }
+
+    /// Who presents this token. The signature is checked once for each token, expiry and revocation every time;
+    /// the database never.
+    ///
+    /// # Errors
+    /// The token is not ours, not for this resource, not valid any more or not yet.
+    pub fn authenticate(&self, token: &str) -> Result<Arc<Principal>, TokenRefused> {
+        // Before the digest: nothing is done with an oversized token.
+        if token.len() > MAX_TOKEN_LENGTH {
+            return Err(Reason::NotOurs(TokenFault::TooLong).into());
+        }
+        let digest = Digest::of_bytes(token.as_bytes());
+        let now = self.clock.now();
+        if let Some(verdict) = self.verdicts.get(&digest) {
+            return self.still_good(&verdict, now).inspect_err(|_| {
+                self.verdicts.remove(&digest);
+            });
+        }
+        let verdict = Arc::new(self.examine(token, now)?);
+        let principal = self.still_good(&verdict, now)?;
+        self.verdicts.insert(digest, verdict);
+        Ok(principal)
+    }
+
+    /// The RFC 9728 document, ready to send as `application/json`.
+    #[must_use]
+    pub fn metadata(&self) -> Bytes {
+        self.metadata.clone()
+    }
+
+    /// The value of `WWW-Authenticate` for a request that is not served.
+    #[must_use]
+    pub fn challenge(&self, challenge: Challenge<'_>) -> String {
+        self.challenges.value(challenge)
+    }
+
+    /// How many tokens were examined, signature and all, rather than recognised.
+    #[must_use]
+    pub fn verifications(&self) -> u64 {
+        self.verifications.load(Ordering::Relaxed)
+    }
+
+    /// What is right about a token for ever, or not at all.
+    fn examine(&self, token: &str, now: Timestamp) -> Result<Verdict, Reason> {
+        self.verifications.fetch_add(1, Ordering::Relaxed);
+        let claims = self.keys.verify(token)?;
+        // RFC 9068 §4: the issuer must match exactly, and the audience must name this resource. MCP: accept no other token.
+        if claims.issuer != self.issuer {
+            return Err(Reason::Issuer);
+        }
+        if claims.audience != self.resource {
+            return Err(Reason::Audience);
+        }
+        if claims.issued_at > now + CLOCK_SKEW {
+            return Err(Reason::NotYet);
+        }
+        Ok(Verdict::of(claims))
+    }
+
+    fn still_good(&self, verdict: &Verdict, now: Timestamp) -> Result<Arc<Principal>, TokenRefused> {
+        // RFC 7519 §4.1.4: on or after `exp` the token must not be accepted. No leeway: we wrote the date ourselves.
+        if now >= verdict.expires_at {
+            return Err(Reason::Expired.into());
+        }
+        if self.revoked.has_grant(&verdict.grant) || self.revoked.has_token(&verdict.jti) {
+            return Err(Reason::Revoked.into());
+        }
+        Ok(Arc::clone(&verdict.principal))
+    }
+}
+
+impl Verdict {
+    fn of(claims: AccessTokenClaims) -> Self {
+        let principal = Principal {
+            user: Some(claims.subject),
+            client_id: Some(claims.client_id),
+            grant: Some(claims.grant.clone()),
+            scopes: claims.scope,
+            expires_at: Some(claims.expires_at),
+        };
+        Self { principal: Arc::new(principal), grant: claims.grant, jti: claims.jti, expires_at: claims.expires_at }
+    }
+}
+
+/// A token that is not accepted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct TokenRefused {
+    /// What its holder is told: `error_description`.
+    pub error_description: &'static str,
+    /// What the log is told.
+    pub reason: Reason,
+}
+
+/// Why a token is refused, for the log.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Reason {
+    /// It is not an access token that we signed.
+    #[error("not our token: {0}")]
+    NotOurs(#[from] TokenFault),
+    /// Signed by our key under the name of another issuer.
+    #[error("another issuer")]
+    Issuer,
+    /// For another resource (RFC 8707).
+    #[error("another audience")]
+    Audience,
+    /// Issued in the future.
+    #[error("issued in the future")]
+    NotYet,
+    /// Past its `exp`.
+    #[error("expired")]
+    Expired,
+    /// It, or the grant it was made from, was revoked.
+    #[error("revoked")]
+    Revoked,
+}
+
+impl From<Reason> for TokenRefused {
+    fn from(reason: Reason) -> Self {
+        let error_description = match reason {
+            Reason::Expired => "The access token has expired",
+            Reason::Revoked => "The access token was revoked",
+            Reason::Audience => "The access token is for another resource",
+            // A stranger learns nothing about which check failed.
+            Reason::NotOurs(_) | Reason::Issuer | Reason::NotYet => "The access token is not valid",
+        };
+        Self { error_description, reason }
+    }
+}
