@@ -1,1 +1,97 @@
-//! The suite that each back end must pass.
+//! The suite that each back end must pass: records, transitions, concurrency.
+//!
+//! A back end brings a function that opens an empty store; [`suite`] makes one test of each case.
+
+mod concurrency;
+mod records;
+mod sample;
+mod transitions;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tempfile::TempDir;
+
+use crate::config::section::Storage;
+use crate::store::{Sqlite, Store};
+
+pub(super) use sample::{ACCESS_TOKEN_LIFETIME, NOW, POLICY, Sample, minutes};
+
+/// A store under test, and what must live as long.
+struct Subject {
+    store: Arc<dyn Store>,
+    _folder: Option<TempDir>,
+}
+
+fn memory() -> Subject {
+    let store = Sqlite::open(&Storage::Memory, NOW, ACCESS_TOKEN_LIFETIME).unwrap();
+    Subject { store, _folder: None }
+}
+
+fn file() -> Subject {
+    let folder = tempfile::tempdir().unwrap();
+    let path: PathBuf = folder.path().join("mcp-bridge.db");
+    let store = Sqlite::open(&Storage::Sqlite { path }, NOW, ACCESS_TOKEN_LIFETIME).unwrap();
+    Subject { store, _folder: Some(folder) }
+}
+
+macro_rules! suite {
+    ($back_end:ident: $($part:ident { $($case:ident)* })*) => {
+        mod $back_end {
+            $(mod $part {$(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+                async fn $case() {
+                    let subject = crate::store::conformance::$back_end();
+                    crate::store::conformance::$part::$case(&subject.store).await;
+                }
+            )*})*
+        }
+    };
+}
+
+macro_rules! back_ends {
+    ($($back_end:ident)*) => {$(
+        suite! { $back_end:
+            records {
+                a_client_comes_back_as_it_was_added
+                a_flow_comes_back_until_it_expires
+                a_code_and_its_refresh_token_come_back_with_what_they_are_bound_to
+                the_last_consent_counts
+                users_come_back_by_name
+                what_is_not_there_is_none
+            }
+            transitions {
+                reg_17_only_clients_never_used_make_room
+                clients_never_used_expire
+                a_removed_client_takes_everything_along
+                a_flow_moves_on_from_where_it_was_found
+                cons_10_a_flow_answers_once
+                flows_are_bounded
+                tok_1_a_replayed_code_revokes_its_grant
+                tok_4_an_expired_code_gives_nothing
+                rt_1_reuse_after_the_grace_revokes_the_grant
+                rt_4_a_repeated_rotation_gives_the_same_successor
+                rt_7_the_grace_ends_on_the_second
+                an_expired_refresh_token_gets_no_grace
+                a_chain_ends_with_the_absolute_lifetime
+                a_successor_may_be_of_a_shorter_life
+                rt_10_every_way_out_revokes_and_takes_pending_codes_along
+                a_disabled_user_gets_no_code
+                absent_users_are_out
+                a_revoked_grant_is_listed_before_the_answer
+                clean_up_keeps_what_reuse_detection_needs
+                clean_up_removes_what_has_ended
+            }
+            concurrency {
+                tok_3_of_twenty_redemptions_of_one_code_exactly_one_wins
+                rt_6_of_twenty_refreshes_of_one_token_all_get_the_same_successor
+                rt_6_of_twenty_different_successors_one_is_stored
+                cons_10_of_twenty_approvals_one_wins
+                of_twenty_registrations_for_the_last_place_nobody_used_is_lost
+                a_failed_write_takes_no_other_along
+            }
+        }
+    )*};
+}
+
+back_ends! { memory file }

@@ -1,0 +1,150 @@
+//! Many at once.
+
+use std::sync::Arc;
+
+use tokio::sync::Barrier;
+use tokio::task::JoinSet;
+
+use crate::model::grant::{Redemption, Rotation};
+use crate::store::conformance::sample::{BOUNDS, NOW, POLICY, Sample, digest};
+use crate::store::{ClientBounds, NewRefreshToken, Store, StoreError};
+
+const CROWD: usize = 20;
+
+/// What twenty get who do the same at the same moment, each with its number.
+async fn crowd<T, F>(act: impl Fn(usize) -> F) -> Vec<T>
+where
+    T: Send + 'static,
+    F: Future<Output = T> + Send + 'static,
+{
+    let start = Arc::new(Barrier::new(CROWD));
+    let mut tasks = JoinSet::new();
+    for number in 0..CROWD {
+        let (start, act) = (Arc::clone(&start), act(number));
+        tasks.spawn(async move {
+            start.wait().await;
+            act.await
+        });
+    }
+    tasks.join_all().await
+}
+
+pub(super) async fn tok_3_of_twenty_redemptions_of_one_code_exactly_one_wins(store: &Arc<dyn Store>) {
+    for round in 0..10 {
+        let sample = Sample::new(&format!("round {round}"));
+        sample.approve(&**store).await;
+        let outcomes = crowd(|number| {
+            let (store, code) = (Arc::clone(store), sample.code());
+            let refresh =
+                NewRefreshToken { digest: digest(&format!("{round} {number}")), expires_at: NOW + POLICY.idle };
+            async move { store.redeem_code(&code.digest, Some(refresh), NOW).await.unwrap() }
+        })
+        .await;
+        let granted = outcomes.iter().filter(|outcome| matches!(outcome, Redemption::Granted(_))).count();
+        let replayed = outcomes.iter().filter(|outcome| **outcome == Redemption::Replayed(sample.code().grant)).count();
+        assert_eq!((granted, replayed), (1, CROWD - 1));
+        assert!(store.revoked().has_grant(&sample.code().grant));
+    }
+}
+
+pub(super) async fn rt_6_of_twenty_refreshes_of_one_token_all_get_the_same_successor(store: &Arc<dyn Store>) {
+    let sample = Sample::new("a");
+    let grant = sample.grant(&**store).await;
+    for number in 1..=10 {
+        let outcomes = crowd(|_| {
+            let (store, sample) = (Arc::clone(store), sample.clone());
+            async move { sample.rotate(&*store, number, NOW).await }
+        })
+        .await;
+        let rotated = outcomes.iter().filter(|outcome| **outcome == Rotation::Rotated(grant.clone())).count();
+        let repeated = Rotation::Repeated { grant: grant.clone(), successor: sample.refresh(number + 1) };
+        let repeats = outcomes.iter().filter(|outcome| **outcome == repeated).count();
+        assert_eq!((rotated, repeats), (1, CROWD - 1));
+    }
+    assert!(!store.revoked().has_grant(&grant.id));
+}
+
+/// As of replicas that derive successors with different keys.
+pub(super) async fn rt_6_of_twenty_different_successors_one_is_stored(store: &Arc<dyn Store>) {
+    let sample = Sample::new("a");
+    sample.grant(&**store).await;
+    let candidate = |number: usize| digest(&format!("candidate {number}"));
+    let outcomes = crowd(|number| {
+        let (store, token) = (Arc::clone(store), sample.refresh(1));
+        async move {
+            (number, store.rotate_refresh(&token, digest(&format!("candidate {number}")), POLICY, NOW).await.unwrap())
+        }
+    })
+    .await;
+    let winners: Vec<usize> = outcomes
+        .iter()
+        .filter(|(_, outcome)| matches!(outcome, Rotation::Rotated(_)))
+        .map(|(number, _)| *number)
+        .collect();
+    let [winner] = winners[..] else { panic!("{} winners", winners.len()) };
+    for (number, outcome) in outcomes {
+        if let Rotation::Repeated { successor, .. } = outcome {
+            assert_eq!(successor, candidate(winner));
+        }
+        let is_live = store.find_refresh(&candidate(number)).await.unwrap().is_some();
+        assert_eq!(is_live, number == winner, "one live end");
+    }
+}
+
+pub(super) async fn cons_10_of_twenty_approvals_one_wins(store: &Arc<dyn Store>) {
+    let sample = Sample::new("a");
+    let mut flow = sample.flow();
+    flow.stage = sample.consenting();
+    store.add_flow(flow.clone(), NOW).await.unwrap();
+    let outcomes = crowd(|number| {
+        let (store, flow, mut code, consent) = (Arc::clone(store), flow.clone(), sample.code(), sample.consent());
+        code.digest = digest(&format!("code {number}"));
+        async move { store.approve_flow(&flow, code, consent).await.unwrap() }
+    })
+    .await;
+    assert_eq!(outcomes.iter().filter(|approved| **approved).count(), 1);
+    let mut codes = 0;
+    for number in 0..CROWD {
+        codes += usize::from(store.find_code(&digest(&format!("code {number}"))).await.unwrap().is_some());
+    }
+    assert_eq!(codes, 1);
+}
+
+pub(super) async fn of_twenty_registrations_for_the_last_place_nobody_used_is_lost(store: &Arc<dyn Store>) {
+    Sample::new("used").grant(&**store).await;
+    let bounds = ClientBounds { max_clients: 2, ..BOUNDS };
+    let added = crowd(|number| {
+        let (store, client) = (Arc::clone(store), Sample::new(&number.to_string()).client());
+        async move { store.add_client(client, bounds, NOW).await.unwrap() }
+    })
+    .await;
+    assert_eq!(added, [true; CROWD]);
+    let mut left = 0;
+    for number in 0..CROWD {
+        let client = Sample::new(&number.to_string()).client();
+        left += usize::from(store.find_client(&client.id).await.unwrap().is_some());
+    }
+    assert_eq!(left, 1);
+    assert!(store.find_client(&Sample::new("used").client().id).await.unwrap().is_some());
+}
+
+/// Half of them break a constraint; they share transactions with the other half.
+pub(super) async fn a_failed_write_takes_no_other_along(store: &Arc<dyn Store>) {
+    let bounds = ClientBounds { max_clients: 1000, ..BOUNDS };
+    let taken = Sample::new("taken").client();
+    assert!(store.add_client(taken.clone(), bounds, NOW).await.unwrap());
+    let name = |number: usize| if number.is_multiple_of(2) { "taken".to_owned() } else { number.to_string() };
+    let outcomes = crowd(|number| {
+        let (store, client) = (Arc::clone(store), Sample::new(&name(number)).client());
+        async move { (client.id.clone(), store.add_client(client, bounds, NOW).await) }
+    })
+    .await;
+    for (id, outcome) in outcomes {
+        if id == taken.id {
+            assert!(matches!(outcome, Err(StoreError::Broken(_))), "{outcome:?}");
+        } else {
+            assert_eq!(outcome, Ok(true));
+        }
+        assert!(store.find_client(&id).await.unwrap().is_some());
+    }
+}

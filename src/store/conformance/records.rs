@@ -1,0 +1,120 @@
+//! What is put in comes out.
+
+use std::sync::Arc;
+
+use crate::base::id::{ClientId, FlowId, UserId};
+use crate::model::authorization::Stage;
+use crate::model::client::Client;
+use crate::model::grant::{Grant, RefreshToken};
+use crate::protocol::oauth::scope::ScopeSet;
+use crate::store::Store;
+use crate::store::conformance::sample::{BOUNDS, NOW, POLICY, Sample, digest, minutes};
+
+pub(super) async fn a_client_comes_back_as_it_was_added(store: &Arc<dyn Store>) {
+    let confidential = Sample::new("a").client();
+    let public = Client { name: None, secret: None, may_refresh: false, ..Sample::new("b").client() };
+    for client in [confidential, public] {
+        assert!(store.add_client(client.clone(), BOUNDS, NOW).await.unwrap());
+        assert_eq!(store.find_client(&client.id).await.unwrap(), Some(client));
+    }
+}
+
+pub(super) async fn a_flow_comes_back_until_it_expires(store: &Arc<dyn Store>) {
+    let sample = Sample::new("a");
+    for (name, stage) in [("login", Stage::Login), ("consent", sample.consenting()), ("finished", Stage::Finished)] {
+        let mut flow = sample.flow();
+        flow.id = FlowId::new(name);
+        flow.stage = stage;
+        flow.request.state = None;
+        store.add_flow(flow.clone(), NOW).await.unwrap();
+        let last_second = NOW + minutes(9) + std::time::Duration::from_secs(59);
+        assert_eq!(store.find_flow(&flow.id, last_second).await.unwrap(), Some(flow.clone()));
+        assert_eq!(store.find_flow(&flow.id, NOW + minutes(10)).await.unwrap(), None);
+    }
+}
+
+pub(super) async fn a_code_and_its_refresh_token_come_back_with_what_they_are_bound_to(store: &Arc<dyn Store>) {
+    let sample = Sample::new("a");
+    sample.approve(&**store).await;
+    let code = sample.code();
+    assert_eq!(store.find_code(&code.digest).await.unwrap(), Some(code.clone()));
+    sample.redeem(&**store).await;
+    assert_eq!(store.find_code(&code.digest).await.unwrap(), Some(code.clone()), "redeemed, it is still found");
+    let grant = Grant {
+        id: code.grant,
+        user: code.user,
+        client_id: code.client_id.clone(),
+        resource: code.resource,
+        scopes: code.scopes,
+        created_at: NOW,
+        revoked_at: None,
+    };
+    let token = RefreshToken { digest: sample.refresh(1), grant, expires_at: NOW + POLICY.idle };
+    assert_eq!(store.find_refresh(&sample.refresh(1)).await.unwrap(), Some(token));
+    let client = store.find_client(&code.client_id).await.unwrap().unwrap();
+    assert_eq!(client.last_granted_at, Some(NOW));
+}
+
+pub(super) async fn the_last_consent_counts(store: &Arc<dyn Store>) {
+    let sample = Sample::new("a");
+    sample.approve(&**store).await;
+    let mut flow = sample.flow();
+    flow.id = FlowId::new("again");
+    store.add_flow(flow.clone(), NOW).await.unwrap();
+    let mut code = sample.code();
+    code.digest = digest("another code");
+    let mut wider = sample.consent();
+    wider.scopes = ScopeSet::everything();
+    wider.granted_at = NOW + minutes(1);
+    assert!(store.approve_flow(&flow, code, wider.clone()).await.unwrap());
+
+    let asked = wider.clone();
+    let find = async |redirect_uri: &str, resource: &str| {
+        store.find_consent(&asked.user, &asked.client_id, redirect_uri, resource).await.unwrap()
+    };
+    assert_eq!(find(&asked.redirect_uri, &asked.resource).await, Some(wider));
+    assert_eq!(find("http://127.0.0.1/other", &asked.resource).await, None);
+    assert_eq!(find(&asked.redirect_uri, "https://other.example.com/mcp").await, None);
+    let stranger = UserId::new("stranger");
+    let found = store.find_consent(&stranger, &asked.client_id, &asked.redirect_uri, &asked.resource).await;
+    assert_eq!(found.unwrap(), None);
+}
+
+pub(super) async fn users_come_back_by_name(store: &Arc<dyn Store>) {
+    let (ann, mut bob) = (Sample::new("ann").user(), Sample::new("bob").user());
+    bob.email = None;
+    assert!(store.add_user(bob.clone()).await.unwrap());
+    assert!(store.add_user(ann.clone()).await.unwrap());
+    let mut usurper = ann.clone();
+    usurper.password_hash = "$2b$10$other".to_owned().into();
+    assert!(!store.add_user(usurper).await.unwrap(), "the name is taken");
+    assert_eq!(store.find_user(&ann.id).await.unwrap(), Some(ann.clone()));
+    assert_eq!(store.list_users().await.unwrap(), [ann.clone(), bob.clone()]);
+
+    assert!(store.set_password(&ann.id, "$2b$10$new".to_owned().into(), NOW).await.unwrap());
+    assert!(store.disable_user(&ann.id, NOW).await.unwrap());
+    let found = store.find_user(&ann.id).await.unwrap().unwrap();
+    assert!(found.disabled && found.password_hash.expose() == "$2b$10$new");
+    assert!(store.enable_user(&ann.id).await.unwrap());
+    assert!(!store.find_user(&ann.id).await.unwrap().unwrap().disabled);
+    assert!(store.remove_user(&ann.id, NOW).await.unwrap());
+    assert_eq!(store.list_users().await.unwrap(), [bob]);
+}
+
+pub(super) async fn what_is_not_there_is_none(store: &Arc<dyn Store>) {
+    let (sample, nobody) = (Sample::new("a"), UserId::new("nobody"));
+    assert_eq!(store.find_client(&ClientId::new("a")).await.unwrap(), None);
+    assert_eq!(store.find_flow(&FlowId::new("a"), NOW).await.unwrap(), None);
+    assert_eq!(store.find_code(&digest("x")).await.unwrap(), None);
+    assert_eq!(store.find_refresh(&digest("x")).await.unwrap(), None);
+    assert_eq!(store.find_user(&nobody).await.unwrap(), None);
+    assert!(!store.remove_client(&ClientId::new("a"), NOW).await.unwrap());
+    assert!(!store.revoke_grant(&sample.code().grant, NOW).await.unwrap());
+    assert!(!store.set_password(&nobody, "x".to_owned().into(), NOW).await.unwrap());
+    assert!(!store.disable_user(&nobody, NOW).await.unwrap());
+    assert!(!store.enable_user(&nobody).await.unwrap());
+    assert!(!store.remove_user(&nobody, NOW).await.unwrap());
+    assert!(!store.advance_flow(&sample.flow(), digest("x"), Stage::Finished, NOW).await.unwrap());
+    assert!(!store.approve_flow(&sample.flow(), sample.code(), sample.consent()).await.unwrap());
+    assert_eq!(store.find_code(&sample.code().digest).await.unwrap(), None, "and no code was made");
+}

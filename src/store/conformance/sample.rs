@@ -1,0 +1,164 @@
+//! Records to test with.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::base::clock::Timestamp;
+use crate::base::digest::Digest;
+use crate::base::id::{ClientId, FlowId, GrantId, UserId};
+use crate::base::secret::Secret;
+use crate::model::authorization::{AuthorizationCode, AuthorizationRequest, Flow, Stage};
+use crate::model::client::Client;
+use crate::model::consent::Consent;
+use crate::model::grant::{Grant, Redemption, RefreshPolicy, Rotation};
+use crate::model::user::User;
+use crate::protocol::oauth::scope::ScopeSet;
+use crate::store::{ClientBounds, NewRefreshToken, Store};
+
+/// When every story starts.
+pub(in crate::store) const NOW: Timestamp = Timestamp::from_unix(1_800_000_000);
+
+pub(in crate::store) const ACCESS_TOKEN_LIFETIME: Duration = minutes(15);
+
+/// Idle an hour, absolute a day, grace a minute.
+pub(in crate::store) const POLICY: RefreshPolicy =
+    RefreshPolicy { idle: minutes(60), absolute: minutes(24 * 60), grace: minutes(1) };
+
+pub(super) const BOUNDS: ClientBounds = ClientBounds { max_clients: 3, unused_expiry: minutes(60) };
+
+pub(in crate::store) const fn minutes(minutes: u64) -> Duration {
+    Duration::from_secs(minutes * 60)
+}
+
+/// The digest of a token by that name.
+pub(super) fn digest(name: &str) -> Digest {
+    Digest::of_bytes(name.as_bytes())
+}
+
+/// Everything that one person's login with one client makes, under names that start with one word.
+#[derive(Clone)]
+pub(in crate::store) struct Sample {
+    pub(in crate::store) name: String,
+}
+
+impl Sample {
+    pub(in crate::store) fn new(name: &str) -> Self {
+        Self { name: name.to_owned() }
+    }
+
+    pub(in crate::store) fn client(&self) -> Client {
+        let metadata = json!({"client_name": "App", "x": [1, {"ä": null}]});
+        Client {
+            id: ClientId::new(&self.name),
+            name: Some("App".to_owned()),
+            redirect_uris: vec!["http://127.0.0.1/callback".to_owned(), "https://example.com/b?c=d".to_owned()],
+            secret: Some(digest("client secret")),
+            may_refresh: true,
+            metadata: metadata.as_object().unwrap().clone(),
+            registered_at: NOW,
+            last_granted_at: None,
+        }
+    }
+
+    pub(in crate::store) fn user(&self) -> User {
+        User {
+            id: self.user_id(),
+            password_hash: Secret::new("$2b$10$hash"),
+            scopes: ScopeSet::everything(),
+            email: Some("ann@example.com".to_owned()),
+            disabled: false,
+            created_at: NOW,
+        }
+    }
+
+    pub(in crate::store) fn user_id(&self) -> UserId {
+        UserId::new(format!("{} user", self.name))
+    }
+
+    pub(in crate::store) fn flow(&self) -> Flow {
+        let request = AuthorizationRequest {
+            client_id: ClientId::new(&self.name),
+            redirect_uri: "http://127.0.0.1:4711/callback".to_owned(),
+            state: Some("s t a t e".to_owned()),
+            code_challenge: "challenge".to_owned(),
+            resource: "https://mcp.example.com/mcp".to_owned(),
+            scopes: ScopeSet::parse("mcp:read mcp:write").unwrap(),
+            cross_site: true,
+        };
+        Flow {
+            id: FlowId::new(&self.name),
+            browser: digest("browser"),
+            request,
+            stage: Stage::Login,
+            started_at: NOW,
+            expires_at: NOW + minutes(10),
+        }
+    }
+
+    /// The stage after login.
+    pub(in crate::store) fn consenting(&self) -> Stage {
+        Stage::Consent { user: self.user_id(), scopes: ScopeSet::parse("mcp:read").unwrap() }
+    }
+
+    pub(in crate::store) fn code(&self) -> AuthorizationCode {
+        AuthorizationCode {
+            digest: digest(&format!("{} code", self.name)),
+            grant: GrantId::new(format!("{} grant", self.name)),
+            client_id: ClientId::new(&self.name),
+            user: self.user_id(),
+            redirect_uri: "http://127.0.0.1:4711/callback".to_owned(),
+            code_challenge: "challenge".to_owned(),
+            resource: "https://mcp.example.com/mcp".to_owned(),
+            scopes: ScopeSet::parse("mcp:read").unwrap(),
+            issued_at: NOW,
+            expires_at: NOW + minutes(1),
+        }
+    }
+
+    pub(in crate::store) fn consent(&self) -> Consent {
+        Consent {
+            user: self.user_id(),
+            client_id: ClientId::new(&self.name),
+            redirect_uri: "http://127.0.0.1:4711/callback".to_owned(),
+            resource: "https://mcp.example.com/mcp".to_owned(),
+            scopes: ScopeSet::parse("mcp:read").unwrap(),
+            granted_at: NOW,
+        }
+    }
+
+    /// The `number`th refresh token of the chain, from 1.
+    pub(in crate::store) fn refresh(&self, number: u32) -> Digest {
+        digest(&format!("{} refresh {number}", self.name))
+    }
+
+    /// Registers the client, and goes through login and approval to a code that waits.
+    pub(in crate::store) async fn approve(&self, store: &dyn Store) {
+        assert!(store.add_client(self.client(), ClientBounds { max_clients: 1000, ..BOUNDS }, NOW).await.unwrap());
+        let mut flow = self.flow();
+        store.add_flow(flow.clone(), NOW).await.unwrap();
+        assert!(store.advance_flow(&flow, flow.browser, self.consenting(), NOW).await.unwrap());
+        flow.stage = self.consenting();
+        assert!(store.approve_flow(&flow, self.code(), self.consent()).await.unwrap());
+    }
+
+    /// Redeems the code at [`NOW`], with refresh token 1.
+    pub(in crate::store) async fn redeem(&self, store: &dyn Store) -> Redemption {
+        let refresh = NewRefreshToken { digest: self.refresh(1), expires_at: NOW + POLICY.idle };
+        store.redeem_code(&self.code().digest, Some(refresh), NOW).await.unwrap()
+    }
+
+    /// All the way to a grant.
+    pub(in crate::store) async fn grant(&self, store: &dyn Store) -> Grant {
+        self.approve(store).await;
+        match self.redeem(store).await {
+            Redemption::Granted(grant) => grant,
+            other => panic!("not granted: {other:?}"),
+        }
+    }
+
+    /// Presents token `number`, with the next as its successor.
+    pub(in crate::store) async fn rotate(&self, store: &dyn Store, number: u32, now: Timestamp) -> Rotation {
+        store.rotate_refresh(&self.refresh(number), self.refresh(number + 1), POLICY, now).await.unwrap()
+    }
+}
