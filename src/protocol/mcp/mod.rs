@@ -1,1 +1,13 @@
-//! The Model Context Protocol, session era: versions, headers, JSON-RPC messages.
+//! The Model Context Protocol, session era: versions, headers, JSON-RPC messages, server-sent events.
+//!
+//! A message is read only as far as something must be decided from it. The rest stays the bytes that came, and what
+//! must change (ids, tokens, names) is spliced into them, so that unknown members keep their meaning.
+
+pub mod version;
+pub mod header;
+pub mod method;
+pub mod object;
+pub mod message;
+pub mod splice;
+pub mod reply;
+pub mod event_stream;

@@ -1,0 +1,111 @@
+//! What is read from a message, and what is refused.
+
+use super::*;
+
+fn parse(text: &str) -> Result<Message, MessageFault> {
+    Message::parse(Bytes::copy_from_slice(text.as_bytes()))
+}
+
+fn request(message: &Message) -> (&str, &Method, &Params) {
+    match message.kind() {
+        Kind::Request { id, method, params } => (message.json(*id), method, params),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_parts_of_a_request_are_found_where_they_stand() {
+    let text = concat!(
+        r#"{"params":{"_meta":{"x":1,"progressToken":"t"}, "name" : "a\"b","arguments":{"name":"inner"}},"#,
+        r#""method":"tools/call","jsonrpc":"2.0","id":9007199254740993}"#
+    );
+    let message = parse(text).unwrap();
+    let (id, method, params) = request(&message);
+    assert_eq!((id, method), ("9007199254740993", &Method::ToolsCall));
+    assert_eq!(message.string(params.get(Param::Name).unwrap()).unwrap(), "a\"b");
+    assert_eq!(message.json(params.wanted_progress().unwrap()), "\"t\"");
+    assert_eq!(message.json(params.get(Param::Arguments).unwrap()), r#"{"name":"inner"}"#);
+    assert_eq!(message.rewritten(&mut []), text);
+}
+
+#[test]
+fn ids_are_strings_or_integers() {
+    for id in ["1", "-1", "\"1\"", "\"\"", "9007199254740993", "123456789012345678901234567890"] {
+        let message = parse(&format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"ping"}}"#)).unwrap();
+        assert_eq!(request(&message).0, id);
+    }
+    for id in ["null", "1.0", "1e3", "1e400", "{}", "[1]", "true", "NaN", "\"\\ud800\""] {
+        let fault = parse(&format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"ping"}}"#)).unwrap_err();
+        assert!(matches!(fault.code, reply::INVALID_REQUEST | reply::PARSE_ERROR), "{id}: {fault}");
+    }
+}
+
+#[test]
+fn mcp_3_what_could_be_read_in_two_ways_is_refused() {
+    let bad = [
+        "\u{feff}{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}",
+        r#"{"jsonrpc":"2.0","id":1,"method":"tools/list","method":"tools/call"}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"tools/list","Method":"tools/call"}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"tools/list","me\u0074hod":"tools/call"}"#,
+        r#"{"jsonrpc":"2.0","ID":1,"id":1,"method":"ping"}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","paramſ":{"name":"x"}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","name":"b"}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","Name":"b"}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","_meta":{"p":1,"p":2}}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"_meta":{"progressTOKEN":1}}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"completion/complete","params":{"ref":{"name":"a","name":"b"}}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"ping",}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"ping"/* */}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"ping","params":[]}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"ping","result":{}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"result":{},"error":{}}"#,
+        r#"{"jsonrpc":"2.0","id":null,"result":{}}"#,
+        r#"{"jsonrpc":"2.0","id":1}"#,
+        r#"{"jsonrpc":"1.0","id":1,"method":"ping"}"#,
+        r#"{"id":1,"method":"ping"}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":7}"#,
+        "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"pi\0ng\"}",
+        "[]",
+        "",
+    ];
+    for text in bad {
+        assert!(parse(text).is_err(), "{text:?}");
+    }
+    let utf16: Vec<u8> =
+        r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    assert!(Message::parse(Bytes::from(utf16)).is_err());
+    assert!(Message::parse(Bytes::from_static(b"{\"jsonrpc\":\"2.0\",\"id\":\"\xff\",\"method\":\"ping\"}")).is_err());
+}
+
+#[test]
+fn mcp_7_nesting_is_bounded() {
+    let nested = |depth: usize| {
+        let (open, close) = ("[".repeat(depth), "]".repeat(depth));
+        parse(&format!(r#"{{"jsonrpc":"2.0","id":1,"method":"x","params":{{"a":{open}{close},"b":"[[[\"[["}}}}"#))
+    };
+    assert!(nested(MAX_DEPTH - 2).is_ok());
+    assert!(nested(MAX_DEPTH - 1).is_err());
+    assert!(nested(1_000_000).is_err());
+}
+
+#[test]
+fn line_breaks_are_taken_out_only_when_it_is_sent() {
+    let text = "{\n \"jsonrpc\":\"2.0\",\r\n\"id\":1, \"method\":\"ping\", \"params\":{\"a\":\"\\n\"}}\n";
+    let message = parse(text).unwrap();
+    assert_eq!(message.rewritten(&mut []), text.replace(['\n', '\r'], " "));
+}
+
+#[test]
+fn a_fault_in_the_params_is_answered_to_the_id() {
+    let fault = parse(r#"{"jsonrpc":"2.0","id":"a","method":"x","params":{"name":1,"NAME":2}}"#).unwrap_err();
+    assert_eq!(fault.id.as_deref(), Some("\"a\""));
+    assert!(std::str::from_utf8(&fault.body()).unwrap().starts_with(r#"{"jsonrpc":"2.0","id":"a","error""#));
+}
+
+#[test]
+fn mcp_6_batches_are_bounded() {
+    let split = |text: &str| batch(&Bytes::copy_from_slice(text.as_bytes()), 3);
+    assert_eq!(split("[ {\"a\":1} , 2]").unwrap(), ["{\"a\":1}", "2"]);
+    assert!(split("[]").is_err() && split("[1,2,3,4]").is_err() && split("[1,]").is_err());
+    assert!(is_batch(b" \n[") && !is_batch(b"{\"a\":[]}") && !is_batch(b""));
+}

@@ -1,0 +1,61 @@
+//! Methods of the protocol that mean something to the bridge. [MCP 2025-11-25, Schema](https://modelcontextprotocol.io/specification/2025-11-25/schema)
+
+macro_rules! methods {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
+        /// A method; one that is not known is kept as it is written.
+        #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+        pub enum Method {
+            $($(#[$doc])* #[doc = concat!("`", $name, "`")] $variant,)*
+            /// Any other.
+            Other(Box<str>),
+        }
+
+        impl Method {
+            /// Reads a name, exactly.
+            #[must_use]
+            pub fn parse(name: &str) -> Self {
+                match name {
+                    $($name => Self::$variant,)*
+                    other => Self::Other(other.into()),
+                }
+            }
+
+            /// Its name on the wire.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                match self {
+                    $(Self::$variant => $name,)*
+                    Self::Other(name) => name,
+                }
+            }
+        }
+    };
+}
+
+methods! {
+    Initialize = "initialize",
+    Ping = "ping",
+    ToolsList = "tools/list",
+    ToolsCall = "tools/call",
+    PromptsList = "prompts/list",
+    PromptsGet = "prompts/get",
+    ResourcesList = "resources/list",
+    ResourceTemplatesList = "resources/templates/list",
+    ResourcesRead = "resources/read",
+    ResourcesSubscribe = "resources/subscribe",
+    ResourcesUnsubscribe = "resources/unsubscribe",
+    CompletionComplete = "completion/complete",
+    LoggingSetLevel = "logging/setLevel",
+    CreateMessage = "sampling/createMessage",
+    Elicit = "elicitation/create",
+    RootsList = "roots/list",
+    Initialized = "notifications/initialized",
+    Cancelled = "notifications/cancelled",
+    Progress = "notifications/progress",
+    LogMessage = "notifications/message",
+    ResourceUpdated = "notifications/resources/updated",
+    ToolsChanged = "notifications/tools/list_changed",
+    PromptsChanged = "notifications/prompts/list_changed",
+    ResourcesChanged = "notifications/resources/list_changed",
+    RootsChanged = "notifications/roots/list_changed",
+}
