@@ -10,19 +10,19 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::authorization_server::{AuthorizationServer, Services};
-use crate::base::clock::Clock;
+use crate::base::clock::{Clock, Timestamp};
 use crate::bridge::{Bridge, Options};
 use crate::config::Config;
-use crate::config::section::{Branding, EndpointAuth, OauthServer, Storage};
-use crate::http::assets;
+use crate::config::section::{EndpointAuth, OauthServer, Storage};
 use crate::http::guard::Guard;
-use crate::http::state::{AddressLimits, Endpoint, State, content_security_policy};
+use crate::http::state::{AddressLimits, Authorization, Endpoint, Pages, State};
 use crate::identity::Identity;
 use crate::identity::throttle::AddressLimit;
 use crate::keys::Keys;
 use crate::protocol::oauth::scope;
 use crate::resource_server::{ResourceServer, Settings};
-use crate::store::{Store, open};
+use crate::store::Store;
+use crate::store::sqlite::Sqlite;
 
 pub use address::Addresses;
 pub use first_user::FirstUser;
@@ -74,35 +74,33 @@ impl App {
     pub async fn start(config: Config, surroundings: Surroundings) -> Result<Self, StartError> {
         let Surroundings { clock, keeper } = surroundings;
         let (listener, addresses) = address::bind(&config)?;
-        let lifetime = config.oauth_server.as_ref().map(|section| section.token_lifetime).unwrap_or_default();
-        let store = open(&config.storage, clock.now(), lifetime).map_err(|error| StartError::Io(error.to_string()))?;
+        let store = open_store(&config, clock.now())?;
         let issuing = match &config.oauth_server {
             Some(section) => Some(Issuing::open(section, &addresses, &store, &clock).await?),
             None => None,
         };
-        let (first_user, authorization_server, resource_server) = match issuing {
-            Some(issuing) => (issuing.first_user, Some(issuing.server), Some(issuing.resource)),
+        let (first_user, authorization, resource_server) = match issuing {
+            Some(issuing) => (issuing.first_user, Some(issuing.authorization), Some(issuing.resource)),
             None => (None, None, None),
         };
-        let is_open = config.endpoint.auth == EndpointAuth::None;
         let bridge = start_bridge(&config, keeper, clock.clone()).await?;
-        let branding = config.oauth_server.as_ref().map(|section| section.branding.clone());
-        let branding = branding.unwrap_or_else(Branding::plain);
         let state = State {
             endpoint: endpoint(&config),
-            authorization_server,
-            resource_server: resource_server.filter(|_| !is_open),
+            authorization,
+            resource_server: resource_server.filter(|_| config.endpoint.auth == EndpointAuth::Builtin),
             bridge,
             guard: guard(&config, &addresses),
-            scope_words: config.oauth_server.as_ref().map(|section| section.scopes_supported.clone()).unwrap_or_default(),
-            theme: assets::theme(&branding),
-            content_security_policy: content_security_policy(branding.logo_url.as_deref()),
-            branding,
             limits: limits(&config),
             revoked: store.revoked().clone(),
             clock: clock.clone(),
         };
         Ok(Self { listener, config, state, store, clock, addresses, first_user })
+    }
+
+    /// Where generated keys are kept.
+    #[must_use]
+    pub fn key_folder(&self) -> Option<String> {
+        self.config.oauth_server.as_ref().map(|section| section.signing.key_dir.display().to_string())
     }
 
     /// Where the data is kept, in words.
@@ -115,9 +113,18 @@ impl App {
     }
 }
 
+/// Opens the store of a configuration.
+///
+/// # Errors
+/// [`StartError::Io`], when it cannot be opened or is not ours.
+pub fn open_store(config: &Config, now: Timestamp) -> Result<Arc<dyn Store>, StartError> {
+    let lifetime = config.oauth_server.as_ref().map(|section| section.token_lifetime).unwrap_or_default();
+    Sqlite::open(&config.storage, now, lifetime).map_err(|error| StartError::Io(error.to_string()))
+}
+
 /// The two halves that know about tokens.
 struct Issuing {
-    server: AuthorizationServer,
+    authorization: Authorization,
     resource: ResourceServer,
     first_user: Option<FirstUser>,
 }
@@ -145,7 +152,8 @@ impl Issuing {
         let resource = ResourceServer::new(Arc::clone(&keys), settings, store.revoked().clone(), clock.clone());
         let services = Services { store: Arc::clone(store), keys, identity, clock: clock.clone() };
         let server = AuthorizationServer::new(section, &addresses.issuer, &addresses.resource, services);
-        Ok(Self { server, resource, first_user })
+        let pages = Pages::new(section.branding.clone(), section.scopes_supported.clone());
+        Ok(Self { authorization: Authorization { server, pages }, resource, first_user })
     }
 }
 

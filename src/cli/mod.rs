@@ -19,6 +19,7 @@ use clap::Parser as _;
 use crate::app::StartError;
 use crate::cli::arguments::{Arguments, Command};
 use crate::config::{Config, Faults};
+use crate::store::StoreError;
 
 /// Runs the program with the process's arguments.
 #[must_use]
@@ -91,6 +92,12 @@ impl From<StartError> for Failure {
             StartError::Failed(_) => 1,
         };
         Self { code, text: error.to_string() }
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self { code: 74, text: error.to_string() }
     }
 }
 

@@ -46,14 +46,14 @@ fn authenticate(request: &HttpRequest, state: &State) -> Result<Arc<Principal>, 
     let Some(server) = &state.resource_server else { return Ok(Arc::new(Principal::anonymous())) };
     let mut values = request.headers().get_all(header::AUTHORIZATION);
     let token = match (values.next(), values.next()) {
-        (None, _) => return Err(challenge(server, &Challenge::Missing)),
+        (None, _) => return Err(challenge(server, Challenge::NoToken)),
         (Some(value), None) => value.to_str().ok().and_then(bearer),
-        (Some(_), Some(_)) => return Err(challenge(server, &Challenge::InvalidRequest("send one Authorization header"))),
+        (Some(_), Some(_)) => return Err(challenge(server, Challenge::InvalidRequest("send one Authorization header"))),
     };
-    let Some(token) = token else { return Err(challenge(server, &Challenge::Missing)) };
+    let Some(token) = token else { return Err(challenge(server, Challenge::NoToken)) };
     server.authenticate(token).map_err(|refused| {
         tracing::debug!(reason = %refused.reason, "refused an access token");
-        challenge(server, &Challenge::InvalidToken(refused.description))
+        challenge(server, Challenge::InvalidToken(&refused))
     })
 }
 
@@ -64,12 +64,15 @@ fn bearer(value: &str) -> Option<&str> {
     (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
 }
 
-fn challenge(server: &ResourceServer, challenge: &Challenge<'_>) -> HttpResponse {
+/// MCP "Error Handling": 401 without a good token, 403 with too little scope, 400 when the request cannot be read.
+fn challenge(server: &ResourceServer, challenge: Challenge<'_>) -> HttpResponse {
     let (status, error, description) = match challenge {
-        Challenge::Missing => (StatusCode::UNAUTHORIZED, "unauthorized", "an access token is required"),
-        Challenge::InvalidToken(description) => (StatusCode::UNAUTHORIZED, "invalid_token", *description),
-        Challenge::InvalidRequest(description) => (StatusCode::BAD_REQUEST, "invalid_request", *description),
-        Challenge::InsufficientScope(_) => (StatusCode::FORBIDDEN, "insufficient_scope", "the access token has too little scope for this"),
+        Challenge::NoToken => (StatusCode::UNAUTHORIZED, "unauthorized", "an access token is required"),
+        Challenge::InvalidToken(refused) => (StatusCode::UNAUTHORIZED, "invalid_token", refused.error_description),
+        Challenge::InvalidRequest(text) => (StatusCode::BAD_REQUEST, "invalid_request", text),
+        Challenge::InsufficientScope(_) => {
+            (StatusCode::FORBIDDEN, "insufficient_scope", "the access token has too little scope for this")
+        }
     };
     let mut response = answer::message(status, error, description);
     match header::HeaderValue::from_str(&server.challenge(challenge)) {

@@ -5,7 +5,7 @@ pub mod assets;
 mod body;
 mod cookie;
 mod answer;
-mod guard;
+pub mod guard;
 mod health;
 mod mcp;
 mod oauth;
@@ -31,8 +31,8 @@ pub fn routes(app: &mut ServiceConfig, state: &State) {
         get(app, "/.well-known/oauth-protected-resource", web::get().to(resource_metadata::get));
         get(app, &format!("/.well-known/oauth-protected-resource{mcp_path}"), web::get().to(resource_metadata::get));
     }
-    if let Some(server) = &state.authorization_server {
-        authorization_server_routes(app, issuer_path(server.issuer()));
+    if let Some(authorization) = &state.authorization {
+        authorization_server_routes(app, issuer_path(authorization.server.issuer()));
     }
     for path in ["/health", "/healthz"] {
         get(app, path, web::get().to(health::live));

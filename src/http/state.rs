@@ -8,7 +8,7 @@ use crate::authorization_server::AuthorizationServer;
 use crate::base::clock::Clock;
 use crate::bridge::Bridge;
 use crate::config::section::Branding;
-use crate::http::assets::Asset;
+use crate::http::assets::{self, Asset};
 use crate::http::cookie::Cookies;
 use crate::http::guard::Guard;
 use crate::identity::throttle::AddressLimit;
@@ -20,21 +20,13 @@ pub struct State {
     /// Where MCP is served.
     pub endpoint: Endpoint,
     /// Issues tokens, when it is on.
-    pub authorization_server: Option<AuthorizationServer>,
+    pub authorization: Option<Authorization>,
     /// Accepts tokens. `None`: the endpoint is open to everybody.
     pub resource_server: Option<ResourceServer>,
     /// Carries MCP traffic.
     pub bridge: Arc<Bridge>,
     /// Which hosts and origins may be named, and whose word is taken for a client's address.
     pub guard: Guard,
-    /// The words on the pages.
-    pub branding: Branding,
-    /// The operator's words for scopes.
-    pub scope_words: BTreeMap<String, Option<String>>,
-    /// The colours of the pages, as a stylesheet.
-    pub theme: Asset,
-    /// The `Content-Security-Policy` of the pages.
-    pub content_security_policy: String,
     /// Guessing and flooding are slowed per address, each kind for itself.
     pub limits: AddressLimits,
     /// Tells the time.
@@ -43,10 +35,42 @@ pub struct State {
     pub revoked: Revoked,
 }
 
+/// The authorization server and its pages.
+pub struct Authorization {
+    /// The service.
+    pub server: AuthorizationServer,
+    /// How its pages look.
+    pub pages: Pages,
+}
+
+/// How pages look, made once.
+pub struct Pages {
+    /// The operator's words.
+    pub branding: Branding,
+    /// The operator's words for scopes.
+    pub scope_words: BTreeMap<String, Option<String>>,
+    /// The colours, as a stylesheet.
+    pub theme: Asset,
+    /// `Content-Security-Policy`.
+    pub content_security_policy: String,
+}
+
+impl Pages {
+    /// The pages of this branding.
+    #[must_use]
+    pub fn new(branding: Branding, scope_words: BTreeMap<String, Option<String>>) -> Self {
+        Self {
+            theme: assets::theme(&branding),
+            content_security_policy: content_security_policy(branding.logo_url.as_deref()),
+            branding,
+            scope_words,
+        }
+    }
+}
+
 /// The policy under which the pages work. `form-action 'self'` is kept: Chrome applies it to the redirects that follow a
 /// form, which is why a form never ends in one to a client.
-#[must_use]
-pub fn content_security_policy(logo_url: Option<&str>) -> String {
+fn content_security_policy(logo_url: Option<&str>) -> String {
     let logo = logo_url.and_then(|url| url::Url::parse(url).ok()).map(|url| url.origin()).filter(url::Origin::is_tuple);
     let logo = logo.map(|origin| format!(" {}", origin.ascii_serialization())).unwrap_or_default();
     format!(
@@ -81,6 +105,11 @@ pub struct AddressLimits {
 }
 
 impl State {
+    /// The authorization server. Its routes exist only when it does.
+    pub(super) fn authorization(&self) -> &Authorization {
+        self.authorization.as_ref().expect("routes of the authorization server are made only when there is one")
+    }
+
     /// How cookies are named here.
     #[must_use]
     pub const fn cookies(&self) -> Cookies {

@@ -3,7 +3,7 @@
 //! `Ok(None)` means not found. `now` is an argument. Codes and tokens are known by their digests alone.
 
 mod revoked;
-mod sqlite;
+pub mod sqlite;
 #[cfg(test)]
 mod conformance;
 

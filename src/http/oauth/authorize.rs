@@ -7,7 +7,7 @@ use actix_web::{HttpRequest, HttpResponse};
 
 use crate::authorization_server::authorize::{Answer, AuthorizeFault, FLOW_LIFETIME, PageFault};
 use crate::http::answer;
-use crate::http::oauth::{server, within};
+use crate::http::oauth::within;
 use crate::http::page::Link;
 use crate::http::page::respond;
 use crate::http::state::State;
@@ -21,7 +21,7 @@ pub async fn get(request: HttpRequest, state: Data<State>) -> HttpResponse {
     if request.method() != Method::GET || request.headers().contains_key("sec-purpose") {
         return HttpResponse::NoContent().finish();
     }
-    match server(&state).authorize(request.query_string().as_bytes(), is_cross_site(&request)).await {
+    match state.authorization().server.authorize(request.query_string().as_bytes(), is_cross_site(&request)).await {
         Ok(started) => {
             let mut response = HttpResponse::SeeOther();
             for old in state.cookies().make_room(&request) {
@@ -30,7 +30,7 @@ pub async fn get(request: HttpRequest, state: Data<State>) -> HttpResponse {
             let seconds = i64::try_from(FLOW_LIFETIME.as_secs()).unwrap_or(i64::MAX);
             response
                 .cookie(state.cookies().set(&started.flow, &started.cookie, seconds))
-                .insert_header((header::LOCATION, format!("{}/oauth/authorize/{}", server(&state).issuer(), started.flow)));
+                .insert_header((header::LOCATION, format!("{}/oauth/authorize/{}", state.authorization().server.issuer(), started.flow)));
             respond::private(&mut response).finish()
         }
         Err(AuthorizeFault::Page(fault)) => page(&state, &fault),
@@ -49,7 +49,7 @@ fn page(state: &State, fault: &PageFault) -> HttpResponse {
         PageFault::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::BAD_REQUEST,
     };
-    respond::error(state, status, &fault.to_string(), None)
+    respond::error(&state.authorization().pages, status, &fault.to_string(), None)
 }
 
 /// Tells the client what was wrong with its request; a person decides whether to go where nothing vouches for.
@@ -63,7 +63,7 @@ fn refusal(state: &State, refusal: &Answer) -> HttpResponse {
     }
     let text = format!("The app sent a request that cannot be answered ({error}).");
     match Link::new(refusal.url.expose()) {
-        Some(link) => respond::error(state, StatusCode::BAD_REQUEST, &text, Some(link)),
+        Some(link) => respond::error(&state.authorization().pages, StatusCode::BAD_REQUEST, &text, Some(link)),
         None => answer::message(StatusCode::BAD_REQUEST, "invalid_request", &text),
     }
 }

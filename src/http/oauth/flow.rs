@@ -9,7 +9,7 @@ use crate::authorization_server::authorize::{Answer, Asked, Bound, FLOW_LIFETIME
 use crate::base::id::FlowId;
 use crate::base::secret::Secret;
 use crate::http::answer;
-use crate::http::oauth::{client_address, form, server};
+use crate::http::oauth::{client_address, form};
 use crate::http::page::respond;
 use crate::http::page::{self, ClientName, ConsentPage, Link, LoginError, LoginPage, ReturningPage};
 use crate::http::state::State;
@@ -25,32 +25,32 @@ pub async fn get(request: HttpRequest, flow: Path<FlowId>, state: Data<State>) -
 }
 
 async fn show(request: &HttpRequest, flow: &FlowId, state: &State) -> Result<HttpResponse, FlowFault> {
-    let bound = server(state).find_flow(flow, state.cookies().find(request, flow)).await?;
-    match server(state).step(&bound).await? {
+    let bound = state.authorization().server.find_flow(flow, state.cookies().find(request, flow)).await?;
+    match state.authorization().server.step(&bound).await? {
         Step::Login(asked) => Ok(login_page(state, &bound, &asked, "", None)),
         Step::Consent { asked, user, scopes } => {
-            let csrf = server(state).csrf_token(&bound);
+            let csrf = state.authorization().server.csrf_token(&bound);
             let client = asked.client_name.as_deref().and_then(ClientName::new);
             let page = ConsentPage {
-                branding: &state.branding,
+                branding: &state.authorization().pages.branding,
                 user: user.as_str(),
                 client: client.as_ref(),
                 target: &page::redirect_target(&asked.redirect_uri),
                 resource: &asked.resource,
-                scopes: &page::scope_lines(&scopes, &state.scope_words),
+                scopes: &page::scope_lines(&scopes, &state.authorization().pages.scope_words),
                 action: &format!("{}/consent", path(state, &bound)),
                 csrf: csrf.expose(),
             };
-            Ok(respond::page(state, StatusCode::OK, &page))
+            Ok(respond::page(&state.authorization().pages, StatusCode::OK, &page))
         }
     }
 }
 
 fn login_page(state: &State, bound: &Bound, asked: &Asked, username: &str, error: Option<LoginError>) -> HttpResponse {
-    let csrf = server(state).csrf_token(bound);
+    let csrf = state.authorization().server.csrf_token(bound);
     let client = asked.client_name.as_deref().and_then(ClientName::new);
     let page = LoginPage {
-        branding: &state.branding,
+        branding: &state.authorization().pages.branding,
         client: client.as_ref(),
         target: &page::redirect_target(&asked.redirect_uri),
         action: &format!("{}/login", path(state, bound)),
@@ -64,7 +64,7 @@ fn login_page(state: &State, bound: &Bound, asked: &Asked, username: &str, error
         Some(LoginError::TooManyAttempts { retry_after }) => (StatusCode::TOO_MANY_REQUESTS, Some(retry_after)),
         Some(LoginError::Busy) => (StatusCode::SERVICE_UNAVAILABLE, Some(2)),
     };
-    let mut response = respond::page(state, status, &page);
+    let mut response = respond::page(&state.authorization().pages, status, &page);
     if let Some(seconds) = retry_after {
         answer::retry_after(&mut response, seconds);
     }
@@ -86,15 +86,15 @@ pub async fn log_in(request: HttpRequest, flow: Path<FlowId>, payload: Payload, 
 async fn check_login(request: &HttpRequest, flow: &FlowId, body: &[u8], state: &State) -> Result<HttpResponse, FlowFault> {
     let form = Parameters::parse(body).map_err(|_| FlowFault::Forged)?;
     let field = |name| form.one(name).map_err(|_| FlowFault::Forged);
-    let bound = server(state).find_flow(flow, state.cookies().find(request, flow)).await?;
-    server(state).check_csrf_token(&bound, field("csrf")?)?;
+    let bound = state.authorization().server.find_flow(flow, state.cookies().find(request, flow)).await?;
+    state.authorization().server.check_csrf_token(&bound, field("csrf")?)?;
     if field("decision")? == Some("cancel") {
-        return Ok(returning(state, &bound, &server(state).deny(&bound).await?));
+        return Ok(returning(state, &bound, &state.authorization().server.deny(&bound).await?));
     }
     let username = field("username")?.unwrap_or_default();
     let password = Secret::new(field("password")?.unwrap_or_default());
     let login = LogIn { username, password: &password, address: client_address(request, state) };
-    let error = match server(state).log_in(&bound, login).await {
+    let error = match state.authorization().server.log_in(&bound, login).await {
         Ok(Next::Answer(answer)) => return Ok(returning(state, &bound, &answer)),
         Ok(Next::Step { cookie }) => return Ok(next_page(state, &bound, &cookie)),
         Err(LogInFault::Flow(fault)) => return Err(fault),
@@ -102,7 +102,7 @@ async fn check_login(request: &HttpRequest, flow: &FlowId, body: &[u8], state: &
         Err(LogInFault::Throttled(wait)) => LoginError::TooManyAttempts { retry_after: wait.as_secs().max(1) },
         Err(LogInFault::Busy(_)) => LoginError::Busy,
     };
-    match server(state).step(&bound).await? {
+    match state.authorization().server.step(&bound).await? {
         Step::Login(asked) => Ok(login_page(state, &bound, &asked, username, Some(error))),
         Step::Consent { .. } => Err(FlowFault::Gone),
     }
@@ -124,11 +124,11 @@ pub async fn decide(request: HttpRequest, flow: Path<FlowId>, payload: Payload, 
 async fn check_decision(request: &HttpRequest, flow: &FlowId, body: &[u8], state: &State) -> Result<HttpResponse, FlowFault> {
     let form = Parameters::parse(body).map_err(|_| FlowFault::Forged)?;
     let field = |name| form.one(name).map_err(|_| FlowFault::Forged);
-    let bound = server(state).find_flow(flow, state.cookies().find(request, flow)).await?;
-    server(state).check_csrf_token(&bound, field("csrf")?)?;
+    let bound = state.authorization().server.find_flow(flow, state.cookies().find(request, flow)).await?;
+    state.authorization().server.check_csrf_token(&bound, field("csrf")?)?;
     let answer = match field("decision")? {
-        Some("allow") => server(state).allow(&bound).await?,
-        Some("deny") => server(state).deny(&bound).await?,
+        Some("allow") => state.authorization().server.allow(&bound).await?,
+        Some("deny") => state.authorization().server.deny(&bound).await?,
         _ => return Err(FlowFault::Forged),
     };
     Ok(returning(state, &bound, &answer))
@@ -152,10 +152,10 @@ fn returning(state: &State, bound: &Bound, answer: &Answer) -> HttpResponse {
         Some(_) => page::Answer::Failed,
     };
     let Some(link) = Link::new(answer.url.expose()) else {
-        return respond::error(state, StatusCode::BAD_REQUEST, "The app's address cannot be opened.", None);
+        return respond::error(&state.authorization().pages, StatusCode::BAD_REQUEST, "The app's address cannot be opened.", None);
     };
-    let page = ReturningPage { branding: &state.branding, link, answer: told };
-    let mut response = respond::page(state, StatusCode::OK, &page);
+    let page = ReturningPage { branding: &state.authorization().pages.branding, link, answer: told };
+    let mut response = respond::page(&state.authorization().pages, StatusCode::OK, &page);
     if let Err(error) = response.add_cookie(&state.cookies().clear(bound.id())) {
         tracing::error!(%error, "a cookie of ours is not a header value");
     }
@@ -168,7 +168,7 @@ fn fault_page(state: &State, fault: &FlowFault) -> HttpResponse {
         FlowFault::Forged => StatusCode::FORBIDDEN,
         FlowFault::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
     };
-    respond::error(state, status, &fault.to_string(), None)
+    respond::error(&state.authorization().pages, status, &fault.to_string(), None)
 }
 
 /// A person reads a page where a program reads JSON.
@@ -178,7 +178,7 @@ fn login_limited(state: &State, response: HttpResponse) -> HttpResponse {
         StatusCode::TOO_MANY_REQUESTS => "Too many tries from your network. Wait a minute, go back, and try again.",
         _ => "The form could not be read. Go back and send it again.",
     };
-    let mut page = respond::error(state, status, text, None);
+    let mut page = respond::error(&state.authorization().pages, status, text, None);
     if let Some(value) = response.headers().get(header::RETRY_AFTER) {
         page.headers_mut().insert(header::RETRY_AFTER, value.clone());
     }
@@ -186,5 +186,5 @@ fn login_limited(state: &State, response: HttpResponse) -> HttpResponse {
 }
 
 fn path(state: &State, bound: &Bound) -> String {
-    format!("{}/oauth/authorize/{}", server(state).issuer(), bound.id())
+    format!("{}/oauth/authorize/{}", state.authorization().server.issuer(), bound.id())
 }

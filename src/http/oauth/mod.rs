@@ -7,26 +7,20 @@ use actix_web::http::{StatusCode, header};
 use actix_web::web::{Bytes, Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 
-use crate::authorization_server::AuthorizationServer;
 use crate::http::answer;
 use crate::http::body;
 use crate::http::state::State;
 use crate::identity::throttle::AddressLimit;
 use crate::protocol::oauth::error::{ErrorCode, OauthError};
 
-/// The service behind every route of this folder; the routes exist only when it does.
-fn server(state: &State) -> &AuthorizationServer {
-    state.authorization_server.as_ref().expect("these routes are made only with an authorization server")
-}
-
 /// `GET /.well-known/oauth-authorization-server`
 pub async fn metadata(state: Data<State>) -> HttpResponse {
-    answer::public_json(server(&state).metadata())
+    answer::public_json(state.authorization().server.metadata())
 }
 
 /// `GET /oauth/jwks`
 pub async fn jwks(state: Data<State>) -> HttpResponse {
-    answer::public_json(server(&state).jwks())
+    answer::public_json(state.authorization().server.jwks())
 }
 
 /// `POST /oauth/token`
@@ -39,7 +33,7 @@ pub async fn token(request: HttpRequest, payload: Payload, state: Data<State>) -
         Ok(authorization) => authorization,
         Err(error) => return answer::oauth_error(&error),
     };
-    match server(&state).token(&form, authorization).await {
+    match state.authorization().server.token(&form, authorization).await {
         Ok(response) => answer::private_json(StatusCode::OK, response.to_json()),
         Err(refused) => answer::refused(&refused, authorization.is_some()),
     }
@@ -55,7 +49,7 @@ pub async fn revoke(request: HttpRequest, payload: Payload, state: Data<State>) 
         Ok(authorization) => authorization,
         Err(error) => return answer::oauth_error(&error),
     };
-    match server(&state).revoke(&form, authorization).await {
+    match state.authorization().server.revoke(&form, authorization).await {
         Ok(()) => answer::private_json(StatusCode::OK, "{}"),
         Err(refused) => answer::refused(&refused, authorization.is_some()),
     }
@@ -74,7 +68,7 @@ pub async fn register(request: HttpRequest, payload: Payload, state: Data<State>
         Ok(body) => body,
         Err(fault) => return answer::body_fault(fault),
     };
-    match server(&state).register(&body).await {
+    match state.authorization().server.register(&body).await {
         Some(Ok(registered)) => answer::private_json(StatusCode::CREATED, registered.to_json()),
         Some(Err(refused)) => answer::refused(&refused, false),
         None => answer::not_found().await,

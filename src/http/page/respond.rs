@@ -7,7 +7,7 @@ use askama::Template;
 use crate::base::random;
 use crate::http::answer;
 use crate::http::page::{ErrorPage, Link};
-use crate::http::state::State;
+use crate::http::state::Pages;
 
 /// Headers of every answer in a browser flow: not kept, not framed, not told to other sites.
 pub fn private(response: &mut HttpResponseBuilder) -> &mut HttpResponseBuilder {
@@ -20,7 +20,7 @@ pub fn private(response: &mut HttpResponseBuilder) -> &mut HttpResponseBuilder {
 }
 
 /// Sends a page.
-pub fn page(state: &State, status: StatusCode, page: &impl Template) -> HttpResponse {
+pub fn page(pages: &Pages, status: StatusCode, page: &impl Template) -> HttpResponse {
     let html = match page.render() {
         Ok(html) => html,
         Err(error) => {
@@ -31,16 +31,16 @@ pub fn page(state: &State, status: StatusCode, page: &impl Template) -> HttpResp
     let mut response = HttpResponse::build(status);
     private(&mut response)
         .insert_header((header::CONTENT_TYPE, "text/html; charset=utf-8"))
-        .insert_header((header::CONTENT_SECURITY_POLICY, state.content_security_policy.as_str()))
+        .insert_header((header::CONTENT_SECURITY_POLICY, pages.content_security_policy.as_str()))
         .body(html)
 }
 
 /// Sends an error page with a reference that finds its line in the log.
-pub fn error(state: &State, status: StatusCode, explanation: &str, back: Option<Link<'_>>) -> HttpResponse {
+pub fn error(pages: &Pages, status: StatusCode, explanation: &str, back: Option<Link<'_>>) -> HttpResponse {
     let reference = random::identifier();
     let reference = reference.get(..8).unwrap_or_default();
     tracing::info!(reference, status = status.as_u16(), explanation, "showed an error page");
     let next_step = "If it happens again, tell the operator of this server the reference below.";
-    let content = ErrorPage { branding: &state.branding, title: "This did not work", explanation, next_step, reference, back };
-    page(state, status, &content)
+    let content = ErrorPage { branding: &pages.branding, title: "This did not work", explanation, next_step, reference, back };
+    page(pages, status, &content)
 }
