@@ -1,0 +1,3 @@
+//! The MCP servers behind the bridge.
+
+pub mod child;
