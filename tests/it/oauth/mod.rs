@@ -1,0 +1,11 @@
+//! The authorization server, endpoint by endpoint. Rows of the abuse catalogue carry their id in the name.
+
+mod authorize;
+mod consent;
+mod login;
+mod metadata;
+mod refresh;
+mod registration;
+mod revocation;
+mod token;
+mod whole_flow;
