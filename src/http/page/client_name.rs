@@ -1,4 +1,5 @@
-//! The name a client gave itself, made fit to be quoted. [OAuth 2.1 §7.9: names are chosen by whoever registers](https://datatracker.ietf.org/doc/html/draft-ietf-oauth-v2-1)
+//! The name a client gave itself, made fit to be quoted.
+//! [OAuth 2.1 §7.9](https://datatracker.ietf.org/doc/html/draft-ietf-oauth-v2-1)
 
 use std::fmt;
 
@@ -28,7 +29,8 @@ impl fmt::Display for ClientName {
 }
 
 /// Control characters other than white space, what sets the direction of text, what has no width, and the double
-/// quotation marks in which the name stands. The joiners U+200C and U+200D stay: Persian, Indic scripts and emoji need them.
+/// quotation marks in which the name stands. The joiners U+200C and U+200D stay: Persian, Indic scripts and emoji need
+/// them.
 fn is_deceptive(character: char) -> bool {
     (character.is_control() && !character.is_whitespace())
         || matches!(character, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{feff}')

@@ -1,4 +1,5 @@
-//! Colours of the screen, and how well one reads on another. [WCAG 2.2 §1.4.3](https://www.w3.org/TR/WCAG22/#contrast-minimum)
+//! Colours of the screen, and how well one reads on another.
+//! [WCAG 2.2 §1.4.3](https://www.w3.org/TR/WCAG22/#contrast-minimum)
 
 use std::fmt;
 
@@ -38,7 +39,7 @@ impl Colour {
         (ours.max(theirs) + 0.05) / (ours.min(theirs) + 0.05)
     }
 
-    /// Black or white, whichever reads better on this colour: never under 4.5, for pure black and white no colour is worse than 4.58.
+    /// Black or white, whichever reads better on this colour. Against one of them every colour has at least 4.58.
     #[must_use]
     pub fn text(self) -> Self {
         if self.contrast(Self::WHITE) >= self.contrast(Self::BLACK) { Self::WHITE } else { Self::BLACK }

@@ -1,4 +1,5 @@
-//! The page that asks whether a client may have access. [OAuth 2.1 §7.9](https://datatracker.ietf.org/doc/html/draft-ietf-oauth-v2-1)
+//! The page that asks whether a client may have access.
+//! [OAuth 2.1 §7.9](https://datatracker.ietf.org/doc/html/draft-ietf-oauth-v2-1)
 
 use std::collections::BTreeMap;
 
@@ -39,7 +40,7 @@ pub struct ConsentPage<'a> {
 pub struct ScopeLine<'a> {
     /// The scope as the client asked for it.
     pub scope: &'a str,
-    /// What it allows, as the end of "it could …".
+    /// What it allows, as the answer to "What could it do there?".
     pub description: &'a str,
 }
 
@@ -52,10 +53,10 @@ pub fn scope_lines<'a>(scopes: &'a ScopeSet, words: &'a BTreeMap<String, Option<
 
 fn built_in_words(scope: &str) -> &'static str {
     match scope {
-        READ => "see the tools, prompts and data, and use tools that only read",
-        WRITE => "use every tool, including those that change or delete things",
-        ADMIN => "manage this server: its apps, users and permissions",
-        _ => "do what this server allows under the name",
+        READ => "See the tools, prompts and data, and use tools that only read",
+        WRITE => "Use every tool, including those that change or delete things",
+        ADMIN => "Manage this server: its apps, users and permissions",
+        _ => "Do what this server allows under the name",
     }
 }
 
@@ -69,7 +70,7 @@ mod tests {
         let words = BTreeMap::from([(READ.to_owned(), Some("look around".to_owned())), (WRITE.to_owned(), None)]);
         let lines = scope_lines(&scopes, &words);
         let shown: Vec<_> = lines.iter().map(|line| (line.scope, line.description)).collect();
-        let others = "do what this server allows under the name";
+        let others = "Do what this server allows under the name";
         assert_eq!(shown, [(READ, "look around"), (WRITE, built_in_words(WRITE)), ("reports", others)]);
     }
 }

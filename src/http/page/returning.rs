@@ -12,7 +12,8 @@ use crate::http::page::target::Target;
 ///
 /// Chrome applies `form-action` to the redirects that follow a form, so a 303 to the client would be blocked under
 /// `form-action 'self'`; naming the client there instead would let an injected form reach it. A refresh is a navigation
-/// of its own. Its URL holds the code: the page must be sent with `Cache-Control: no-store` and `Referrer-Policy: no-referrer`.
+/// of its own. Its URL holds the code: the page must be sent with `Cache-Control: no-store` and
+/// `Referrer-Policy: no-referrer`.
 #[derive(Template)]
 #[template(path = "returning.html")]
 pub struct ReturningPage<'a> {

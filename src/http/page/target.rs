@@ -1,4 +1,5 @@
-//! Where the answer to an authorization request goes, as a person is told. [RFC 8252 §7](https://www.rfc-editor.org/rfc/rfc8252#section-7)
+//! Where the answer to an authorization request goes, as a person is told.
+//! [RFC 8252 §7](https://www.rfc-editor.org/rfc/rfc8252#section-7)
 
 use std::fmt;
 

@@ -68,6 +68,19 @@ fn error(words: &str, back: Option<&str>) -> String {
         .unwrap()
 }
 
+fn expired() -> String {
+    ErrorPage {
+        branding: &branding(),
+        title: "This login has expired",
+        explanation: "It was started too long ago, or in another browser.",
+        next_step: "Go back to the app and connect again.",
+        reference: "rq_7Hq2mZ0xWc",
+        back: Link::new("https://claude.ai/cb?error=access_denied&state=b"),
+    }
+    .render()
+    .unwrap()
+}
+
 /// Fails when `page` holds an element or attribute that a value brought along.
 fn assert_inert(page: &str) {
     for element in ["<script", "<img src=x", "<b>alert", "49"] {
@@ -86,7 +99,11 @@ fn attribute(page: &str, start: &str, name: &str) -> String {
 
 #[test]
 fn reg_8_client_name_is_escaped() {
-    for name in [r#"<script>alert(1)</script>{{7*7}}"#, r#""'><script>{{7*7}}${7*7}%0d%0a"#] {
+    for name in [
+        r#"<script>alert(1)</script>{{7*7}}"#,
+        r#""'><script>{{7*7}}${7*7}%0d%0a"#,
+        r#""><img src=x onerror=alert(1)><script>{{7*7}}"#,
+    ] {
         assert_inert(&consent_of(name, "https://claude.ai/cb"));
         let (branding, client) = (branding(), ClientName::new(name));
         let target = redirect_target("https://claude.ai/cb");
@@ -199,6 +216,6 @@ fn pages_look_as_they_were_agreed() {
     insta::assert_snapshot!("consent_loopback", consent_of("", "http://127.0.0.1:33418/"));
     insta::assert_snapshot!("consent_scheme", consent_of("Cursor", "cursor://anysphere.cursor-mcp/oauth/callback"));
     insta::assert_snapshot!("returning", returning("https://claude.ai/cb?code=a&state=b", Answer::Allowed));
-    insta::assert_snapshot!("error", error("This link has expired.", Some("https://claude.ai/cb")));
+    insta::assert_snapshot!("error", expired());
     insta::assert_snapshot!("theme", theme_css(&branding()));
 }
