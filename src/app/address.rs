@@ -11,6 +11,8 @@ use crate::protocol::oauth::resource;
 /// The strings that metadata, tokens and challenges agree on to the byte (product.md, "Strings").
 #[derive(Clone, Debug)]
 pub struct Addresses {
+    /// Where the bridge listens.
+    pub listens: SocketAddr,
     /// `issuer`, without trailing slash.
     pub issuer: String,
     /// The URL people add to their client: the canonical resource.
@@ -52,6 +54,7 @@ fn addresses(config: &Config, local: SocketAddr) -> Addresses {
     }
     let resource = format!("{public}{path}");
     Addresses {
+        listens: local,
         resource: resource::canonical(&resource).unwrap_or(resource),
         resource_metadata: format!("{public}/.well-known/oauth-protected-resource{path}"),
         origins: [&public, &issuer].into_iter().filter_map(|url| origin(url)).collect(),

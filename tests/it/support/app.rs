@@ -1,5 +1,6 @@
 //! The bridge, in this process: on a port of its own, in a folder of its own, with a clock that the test sets.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
@@ -36,8 +37,9 @@ upstreams:
 
 /// A running bridge. It stops when this is dropped.
 pub struct App {
-    /// Where it answers, without trailing slash.
+    /// Its public address, without trailing slash.
     pub url: String,
+    listens: SocketAddr,
     /// Its clock.
     pub clock: Clock,
     /// Its folder: `config.yaml`, `data/`, `keys/`.
@@ -72,8 +74,8 @@ impl App {
         let (stop, stopped) = oneshot::channel();
         let (path, thread_clock) = (folder.path().join("config.yaml"), clock.clone());
         let thread = std::thread::spawn(move || serve(&path, thread_clock, &ready, stopped));
-        let url = started.recv().expect("the bridge starts");
-        Self { url, clock, folder, stop: Some(stop), thread: Some(thread) }
+        let (url, listens) = started.recv().expect("the bridge starts");
+        Self { url, listens, clock, folder, stop: Some(stop), thread: Some(thread) }
     }
 
     fn stop(&mut self) {
@@ -81,6 +83,11 @@ impl App {
         if let Some(thread) = self.thread.take() {
             thread.join().expect("the bridge stops without a panic");
         }
+    }
+
+    /// Where it listens, whatever its public address.
+    pub fn local_url(&self) -> String {
+        format!("http://{}", self.listens)
     }
 
     /// The resource clients ask for.
@@ -95,15 +102,16 @@ impl Drop for App {
     }
 }
 
-fn serve(path: &Path, clock: Clock, ready: &mpsc::Sender<String>, stopped: oneshot::Receiver<()>) {
+fn serve(path: &Path, clock: Clock, ready: &mpsc::Sender<(String, SocketAddr)>, stopped: oneshot::Receiver<()>) {
     let config = Config::load(path).unwrap_or_else(|faults| panic!("{faults}"));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     runtime.block_on(async {
         let keeper = env!("CARGO_BIN_EXE_mcp-bridge").into();
         let app = app::App::start(config, Surroundings { clock, keeper }).await.unwrap();
         let url = app.addresses.resource.trim_end_matches("/mcp").to_owned();
+        let listens = app.addresses.listens;
         let running = app.serve().unwrap();
-        ready.send(url).unwrap();
+        ready.send((url, listens)).unwrap();
         let _ = stopped.await;
         running.stop().await;
     });

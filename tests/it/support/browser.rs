@@ -11,8 +11,10 @@ pub struct Browser {
     http: Http,
     /// Cookies by name.
     pub cookies: BTreeMap<String, String>,
-    /// What `Sec-Fetch-Site` says when the person types or is sent to an address.
+    /// What `Sec-Fetch-Site` says when the person types or is sent to an address; empty for an old browser that does not say.
     pub arrives: &'static str,
+    /// What a proxy in front says of the browser's address.
+    pub address: Option<&'static str>,
 }
 
 /// An answer, read to its end.
@@ -31,7 +33,12 @@ pub struct Page {
 impl Browser {
     /// A browser without cookies, in which a person opens addresses that a program on the machine hands over.
     pub fn new() -> Self {
-        Self { http: super::client::http(), cookies: BTreeMap::new(), arrives: "none" }
+        Self { http: super::client::http(), cookies: BTreeMap::new(), arrives: "none", address: None }
+    }
+
+    /// The same browser, in another tab at the same moment.
+    pub fn copy(&self) -> Self {
+        Self { http: self.http.clone(), cookies: self.cookies.clone(), arrives: self.arrives, address: self.address }
     }
 
     /// Goes to an address, and on along redirects within the same site.
@@ -68,7 +75,13 @@ impl Browser {
 
     async fn send(&mut self, method: Method, url: &str, form: Option<String>, site: &str) -> Page {
         let cookies = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ");
-        let mut request = self.http.request(method, url).header("sec-fetch-site", site).header("accept", "text/html");
+        let mut request = self.http.request(method, url).header("accept", "text/html");
+        if !site.is_empty() {
+            request = request.header("sec-fetch-site", site);
+        }
+        if let Some(address) = self.address {
+            request = request.header("x-forwarded-for", address);
+        }
         if !cookies.is_empty() {
             request = request.header("cookie", cookies);
         }

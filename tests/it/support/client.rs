@@ -83,6 +83,15 @@ impl Client {
         Self { http: http(), base: app.url.clone(), resource: app.resource(), id, registration }
     }
 
+    /// A public client of a bridge whose public address is not the one it listens on.
+    pub async fn register_at(app: &App, base: &str) -> Self {
+        let metadata = json!({"redirect_uris": [REDIRECT_URI]});
+        let request = http().post(format!("{base}/oauth/register")).json(&metadata);
+        let registration: Value = request.send().await.unwrap().json().await.unwrap();
+        let id = registration["client_id"].as_str().unwrap().to_owned();
+        Self { http: http(), base: base.to_owned(), resource: app.resource(), id, registration }
+    }
+
     /// The parameters of a good authorization request.
     pub fn request(&self) -> Vec<(&'static str, String)> {
         vec![

@@ -1,0 +1,142 @@
+//! Consent: asked once for the same, again for anything else, and never given by anybody but the person asked.
+
+use serde_json::json;
+
+use crate::support::app::PASSWORD;
+use crate::support::browser::Page;
+use crate::support::client::REDIRECT_URI;
+use crate::support::{App, Browser, Client};
+
+async fn logged_in(client: &Client, browser: &mut Browser, user: &str, changes: &[(&'static str, Option<&str>)]) -> Page {
+    let login = browser.open(&client.authorize_url(changes)).await;
+    browser.submit(&login, &[("username", user), ("password", PASSWORD)]).await
+}
+
+fn asks(page: &Page) -> bool {
+    page.body.contains("value=\"allow\"")
+}
+
+#[tokio::test]
+async fn cons_1_what_was_asked_stands_in_the_store_not_in_the_form() {
+    let app = App::start();
+    let client = Client::register(&app).await;
+    let mut browser = Browser::new();
+    let page = logged_in(&client, &mut browser, "alice", &[("scope", Some("mcp:read"))]).await;
+    let answer = browser.submit(&page, &[("decision", "allow"), ("scope", "mcp:read mcp:write mcp:admin"), ("client_id", "other"),
+        ("redirect_uri", "https://evil.example/cb"), ("resource", "https://evil.example")]).await;
+    assert!(answer.refresh().starts_with(REDIRECT_URI));
+    assert_eq!(client.redeem(&answer.answer("code").unwrap()).await.text("scope"), "mcp:read");
+}
+
+#[tokio::test]
+async fn cons_2_the_same_or_less_is_silent_anything_else_is_asked() {
+    let app = App::start();
+    let client = Client::register_as(&app, json!({"redirect_uris": [REDIRECT_URI, "https://other.example/cb"]})).await;
+    client.authorize(&mut Browser::new(), "alice", &[("scope", Some("mcp:read"))]).await;
+    let again = |changes: &'static [(&'static str, Option<&'static str>)]| {
+        let client = &client;
+        async move { asks(&logged_in(client, &mut Browser::new(), "alice", changes).await) }
+    };
+    assert!(!again(&[("scope", Some("mcp:read"))]).await, "the same");
+    assert!(again(&[("scope", Some("mcp:read mcp:write"))]).await, "more scope");
+    assert!(again(&[("scope", Some("mcp:read")), ("redirect_uri", Some("https://other.example/cb"))]).await, "another address");
+    let other = Client::register(&app).await;
+    assert!(asks(&logged_in(&other, &mut Browser::new(), "alice", &[("scope", Some("mcp:read"))]).await), "another client");
+    assert!(asks(&logged_in(&client, &mut Browser::new(), "rita", &[("scope", Some("mcp:read"))]).await), "another person");
+    client.authorize(&mut Browser::new(), "alice", &[]).await;
+    assert!(!again(&[("scope", Some("mcp:read"))]).await, "less than was allowed last");
+}
+
+#[tokio::test]
+async fn cons_2_a_loopback_client_is_remembered_whatever_its_port() {
+    let app = App::start();
+    let client = Client::register_as(&app, json!({"redirect_uris": ["http://127.0.0.1:5000/cb"]})).await;
+    client.authorize(&mut Browser::new(), "alice", &[("redirect_uri", Some("http://127.0.0.1:5000/cb"))]).await;
+    assert!(!asks(&logged_in(&client, &mut Browser::new(), "alice", &[("redirect_uri", Some("http://127.0.0.1:6000/cb"))]).await));
+}
+
+#[tokio::test]
+async fn cons_3_an_approval_counts_only_from_its_own_page() {
+    let app = App::start();
+    let client = Client::register(&app).await;
+    let mut browser = Browser::new();
+    let page = logged_in(&client, &mut browser, "alice", &[]).await;
+    let mut other = Browser::new();
+    let theirs = logged_in(&client, &mut other, "rita", &[]).await;
+    assert_eq!(browser.post(&page.action(), &[("decision", "allow")]).await.status, 403);
+    assert_eq!(browser.post(&page.action(), &[("csrf", &theirs.csrf()), ("decision", "allow")]).await.status, 403);
+    assert_eq!(browser.post_from("cross-site", &page.action(), &[("csrf", &page.csrf()), ("decision", "allow")]).await.status, 403);
+    assert_eq!(other.post(&page.action(), &[("csrf", &page.csrf()), ("decision", "allow")]).await.status, 400, "another browser");
+    assert!(browser.submit(&page, &[("decision", "allow")]).await.answer("code").is_some());
+}
+
+#[tokio::test]
+async fn cons_4_no_step_can_be_skipped() {
+    let app = App::start();
+    let client = Client::register(&app).await;
+    let mut browser = Browser::new();
+    let login = browser.open(&client.authorize_url(&[])).await;
+    let consent = login.action().replace("/login", "/consent");
+    let skipped = browser.post(&consent, &[("csrf", &login.csrf()), ("decision", "allow")]).await;
+    assert_eq!((skipped.status, skipped.goes_nowhere()), (400, true), "no login yet");
+    let page = browser.submit(&login, &[("username", "alice"), ("password", PASSWORD)]).await;
+    let got = browser.open(&format!("{}?csrf={}&decision=allow", page.action(), page.csrf())).await;
+    assert_eq!((got.status, got.goes_nowhere()), (405, true), "by GET");
+    let fields = [("csrf", page.csrf()), ("decision", "allow".to_owned())];
+    let fields: Vec<_> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    assert!(browser.post(&page.action(), &fields).await.answer("code").is_some());
+    let replayed = browser.post(&page.action(), &fields).await;
+    assert!(replayed.status >= 400 && replayed.goes_nowhere(), "replayed");
+}
+
+#[tokio::test]
+async fn cons_5_who_is_sent_by_another_site_is_asked_again() {
+    let app = App::start();
+    let client = Client::register(&app).await;
+    client.authorize(&mut Browser::new(), "alice", &[]).await;
+    for (site, asked) in [("cross-site", true), ("same-site", true), ("none", false)] {
+        let mut browser = Browser::new();
+        browser.arrives = site;
+        assert_eq!(asks(&logged_in(&client, &mut browser, "alice", &[]).await), asked, "{site}");
+    }
+    let mut browser = Browser::new();
+    browser.arrives = "";
+    assert!(asks(&logged_in(&client, &mut browser, "alice", &[]).await), "a browser that does not say");
+}
+
+#[tokio::test]
+async fn cons_7_a_refusal_is_told_to_the_client() {
+    let app = App::start();
+    let client = Client::register(&app).await;
+    let mut browser = Browser::new();
+    let page = logged_in(&client, &mut browser, "alice", &[]).await;
+    let denied = browser.submit(&page, &[("decision", "deny")]).await;
+    assert_eq!(denied.answer("error").as_deref(), Some("access_denied"));
+    assert!(asks(&logged_in(&client, &mut browser, "alice", &[]).await), "a refusal is not remembered");
+}
+
+#[tokio::test]
+async fn cons_8_the_person_who_logs_in_is_the_one_who_is_asked() {
+    let app = App::start();
+    let client = Client::register(&app).await;
+    let mut browser = Browser::new();
+    client.authorize(&mut browser, "alice", &[]).await;
+    let page = logged_in(&client, &mut browser, "rita", &[]).await;
+    assert!(asks(&page) && page.body.contains("rita"));
+}
+
+#[tokio::test]
+async fn cons_10_twenty_approvals_make_one_code() {
+    let app = App::start();
+    let client = Client::register(&app).await;
+    let mut browser = Browser::new();
+    let page = logged_in(&client, &mut browser, "alice", &[]).await;
+    let approvals = (0..20).map(|_| {
+        let mut same = browser.copy();
+        let page = &page;
+        async move { same.post(&page.action(), &[("csrf", &page.csrf()), ("decision", "allow")]).await }
+    });
+    let pages = futures_util::future::join_all(approvals).await;
+    assert_eq!(pages.iter().filter(|page| page.status == 200 && page.answer("code").is_some()).count(), 1);
+    assert!(pages.iter().all(|page| page.status == 200 || page.status == 400));
+}
