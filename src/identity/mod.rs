@@ -4,9 +4,9 @@
 //! known here.
 
 mod credential;
-mod password;
 mod pool;
 mod username;
+pub mod password;
 pub mod throttle;
 
 #[cfg(test)]
@@ -24,13 +24,12 @@ use crate::base::random;
 use crate::base::secret::Secret;
 use crate::config::section::{BuiltinUser, Lockout};
 use crate::identity::credential::{Configured, Credential};
-use crate::identity::password::{Outcome, PasswordHash};
+use crate::identity::password::{Outcome, PasswordError, PasswordHash};
 use crate::identity::pool::Pool;
 use crate::identity::throttle::{LoginThrottle, RetryAfter};
 use crate::protocol::oauth::scope::ScopeSet;
 use crate::store::{StoreError, Users};
 
-pub use password::{PasswordError, check_password, hash_password};
 pub use username::canonical_username;
 
 /// What a login that found no free thread is told to wait.
@@ -106,11 +105,6 @@ pub enum IdentityError {
 
 /// Whom an attempt may turn out to be.
 struct Candidate {
-    /// `None`: nobody, but the work is done all the same.
-    known: Option<Known>,
-}
-
-struct Known {
     id: UserId,
     disabled: bool,
     credential: Credential,
@@ -156,27 +150,27 @@ impl Identity {
             self.log(known, username, "login refused: too many failures");
             LoginError::Throttled { retry_after }
         })?;
-        let Candidate { known } = match self.candidate(name).await {
+        let candidate = match self.candidate(name).await {
             Ok(candidate) => candidate,
             Err(error) => {
                 reservation.give_back();
                 return Err(error.into());
             }
         };
-        let Some(outcome) = self.check(password, known.as_ref().map(|known| known.credential.clone())).await else {
+        let Some(outcome) = self.check(password, candidate.as_ref().map(|known| known.credential.clone())).await else {
             reservation.give_back();
             return Err(LoginError::Busy { retry_after: BUSY });
         };
-        match known {
+        match candidate {
             Some(user) if outcome.matches && !user.disabled => {
                 reservation.succeeded();
                 self.log(Some(&user.id), username, "login succeeded");
                 Ok(user.id)
             }
-            known => {
-                let disabled = known.as_ref().is_some_and(|user| user.disabled);
+            candidate => {
+                let disabled = candidate.as_ref().is_some_and(|user| user.disabled);
                 let message = if disabled { "login failed: the user is disabled" } else { "login failed" };
-                self.log(known.as_ref().map(|user| &user.id), username, message);
+                self.log(candidate.as_ref().map(|user| &user.id), username, message);
                 Err(LoginError::Wrong)
             }
         }
@@ -203,23 +197,23 @@ impl Identity {
         names
     }
 
-    /// Who has this name. A user of the configuration hides one of the store.
-    async fn candidate(&self, name: Option<UserId>) -> Result<Candidate, StoreError> {
-        let Some(id) = name else { return Ok(Candidate { known: None }) };
+    /// Who has this name, if anybody: the work is done all the same. A user of the configuration hides one of the store.
+    async fn candidate(&self, name: Option<UserId>) -> Result<Option<Candidate>, StoreError> {
+        let Some(id) = name else { return Ok(None) };
         if let Some(user) = self.configured.get(&id) {
             let credential = user.credential.clone();
-            return Ok(Candidate { known: Some(Known { id, disabled: user.disabled, credential }) });
+            return Ok(Some(Candidate { id, disabled: user.disabled, credential }));
         }
-        let Some(user) = self.store.find_user(&id).await? else { return Ok(Candidate { known: None }) };
+        let Some(user) = self.store.find_user(&id).await? else { return Ok(None) };
         match PasswordHash::parse(&user.password_hash) {
             Ok(hash) => {
                 self.ceiling.fetch_max(hash.cost(), Ordering::Relaxed);
                 let credential = Credential::ready(hash);
-                Ok(Candidate { known: Some(Known { id, disabled: user.disabled, credential }) })
+                Ok(Some(Candidate { id, disabled: user.disabled, credential }))
             }
             Err(error) => {
                 tracing::warn!(user = %id, %error, "this user cannot log in: set the password anew");
-                Ok(Candidate { known: None })
+                Ok(None)
             }
         }
     }
@@ -236,14 +230,15 @@ impl Identity {
         Some(outcome)
     }
 
-    /// An unknown name may be a password, typed into the wrong field: the log gets a digest that only tells attempts apart.
     fn log(&self, known: Option<&UserId>, username: &str, message: &str) {
         match known {
             Some(user) => tracing::info!(%user, "{message}"),
-            None => {
-                let digest = Digest::of_bytes(&[self.log_salt.as_slice(), username.as_bytes()].concat());
-                tracing::info!(unknown_user = ?digest, "{message}");
-            }
+            None => tracing::info!(unknown_user = ?self.unrecognisable(username), "{message}"),
         }
+    }
+
+    /// An unknown name may be a password, typed into the wrong field: the log gets a digest that only tells attempts apart.
+    fn unrecognisable(&self, username: &str) -> Digest {
+        Digest::of_bytes(&[self.log_salt.as_slice(), username.as_bytes()].concat())
     }
 }

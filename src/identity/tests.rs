@@ -266,3 +266,29 @@ async fn a_store_that_fails_is_nobodys_wrong_password() {
     }
     assert!(try_password(&identity, "alice", "right", HERE).await.is_ok());
 }
+
+#[test]
+fn any_runtime_will_do() {
+    let identity = Identity::with_least_cost(&[alice()], NARROW, Arc::new(Stored::default()), 4).unwrap();
+    for _ in 0..2 {
+        // As a worker of the web server has it: a runtime of its own, on one thread.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        assert!(runtime.block_on(try_password(&identity, "alice", "right", HERE)).is_ok());
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_name_cannot_be_recognised_in_the_log() {
+    let (one, other) = (identity(WIDE, &[], Vec::new()).await, identity(WIDE, &[], Vec::new()).await);
+    let shown = |identity: &Identity, name| format!("{:?}", identity.unrecognisable(name));
+    assert_eq!(shown(&one, "my-passw0rd"), shown(&one, "my-passw0rd"));
+    assert_ne!(shown(&one, "my-passw0rd"), shown(&one, "my-passw1rd"));
+    assert_ne!(shown(&one, "my-passw0rd"), shown(&other, "my-passw0rd"));
+    assert_eq!(shown(&one, "my-passw0rd").len(), 8);
+}
+
+/// A whole store will do where users are asked for.
+#[expect(dead_code, reason = "it only has to compile")]
+fn takes_a_store(store: &Arc<dyn crate::store::Store>) -> Result<Identity, IdentityError> {
+    Identity::new(&[], NARROW, store.clone())
+}

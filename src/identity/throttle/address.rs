@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use crate::config::section::RateLimit;
 use crate::identity::throttle::table::Table;
-use crate::identity::throttle::{CAPACITY, RetryAfter};
+use crate::identity::throttle::{CAPACITY, LONGEST, RetryAfter};
 
 /// Whose bucket an address is counted in: an IPv4 address, however it is written, or the /64 that one IPv6 customer has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -33,6 +33,7 @@ impl AddressLimit {
     /// A limit that nobody has used yet. A limit of 0 is none.
     #[must_use]
     pub fn new(limit: RateLimit) -> Self {
+        let limit = RateLimit { interval: limit.interval.min(LONGEST), ..limit };
         Self { limit, full_at: Mutex::new(Table::new(CAPACITY)) }
     }
 
@@ -93,6 +94,15 @@ mod tests {
         assert_eq!(limit.check_at(here, later), Ok(()));
         assert_eq!(limit.check_at(here, later).map_err(|retry| retry.seconds()), Err(3));
         assert_eq!((0..30).filter(|_| limit.check_at(here, now + Duration::from_secs(3600)).is_ok()).count(), 20);
+    }
+
+    #[test]
+    fn absurd_intervals_do_no_harm() {
+        for interval in [Duration::MAX, Duration::ZERO] {
+            let limit = AddressLimit::new(RateLimit { limit: 1, interval });
+            let answers = [(); 2].map(|()| limit.check(address("192.0.2.1")).is_ok());
+            assert_eq!(answers, [true, interval.is_zero()]);
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::base::id::UserId;
 use crate::config::section::Lockout;
 use crate::identity::throttle::address::AddressKey;
 use crate::identity::throttle::table::Table;
-use crate::identity::throttle::{CAPACITY, RetryAfter};
+use crate::identity::throttle::{CAPACITY, LONGEST, RetryAfter};
 
 /// From so many times `max_failures` on, counted over all addresses, an account is taken to be under attack.
 const ATTACK: u32 = 10;
@@ -49,7 +49,7 @@ impl LoginThrottle {
     /// One that has seen nobody yet. At least one failure is allowed.
     pub fn new(lockout: Lockout) -> Self {
         let tables = Tables { from_address: Table::new(CAPACITY), of_account: Table::new(CAPACITY) };
-        let lockout = Lockout { max_failures: lockout.max_failures.max(1), ..lockout };
+        let lockout = Lockout { max_failures: lockout.max_failures.max(1), window: lockout.window.min(LONGEST) };
         Self { lockout, tables: Mutex::new(tables) }
     }
 
@@ -173,6 +173,16 @@ mod tests {
         }
         assert_eq!(attempts(&throttle, address(1000), now), 3);
         assert!(throttle.reserve(Some(&UserId::new("bob")), address(1), now).is_ok());
+    }
+
+    #[test]
+    fn login_14_leave_is_given_to_so_many_threads_and_no_more() {
+        let (throttle, now) = (throttle(), Instant::now());
+        let given: usize = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(|| attempts(&throttle, address(1), now))).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+        });
+        assert_eq!(given, 10);
     }
 
     #[test]

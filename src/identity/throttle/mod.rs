@@ -12,6 +12,9 @@ pub use lockout::{LoginThrottle, Reservation};
 /// How many addresses, or accounts, each table remembers: some 100 bytes each.
 const CAPACITY: usize = 20_000;
 
+/// No interval is longer: far beyond any use, and points in time can be added to without overflow.
+const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
+
 /// How long to wait before the next attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RetryAfter(pub Duration);
