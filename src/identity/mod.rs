@@ -1,1 +1,244 @@
-//! To be written.
+//! Who a person is: users with a password, from the configuration file or kept in the store.
+//!
+//! Owns user names, password hashes and the throttling of logins. What a login leads to, and the browser it happens in, are not
+//! known here.
+
+mod credential;
+mod pool;
+mod username;
+pub mod password;
+pub mod throttle;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Instant;
+
+use crate::base::digest::Digest;
+use crate::base::id::UserId;
+use crate::base::random;
+use crate::base::secret::Secret;
+use crate::config::section::{BuiltinUser, Lockout};
+use crate::identity::credential::{Configured, Credential};
+use crate::identity::password::{Outcome, PasswordError, PasswordHash};
+use crate::identity::pool::Pool;
+use crate::identity::throttle::{LoginThrottle, RetryAfter};
+use crate::protocol::oauth::scope::ScopeSet;
+use crate::store::{StoreError, Users};
+
+pub use username::canonical_username;
+
+/// What a login that found no free thread is told to wait.
+const BUSY: RetryAfter = RetryAfter(std::time::Duration::from_secs(5));
+
+/// The people who may log in.
+pub struct Identity {
+    configured: HashMap<UserId, Configured>,
+    store: Arc<dyn Users>,
+    throttle: LoginThrottle,
+    pool: Pool,
+    /// The highest cost among known hashes: every attempt takes as long as the slowest would.
+    ceiling: AtomicU32,
+    /// Rounds of bcrypt that attempts have cost so far.
+    rounds: AtomicU64,
+    /// Makes digests of unknown user names worthless to anyone who only has the log.
+    log_salt: [u8; 32],
+}
+
+/// A user who may log in and hold grants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ActiveUser {
+    /// The canonical user name.
+    pub id: UserId,
+    /// What the user may grant to clients.
+    pub scopes: ScopeSet,
+    /// E-mail address.
+    pub email: Option<String>,
+}
+
+/// Why nobody was logged in.
+#[derive(Debug, thiserror::Error)]
+pub enum LoginError {
+    /// Unknown user, wrong password or disabled user: one answer for the three, in text and in time.
+    #[error("wrong user name or password")]
+    Wrong,
+    /// Too many failures lately. The password was not looked at.
+    #[error("too many failed logins")]
+    Throttled {
+        /// When the next attempt will be heard.
+        retry_after: RetryAfter,
+    },
+    /// Too many logins at once. The password was not looked at.
+    #[error("too many logins at once")]
+    Busy {
+        /// When to try again.
+        retry_after: RetryAfter,
+    },
+    /// The users could not be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A configured user who could never log in. The text names the user and never shows what was written as password or hash.
+#[derive(Debug, thiserror::Error)]
+pub enum IdentityError {
+    /// Empty, over 128 characters, or with invisible ones.
+    #[error("{0:?} is no user name: 1 to 128 visible characters are needed")]
+    Username(String),
+    /// Two users whose names differ in case, width or blanks only.
+    #[error("user {0} is configured twice (names are compared without regard to case)")]
+    Duplicate(UserId),
+    /// `password_hash` is no bcrypt hash.
+    #[error("the password hash of user {0} is {fault}; make one with: mcp-bridge hash-password", fault = password::InvalidHash)]
+    Hash(UserId),
+    /// A plain password that cannot be hashed.
+    #[error("the password of user {0} cannot be used: {1}")]
+    Password(UserId, PasswordError),
+    /// No thread to hash plain passwords on.
+    #[error("no thread for hashing passwords: {0}")]
+    Thread(std::io::Error),
+}
+
+/// Whom an attempt may turn out to be.
+struct Candidate {
+    id: UserId,
+    disabled: bool,
+    credential: Credential,
+}
+
+impl Identity {
+    /// The users of the configuration, and behind them those of the store. Plain passwords are hashed in the background.
+    ///
+    /// # Errors
+    /// A user of the configuration could never log in.
+    pub fn new(users: &[BuiltinUser], lockout: Lockout, store: Arc<dyn Users>) -> Result<Self, IdentityError> {
+        // Users of the store have hashes of this cost, so no attempt may be cheaper.
+        Self::with_least_cost(users, lockout, store, password::COST)
+    }
+
+    fn with_least_cost(
+        users: &[BuiltinUser],
+        lockout: Lockout,
+        store: Arc<dyn Users>,
+        least_cost: u32,
+    ) -> Result<Self, IdentityError> {
+        let (configured, highest) = credential::configured(users)?;
+        Ok(Self {
+            configured,
+            store,
+            throttle: LoginThrottle::new(lockout),
+            pool: Pool::new(),
+            ceiling: AtomicU32::new(highest.max(least_cost)),
+            rounds: AtomicU64::new(0),
+            log_salt: random::bytes(),
+        })
+    }
+
+    /// Logs a person in with a password, from an address. Costs the same work whoever it is and whatever the password.
+    ///
+    /// # Errors
+    /// See [`LoginError`]; only [`LoginError::Wrong`] says anything about the password.
+    pub async fn log_in(&self, username: &str, password: &Secret, address: IpAddr) -> Result<UserId, LoginError> {
+        let name = canonical_username(username);
+        let reservation = self.throttle.reserve(name.as_ref(), address, Instant::now()).map_err(|retry_after| {
+            // Not looked up, so only a configured name is certain to be one.
+            let known = name.as_ref().filter(|name| self.configured.contains_key(*name));
+            self.log(known, username, "login refused: too many failures");
+            LoginError::Throttled { retry_after }
+        })?;
+        let candidate = match self.candidate(name).await {
+            Ok(candidate) => candidate,
+            Err(error) => {
+                reservation.give_back();
+                return Err(error.into());
+            }
+        };
+        let Some(outcome) = self.check(password, candidate.as_ref().map(|known| known.credential.clone())).await else {
+            reservation.give_back();
+            return Err(LoginError::Busy { retry_after: BUSY });
+        };
+        match candidate {
+            Some(user) if outcome.matches && !user.disabled => {
+                reservation.succeeded();
+                self.log(Some(&user.id), username, "login succeeded");
+                Ok(user.id)
+            }
+            candidate => {
+                let disabled = candidate.as_ref().is_some_and(|user| user.disabled);
+                let message = if disabled { "login failed: the user is disabled" } else { "login failed" };
+                self.log(candidate.as_ref().map(|user| &user.id), username, message);
+                Err(LoginError::Wrong)
+            }
+        }
+    }
+
+    /// The user, if known and not disabled.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn find_active(&self, user: &UserId) -> Result<Option<ActiveUser>, StoreError> {
+        if let Some(configured) = self.configured.get(user) {
+            return Ok((!configured.disabled).then(|| configured.user.clone()));
+        }
+        let stored = self.store.find_user(user).await?.filter(|stored| !stored.disabled);
+        Ok(stored.map(|stored| ActiveUser { id: stored.id, scopes: stored.scopes, email: stored.email }))
+    }
+
+    /// The active users of the configuration, by name.
+    #[must_use]
+    pub fn configured(&self) -> Vec<UserId> {
+        let active = self.configured.iter().filter(|(_, user)| !user.disabled);
+        let mut names: Vec<UserId> = active.map(|(id, _)| id.clone()).collect();
+        names.sort();
+        names
+    }
+
+    /// Who has this name, if anybody: the work is done all the same. A user of the configuration hides one of the store.
+    async fn candidate(&self, name: Option<UserId>) -> Result<Option<Candidate>, StoreError> {
+        let Some(id) = name else { return Ok(None) };
+        if let Some(user) = self.configured.get(&id) {
+            let credential = user.credential.clone();
+            return Ok(Some(Candidate { id, disabled: user.disabled, credential }));
+        }
+        let Some(user) = self.store.find_user(&id).await? else { return Ok(None) };
+        match PasswordHash::parse(&user.password_hash) {
+            Ok(hash) => {
+                self.ceiling.fetch_max(hash.cost(), Ordering::Relaxed);
+                let credential = Credential::ready(hash);
+                Ok(Some(Candidate { id, disabled: user.disabled, credential }))
+            }
+            Err(error) => {
+                tracing::warn!(user = %id, %error, "this user cannot log in: set the password anew");
+                Ok(None)
+            }
+        }
+    }
+
+    /// Checks a password on the pool. `None`: it is busy.
+    async fn check(&self, password: &Secret, credential: Option<Credential>) -> Option<Outcome> {
+        let (password, ceiling) = (password.clone(), self.ceiling.load(Ordering::Relaxed));
+        let work = move || {
+            let hash = credential.as_ref().and_then(Credential::wait);
+            password::check(&password, hash, ceiling)
+        };
+        let outcome = self.pool.run(work).await.ok()?;
+        self.rounds.fetch_add(outcome.rounds, Ordering::Relaxed);
+        Some(outcome)
+    }
+
+    fn log(&self, known: Option<&UserId>, username: &str, message: &str) {
+        match known {
+            Some(user) => tracing::info!(%user, "{message}"),
+            None => tracing::info!(unknown_user = ?self.unrecognisable(username), "{message}"),
+        }
+    }
+
+    /// An unknown name may be a password, typed into the wrong field: the log gets a digest that only tells attempts apart.
+    fn unrecognisable(&self, username: &str) -> Digest {
+        Digest::of_bytes(&[self.log_salt.as_slice(), username.as_bytes()].concat())
+    }
+}

@@ -1,0 +1,86 @@
+//! The users of the configuration file, each under the canonical name, with a hash that may still be in the making.
+
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
+
+use crate::base::id::UserId;
+use crate::base::secret::Secret;
+use crate::config::section::{BuiltinUser, PasswordSource};
+use crate::identity::password::{self, PasswordHash};
+use crate::identity::{ActiveUser, IdentityError, canonical_username};
+
+/// One of `builtin.users`.
+pub struct Configured {
+    /// Who it is, logged in.
+    pub user: ActiveUser,
+    /// Whether logging in is not allowed.
+    pub disabled: bool,
+    /// What the password is checked against.
+    pub credential: Credential,
+}
+
+/// A password hash. One that is made from a plain password at start comes a quarter of a second later, so that the start does
+/// not wait for it; whoever logs in meanwhile does.
+#[derive(Clone)]
+pub struct Credential(Arc<OnceLock<Option<PasswordHash>>>);
+
+impl Credential {
+    /// A hash that is there.
+    pub fn ready(hash: PasswordHash) -> Self {
+        Self(Arc::new(OnceLock::from(Some(hash))))
+    }
+
+    /// The hash, once it is made: not for an asynchronous thread. `None`: it could not be made.
+    pub fn wait(&self) -> Option<&PasswordHash> {
+        self.0.wait().as_ref()
+    }
+}
+
+/// The users by name, and the highest cost among their hashes. Plain passwords are hashed on a thread of their own.
+pub fn configured(users: &[BuiltinUser]) -> Result<(HashMap<UserId, Configured>, u32), IdentityError> {
+    let mut configured = HashMap::new();
+    let mut plain = Vec::new();
+    let mut highest = 0;
+    for user in users {
+        let id = canonical_username(&user.username).ok_or_else(|| IdentityError::Username(user.username.clone()))?;
+        let credential = match &user.password {
+            PasswordSource::Hash(hash) => {
+                let hash = PasswordHash::parse(hash).map_err(|_| IdentityError::Hash(id.clone()))?;
+                highest = highest.max(hash.cost());
+                Credential::ready(hash)
+            }
+            PasswordSource::Plain(password) => {
+                password::check_password(password).map_err(|fault| IdentityError::Password(id.clone(), fault))?;
+                highest = highest.max(password::COST);
+                let credential = Credential(Arc::default());
+                plain.push((id.clone(), credential.clone(), password.clone()));
+                credential
+            }
+        };
+        let active = ActiveUser { id: id.clone(), scopes: user.scopes.clone(), email: user.email.clone() };
+        let user = Configured { user: active, disabled: user.disabled, credential };
+        if configured.insert(id.clone(), user).is_some() {
+            return Err(IdentityError::Duplicate(id));
+        }
+    }
+    hash_in_background(plain)?;
+    Ok((configured, highest))
+}
+
+fn hash_in_background(plain: Vec<(UserId, Credential, Secret)>) -> Result<(), IdentityError> {
+    if plain.is_empty() {
+        return Ok(());
+    }
+    let work = move || {
+        for (user, credential, password) in plain {
+            let hash = password::hash_password(&password).map(|hash| PasswordHash::parse(&hash).ok());
+            if let Err(error) = &hash {
+                tracing::error!(%user, %error, "the password of a configured user could not be hashed: the user cannot log in");
+            }
+            // Nobody else sets it.
+            let _ = credential.0.set(hash.ok().flatten());
+        }
+    };
+    std::thread::Builder::new().name("password hashes".to_owned()).spawn(work).map_err(IdentityError::Thread)?;
+    Ok(())
+}
