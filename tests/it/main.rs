@@ -1,1 +1,8 @@
-//! placeholder
+//! The integration tests, one binary.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "clippy's switch for tests does not reach their helper functions"
+)]
+
+mod children;

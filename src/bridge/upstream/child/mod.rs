@@ -11,6 +11,7 @@
 pub mod keeper;
 mod environment;
 mod orphans;
+mod process_table;
 mod report;
 mod stderr;
 

@@ -102,7 +102,7 @@ fn keep(order: &Order) -> io::Result<String> {
     set_child_subreaper(Some(getpid()))?;
     let mut watch = Watch::new()?;
     if watch.hung_up() {
-        return Ok("not started: the bridge is gone".to_owned());
+        return Ok("not started: its input was closed before".to_owned());
     }
     let command = match order.start() {
         Ok(command) => command,
