@@ -1,18 +1,22 @@
 //! What a child gets: its arguments, its environment, three descriptors, a clean set of signals; and what is said when it
 //! cannot be started.
 
-use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Stdio;
+use std::{env, fs};
 
 use mcp_bridge::base::secret::Secret;
 use mcp_bridge::bridge::upstream::child::SpawnError;
 use mcp_bridge::config::section::InheritEnv;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::{Value, json};
 
 use super::support::{command, ended, fixture, folder, keeper, python, server, start, try_start};
+
+/// A variable that makes [`bridge_without_descriptors`] do something.
+const ALONE: &str = "MCP_BRIDGE_TEST_ALONE";
 
 fn write_executable(file: &Path, text: &str) {
     fs::write(file, text).unwrap();
@@ -121,6 +125,40 @@ async fn child_15_what_is_missing_is_said_before_the_start() {
     elsewhere.dir = Some(file.into());
     let words = try_start(&elsewhere).err().unwrap().to_string();
     assert_eq!(words, format!("cannot enter the working directory {file}: Not a directory (os error 20)"));
+}
+
+/// Alone in a process of its own, because the limit is the process's.
+#[test]
+fn child_15_without_descriptors_the_bridge_recovers() {
+    let mut bridge = std::process::Command::new(env::current_exe().unwrap());
+    bridge.args(["--exact", "children::gets::bridge_without_descriptors", "--ignored"]).env(ALONE, "1");
+    let output = bridge.output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+}
+
+/// Not a test by itself: the one above runs it.
+#[tokio::test]
+#[ignore = "started by child_15"]
+async fn bridge_without_descriptors() {
+    if env::var_os(ALONE).is_none() {
+        return;
+    }
+    let command = command("true", [], 1000);
+    assert_eq!(ended(&mut start(&command).exit).await, "exited with 0");
+    let open = || fs::read_dir("/proc/self/fd").unwrap().count();
+    let before = open();
+    setrlimit(Resource::Nofile, Rlimit { current: Some(64), ..getrlimit(Resource::Nofile) }).unwrap();
+    let mut fill: Vec<_> = std::iter::from_fn(|| fs::File::open("/dev/null").ok()).collect();
+    // Three pipes have six ends: with fewer free descriptors it cannot work.
+    for _ in 0..6 {
+        let refused = try_start(&command).err().map(|error| error.to_string());
+        assert_eq!(refused.as_deref(), Some("cannot start a process: Too many open files (os error 24)"));
+        fill.pop();
+    }
+    drop(fill);
+    assert_eq!(ended(&mut start(&command).exit).await, "exited with 0");
+    assert_eq!(open(), before, "nothing leaked");
 }
 
 #[tokio::test]

@@ -42,7 +42,7 @@ const GIVE_UP: Duration = Duration::from_secs(5);
 /// How often descendants are killed once that has begun; each round reaches one generation further down.
 const ROUND: Duration = Duration::from_millis(5);
 
-/// The keeper's exit codes; how the command ended is told by [`report`].
+/// The exit code for wrong arguments. Otherwise it is 0, and [`report`] tells how the command ended.
 const USAGE: u8 = 64;
 
 /// Runs a keeper when the first argument asks for one. To be called first in `main`.
