@@ -214,7 +214,7 @@ async fn child_19_end_of_input_then_sigterm_then_sigkill() {
     let (_folder, path) = folder();
     let journal = path.join("journal");
     let options = ["--ignore-eof", "--ignore-term", "--journal", journal.to_str().unwrap()];
-    let mut child = start(&server(&options, 400));
+    let mut child = start(&server(&options, 1000));
     child.call("echo", json!({})).await;
     let (words, time) = child.stop().await;
     assert_eq!(words, "killed by signal 9 (SIGKILL): it did not end when asked to");
@@ -225,9 +225,9 @@ async fn child_19_end_of_input_then_sigterm_then_sigkill() {
     let names: Vec<_> = events.iter().map(|(name, _)| *name).collect();
     assert_eq!(names, ["start", "eof", "term"]);
     let wait = events[2].1 - events[1].1;
-    // Both clocks start at the same moment but in different processes.
-    assert!(wait > 0.3, "SIGTERM {wait} s after the end of input");
-    assert!(time >= Duration::from_millis(800), "SIGKILL after {time:?}");
+    // The child may notice the end of input later than the keeper, which measures from there.
+    assert!(wait > 0.5, "SIGTERM {wait} s after the end of input");
+    assert!(time >= Duration::from_millis(2000), "SIGKILL after {time:?}");
 }
 
 #[test]

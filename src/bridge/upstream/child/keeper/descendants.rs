@@ -12,7 +12,7 @@ use rustix::process::{
     Pid, Signal, WaitOptions, WaitStatus, getpgid, getpgrp, getpid, kill_process, kill_process_group, wait,
 };
 
-use super::super::process_table;
+use crate::bridge::upstream::child::process_table;
 
 /// Collects every child that has ended. False when there is no child left, dead or alive.
 pub(super) fn reap(mut each: impl FnMut(Pid, WaitStatus)) -> bool {

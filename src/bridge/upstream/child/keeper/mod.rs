@@ -14,6 +14,9 @@
 //!
 //! The bridge's end is seen twice: the pipe hangs up, and the bridge's pidfd becomes readable. The pipe alone would do for a
 //! good child, but a nasty one can open `/proc/self/fd/0` for writing and so hold up its own lifeline.
+//!
+//! Out of reach: processes of another user (`sudo`), which are named at the end; what a daemon starts on request (containers);
+//! and what left the session, when somebody kills the keeper itself with SIGKILL.
 
 mod descendants;
 mod plan;
