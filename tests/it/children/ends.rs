@@ -10,7 +10,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use super::support::{
-    AT_MOST, Running, SOON, command, ended, fixture, folder, keeper, marker, nasty, none_left, processes, server, start,
+    AT_MOST, Running, SOON, all_there, command, ended, fixture, folder, keeper, marker, nasty, none_left, processes,
+    server, start,
 };
 
 /// A variable that makes [`bridge_to_be_killed`] do something; its value is the marker.
@@ -23,7 +24,7 @@ const TREE: usize = 7;
 async fn tree(mode: &str, marker: &str, grace: u64) -> Running {
     let mut child = start(&nasty(mode, marker, grace));
     assert_eq!(child.line().await, "ready");
-    assert_eq!(processes(marker).len(), TREE);
+    all_there(marker, TREE);
     child
 }
 
@@ -48,7 +49,8 @@ async fn child_6_launcher_leaves_no_process() {
     let launcher = fixture("launcher.sh");
     let mut child = start(&command("sh", [launcher.as_str(), marker.as_str()], 500));
     assert_eq!(child.line().await, "ready");
-    assert_eq!(processes(&marker).len(), TREE + 1, "and the shell");
+    // And the shell.
+    all_there(&marker, TREE + 1);
     child.stop().await;
     none_left(&marker, Duration::ZERO);
 }
@@ -71,7 +73,7 @@ async fn child_6_a_crash_leaves_no_process() {
     for kind in ["child", "double_fork", "setsid", "ignoring"] {
         child.call("fork", json!({"kind": kind, "marker": marker})).await;
     }
-    assert_eq!(processes(&marker).len(), 6);
+    all_there(&marker, 6);
     child.send("crash", json!({"code": 3})).await.unwrap();
     assert_eq!(ended(&mut child.exit).await, "exited with 3");
     none_left(&marker, Duration::ZERO);
@@ -96,7 +98,7 @@ fn child_7_kill_9_of_the_bridge_leaves_no_process() {
     let mut bridge = bridge.spawn().unwrap();
     let mut lines = BufReader::new(bridge.stdout.take().unwrap()).lines();
     assert!(lines.any(|line| line.unwrap().contains("all ready")));
-    assert_eq!(processes(&marker).len(), 2 * TREE + 2);
+    all_there(&marker, 2 * TREE + 2);
     // SIGKILL.
     bridge.kill().unwrap();
     none_left(&marker, AT_MOST);

@@ -140,6 +140,15 @@ fn arguments(pid: i32) -> String {
     String::from_utf8_lossy(&fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default()).into_owned()
 }
 
+/// Waits until exactly `count` processes have `marker`. A process has no arguments yet in the last steps of its start.
+pub fn all_there(marker: &str, count: usize) {
+    let end = Instant::now() + SOON;
+    while processes(marker).len() != count {
+        assert!(Instant::now() < end, "not {count}: {:?}", described(marker));
+        std::thread::yield_now();
+    }
+}
+
 /// Waits until no process with `marker` is left; fails when `limit` is over before.
 pub fn none_left(marker: &str, limit: Duration) {
     let end = Instant::now() + limit;
