@@ -11,6 +11,7 @@
 pub mod keeper;
 mod environment;
 mod orphans;
+mod process_table;
 mod report;
 mod stderr;
 
@@ -32,7 +33,8 @@ use crate::config::section::Command;
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// The two pipes of a running command. Dropping `stdin` stops it: end of input, `graceful_shutdown_timeout`, SIGTERM,
-/// `graceful_shutdown_timeout`, SIGKILL to whatever is left of it and its descendants.
+/// `graceful_shutdown_timeout`, SIGKILL to whatever is left of it and its descendants. Dropped within the first milliseconds
+/// the command may not be started at all.
 #[derive(Debug)]
 pub struct Child {
     /// To the command's standard input. The only writing end there is, which makes it the lifeline.

@@ -30,7 +30,9 @@ pub(super) struct Log {
 
 impl Log {
     /// `secrets` are blotted out wherever they appear.
-    pub(super) fn new(upstream: &str, secrets: Vec<Secret>) -> Self {
+    pub(super) fn new(upstream: &str, mut secrets: Vec<Secret>) -> Self {
+        // The longest first: one may be the beginning of another, whose rest would stay.
+        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.expose().len()));
         Self { upstream: upstream.to_owned(), secrets, window_end: Instant::now() + WINDOW, logged: 0, dropped: 0 }
     }
 
@@ -193,7 +195,8 @@ mod tests {
 
     #[tokio::test]
     async fn child_12_terminal_codes_secrets_and_wrong_bytes_are_made_harmless() {
-        let (text, reported) = logged(b"\x1b[31mred\xff hush-hush-1 \xe2\x80\xae\rx\r\n\n", &["hush-hush-1"]).await;
+        let input = b"\x1b[31mred\xff hush-hush-1 \xe2\x80\xae\rx\r\n\n";
+        let (text, reported) = logged(input, &["hush-hush", "hush-hush-1"]).await;
         assert_eq!(text.lines().count(), 1, "{text}");
         assert!(text.contains(r"\u{1b}[31mred� [redacted] \u{202e}\rx"), "{text}");
         assert!(text.contains(r#"upstream="files""#), "{text}");
@@ -211,10 +214,10 @@ mod tests {
     #[tokio::test]
     async fn child_12_a_flood_is_counted_instead_of_logged() {
         let (text, _) = logged("flood\n".repeat(5000).as_bytes(), &[]).await;
-        let shown = text.lines().filter(|line| line.ends_with("flood")).count();
+        let shown = text.lines().filter(|line| line.contains(": flood ")).count();
         assert!((200..5000).contains(&shown), "{shown}");
         let counted =
-            text.lines().filter_map(|line| line.split_once("dropped=")?.1.parse::<usize>().ok()).sum::<usize>();
+            text.lines().filter_map(|line| line.rsplit_once("dropped=")?.1.parse::<usize>().ok()).sum::<usize>();
         assert_eq!(shown + counted, 5000);
     }
 
@@ -223,6 +226,6 @@ mod tests {
         let input = format!("{}open line{}", report::encode("forged"), report::encode("exited with 1"));
         let (text, reported) = logged(input.as_bytes(), &[]).await;
         assert_eq!(reported.as_deref(), Some("exited with 1"));
-        assert!(text.ends_with("open line\n") && !text.contains("forged"), "{text}");
+        assert!(text.contains(": open line ") && !text.contains("forged"), "{text}");
     }
 }

@@ -12,6 +12,8 @@ use rustix::process::{
     Pid, Signal, WaitOptions, WaitStatus, getpgid, getpgrp, getpid, kill_process, kill_process_group, wait,
 };
 
+use crate::bridge::upstream::child::process_table;
+
 /// Collects every child that has ended. False when there is no child left, dead or alive.
 pub(super) fn reap(mut each: impl FnMut(Pid, WaitStatus)) -> bool {
     loop {
@@ -44,40 +46,13 @@ pub(super) fn signal_all(signals: &[Signal]) {
 /// The children of this process, the ended ones that were not reaped included.
 pub(super) fn children() -> Vec<Pid> {
     match fs::read_to_string("/proc/thread-self/children") {
-        Ok(list) => list.split_ascii_whitespace().filter_map(number).collect(),
+        Ok(list) => list.split_ascii_whitespace().filter_map(process_table::number).collect(),
         // A kernel without CONFIG_PROC_CHILDREN.
         Err(_) => children_by_search(),
     }
 }
 
 fn children_by_search() -> Vec<Pid> {
-    let own = getpid();
-    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-    entries.filter_map(|entry| number(entry.file_name().to_str()?)).filter(|pid| parent(*pid) == Some(own)).collect()
-}
-
-/// The fourth field of `stat`; the second is a name in brackets that may itself hold brackets and spaces.
-fn parent(pid: Pid) -> Option<Pid> {
-    let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
-    number(stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(1)?)
-}
-
-fn number(text: &str) -> Option<Pid> {
-    Pid::from_raw(text.parse().ok()?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_search_finds_the_children_as_well() {
-        let mut child = std::process::Command::new("cat").stdin(std::process::Stdio::piped()).spawn().unwrap();
-        let pid = Pid::from_child(&child);
-        assert_eq!(parent(pid), Some(getpid()));
-        assert!(children_by_search().contains(&pid));
-        drop(child.stdin.take());
-        child.wait().unwrap();
-        assert!(!children_by_search().contains(&pid));
-    }
+    let own = Some(getpid());
+    process_table::numbers().filter(|pid| process_table::entry(*pid).is_some_and(|entry| entry.parent == own)).collect()
 }

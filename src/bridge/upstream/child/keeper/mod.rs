@@ -14,6 +14,9 @@
 //!
 //! The bridge's end is seen twice: the pipe hangs up, and the bridge's pidfd becomes readable. The pipe alone would do for a
 //! good child, but a nasty one can open `/proc/self/fd/0` for writing and so hold up its own lifeline.
+//!
+//! Out of reach: processes of another user (`sudo`), which are named at the end; what a daemon starts on request (containers);
+//! and what left the session, when somebody kills the keeper itself with SIGKILL.
 
 mod descendants;
 mod plan;
@@ -42,7 +45,7 @@ const GIVE_UP: Duration = Duration::from_secs(5);
 /// How often descendants are killed once that has begun; each round reaches one generation further down.
 const ROUND: Duration = Duration::from_millis(5);
 
-/// The keeper's exit codes; how the command ended is told by [`report`].
+/// The exit code for wrong arguments. Otherwise it is 0, and [`report`] tells how the command ended.
 const USAGE: u8 = 64;
 
 /// Runs a keeper when the first argument asks for one. To be called first in `main`.
@@ -102,7 +105,7 @@ fn keep(order: &Order) -> io::Result<String> {
     set_child_subreaper(Some(getpid()))?;
     let mut watch = Watch::new()?;
     if watch.hung_up() {
-        return Ok("not started: the bridge is gone".to_owned());
+        return Ok("not started: its input was closed before".to_owned());
     }
     let command = match order.start() {
         Ok(command) => command,
