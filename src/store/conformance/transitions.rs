@@ -324,13 +324,16 @@ pub(super) async fn clean_up_keeps_what_reuse_detection_needs(store: &Arc<dyn St
     let reuse = reused.rotate(&**store, 1, NOW + minutes(50)).await;
     assert_eq!(reuse, Rotation::Reused(reused.code().grant));
 
-    // Kept alive for most of its day, by which time code and first tokens have long expired.
-    for (number, minute) in (3..).zip((60..23 * 60).step_by(50)) {
-        assert!(matches!(replayed.rotate(&**store, number, NOW + minutes(minute)).await, Rotation::Rotated(_)));
-        store.remove_expired(POLICY, NOW + minutes(minute)).await.unwrap();
+    // Kept alive for two days, by which time code and first tokens have long expired.
+    let long = RefreshPolicy { absolute: POLICY.absolute * 3, ..POLICY };
+    for (number, minute) in (3..).zip((60..48 * 60).step_by(50)) {
+        let (token, successor, now) = (replayed.refresh(number), replayed.refresh(number + 1), NOW + minutes(minute));
+        let rotation = store.rotate_refresh(&token, successor, long, now).await.unwrap();
+        assert!(matches!(rotation, Rotation::Rotated(_)));
+        store.remove_expired(long, now).await.unwrap();
     }
     assert_eq!(store.find_refresh(&replayed.refresh(1)).await.unwrap(), None, "expired, and gone");
-    let replay = store.redeem_code(&replayed.code().digest, None, NOW + minutes(23 * 60)).await.unwrap();
+    let replay = store.redeem_code(&replayed.code().digest, None, NOW + minutes(48 * 60)).await.unwrap();
     assert_eq!(replay, Redemption::Replayed(replayed.code().grant));
 }
 
