@@ -66,6 +66,7 @@ macro_rules! back_ends {
                 a_removed_client_takes_everything_along
                 a_flow_moves_on_from_where_it_was_found
                 cons_10_a_flow_answers_once
+                an_approval_that_fails_changes_nothing
                 flows_are_bounded
                 tok_1_a_replayed_code_revokes_its_grant
                 tok_4_an_expired_code_gives_nothing

@@ -8,7 +8,7 @@ use crate::model::authorization::Stage;
 use crate::model::client::Client;
 use crate::model::grant::{Redemption, RefreshPolicy, Rotation};
 use crate::store::conformance::sample::{ACCESS_TOKEN_LIFETIME, BOUNDS, NOW, POLICY, Sample, digest, minutes};
-use crate::store::{ClientBounds, Store};
+use crate::store::{ClientBounds, Store, StoreError};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -96,6 +96,18 @@ pub(super) async fn cons_10_a_flow_answers_once(store: &Arc<dyn Store>) {
     assert!(store.advance_flow(&denied, denied.browser, Stage::Finished, NOW).await.unwrap());
     assert!(!store.approve_flow(&denied, code.clone(), sample.consent()).await.unwrap());
     assert_eq!(store.find_code(&code.digest).await.unwrap(), None);
+}
+
+/// The flow has moved already when the code turns out to be taken.
+pub(super) async fn an_approval_that_fails_changes_nothing(store: &Arc<dyn Store>) {
+    let (first, second) = (Sample::new("first"), Sample::new("second"));
+    first.approve(&**store).await;
+    let flow = second.flow();
+    store.add_flow(flow.clone(), NOW).await.unwrap();
+    let failed = store.approve_flow(&flow, first.code(), second.consent()).await;
+    assert!(matches!(failed, Err(StoreError::Broken(_))), "{failed:?}");
+    assert_eq!(store.find_flow(&flow.id, NOW).await.unwrap(), Some(flow.clone()));
+    assert!(store.approve_flow(&flow, second.code(), second.consent()).await.unwrap());
 }
 
 pub(super) async fn flows_are_bounded(store: &Arc<dyn Store>) {
@@ -312,13 +324,16 @@ pub(super) async fn clean_up_keeps_what_reuse_detection_needs(store: &Arc<dyn St
     let reuse = reused.rotate(&**store, 1, NOW + minutes(50)).await;
     assert_eq!(reuse, Rotation::Reused(reused.code().grant));
 
-    // Kept alive for most of its day, by which time code and first tokens have long expired.
-    for (number, minute) in (3..).zip((60..23 * 60).step_by(50)) {
-        assert!(matches!(replayed.rotate(&**store, number, NOW + minutes(minute)).await, Rotation::Rotated(_)));
-        store.remove_expired(POLICY, NOW + minutes(minute)).await.unwrap();
+    // Kept alive for two days, by which time code and first tokens have long expired.
+    let long = RefreshPolicy { absolute: POLICY.absolute * 3, ..POLICY };
+    for (number, minute) in (3..).zip((60..48 * 60).step_by(50)) {
+        let (token, successor, now) = (replayed.refresh(number), replayed.refresh(number + 1), NOW + minutes(minute));
+        let rotation = store.rotate_refresh(&token, successor, long, now).await.unwrap();
+        assert!(matches!(rotation, Rotation::Rotated(_)));
+        store.remove_expired(long, now).await.unwrap();
     }
     assert_eq!(store.find_refresh(&replayed.refresh(1)).await.unwrap(), None, "expired, and gone");
-    let replay = store.redeem_code(&replayed.code().digest, None, NOW + minutes(23 * 60)).await.unwrap();
+    let replay = store.redeem_code(&replayed.code().digest, None, NOW + minutes(48 * 60)).await.unwrap();
     assert_eq!(replay, Redemption::Replayed(replayed.code().grant));
 }
 

@@ -18,6 +18,9 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// The write-ahead log is cut back to this many bytes after it has grown beyond.
 const LOG_SIZE: i64 = 16 << 20;
 
+/// A larger database is not checked at start: it takes about 1.3 ms per MiB. SQLite still notices damage where it reads.
+const MOST_CHECKED: u64 = 96 << 20;
+
 /// There are some fifty statements.
 const STATEMENTS: usize = 64;
 
@@ -46,7 +49,7 @@ pub(super) fn open(path: &Path) -> Result<Connections, OpenError> {
     use_write_ahead_log(&writing, path)?;
     schema::migrate(&writing, path)?;
     if is_there {
-        schema::check_pages(&writing, path)?;
+        check_pages(&writing, path)?;
     }
     let reading = connect(path)?;
     reading.pragma_update(None, "query_only", true).map_err(at(path))?;
@@ -57,7 +60,9 @@ pub(super) fn open(path: &Path) -> Result<Connections, OpenError> {
 /// later was once a database, so that an empty or foreign file is never mistaken for one that was about to be made.
 fn create(path: &Path) -> Result<(), OpenError> {
     if beside(path, "-wal").try_exists().map_err(file_fault(path))? {
-        return Err(OpenError::Orphaned { path: path.to_owned() });
+        // Unless another process has made both in the meantime.
+        let is_there = path.try_exists().map_err(file_fault(path))?;
+        return if is_there { Ok(()) } else { Err(OpenError::Orphaned { path: path.to_owned() }) };
     }
     make_folder(path).map_err(file_fault(path))?;
     let draft = beside(path, &format!(".new-{}", random::identifier()));
@@ -106,15 +111,18 @@ fn publish(draft: &Path, path: &Path) -> io::Result<()> {
 /// drop the locks that SQLite holds on it in this process.
 fn tighten(path: &Path) -> io::Result<()> {
     for path in [path.to_owned(), beside(path, "-wal"), beside(path, "-shm")] {
-        match fs::metadata(&path) {
-            Ok(found) if found.permissions().mode() & 0o777 != 0o600 => {
-                fs::set_permissions(&path, Permissions::from_mode(0o600))?;
-            }
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
+        match make_private(&path) {
+            // The last of the other processes removes these two when it closes.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            outcome => outcome?,
         }
     }
     Ok(())
+}
+
+fn make_private(path: &Path) -> io::Result<()> {
+    let mode = fs::metadata(path)?.permissions().mode() & 0o777;
+    if mode == 0o600 { Ok(()) } else { fs::set_permissions(path, Permissions::from_mode(0o600)) }
 }
 
 fn beside(path: &Path, suffix: &str) -> PathBuf {
@@ -147,6 +155,18 @@ fn use_write_ahead_log(connection: &Connection, path: &Path) -> Result<(), OpenE
         return Err(OpenError::File { path: path.to_owned(), source });
     }
     connection.pragma_update_and_check(None, "journal_size_limit", LOG_SIZE, |_| Ok(())).map_err(at(path))
+}
+
+fn check_pages(connection: &Connection, path: &Path) -> Result<(), OpenError> {
+    let size = fs::metadata(path).map_err(file_fault(path))?.len();
+    if size > MOST_CHECKED {
+        tracing::info!(
+            size,
+            "the database is too large to be checked at every start; use PRAGMA integrity_check now and then"
+        );
+        return Ok(());
+    }
+    schema::check_pages(connection, path)
 }
 
 fn file_fault(path: &Path) -> impl Fn(io::Error) -> OpenError {

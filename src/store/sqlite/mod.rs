@@ -53,8 +53,8 @@ pub struct Sqlite {
 }
 
 impl Sqlite {
-    /// Opens the database, making or migrating it where needed, with the revocations of the last `access_token_lifetime`
-    /// in force.
+    /// Opens the database, making or migrating it where needed, with the revocations in force of all access tokens that
+    /// may live, when they live for `access_token_lifetime`.
     ///
     /// # Errors
     /// See [`OpenError`]. A file that is not ours, is damaged, or comes from a later version is left as it is.
@@ -75,14 +75,14 @@ impl Sqlite {
         patience: Duration,
     ) -> Result<Self, OpenError> {
         let revoked = Revoked::default();
-        let revocations = Arc::new(Revocations::new(revoked.clone(), clock_now, access_token_lifetime));
         let (path, connections) = match storage {
             Storage::Memory => (Path::new(":memory:"), file::open_memory()),
             Storage::Sqlite { path } => (path.as_path(), file::open(path)),
         };
         let (writing, reading) = connections?;
         let start = || -> Result<Self, StartError> {
-            revocations.load(&writing)?;
+            let revocations = Revocations::new(&writing, revoked.clone(), clock_now, access_token_lifetime)?;
+            let revocations = Arc::new(revocations);
             let writer = Writer::start(writing, Arc::clone(&revocations), patience)?;
             let reader = reading.map(|connection| Reader::start(connection, revocations)).transpose()?;
             Ok(Self { reader, writer, revoked })

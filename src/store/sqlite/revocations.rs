@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
 use crate::base::clock::Timestamp;
 use crate::store::Revoked;
@@ -25,9 +25,18 @@ pub(super) struct Revocations {
 }
 
 impl Revocations {
-    pub(super) fn new(revoked: Revoked, now: Timestamp, access_token_lifetime: Duration) -> Self {
-        let window = access_token_lifetime.saturating_add(MARGIN);
-        Self { revoked, window, now: AtomicI64::new(now.unix()), turn: Mutex::new(()) }
+    /// Of the database behind `connection`, with the lists of now in force.
+    pub(super) fn new(
+        connection: &Connection,
+        revoked: Revoked,
+        now: Timestamp,
+        access_token_lifetime: Duration,
+    ) -> rusqlite::Result<Self> {
+        let longest = longest_lifetime(connection, now, access_token_lifetime)?;
+        let window = longest.saturating_add(MARGIN);
+        let revocations = Self { revoked, window, now: AtomicI64::new(now.unix()), turn: Mutex::new(()) };
+        revocations.load(connection)?;
+        Ok(revocations)
     }
 
     /// Tells the time.
@@ -56,4 +65,33 @@ impl Revocations {
         self.revoked.replace(grants, tokens);
         Ok(())
     }
+}
+
+/// The longest that an access token issued until now may live: a lifetime that was shortened since counts until its last
+/// token has ended. Otherwise a restart with a shorter one would let revoked tokens back in.
+fn longest_lifetime(connection: &Connection, now: Timestamp, configured: Duration) -> rusqlite::Result<Duration> {
+    let seconds = i64::try_from(configured.as_secs()).unwrap_or(i64::MAX);
+    let is_known = connection
+        .prepare_cached(
+            "SELECT count(*) FROM access_token_lifetimes HAVING count(*) = 1 AND max(seconds) = ?1 AND max(used_until) IS NULL",
+        )?
+        .exists([seconds])?;
+    if is_known {
+        return Ok(configured);
+    }
+    let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
+    transaction.execute(
+        "UPDATE access_token_lifetimes SET used_until = ?2 WHERE seconds <> ?1 AND used_until IS NULL",
+        params![seconds, now],
+    )?;
+    transaction.execute("DELETE FROM access_token_lifetimes WHERE used_until <= ?1 - seconds", [now - MARGIN])?;
+    transaction.execute(
+        "INSERT INTO access_token_lifetimes (seconds) VALUES (?1) ON CONFLICT (seconds) DO UPDATE SET used_until = NULL",
+        [seconds],
+    )?;
+    let longest: u32 =
+        transaction
+            .query_row("SELECT min(max(seconds), 4294967295) FROM access_token_lifetimes", [], |row| row.get(0))?;
+    transaction.commit()?;
+    Ok(Duration::from_secs(longest.into()))
 }

@@ -162,6 +162,25 @@ async fn rt_9_a_restart_keeps_everything() {
     assert!(matches!(kept.redeem(&*store).await, Redemption::Replayed(_)));
 }
 
+/// An operator who fears for the tokens revokes them, shortens their life and restarts.
+#[tokio::test]
+async fn rt_10_a_shorter_lifetime_brings_no_revoked_token_back() {
+    let (_folder, path) = folder();
+    let storage = Storage::Sqlite { path: path.clone() };
+    let open_for = |lifetime, now| Sqlite::open(&storage, now, lifetime).unwrap_or_else(|error| panic!("{error}"));
+    let sample = Sample::new("a");
+    let store = open_for(minutes(60), NOW);
+    sample.grant(&*store).await;
+    store.revoke_grant(&sample.code().grant, NOW).await.unwrap();
+    drop(store);
+    for minute in [1, 59] {
+        let store = open_for(minutes(5), NOW + minutes(minute));
+        assert!(store.revoked().has_grant(&sample.code().grant), "minute {minute}");
+    }
+    let store = open_for(minutes(5), NOW + minutes(63));
+    assert!(!store.revoked().has_grant(&sample.code().grant), "the longer tokens have ended");
+}
+
 /// The files as `kill -9` would leave them: copied while the store is open, without the shared memory.
 #[tokio::test]
 async fn crash_1_what_was_answered_is_in_the_files() {

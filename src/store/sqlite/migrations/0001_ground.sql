@@ -77,6 +77,12 @@ CREATE TABLE revoked_access_tokens (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX revoked_access_tokens_expiry ON revoked_access_tokens (expires_at);
 
+-- A token lives as long as was configured when it was issued, so what was configured before still counts for a while.
+CREATE TABLE access_token_lifetimes (
+    seconds    INTEGER PRIMARY KEY,
+    used_until INTEGER                          -- NULL: in use
+) STRICT;
+
 CREATE TABLE consents (
     user_id      TEXT NOT NULL,
     client_id    TEXT NOT NULL,
