@@ -1,1 +1,3 @@
-//! placeholder
+//! One binary of tests from outside; a folder or file for each part of the product.
+
+mod config;

@@ -137,6 +137,11 @@ impl<'a> Reader<'a> {
         self.report(&self.path_of(key), wrong);
     }
 
+    /// Leaves keys out of the canonical form, because they mean nothing beside the others.
+    pub fn hide(&mut self, keys: &[&str]) {
+        self.shown.retain(|(key, _)| !keys.contains(&key.as_str()));
+    }
+
     /// Reports what is wrong with an element of a key that has named sections.
     pub fn fault_below(&self, key: &str, name: &str, wrong: Wrong) {
         self.report(&key_path(&self.path_of(key), name), wrong);
@@ -192,12 +197,11 @@ impl<'a> Reader<'a> {
         self.take(name).map(|(path, node)| Hoisted { path, node })
     }
 
-    /// Gives a hoisted key the schema of the section `parent.name` where it belongs.
+    /// Says of a hoisted key that it has the schema of `parent.name`, where it belongs.
     pub fn describe_hoisted(&mut self, name: &str, parent: &str) {
-        let schema = self.properties.get(parent).and_then(|parent| parent.get("properties")?.get(name)).cloned();
-        if let Some(schema) = schema {
-            self.properties.insert(name.to_owned(), schema);
-        }
+        let description = format!("Another place for `{parent}.{name}`.");
+        let pointer = format!("#/properties/{parent}/properties/{name}");
+        self.properties.insert(name.to_owned(), json!({"$ref": pointer, "description": description}));
     }
 
     /// Reports every key that was never asked for; gives the canonical form and the JSON schema.
@@ -274,15 +278,23 @@ impl<'a> Reader<'a> {
         if !self.shared.describing {
             return;
         }
-        for name in names.split('|') {
-            let mut schema = schema.clone();
-            let doc = if name == canonical { doc.to_owned() } else { format!("Another name of `{canonical}`.") };
-            schema["description"] = Value::String(doc);
-            if let Some(default) = default {
-                schema["default"] = json!(default);
-            }
-            self.properties.insert(name.to_owned(), schema);
+        let mut schema = schema;
+        schema["description"] = Value::String(doc.to_owned());
+        if let Some(default) = default {
+            schema["default"] = json!(default);
         }
+        for alias in names.split('|').skip(1) {
+            let mut same = self.pointer(canonical).map_or_else(|| schema.clone(), |pointer| json!({"$ref": pointer}));
+            same["description"] = Value::String(format!("Another name of `{canonical}`."));
+            self.properties.insert(alias.to_owned(), same);
+        }
+        self.properties.insert(canonical.to_owned(), schema);
+    }
+
+    /// Where the schema of a key stands (RFC 6901). `None` below elements, whose schemas stand in several places.
+    fn pointer(&self, key: &str) -> Option<String> {
+        let place = key_path(&self.place, key);
+        (!place.contains('*')).then(|| format!("#/properties/{}", place.replace('.', "/properties/")))
     }
 
     /// Reports a fault at an absolute path.
