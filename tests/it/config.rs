@@ -171,7 +171,12 @@ fn the_reference_in_config_yaml_is_complete_and_states_the_defaults() {
     let shown: serde_json::Value = serde_yaml::from_str(&shown).unwrap();
     let defaults: serde_json::Value =
         serde_yaml::from_str(&show_text("", folder.path(), &environment()).unwrap()).unwrap();
-    let examples = ["server.auth.type", "server.oauth_server.issuer", "server.oauth_server.builtin.users"];
+    let examples = [
+        "server.auth.type",
+        "server.oauth_server.enabled",
+        "server.oauth_server.issuer",
+        "server.oauth_server.builtin.users",
+    ];
     for place in known_places() {
         let beside = examples.iter().any(|example| example.starts_with(&place) || place.starts_with(example));
         if !beside && !place.starts_with("upstreams") && !place.starts_with("server.mcp_server") {

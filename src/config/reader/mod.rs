@@ -119,7 +119,12 @@ impl<'a> Reader<'a> {
         self.entries.iter().any(|(key, node)| key == name && *node != Node::Null)
     }
 
-    /// The same for a path of sections and a key.
+    /// Whether the key is there as a list or mapping with nothing in it.
+    pub fn is_empty(&self, name: &str) -> bool {
+        self.entries.iter().any(|(key, node)| key == name && node.is_empty())
+    }
+
+    /// [`Reader::is_set`] for a path of sections and a key.
     pub fn is_set_at(&self, path: &[&str]) -> bool {
         let mut entries = self.entries;
         for (index, name) in path.iter().enumerate() {

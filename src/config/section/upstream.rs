@@ -92,8 +92,12 @@ fn check_prefixes(reader: &Reader<'_>, names: &'static str, upstreams: &[Upstrea
         prefix => format!("{}{}", prefix.unwrap_or(&upstream.name), upstream.separator),
     };
     for (index, upstream) in upstreams.iter().enumerate() {
-        if let Some(other) = upstreams[..index].iter().find(|other| full(other) == full(upstream)) {
-            let problem = format!("has the prefix `{}`, as {} has", full(upstream), other.name);
+        let clashes = |other: &&Upstream| full(other) == full(upstream) && other.name != upstream.name;
+        if let Some(other) = upstreams[..index].iter().find(clashes) {
+            let problem = match full(upstream).as_str() {
+                "" => format!("has no prefix, as {} has none", other.name),
+                prefix => format!("has the prefix `{prefix}`, as {} has", other.name),
+            };
             reader.fault_below(names, &upstream.name, Wrong::new(problem, "give one of them another prefix"));
         }
     }
