@@ -16,7 +16,8 @@ pub fn endpoint_auth(reader: &Reader<'_>, section: &ServerSection) -> EndpointAu
     };
     if auth == EndpointAuth::Builtin && section.oauth_server.is_none() {
         let problem = "is builtin, but server.oauth_server is not enabled, so that nobody could get a token";
-        reader.fault("server.auth.type", Wrong::new(problem, "write server.oauth_server.enabled: true, or type: none"));
+        let key = if reader.is_set("auth") { "auth.type" } else { "server.auth.type" };
+        reader.fault(key, Wrong::new(problem, "write server.oauth_server.enabled: true, or type: none"));
     }
     if auth == EndpointAuth::None && !section.server.listen.ip().is_loopback() {
         let problem = format!("everybody who reaches {} may call every tool", section.server.listen);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use saphyr_parser::{Event, Parser};
+use saphyr_parser::{Event, Parser, Tag};
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 
@@ -30,6 +30,17 @@ pub enum Node {
     Sequence(Vec<Node>),
     /// `{…}`, in the order of the file.
     Mapping(Vec<(String, Node)>),
+}
+
+impl Node {
+    /// Whether it is a list or mapping with nothing in it.
+    pub fn is_empty(&self) -> bool {
+        match self {
+            Self::Sequence(elements) => elements.is_empty(),
+            Self::Mapping(entries) => entries.is_empty(),
+            _ => false,
+        }
+    }
 }
 
 impl From<bool> for Node {
@@ -66,9 +77,9 @@ impl Document {
     /// Syntax that is no YAML, a key written twice, more than one document, or something other than keys at the top.
     pub fn parse(text: &str) -> Result<Self, Vec<Fault>> {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        let (lines, twice) = Lines::of(text).map_err(|fault| vec![fault])?;
-        if !twice.is_empty() {
-            return Err(twice);
+        let (lines, faults) = Lines::of(text).map_err(|fault| vec![fault])?;
+        if !faults.is_empty() {
+            return Err(faults);
         }
         match serde_yaml::from_str::<Option<Node>>(text) {
             Ok(None | Some(Node::Null)) => Ok(Self { entries: Vec::new(), lines }),
@@ -98,8 +109,8 @@ impl Lines {
         }
     }
 
-    /// Walks the parser's events. Gives the lines and a fault for every key that stands twice in one mapping, which
-    /// `serde_yaml` would hand over in silence.
+    /// Walks the parser's events. Gives the lines, and a fault for what this format leaves out of YAML: a key twice in one
+    /// mapping (which `serde_yaml` would hand over in silence), tags, a second document.
     fn of(text: &str) -> Result<(Self, Vec<Fault>), Fault> {
         let mut walk = Walk::default();
         for event in Parser::new_from_str(text) {
@@ -111,7 +122,7 @@ impl Lines {
                 }
             }
         }
-        Ok((Self(walk.lines), walk.twice))
+        Ok((Self(walk.lines), walk.faults))
     }
 }
 
@@ -129,7 +140,8 @@ pub fn element_path(parent: &str, index: usize) -> String {
 struct Walk {
     open: Vec<Open>,
     lines: BTreeMap<String, usize>,
-    twice: Vec<Fault>,
+    faults: Vec<Fault>,
+    documents: usize,
 }
 
 /// A collection whose end has not come yet.
@@ -141,24 +153,42 @@ enum Open {
 impl Walk {
     fn event(&mut self, event: Event<'_>, line: usize) {
         match event {
-            Event::Scalar(text, ..) => {
-                self.begin(&text, line);
+            Event::Scalar(text, _, _, tag) => {
+                let path = self.begin(&text, line);
+                self.refuse(tag.as_deref(), &path, line);
             }
             Event::Alias(_) => {
                 self.begin("*", line);
             }
-            Event::SequenceStart(..) => {
+            Event::SequenceStart(_, tag) => {
                 let path = self.begin("?", line);
+                self.refuse(tag.as_deref(), &path, line);
                 self.open.push(Open::Sequence { path, next: 0 });
             }
-            Event::MappingStart(..) => {
+            Event::MappingStart(_, tag) => {
                 let path = self.begin("?", line);
+                self.refuse(tag.as_deref(), &path, line);
                 self.open.push(Open::Mapping { path, key: None, keys: BTreeMap::new() });
             }
             Event::SequenceEnd | Event::MappingEnd => {
                 self.open.pop();
             }
-            Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentStart(_) | Event::DocumentEnd => {}
+            Event::DocumentStart(_) => {
+                self.documents += 1;
+                if self.documents == 2 {
+                    let wrong = Wrong::new("a second document begins here", "keep one, and remove the `---` between");
+                    self.faults.push(wrong.at("", Some(line)));
+                }
+            }
+            Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => {}
+        }
+    }
+
+    /// Tags of YAML's own types (`!!str`) are harmless; others mean nothing here.
+    fn refuse(&mut self, tag: Option<&Tag>, path: &str, line: usize) {
+        if let Some(tag) = tag.filter(|tag| !tag.is_yaml_core_schema()) {
+            let wrong = Wrong::new(format!("has the tag `{tag}`, which means nothing here"), "remove the tag");
+            self.faults.push(wrong.at(path, Some(line)));
         }
     }
 
@@ -179,7 +209,7 @@ impl Walk {
                     let path = key_path(path, text);
                     if let Some(first) = keys.insert(text.to_owned(), line) {
                         let wrong = Wrong::new(format!("stands on line {first} already"), "remove one of the two");
-                        self.twice.push(wrong.at(&*path, Some(line)));
+                        self.faults.push(wrong.at(&*path, Some(line)));
                     }
                     self.lines.entry(path.clone()).or_insert(line);
                     path

@@ -12,6 +12,8 @@ const KEYS: &[&str] = &[
     "health",
     "metrics",
     "policy",
+    "storage.max_connections",
+    "storage.url",
     "upstream_cache",
     "server.cors",
     "server.tls",
@@ -109,9 +111,14 @@ pub fn has_word(place: &str, word: &str) -> bool {
     table.iter().any(|(key, words)| *key == place && words.contains(&word))
 }
 
-/// What is said of either.
-pub fn fault(what: &str) -> Wrong {
-    Wrong::new(format!("{what} is not in this version yet"), "remove it until it is")
+/// What is said of a key.
+pub fn key_fault() -> Wrong {
+    Wrong::new("is not in this version yet", "remove it until it is")
+}
+
+/// What is said of a word.
+pub fn word_fault(word: &str) -> Wrong {
+    Wrong::new(format!("`{word}` is not in this version yet"), "choose another until it is")
 }
 
 fn below_upstream(place: &str) -> Option<&str> {

@@ -2,5 +2,6 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test says what it expects by failing; clippy exempts only the test functions themselves")]
 
 mod children;
+mod config;
 mod oauth;
 mod support;

@@ -51,7 +51,7 @@ impl Reader<'_> {
             return Some(*value);
         }
         if later::has_word(&key_path(&self.place, canonical(names)), &text) {
-            self.report(&path, later::fault(&format!("`{text}`")));
+            self.report(&path, later::word_fault(&text));
             return None;
         }
         let choices: Vec<&str> = words.iter().map(|(word, _)| *word).collect();

@@ -115,10 +115,10 @@ impl<'a> Reader<'a> {
         let mut values: Vec<(String, T)> = Vec::new();
         let mut shown = Vec::new();
         let mut schema = Value::Null;
-        for (path, name, node) in self.named_to_read(names) {
+        for (index, (path, name, node)) in self.named_to_read(names).into_iter().enumerate() {
             let mut child = self.child(path, self.place_of_elements(names), node);
-            let name = name.or_else(|| child.list_name()).unwrap_or_default();
-            if values.iter().any(|(taken, _)| *taken == name && !name.is_empty()) {
+            let name = name.or_else(|| child.list_name()).unwrap_or_else(|| format!("unnamed_{index}"));
+            if values.iter().any(|(taken, _)| *taken == name) {
                 child.fault("", Wrong::new(format!("another one is named `{name}` already"), "give it another name"));
             }
             let value = read(&name, &mut child);

@@ -185,6 +185,11 @@ pub fn text(node: &Node) -> Result<Cow<'_, str>, Wrong> {
     }
 }
 
+/// The schema of text with a pattern, or of a variable that will have it.
+pub fn pattern(pattern: &str) -> Value {
+    json!({"anyOf": [{"type": "string", "pattern": pattern}, {"$ref": "#/$defs/variable"}]})
+}
+
 /// `<what stands there> is not <what belongs there>`.
 pub fn expected(node: &Node, what: &str, fix: &str) -> Wrong {
     let found = match node {

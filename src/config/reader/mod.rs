@@ -119,7 +119,12 @@ impl<'a> Reader<'a> {
         self.entries.iter().any(|(key, node)| key == name && *node != Node::Null)
     }
 
-    /// The same for a path of sections and a key.
+    /// Whether the key is there as a list or mapping with nothing in it.
+    pub fn is_empty(&self, name: &str) -> bool {
+        self.entries.iter().any(|(key, node)| key == name && node.is_empty())
+    }
+
+    /// [`Reader::is_set`] for a path of sections and a key.
     pub fn is_set_at(&self, path: &[&str]) -> bool {
         let mut entries = self.entries;
         for (index, name) in path.iter().enumerate() {
@@ -135,6 +140,11 @@ impl<'a> Reader<'a> {
     /// Reports what is wrong with the value of a key; with the section itself when `key` is empty.
     pub fn fault(&self, key: &str, wrong: Wrong) {
         self.report(&self.path_of(key), wrong);
+    }
+
+    /// Leaves keys out of the canonical form, because they mean nothing beside the others.
+    pub fn hide(&mut self, keys: &[&str]) {
+        self.shown.retain(|(key, _)| !keys.contains(&key.as_str()));
     }
 
     /// Reports what is wrong with an element of a key that has named sections.
@@ -192,12 +202,11 @@ impl<'a> Reader<'a> {
         self.take(name).map(|(path, node)| Hoisted { path, node })
     }
 
-    /// Gives a hoisted key the schema of the section `parent.name` where it belongs.
+    /// Says of a hoisted key that it has the schema of `parent.name`, where it belongs.
     pub fn describe_hoisted(&mut self, name: &str, parent: &str) {
-        let schema = self.properties.get(parent).and_then(|parent| parent.get("properties")?.get(name)).cloned();
-        if let Some(schema) = schema {
-            self.properties.insert(name.to_owned(), schema);
-        }
+        let description = format!("Another place for `{parent}.{name}`.");
+        let pointer = format!("#/properties/{parent}/properties/{name}");
+        self.properties.insert(name.to_owned(), json!({"$ref": pointer, "description": description}));
     }
 
     /// Reports every key that was never asked for; gives the canonical form and the JSON schema.
@@ -274,15 +283,23 @@ impl<'a> Reader<'a> {
         if !self.shared.describing {
             return;
         }
-        for name in names.split('|') {
-            let mut schema = schema.clone();
-            let doc = if name == canonical { doc.to_owned() } else { format!("Another name of `{canonical}`.") };
-            schema["description"] = Value::String(doc);
-            if let Some(default) = default {
-                schema["default"] = json!(default);
-            }
-            self.properties.insert(name.to_owned(), schema);
+        let mut schema = schema;
+        schema["description"] = Value::String(doc.to_owned());
+        if let Some(default) = default {
+            schema["default"] = json!(default);
         }
+        for alias in names.split('|').skip(1) {
+            let mut same = self.pointer(canonical).map_or_else(|| schema.clone(), |pointer| json!({"$ref": pointer}));
+            same["description"] = Value::String(format!("Another name of `{canonical}`."));
+            self.properties.insert(alias.to_owned(), same);
+        }
+        self.properties.insert(canonical.to_owned(), schema);
+    }
+
+    /// Where the schema of a key stands (RFC 6901). `None` below elements, whose schemas stand in several places.
+    fn pointer(&self, key: &str) -> Option<String> {
+        let place = key_path(&self.place, key);
+        (!place.contains('*')).then(|| format!("#/properties/{}", place.replace('.', "/properties/")))
     }
 
     /// Reports a fault at an absolute path.

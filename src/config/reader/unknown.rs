@@ -11,7 +11,7 @@ impl Reader<'_> {
     pub(super) fn report_unknown(&self, key: &str) {
         let path = key_path(&self.path, key);
         if later::has_key(&key_path(&self.place, key)) {
-            self.report(&path, later::fault("the key"));
+            self.report(&path, later::key_fault());
             return;
         }
         let fix = match nearest(key, self.names.iter().copied()) {
@@ -31,8 +31,8 @@ impl Reader<'_> {
             return None;
         }
         let places = PLACES.get_or_init(known_places).iter();
-        let mut same = places.filter(|place| place.rsplit('.').next() == Some(key) && !place.contains('*'));
-        let first = same.next()?;
+        let mut same = places.filter(|place| place.rsplit('.').next() == Some(key));
+        let first = same.next().filter(|place| !place.contains('*'))?;
         same.next().is_none().then_some(first.as_str())
     }
 }

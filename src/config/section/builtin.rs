@@ -117,7 +117,7 @@ impl BuiltinUser {
         let username = reader.required("username", &USERNAME, "admin", "The name to log in with.").unwrap_or_default();
         reader.speak_of(format!("user `{}`", kind::shortened(&username)));
         let scopes = reader.optional_list("scopes", &SCOPE, "What the user may grant to clients, such as [mcp:read].");
-        if scopes.as_ref().is_none_or(Vec::is_empty) {
+        if scopes.is_none() || reader.is_empty("scopes") {
             let fix = "write [mcp:read] or [mcp:read, mcp:write]";
             reader.fault("scopes", Wrong::new("leaves nothing to grant, so that no client gets in", fix));
         }

@@ -142,7 +142,7 @@ impl OauthServer {
             );
             reader.fault("refresh_token_lifetime", wrong);
         }
-        if self.allowed_redirect_uris.is_empty() {
+        if reader.is_empty("allowed_redirect_uris") {
             let wrong = Wrong::new("is empty, so that no client can log in", "write the clients' URIs, or @claude");
             reader.fault("allowed_redirect_uris", wrong);
         }
@@ -183,7 +183,7 @@ fn read_scopes(reader: &mut Reader<'_>) -> BTreeMap<String, Option<String>> {
         &[READ, WRITE],
         "Scopes that clients can ask for: a list, or a mapping to words for the consent page.",
     );
-    if scopes.is_empty() {
+    if reader.is_empty("scopes_supported") {
         reader.fault("scopes_supported", Wrong::new("is empty, so that nothing can be granted", "write [mcp:read]"));
     }
     scopes.into_iter().collect()

@@ -33,6 +33,7 @@ impl Storage {
         if written {
             reader.fault("path", Wrong::new("means nothing to type memory", "remove it, or write type: sqlite"));
         }
+        reader.hide(&["path"]);
         Self::Memory
     }
 }

@@ -92,8 +92,12 @@ fn check_prefixes(reader: &Reader<'_>, names: &'static str, upstreams: &[Upstrea
         prefix => format!("{}{}", prefix.unwrap_or(&upstream.name), upstream.separator),
     };
     for (index, upstream) in upstreams.iter().enumerate() {
-        if let Some(other) = upstreams[..index].iter().find(|other| full(other) == full(upstream)) {
-            let problem = format!("has the prefix `{}`, as {} has", full(upstream), other.name);
+        let clashes = |other: &&Upstream| full(other) == full(upstream) && other.name != upstream.name;
+        if let Some(other) = upstreams[..index].iter().find(clashes) {
+            let problem = match full(upstream).as_str() {
+                "" => format!("has no prefix, as {} has none", other.name),
+                prefix => format!("has the prefix `{prefix}`, as {} has", other.name),
+            };
             reader.fault_below(names, &upstream.name, Wrong::new(problem, "give one of them another prefix"));
         }
     }
@@ -153,13 +157,11 @@ fn read_kind(reader: &mut Reader<'_>) -> UpstreamKind {
     let http = HttpUpstream::read(reader);
     let said = reader.optional_choice("type", &TYPES, "stdio or http, which the other keys say already.");
     reader.exactly_one(&["builtin", "command", "url"]);
-    for (kind, keys) in [("command", command::KEYS.as_slice()), ("url", http_upstream::KEYS.as_slice())] {
-        if reader.is_set(kind) {
-            continue;
-        }
-        for key in keys.iter().filter(|key| reader.is_set(key)) {
-            let problem = format!("means nothing without {kind}");
-            reader.fault(key, Wrong::new(problem, format!("remove it, or write {kind}")));
+    for (kind, keys) in
+        [("builtin", [].as_slice()), ("command", command::KEYS.as_slice()), ("url", http_upstream::KEYS.as_slice())]
+    {
+        if !reader.is_set(kind) {
+            refuse_keys_of(kind, keys, reader);
         }
     }
     if let Some(kind) = said.filter(|kind| !reader.is_set(kind)) {
@@ -170,6 +172,16 @@ fn read_kind(reader: &mut Reader<'_>) -> UpstreamKind {
         (_, _, Some(http)) => UpstreamKind::Http(http),
         (builtin, None, None) => UpstreamKind::Builtin(builtin.unwrap_or(BuiltinServer::Whoami)),
     }
+}
+
+/// Keys that belong to a kind which this upstream is not.
+fn refuse_keys_of(kind: &str, keys: &[&str], reader: &mut Reader<'_>) {
+    for key in keys.iter().filter(|key| reader.is_set(key)) {
+        let problem = format!("means nothing without {kind}");
+        reader.fault(key, Wrong::new(problem, format!("remove it, or write {kind}")));
+    }
+    reader.hide(keys);
+    reader.hide(&[kind]);
 }
 
 fn read_separator(reader: &mut Reader<'_>) -> String {

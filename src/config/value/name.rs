@@ -5,7 +5,7 @@ use unicode_normalization::UnicodeNormalization as _;
 
 use crate::config::document::Node;
 use crate::config::fault::Wrong;
-use crate::config::reader::kind::{Kind, shortened, text};
+use crate::config::reader::kind::{Kind, pattern, shortened, text};
 
 /// A user name: something visible on one line.
 pub const USERNAME: Kind<String> = Kind {
@@ -32,7 +32,7 @@ pub fn canonical_username(name: &str) -> String {
 
 /// What stands before the names of an upstream's tools; may be empty.
 pub const PREFIX: Kind<String> = Kind {
-    schema: || json!({"type": "string", "pattern": "^[A-Za-z0-9_.-]*$"}),
+    schema: || pattern("^[A-Za-z0-9_.-]*$"),
     parse: |node| {
         let text = text(node)?;
         let legal = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte));
@@ -66,7 +66,7 @@ pub fn check_variable(name: &str) -> Result<(), Wrong> {
 
 /// `#rgb` or `#rrggbb`.
 pub const COLOR: Kind<String> = Kind {
-    schema: || json!({"type": "string", "pattern": "^#([0-9A-Fa-f]{3}|[0-9A-Fa-f]{6})$"}),
+    schema: || pattern("^#([0-9A-Fa-f]{3}|[0-9A-Fa-f]{6})$"),
     parse: |node| {
         let text = text(node)?;
         let digits = text.strip_prefix('#').unwrap_or_default();
@@ -81,7 +81,7 @@ pub const COLOR: Kind<String> = Kind {
 
 /// A path of ours, beginning with a slash.
 pub const PATH: Kind<String> = Kind {
-    schema: || json!({"type": "string", "pattern": "^/"}),
+    schema: || pattern("^/"),
     parse: |node| {
         let text = text(node)?;
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte);

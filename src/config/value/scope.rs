@@ -1,15 +1,13 @@
 //! Scopes (RFC 6749 §3.3).
 
-use serde_json::json;
-
 use crate::config::document::Node;
 use crate::config::fault::Wrong;
-use crate::config::reader::kind::{Kind, shortened, text};
+use crate::config::reader::kind::{Kind, pattern, shortened, text};
 use crate::protocol::oauth::scope::{ADMIN, READ, ScopeSet, WRITE};
 
 /// One scope.
 pub const SCOPE: Kind<String> = Kind {
-    schema: || json!({"type": "string", "pattern": r"^[\x21\x23-\x5B\x5D-\x7E]+$"}),
+    schema: || pattern(r"^[\x21\x23-\x5B\x5D-\x7E]+$"),
     parse: |node| {
         let text = text(node)?;
         check(&text)?;

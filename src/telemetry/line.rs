@@ -1,0 +1,149 @@
+//! The last station of every log line: escaped, shortened, and coloured for a terminal.
+
+use std::borrow::Cow;
+use std::io::{self, Write};
+
+use serde_json::Value;
+use tracing::Metadata;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
+
+/// Longer lines are cut: one request must not fill the disk.
+const LONGEST_LINE: usize = 16 * 1024;
+/// What is left of a long text within a JSON line.
+const LONGEST_JSON_TEXT: usize = 1024;
+
+/// What a line looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Style {
+    /// One JSON object.
+    Json,
+    /// Plain text.
+    Text,
+    /// Text with the level in colour.
+    ColoredText,
+}
+
+/// Makes a [`Line`] over another writer for each event.
+pub struct MakeLine {
+    style: Style,
+    output: BoxMakeWriter,
+}
+
+impl MakeLine {
+    pub fn new(style: Style, output: BoxMakeWriter) -> Self {
+        Self { style, output }
+    }
+}
+
+impl<'a> MakeWriter<'a> for MakeLine {
+    type Writer = Line<<BoxMakeWriter as MakeWriter<'a>>::Writer>;
+
+    fn make_writer(&'a self) -> Self::Writer {
+        Line { style: self.style, output: self.output.make_writer() }
+    }
+
+    fn make_writer_for(&'a self, metadata: &Metadata<'_>) -> Self::Writer {
+        Line { style: self.style, output: self.output.make_writer_for(metadata) }
+    }
+}
+
+/// Takes a whole event in each call of `write`, which is how `tracing-subscriber` hands them over.
+pub struct Line<W> {
+    style: Style,
+    output: W,
+}
+
+impl<W: Write> Write for Line<W> {
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(event);
+        let line = finished(self.style, text.strip_suffix('\n').unwrap_or(&text));
+        // One call, so that lines of two threads or processes do not mix.
+        self.output.write_all(line.as_bytes())?;
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.output.flush()
+    }
+}
+
+fn finished(style: Style, event: &str) -> String {
+    let mut line = match style {
+        Style::Json => escaped(&shortened_json(event), json_escape),
+        Style::Text => escaped(&shortened(event, LONGEST_LINE), text_escape),
+        Style::ColoredText => colored(&escaped(&shortened(event, LONGEST_LINE), text_escape)),
+    };
+    line.push('\n');
+    line
+}
+
+/// Replaces everything that a terminal or a reader of lines could act upon.
+fn escaped(text: &str, escape: fn(char) -> String) -> String {
+    let mut line = String::with_capacity(text.len() + 1);
+    for character in text.chars() {
+        if acts(character) { line.push_str(&escape(character)) } else { line.push(character) }
+    }
+    line
+}
+
+/// Control characters, line and paragraph separators, and what changes the direction of writing.
+fn acts(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{61c}' | '\u{feff}')
+        || matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+fn text_escape(character: char) -> String {
+    character.escape_default().to_string()
+}
+
+/// RFC 8259 §7. Every such character that JSON writers let through is in the Basic Multilingual Plane.
+fn json_escape(character: char) -> String {
+    format!("\\u{:04x}", u32::from(character))
+}
+
+fn shortened(text: &str, longest: usize) -> Cow<'_, str> {
+    if text.len() <= longest {
+        return Cow::Borrowed(text);
+    }
+    let end = text.floor_char_boundary(longest);
+    Cow::Owned(format!("{} … ({} bytes more)", &text[..end], text.len() - end))
+}
+
+/// Shortens the texts within a long object, so that it stays JSON.
+fn shortened_json(event: &str) -> Cow<'_, str> {
+    if event.len() <= LONGEST_LINE {
+        return Cow::Borrowed(event);
+    }
+    match serde_json::from_str::<Value>(event) {
+        Ok(mut value) => {
+            shorten_texts(&mut value);
+            Cow::Owned(value.to_string())
+        }
+        Err(_) => Cow::Borrowed("{\"level\":\"WARN\",\"message\":\"a log line was too long\"}"),
+    }
+}
+
+fn shorten_texts(value: &mut Value) {
+    match value {
+        Value::String(text) if text.len() > LONGEST_JSON_TEXT => {
+            *text = shortened(text, LONGEST_JSON_TEXT).into_owned()
+        }
+        Value::Array(elements) => elements.iter_mut().for_each(shorten_texts),
+        Value::Object(members) => members.values_mut().for_each(shorten_texts),
+        _ => {}
+    }
+}
+
+/// The level is the second word of a line; its colour is the only thing here that writes an escape character.
+fn colored(line: &str) -> String {
+    for (level, color) in [("ERROR", 31), ("WARN", 33), ("INFO", 32), ("DEBUG", 34), ("TRACE", 35)] {
+        if let Some((time, rest)) = line.split_once(' ') {
+            if let Some(message) = rest.trim_start().strip_prefix(level) {
+                return format!("{time} \u{1b}[{color}m{level:>5}\u{1b}[0m{message}");
+            }
+        }
+    }
+    line.to_owned()
+}

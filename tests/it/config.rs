@@ -1,0 +1,337 @@
+//! `config.yaml` loads; every fault has a sample in `fixtures/config/` and a snapshot of its message.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use mcp_bridge::config::section::{
+    EndpointAuth, InheritEnv, LogFormat, PasswordSource, SigningAlgorithm, Storage, UpstreamAuth, UpstreamKind,
+};
+use mcp_bridge::config::{Config, Environment, Faults, known_places, schema, show_text};
+
+const HASH: &str = "$2b$12$abcdefghijklmnopqrstuuABCDEFGHIJKLMNOPQRSTUVWXYZ01234";
+const LONG: &str = "a password of seventy-three bytes, which bcrypt would cut without a word!";
+
+fn environment() -> Environment {
+    Environment::table(&[
+        ("READER_PASSWORD", "correct horse"),
+        ("PASSWORD", "correct horse"),
+        ("LONG_PASSWORD", LONG),
+        ("EMPTY", ""),
+        ("NOT_A_NUMBER", "many"),
+        ("GITHUB_TOKEN", "Bearer github-secret"),
+        ("TOKEN", "secret-token"),
+    ])
+}
+
+fn fixtures(folder: &str) -> Vec<(String, String)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/config").join(folder);
+    let mut files: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|path| path.is_file());
+    files.sort();
+    files.iter().map(|path| (name_of(path), fs::read_to_string(path).unwrap())).collect()
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_stem().unwrap().to_string_lossy().into_owned()
+}
+
+fn parse(text: &str) -> Result<Config, Faults> {
+    Config::parse(text, Path::new("/srv/bridge"), &environment())
+}
+
+/// With an authorization server that has nothing wrong but what `text` adds below `server.oauth_server`.
+fn parse_authorization_server(text: &str) -> Result<Config, Faults> {
+    parse(&format!("server: {{oauth_server: {{enabled: true, {text}}}}}\nupstreams: {{me: {{builtin: whoami}}}}"))
+}
+
+fn snapshot(name: &str, text: &str, message: &str) {
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_suffix(name);
+    settings.set_prepend_module_to_snapshot(true);
+    settings.set_description(text);
+    settings.set_omit_expression(true);
+    settings.bind(|| insta::assert_snapshot!("message", message));
+}
+
+#[test]
+fn every_fault_says_where_what_and_what_to_write() {
+    for (name, text) in fixtures("") {
+        let faults = parse(&text).expect_err(&name);
+        snapshot(&name, &text, &faults.to_string());
+        for fault in faults.iter() {
+            assert!(!fault.problem.is_empty() && !fault.problem.contains('\n'), "{name}: {fault:?}");
+        }
+    }
+}
+
+#[test]
+fn what_is_unwise_is_a_warning_and_a_fault_when_strict() {
+    for (name, text) in fixtures("unwise") {
+        let config = parse(&text).unwrap_or_else(|faults| panic!("{name}: {faults}"));
+        let faults = config.strict(Path::new("config.yaml")).expect_err(&name);
+        snapshot(&format!("unwise_{name}"), &text, &faults.to_string());
+    }
+}
+
+#[test]
+fn no_message_shows_a_secret() {
+    for (name, text) in fixtures("").into_iter().chain(fixtures("unwise")) {
+        let message = match parse(&text) {
+            Err(faults) => faults.to_string(),
+            Ok(config) => format!("{:?}", config.warnings),
+        };
+        for secret in ["correct horse", "secret-token", "github-secret", "abcdefghijkl", "12345678", LONG] {
+            assert!(!message.contains(secret), "{name} shows {secret}: {message}");
+        }
+    }
+}
+
+#[test]
+fn meta_15_the_issuer_is_https_without_query_or_fragment() {
+    for issuer in [
+        "http://mcp.example.com",
+        "https://mcp.example.com?a=b",
+        "https://mcp.example.com?",
+        "https://mcp.example.com#a",
+        "https://mcp.example.com#",
+        "",
+    ] {
+        let faults = parse_authorization_server(&format!("issuer: '{issuer}'")).unwrap_err();
+        assert!(faults.iter().any(|fault| fault.path == "server.oauth_server.issuer"), "{issuer}: {faults}");
+        assert_eq!(faults.iter().count(), 1, "{issuer}: {faults}");
+    }
+    for issuer in ["https://mcp.example.com", "http://127.0.0.1:8080", "http://localhost:8080", "http://[::1]:8080"] {
+        let config = parse_authorization_server(&format!("issuer: '{issuer}'")).unwrap();
+        assert_eq!(config.oauth_server.unwrap().issuer.as_deref(), Some(issuer));
+    }
+}
+
+#[test]
+fn login_10_a_hash_that_is_none_names_the_user_and_not_the_value() {
+    let multibyte = format!("{}ü", &HASH[..58]);
+    for hash in [
+        multibyte.as_str(),
+        &HASH.replace("$12$", "$03$"),
+        &HASH.replace("$12$", "$32$"),
+        &HASH.replace("$2b$", "$2x$"),
+        &HASH[..59],
+        "",
+        "hunter2 hunter2",
+    ] {
+        let user = format!("{{username: ada, password_hash: '{hash}', scopes: [mcp:read]}}");
+        let text = format!("issuer: 'https://mcp.example.com', builtin: {{users: [{user}]}}");
+        let message = parse_authorization_server(&text).unwrap_err().to_string();
+        assert!(message.contains("user `ada`"), "{message}");
+        assert!(hash.is_empty() || !message.contains(hash), "{message}");
+    }
+}
+
+#[test]
+fn host_6_the_default_is_loopback_and_http_on_every_address_is_refused() {
+    assert_eq!(parse("").unwrap().server.listen.to_string(), "127.0.0.1:8080");
+    for listen in ["0.0.0.0:8080", ":8080", "[::]:8080", "192.0.2.1:8080"] {
+        let text = |more: &str| {
+            let server = "oauth_server: {enabled: true, issuer: 'http://127.0.0.1:8080'}";
+            format!("server: {{listen: '{listen}', {server}{more}}}")
+        };
+        let message = parse(&text("")).unwrap_err().to_string();
+        assert!(message.contains("server.listen") && message.contains("danger_http"), "{message}");
+        assert!(parse(&text(", danger_http: true")).is_ok());
+    }
+}
+
+#[test]
+fn the_repositorys_configuration_loads() {
+    let text = reference_file();
+    let config = parse(&text).unwrap_or_else(|faults| panic!("{faults}"));
+    assert_eq!(config.warnings, []);
+    let server = config.oauth_server.unwrap();
+    assert!(server.create_first_user && server.allow_dynamic_registration && server.users.is_empty());
+    assert_eq!(server.signing.key_dir, Path::new("/srv/bridge/keys"));
+    assert_eq!(config.storage, Storage::Sqlite { path: PathBuf::from("/srv/bridge/data/mcp-bridge.db") });
+    assert_eq!(config.endpoint.auth, EndpointAuth::Builtin);
+    assert_eq!(config.upstreams.len(), 1);
+    assert_eq!(config.upstreams[0].name, "me");
+}
+
+#[test]
+fn the_reference_in_config_yaml_is_complete_and_states_the_defaults() {
+    let text = reference_file();
+    for place in known_places() {
+        let key = place.rsplit('.').next().unwrap();
+        assert!(text.contains(&format!("{key}:")), "{place} is not in config.yaml");
+    }
+    let reference = uncommented(&text);
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("secrets")).unwrap();
+    fs::write(folder.path().join("secrets/backup"), "correct horse\n").unwrap();
+    let shown = show_text(&reference, folder.path(), &environment()).unwrap_or_else(|faults| panic!("{faults}"));
+    let shown: serde_json::Value = serde_yaml::from_str(&shown).unwrap();
+    let defaults: serde_json::Value =
+        serde_yaml::from_str(&show_text("", folder.path(), &environment()).unwrap()).unwrap();
+    let examples = [
+        "server.auth.type",
+        "server.oauth_server.enabled",
+        "server.oauth_server.issuer",
+        "server.oauth_server.builtin.users",
+    ];
+    for place in known_places() {
+        let beside = examples.iter().any(|example| example.starts_with(&place) || place.starts_with(example));
+        if !beside && !place.starts_with("upstreams") && !place.starts_with("server.mcp_server") {
+            let pointer = format!("/{}", place.replace('.', "/"));
+            assert_eq!(
+                shown.pointer(&pointer),
+                defaults.pointer(&pointer),
+                "{place} is not the default in config.yaml"
+            );
+        }
+    }
+}
+
+fn reference_file() -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("config.yaml")).unwrap()
+}
+
+/// The commented keys after the line `## Reference`, as a file of their own.
+fn uncommented(text: &str) -> String {
+    let (_, reference) = text.split_once("## Reference").unwrap();
+    let keys = reference.lines().filter(|line| *line == "#" || line.starts_with("# "));
+    keys.map(|line| line.get(2..).unwrap_or_default()).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn the_seeds_built_in_block_loads_unchanged() {
+    let folder = tempfile::tempdir().unwrap();
+    let key_file = folder.path().join("jwt-private.pem");
+    fs::write(&key_file, "read by the key module").unwrap();
+    fs::set_permissions(&key_file, fs::Permissions::from_mode(0o640)).unwrap();
+    let [(_, seed)] = fixtures("legal").try_into().unwrap();
+    let text = seed.replace("/etc/pgedge/jwt-private.pem", key_file.to_str().unwrap());
+
+    let message = parse(&text).unwrap_err().to_string();
+    insta::assert_snapshot!(message, @"config.yaml:14: server.oauth_server.builtin.users[0].password_hash: (user `admin`) is the placeholder of an example; make one with `mcp-bridge hash-password`, and write it in quotes");
+
+    let config = parse(&text.replace("$2a$10$...", &HASH.replace("$2b$12$", "$2a$10$"))).unwrap();
+    let server = config.oauth_server.unwrap();
+    assert_eq!(server.issuer.as_deref(), Some("https://mcp.example.com"));
+    assert_eq!(server.token_lifetime, Duration::from_secs(3600));
+    assert_eq!(server.refresh_token_lifetime, Duration::from_secs(86_400));
+    assert_eq!(server.signing.algorithm, Some(SigningAlgorithm::Rs256));
+    assert_eq!(server.signing.key_file, Some(key_file));
+    assert_eq!(server.users[0].scopes.to_string(), "mcp:read mcp:write");
+    assert!(matches!(&server.users[0].password, PasswordSource::Hash(hash) if hash.expose().starts_with("$2a$10$")));
+    assert!(matches!(&server.users[1].password, PasswordSource::Plain(plain) if plain.expose() == "correct horse"));
+    assert_eq!(server.allowed_redirect_uris, ["https://claude.ai/api/mcp/auth_callback"]);
+    assert_eq!(config.endpoint.auth, EndpointAuth::Builtin);
+}
+
+#[test]
+fn a_key_file_that_others_can_read_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let key_file = folder.path().join("key.pem");
+    fs::write(&key_file, "").unwrap();
+    for (mode, refused) in [(0o600, false), (0o640, false), (0o400, false), (0o644, true), (0o660, true), (0o604, true)]
+    {
+        fs::set_permissions(&key_file, fs::Permissions::from_mode(mode)).unwrap();
+        let text = format!("issuer: 'https://mcp.example.com', signing: {{key_file: '{}'}}", key_file.display());
+        let result = parse_authorization_server(&text);
+        assert_eq!(result.is_err(), refused, "{mode:o}");
+        assert!(result.err().is_none_or(|faults| faults.to_string().contains("chmod 0600")));
+    }
+}
+
+#[test]
+fn aliases_and_the_files_of_mcp_clients_are_read() {
+    let config = parse(
+        "logging: {level: debug, format: json}\n\
+         auth: {strategy: none}\n\
+         mcpServers:\n  \
+           github: {type: http, url: 'https://api.example.com/mcp', auth: {token: '{{ env.GITHUB_TOKEN }}'}}\n  \
+           files: {type: stdio, command: npx, args: [-y, 8080], env: {DEBUG: true}, cwd: /}\n",
+    )
+    .unwrap();
+    assert_eq!((config.log.level.as_str(), config.log.format), ("debug", LogFormat::Json));
+    assert_eq!(config.endpoint.auth, EndpointAuth::None);
+    let UpstreamKind::Http(http) = &config.upstreams[0].kind else { panic!("{:?}", config.upstreams) };
+    assert!(matches!(&http.auth, UpstreamAuth::Bearer(token) if token.expose() == "github-secret"));
+    let UpstreamKind::Stdio(child) = &config.upstreams[1].kind else { panic!("{:?}", config.upstreams) };
+    assert_eq!(child.args, ["-y", "8080"]);
+    assert_eq!(child.env["DEBUG"].expose(), "true");
+    assert!(matches!(&child.inherit_env, InheritEnv::Only(names) if names.len() == 9));
+}
+
+#[test]
+fn the_only_upstream_is_required_and_has_no_prefix() {
+    let config = parse("server: {mcp_server: {command: ./server, dir: /, read_timeout: 10s}}").unwrap();
+    let upstream = &config.upstreams[0];
+    assert_eq!((upstream.name.as_str(), upstream.prefix.as_deref(), upstream.required), ("default", Some(""), true));
+    assert_eq!(upstream.timeout, Duration::from_secs(10));
+    let UpstreamKind::Stdio(child) = &upstream.kind else { panic!("{upstream:?}") };
+    assert_eq!(child.command, "/./server");
+}
+
+#[test]
+fn variables_are_expanded_into_whatever_the_key_asks_for() {
+    let environment = Environment::table(&[
+        ("PORT", "9090"),
+        ("ROOT", "false"),
+        ("TIME", "90s"),
+        ("MANY", "7"),
+        ("WORD", "memory"),
+        ("TRICK", "x\nlog: {level: trace}"),
+        ("DIGITS", "0123"),
+    ]);
+    let text = "server:\n  listen: 127.0.0.1:${PORT}\n  root_endpoint: ${ROOT}\n  read_timeout: $TIME\n  \
+                session: {max_sessions: \"${MANY}\", timeout: \"${NONE:-5m}\"}\n\
+                storage: {type: '{{ env.WORD }}'}\n\
+                upstreams: {a: {command: run, args: ['${TRICK}', '$$HOME'], env: {PIN: '${DIGITS}'}}}\n";
+    let config = Config::parse(text, Path::new("/srv/bridge"), &environment).unwrap();
+    assert_eq!(config.server.listen.port(), 9090);
+    assert!(!config.server.root_endpoint);
+    assert_eq!(config.server.read_timeout, Duration::from_secs(90));
+    assert_eq!((config.server.session.max_sessions, config.server.session.timeout), (7, Duration::from_secs(300)));
+    assert_eq!((config.storage, config.log.level.as_str()), (Storage::Memory, "info"));
+    let UpstreamKind::Stdio(child) = &config.upstreams[0].kind else { panic!() };
+    assert_eq!(child.args, ["x\nlog: {level: trace}", "$HOME"]);
+    assert_eq!(child.env["PIN"].expose(), "0123");
+}
+
+#[test]
+fn the_canonical_form_hides_secrets_and_loads_again() {
+    let text = "\u{feff}logging: {level: debug}\n\
+                server: {listen: ':8080', idle_timeout: 120, oauth_server: {enabled: true, \
+                issuer: 'HTTPS://MCP.example.com/', scopes_supported: {'mcp:read': Look}, builtin: {users: [\
+                {username: ada, password_env: PASSWORD, scopes: [mcp:read]}]}}}\n\
+                servers: [{name: web, url: 'https://example.com/mcp', headers: {X-Key: secret-token}, \
+                auth: {token: secret-token}}, {name: run, command: run, args: ['${TOKEN}'], env: {A: secret-token}}]\n";
+    let shown = show_text(text, Path::new("/srv/bridge"), &environment()).unwrap_or_else(|faults| panic!("{faults}"));
+    assert!(!shown.contains("secret") && !shown.contains("correct horse"), "{shown}");
+    insta::assert_snapshot!("canonical", shown);
+    let again = show_text(&shown, Path::new("/srv/bridge"), &environment()).unwrap_or_else(|faults| panic!("{faults}"));
+    assert_eq!(shown, again);
+}
+
+#[test]
+fn the_schema_describes_every_key() {
+    fn undescribed(schema: &serde_json::Value, path: &str, found: &mut Vec<String>) {
+        for (key, property) in schema["properties"].as_object().into_iter().flatten() {
+            let path = format!("{path}.{key}");
+            if property["description"].as_str().is_none_or(str::is_empty) {
+                found.push(path.clone());
+            }
+            undescribed(property, &path, found);
+        }
+    }
+    let schema = schema();
+    assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
+    assert_eq!(schema["additionalProperties"], false);
+    assert_eq!(
+        schema["properties"]["server"]["properties"]["oauth_server"]["properties"]["token_lifetime"]["default"],
+        "1h"
+    );
+    let mut found = Vec::new();
+    undescribed(&schema, "", &mut found);
+    assert_eq!(found, Vec::<String>::new());
+}
