@@ -6,7 +6,7 @@ use crate::base::id::UserId;
 use crate::base::random;
 use crate::base::secret::Secret;
 use crate::config::section::OauthServer;
-use crate::identity::hash_password;
+use crate::identity::password::hash_password;
 use crate::model::user::User;
 use crate::store::Store;
 

@@ -13,7 +13,7 @@ use crate::authorization_server::{AuthorizationServer, Services};
 use crate::base::clock::{Clock, Timestamp};
 use crate::bridge::{Bridge, Options};
 use crate::config::Config;
-use crate::config::section::{EndpointAuth, OauthServer, Storage};
+use crate::config::section::{EndpointAuth, OauthServer, RateLimit, Storage};
 use crate::http::guard::Guard;
 use crate::http::state::{AddressLimits, Authorization, Endpoint, Pages, State};
 use crate::identity::Identity;
@@ -34,6 +34,8 @@ pub struct Surroundings {
     pub clock: Clock,
     /// The program that keeps child processes: this one.
     pub keeper: PathBuf,
+    /// The least bcrypt cost that a login takes, whoever it is.
+    pub password_cost: u32,
 }
 
 /// Why the bridge did not start; each kind has an exit code of its own.
@@ -72,18 +74,18 @@ impl App {
     /// # Errors
     /// [`StartError`], saying what to do.
     pub async fn start(config: Config, surroundings: Surroundings) -> Result<Self, StartError> {
-        let Surroundings { clock, keeper } = surroundings;
+        let clock = surroundings.clock.clone();
         let (listener, addresses) = address::bind(&config)?;
         let store = open_store(&config, clock.now())?;
         let issuing = match &config.oauth_server {
-            Some(section) => Some(Issuing::open(section, &addresses, &store, &clock).await?),
+            Some(section) => Some(Issuing::open(section, &addresses, &store, &surroundings).await?),
             None => None,
         };
         let (first_user, authorization, resource_server) = match issuing {
             Some(issuing) => (issuing.first_user, Some(issuing.authorization), Some(issuing.resource)),
             None => (None, None, None),
         };
-        let bridge = start_bridge(&config, keeper, clock.clone()).await?;
+        let bridge = start_bridge(&config, surroundings).await?;
         let state = State {
             endpoint: endpoint(&config),
             authorization,
@@ -130,11 +132,12 @@ struct Issuing {
 }
 
 impl Issuing {
-    async fn open(section: &OauthServer, addresses: &Addresses, store: &Arc<dyn Store>, clock: &Clock) -> Result<Self, StartError> {
+    async fn open(section: &OauthServer, addresses: &Addresses, store: &Arc<dyn Store>, surroundings: &Surroundings) -> Result<Self, StartError> {
         let keys = Keys::open(&section.signing).map_err(|error| StartError::Configuration(error.to_string()))?;
         let keys = Arc::new(keys);
+        let Surroundings { clock, password_cost, .. } = surroundings;
         let first_user = first_user::create(section, store.as_ref(), clock.now()).await?;
-        let identity = Identity::new(&section.users, section.lockout, Arc::clone(store));
+        let identity = Identity::new(&section.users, section.lockout, store.clone(), *password_cost);
         let identity = Arc::new(identity.map_err(|error| StartError::Configuration(error.to_string()))?);
         let configured = identity.configured();
         let failed = |error: crate::store::StoreError| StartError::Io(error.to_string());
@@ -157,13 +160,13 @@ impl Issuing {
     }
 }
 
-async fn start_bridge(config: &Config, keeper: PathBuf, clock: Clock) -> Result<Arc<Bridge>, StartError> {
+async fn start_bridge(config: &Config, surroundings: Surroundings) -> Result<Arc<Bridge>, StartError> {
     let options = Options {
         session: config.server.session,
         request_timeout: config.server.request_timeout,
         write_timeout: config.server.write_timeout,
-        keeper,
-        clock,
+        keeper: surroundings.keeper,
+        clock: surroundings.clock,
     };
     Bridge::start(&config.upstreams, options).await.map_err(|error| StartError::Unavailable(error.to_string()))
 }
@@ -187,9 +190,8 @@ fn guard(config: &Config, addresses: &Addresses) -> Guard {
 }
 
 fn limits(config: &Config) -> AddressLimits {
-    let limit = config.server.login_rate_limit;
-    let new = || AddressLimit::new(limit.limit, limit.interval);
-    // A token request is one of many that a single address makes for its users, and costs one database write.
-    let token = AddressLimit::new(limit.limit.saturating_mul(30), limit.interval);
-    AddressLimits { login: new(), token, registration: new(), authorization: AddressLimit::new(limit.limit.saturating_mul(5), limit.interval) }
+    let login = config.server.login_rate_limit;
+    let times = |factor| AddressLimit::new(RateLimit { limit: login.limit.saturating_mul(factor), ..login });
+    // Behind one address there are many people and clients: what costs no hashing is counted more generously.
+    AddressLimits { login: times(1), registration: times(1), authorization: times(5), token: times(30) }
 }

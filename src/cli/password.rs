@@ -6,7 +6,7 @@ use rustix::termios::{self, LocalModes, OptionalActions};
 
 use crate::base::secret::Secret;
 use crate::cli::{Failure, say};
-use crate::identity::hash_password;
+use crate::identity::password::hash_password;
 
 /// `mcp-bridge hash-password`
 pub(super) fn hash() -> Result<(), Failure> {

@@ -7,6 +7,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::app::{App, Surroundings};
 use crate::base::clock::Clock;
 use crate::cli::{Failure, load, say};
+use crate::identity::password::COST;
 use crate::telemetry;
 
 /// This program, even if its file was replaced or removed meanwhile.
@@ -20,7 +21,7 @@ pub(super) fn run(path: &Path) -> Result<(), Failure> {
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
-        let surroundings = Surroundings { clock: Clock::system(), keeper: PathBuf::from(MYSELF) };
+        let surroundings = Surroundings { clock: Clock::system(), keeper: PathBuf::from(MYSELF), password_cost: COST };
         let app = App::start(config, surroundings).await?;
         greet(&app)?;
         until_told(app).await

@@ -180,8 +180,8 @@ impl AuthorizationServer {
         let user = self.services.identity.log_in(login.username, login.password, login.address).await;
         let user = user.map_err(|error| match error {
             LoginError::Wrong => LogInFault::Wrong,
-            LoginError::Throttled { retry_after } => LogInFault::Throttled(retry_after),
-            LoginError::Busy { retry_after } => LogInFault::Busy(retry_after),
+            LoginError::Throttled { retry_after } => LogInFault::Throttled(retry_after.0),
+            LoginError::Busy { retry_after } => LogInFault::Busy(retry_after.0),
             LoginError::Store(error) => error.into(),
         })?;
         let active = self.services.identity.find_active(&user).await?.ok_or(LogInFault::Wrong)?;

@@ -107,7 +107,7 @@ fn serve(path: &Path, clock: Clock, ready: &mpsc::Sender<(String, SocketAddr)>, 
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     runtime.block_on(async {
         let keeper = env!("CARGO_BIN_EXE_mcp-bridge").into();
-        let app = app::App::start(config, Surroundings { clock, keeper }).await.unwrap();
+        let app = app::App::start(config, Surroundings { clock, keeper, password_cost: 4 }).await.unwrap();
         let url = app.addresses.resource.trim_end_matches("/mcp").to_owned();
         let listens = app.addresses.listens;
         let running = app.serve().unwrap();
