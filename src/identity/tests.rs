@@ -82,7 +82,7 @@ async fn identity(lockout: Lockout, users: &[BuiltinUser], others: Vec<User>) ->
     for user in others {
         assert!(store.add_user(user).await.unwrap());
     }
-    Identity::with_least_cost(users, lockout, store, 4).unwrap()
+    Identity::new(users, lockout, store, 4).unwrap()
 }
 
 fn alice() -> BuiltinUser {
@@ -158,7 +158,7 @@ async fn login_7_a_dearer_hash_in_the_store_makes_every_attempt_as_dear() {
         assert!(try_password(&identity, name, "wrong", HERE).await.is_err());
         assert_eq!(identity.rounds.load(Ordering::Relaxed) - before, 1 << 7, "{name}");
     }
-    let usual = Identity::new(&[alice()], WIDE, Arc::new(Stored::default())).unwrap();
+    let usual = Identity::new(&[alice()], WIDE, Arc::new(Stored::default()), password::COST).unwrap();
     assert_eq!(usual.ceiling.load(Ordering::Relaxed), 12);
 }
 
@@ -184,7 +184,7 @@ async fn login_10_an_odd_hash_never_panics() {
     ];
     for hash in odd {
         let user = configured("alice", PasswordSource::Hash(Secret::new(hash)));
-        let error = Identity::new(&[user], WIDE, Arc::new(Stored::default())).err().unwrap().to_string();
+        let error = Identity::new(&[user], WIDE, Arc::new(Stored::default()), password::COST).err().unwrap().to_string();
         assert!(error.contains("alice") && (hash.is_empty() || !error.contains(hash)), "{error}");
         let identity = identity(WIDE, &[], vec![stored("bob", Secret::new(hash))]).await;
         assert!(matches!(try_password(&identity, "bob", hash, HERE).await, Err(LoginError::Wrong)));
@@ -195,7 +195,7 @@ async fn login_10_an_odd_hash_never_panics() {
 #[test]
 fn users_who_could_never_log_in_are_refused() {
     let open =
-        |users: &[BuiltinUser]| Identity::new(users, WIDE, Arc::new(Stored::default())).err().unwrap().to_string();
+        |users: &[BuiltinUser]| Identity::new(users, WIDE, Arc::new(Stored::default()), password::COST).err().unwrap().to_string();
     let long = configured("bob", PasswordSource::Plain(Secret::new("p".repeat(73))));
     assert!(open(&[long]).starts_with("the password of user bob cannot be used"));
     assert!(open(&[alice(), BuiltinUser { username: "ALICE ".to_owned(), ..alice() }]).contains("twice"));
@@ -260,7 +260,7 @@ async fn login_16_an_attacker_does_not_change_bucket_by_spelling_the_address_oth
 #[tokio::test]
 async fn a_store_that_fails_is_nobodys_wrong_password() {
     let store = Arc::new(Stored { broken: true, ..Stored::default() });
-    let identity = Identity::with_least_cost(&[alice()], NARROW, store, 4).unwrap();
+    let identity = Identity::new(&[alice()], NARROW, store, 4).unwrap();
     for _ in 0..50 {
         assert!(matches!(try_password(&identity, "bob", "x", HERE).await, Err(LoginError::Store(_))));
     }
@@ -269,7 +269,7 @@ async fn a_store_that_fails_is_nobodys_wrong_password() {
 
 #[test]
 fn any_runtime_will_do() {
-    let identity = Identity::with_least_cost(&[alice()], NARROW, Arc::new(Stored::default()), 4).unwrap();
+    let identity = Identity::new(&[alice()], NARROW, Arc::new(Stored::default()), 4).unwrap();
     for _ in 0..2 {
         // As a worker of the web server has it: a runtime of its own, on one thread.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -290,5 +290,5 @@ async fn an_unknown_name_cannot_be_recognised_in_the_log() {
 /// A whole store will do where users are asked for.
 #[expect(dead_code, reason = "it only has to compile")]
 fn takes_a_store(store: &Arc<dyn crate::store::Store>) -> Result<Identity, IdentityError> {
-    Identity::new(&[], NARROW, store.clone())
+    Identity::new(&[], NARROW, store.clone(), password::COST)
 }

@@ -20,8 +20,6 @@ pub struct Browser {
 /// An answer, read to its end.
 #[derive(Debug)]
 pub struct Page {
-    /// The address it came from.
-    pub url: String,
     /// Its status.
     pub status: u16,
     /// Its headers.
@@ -111,8 +109,8 @@ impl Browser {
 impl Page {
     /// Reads an answer to its end.
     pub async fn read(response: Response) -> Self {
-        let (url, status, headers) = (response.url().to_string(), response.status().as_u16(), response.headers().clone());
-        Self { url, status, headers, body: response.text().await.unwrap() }
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        Self { status, headers, body: response.text().await.unwrap() }
     }
 
     /// A header as text; empty when it is not there.
