@@ -84,7 +84,7 @@ pub trait Flows: Send + Sync {
     ) -> Result<bool, StoreError>;
 
     /// Finishes a flow with a code, and remembers the consent, in one step. `false`: it has moved meanwhile, and nothing changed.
-    /// Twenty approvals of one flow make one code.
+    /// Twenty approvals of one flow make one code. A user disabled meanwhile gets none; that is `false` too.
     async fn approve_flow(&self, from: &Flow, code: AuthorizationCode, consent: Consent) -> Result<bool, StoreError>;
 }
 
@@ -94,7 +94,8 @@ pub trait Tokens: Send + Sync {
     /// What a code is bound to, redeemed or not, expired or not. Checked by the caller before [`Tokens::redeem_code`].
     async fn find_code(&self, code: &Digest) -> Result<Option<AuthorizationCode>, StoreError>;
 
-    /// Redeems a code whose binding was checked: makes its grant, and the first refresh token if one is given.
+    /// Redeems a code whose binding was checked: makes its grant, and the first refresh token if one is given. A replay is
+    /// noticed as long as the grant lives.
     /// Of twenty redemptions of one code exactly one is [`Redemption::Granted`]; a later one revokes the grant.
     async fn redeem_code(
         &self,
@@ -149,6 +150,8 @@ pub trait Consents: Send + Sync {
 }
 
 /// Users with a password that are managed with `mcp-bridge user`.
+///
+/// Whoever loses the grants also loses what could still become one: codes not yet redeemed, and flows past login.
 #[async_trait]
 pub trait Users: Send + Sync {
     /// The user.

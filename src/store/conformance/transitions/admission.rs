@@ -1,0 +1,103 @@
+//! Who is let in, and who makes room: clients and flows.
+
+use std::sync::Arc;
+
+use crate::base::id::{ClientId, FlowId};
+use crate::model::authorization::Stage;
+use crate::model::client::Client;
+use crate::store::conformance::sample::{BOUNDS, NOW, Sample, digest, minutes};
+use crate::store::{ClientBounds, Store, StoreError};
+
+fn client_at(name: &str, minute: u64) -> Client {
+    Client { registered_at: NOW + minutes(minute), ..Sample::new(name).client() }
+}
+
+async fn exists(store: &Arc<dyn Store>, name: &str) -> bool {
+    store.find_client(&ClientId::new(name)).await.unwrap().is_some()
+}
+
+pub(in crate::store::conformance) async fn reg_17_only_clients_never_used_make_room(store: &Arc<dyn Store>) {
+    let used = Sample::new("used");
+    used.grant(&**store).await;
+    for (name, minute) in [("b", 2), ("a", 1), ("c", 3)] {
+        assert!(store.add_client(client_at(name, minute), BOUNDS, NOW + minutes(3)).await.unwrap());
+    }
+    assert!(!exists(store, "a").await, "the oldest never used made room");
+    assert!(exists(store, "b").await && exists(store, "c").await && exists(store, "used").await);
+
+    let one = ClientBounds { max_clients: 1, ..BOUNDS };
+    assert!(!store.add_client(client_at("d", 4), one, NOW + minutes(4)).await.unwrap(), "everyone left was used");
+    assert!(!exists(store, "d").await);
+    assert!(exists(store, "b").await && exists(store, "c").await && exists(store, "used").await);
+}
+
+pub(in crate::store::conformance) async fn clients_never_used_expire(store: &Arc<dyn Store>) {
+    Sample::new("used").grant(&**store).await;
+    let waiting = Sample::new("waiting");
+    waiting.approve(&**store).await;
+    assert!(store.add_client(client_at("young", 1), BOUNDS, NOW + minutes(1)).await.unwrap());
+    assert!(store.add_client(client_at("new", 60), BOUNDS, NOW + minutes(60)).await.unwrap());
+    assert!(!exists(store, "waiting").await && exists(store, "young").await && exists(store, "used").await);
+    assert_eq!(store.find_code(&waiting.code().digest).await.unwrap(), None, "its code has gone with it");
+}
+
+pub(in crate::store::conformance) async fn a_flow_moves_on_from_where_it_was_found(store: &Arc<dyn Store>) {
+    let sample = Sample::new("a");
+    let login = sample.flow();
+    store.add_flow(login.clone(), NOW).await.unwrap();
+    assert!(!store.advance_flow(&login, digest("x"), sample.consenting(), login.expires_at).await.unwrap(), "expired");
+    assert!(store.advance_flow(&login, digest("new browser"), sample.consenting(), NOW).await.unwrap());
+    assert!(!store.advance_flow(&login, digest("x"), Stage::Finished, NOW).await.unwrap(), "it is no longer there");
+
+    let mut other_browser = login.clone();
+    other_browser.stage = sample.consenting();
+    assert!(!store.advance_flow(&other_browser, digest("x"), Stage::Finished, NOW).await.unwrap());
+    let found = store.find_flow(&login.id, NOW).await.unwrap().unwrap();
+    assert_eq!((found.browser, &found.stage), (digest("new browser"), &sample.consenting()));
+    assert_eq!(found.request, login.request);
+}
+
+pub(in crate::store::conformance) async fn cons_10_a_flow_answers_once(store: &Arc<dyn Store>) {
+    let sample = Sample::new("a");
+    sample.approve(&**store).await;
+    let finished = store.find_flow(&FlowId::new("a"), NOW).await.unwrap().unwrap();
+    assert_eq!(finished.stage, Stage::Finished);
+    let mut code = sample.code();
+    code.digest = digest("second code");
+    assert!(!store.approve_flow(&finished, code.clone(), sample.consent()).await.unwrap());
+    assert!(!store.advance_flow(&finished, finished.browser, Stage::Login, NOW).await.unwrap());
+    assert_eq!(store.find_code(&code.digest).await.unwrap(), None);
+
+    let denied = Sample::new("denied").flow();
+    store.add_flow(denied.clone(), NOW).await.unwrap();
+    assert!(store.advance_flow(&denied, denied.browser, Stage::Finished, NOW).await.unwrap());
+    assert!(!store.approve_flow(&denied, code.clone(), sample.consent()).await.unwrap());
+    assert_eq!(store.find_code(&code.digest).await.unwrap(), None);
+}
+
+/// The flow has moved already when the code turns out to be taken.
+pub(in crate::store::conformance) async fn an_approval_that_fails_changes_nothing(store: &Arc<dyn Store>) {
+    let (first, second) = (Sample::new("first"), Sample::new("second"));
+    first.approve(&**store).await;
+    let flow = second.flow();
+    store.add_flow(flow.clone(), NOW).await.unwrap();
+    let failed = store.approve_flow(&flow, first.code(), second.consent()).await;
+    assert!(matches!(failed, Err(StoreError::Broken(_))), "{failed:?}");
+    assert_eq!(store.find_flow(&flow.id, NOW).await.unwrap(), Some(flow.clone()));
+    assert!(store.approve_flow(&flow, second.code(), second.consent()).await.unwrap());
+}
+
+pub(in crate::store::conformance) async fn flows_are_bounded(store: &Arc<dyn Store>) {
+    let mut flow = Sample::new("a").flow();
+    let mut additions = tokio::task::JoinSet::new();
+    flow.id = FlowId::new("oldest");
+    store.add_flow(flow.clone(), NOW).await.unwrap();
+    for number in 1..=10_000 {
+        let (store, mut flow) = (Arc::clone(store), flow.clone());
+        flow.id = FlowId::new(number.to_string());
+        additions.spawn(async move { store.add_flow(flow, NOW).await.unwrap() });
+    }
+    additions.join_all().await;
+    assert_eq!(store.find_flow(&FlowId::new("oldest"), NOW).await.unwrap(), None);
+    assert!(store.find_flow(&FlowId::new("10000"), NOW).await.unwrap().is_some());
+}

@@ -1,0 +1,161 @@
+//! Every way a grant ends, and what is cleared away after it.
+
+use std::sync::Arc;
+
+use crate::base::digest::Digest;
+use crate::base::id::{ClientId, FlowId, UserId};
+use crate::model::grant::{Redemption, RefreshPolicy, Rotation};
+use crate::store::Store;
+use crate::store::conformance::sample::{ACCESS_TOKEN_LIFETIME, NOW, POLICY, Sample, minutes};
+
+pub(in crate::store::conformance) async fn a_removed_client_takes_everything_along(store: &Arc<dyn Store>) {
+    let (gone, stays) = (Sample::new("gone"), Sample::new("stays"));
+    gone.grant(&**store).await;
+    stays.grant(&**store).await;
+    let mut flow = gone.flow();
+    flow.id = FlowId::new("second");
+    store.add_flow(flow.clone(), NOW).await.unwrap();
+
+    assert!(store.remove_client(&ClientId::new("gone"), NOW).await.unwrap());
+    assert!(store.find_client(&gone.client().id).await.unwrap().is_none());
+    assert!(store.revoked().has_grant(&gone.code().grant) && !store.revoked().has_grant(&stays.code().grant));
+    assert_eq!(gone.rotate(&**store, 1, NOW).await, Rotation::Unknown);
+    assert_eq!(store.find_flow(&flow.id, NOW).await.unwrap(), None);
+    let asked = gone.consent();
+    let found = store.find_consent(&asked.user, &asked.client_id, &asked.redirect_uri, &asked.resource).await;
+    assert_eq!(found.unwrap(), None);
+    assert!(matches!(stays.rotate(&**store, 1, NOW).await, Rotation::Rotated(_)));
+}
+
+/// Each leaves a refresh token, a code and a flow behind, none of which may work afterwards.
+pub(in crate::store::conformance) async fn rt_10_every_way_out_revokes_and_takes_pending_codes_along(
+    store: &Arc<dyn Store>,
+) {
+    for way in ["password", "disable", "remove"] {
+        let (active, pending) = (Sample::new(way), Sample::new(&format!("{way} pending")));
+        active.grant(&**store).await;
+        assert!(store.add_user(active.user()).await.unwrap());
+        let code = pending_code_of(store, &active, &pending).await;
+        let mut flow = active.flow();
+        flow.id = FlowId::new(format!("{way} flow"));
+        flow.stage = active.consenting();
+        store.add_flow(flow.clone(), NOW).await.unwrap();
+
+        let id = active.user_id();
+        let done = match way {
+            "password" => store.set_password(&id, "$2b$10$new".to_owned().into(), NOW).await,
+            "disable" => store.disable_user(&id, NOW).await,
+            _ => store.remove_user(&id, NOW).await,
+        };
+        assert!(done.unwrap(), "{way}");
+        assert!(store.revoked().has_grant(&active.code().grant), "{way}");
+        assert_eq!(active.rotate(&**store, 1, NOW).await, Rotation::Unknown, "{way}");
+        assert_eq!(store.redeem_code(&code, None, NOW).await.unwrap(), Redemption::Unknown, "{way}");
+        assert_eq!(store.find_flow(&flow.id, NOW).await.unwrap(), None, "{way}");
+        let asked = active.consent();
+        let consent = store.find_consent(&asked.user, &asked.client_id, &asked.redirect_uri, &asked.resource).await;
+        assert_eq!(consent.unwrap().is_none(), way == "remove", "{way}");
+    }
+}
+
+/// A code that `person` approved and nobody has redeemed.
+async fn pending_code_of(store: &Arc<dyn Store>, person: &Sample, client: &Sample) -> Digest {
+    let flow = client.flow();
+    store.add_flow(flow.clone(), NOW).await.unwrap();
+    let mut code = client.code();
+    code.user = person.user_id();
+    assert!(store.approve_flow(&flow, code.clone(), client.consent()).await.unwrap());
+    code.digest
+}
+
+pub(in crate::store::conformance) async fn a_disabled_user_gets_no_code(store: &Arc<dyn Store>) {
+    let sample = Sample::new("a");
+    store.add_user(sample.user()).await.unwrap();
+    store.disable_user(&sample.user_id(), NOW).await.unwrap();
+    let mut flow = sample.flow();
+    flow.stage = sample.consenting();
+    store.add_flow(flow.clone(), NOW).await.unwrap();
+    assert!(!store.approve_flow(&flow, sample.code(), sample.consent()).await.unwrap());
+    assert_eq!(store.find_code(&sample.code().digest).await.unwrap(), None);
+}
+
+pub(in crate::store::conformance) async fn absent_users_are_out(store: &Arc<dyn Store>) {
+    let names = ["configured", "kept", "disabled", "absent"];
+    let samples = names.map(Sample::new);
+    let [configured, kept, disabled, absent] = &samples;
+    for sample in &samples {
+        sample.grant(&**store).await;
+    }
+    store.add_user(kept.user()).await.unwrap();
+    let mut locked_out = disabled.user();
+    locked_out.disabled = true;
+    store.add_user(locked_out).await.unwrap();
+    let code = pending_code_of(store, absent, &Sample::new("pending")).await;
+
+    store.revoke_absent_users(&[configured.user_id(), UserId::new("it's \"quoted\"")], NOW).await.unwrap();
+    for (sample, is_out) in [(configured, false), (kept, false), (disabled, true), (absent, true)] {
+        assert_eq!(store.revoked().has_grant(&sample.code().grant), is_out, "{}", sample.name);
+    }
+    assert_eq!(store.find_code(&code).await.unwrap(), None);
+}
+
+pub(in crate::store::conformance) async fn a_revoked_grant_is_listed_before_the_answer(store: &Arc<dyn Store>) {
+    let sample = Sample::new("a");
+    let grant = sample.grant(&**store).await.id;
+    let mut versions = store.revoked().subscribe();
+    assert!(store.revoke_grant(&grant, NOW).await.unwrap());
+    assert!(store.revoked().has_grant(&grant) && versions.has_changed().unwrap());
+    versions.mark_unchanged();
+    assert!(!store.revoke_grant(&grant, NOW).await.unwrap(), "once");
+
+    store.revoke_access_token("jti", NOW + minutes(5)).await.unwrap();
+    assert!(store.revoked().has_token("jti") && versions.has_changed().unwrap());
+    // When all access tokens of the grant have ended there is nothing to refuse; a later revocation clears the list.
+    let later = NOW + ACCESS_TOKEN_LIFETIME + minutes(2);
+    assert!(!store.revoke_grant(&sample.code().grant, later).await.unwrap());
+    assert!(!store.revoked().has_grant(&grant) && !store.revoked().has_token("jti"));
+}
+
+pub(in crate::store::conformance) async fn clean_up_keeps_what_reuse_detection_needs(store: &Arc<dyn Store>) {
+    let (replayed, reused) = (Sample::new("replayed"), Sample::new("reused"));
+    for sample in [&replayed, &reused] {
+        sample.grant(&**store).await;
+        sample.rotate(&**store, 1, NOW).await;
+        sample.rotate(&**store, 2, NOW + minutes(30)).await;
+    }
+    store.remove_expired(POLICY, NOW + minutes(50)).await.unwrap();
+    let reuse = reused.rotate(&**store, 1, NOW + minutes(50)).await;
+    assert_eq!(reuse, Rotation::Reused(reused.code().grant));
+
+    // Kept alive for two days, by which time code and first tokens have long expired.
+    let long = RefreshPolicy { absolute: POLICY.absolute * 3, ..POLICY };
+    for (number, minute) in (3..).zip((60..48 * 60).step_by(50)) {
+        let (token, successor, now) = (replayed.refresh(number), replayed.refresh(number + 1), NOW + minutes(minute));
+        let rotation = store.rotate_refresh(&token, successor, long, now).await.unwrap();
+        assert!(matches!(rotation, Rotation::Rotated(_)));
+        store.remove_expired(long, now).await.unwrap();
+    }
+    assert_eq!(store.find_refresh(&replayed.refresh(1)).await.unwrap(), None, "expired, and gone");
+    let replay = store.redeem_code(&replayed.code().digest, None, NOW + minutes(48 * 60)).await.unwrap();
+    assert_eq!(replay, Redemption::Replayed(replayed.code().grant));
+}
+
+pub(in crate::store::conformance) async fn clean_up_removes_what_has_ended(store: &Arc<dyn Store>) {
+    let (ended, unredeemed, revoked) = (Sample::new("ended"), Sample::new("unredeemed"), Sample::new("revoked"));
+    ended.grant(&**store).await;
+    unredeemed.approve(&**store).await;
+    revoked.grant(&**store).await;
+    store.revoke_grant(&revoked.code().grant, NOW).await.unwrap();
+    store.remove_expired(POLICY, NOW + minutes(10)).await.unwrap();
+    assert_eq!(store.find_flow(&ended.flow().id, NOW).await.unwrap(), None, "though it is asked for as of earlier");
+    for sample in [&ended, &unredeemed, &revoked] {
+        assert!(store.find_code(&sample.code().digest).await.unwrap().is_some(), "{}", sample.name);
+    }
+    store.remove_expired(POLICY, NOW + POLICY.absolute * 3).await.unwrap();
+    for sample in [&ended, &unredeemed, &revoked] {
+        assert_eq!(store.find_code(&sample.code().digest).await.unwrap(), None, "{}", sample.name);
+        assert_eq!(store.find_refresh(&sample.refresh(1)).await.unwrap(), None, "{}", sample.name);
+        assert!(store.find_client(&sample.client().id).await.unwrap().is_some(), "clients are not its concern");
+    }
+    assert!(!store.revoke_grant(&ended.code().grant, NOW).await.unwrap(), "the grant is gone");
+}

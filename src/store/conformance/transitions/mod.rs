@@ -1,0 +1,9 @@
+//! Each decision, one at a time.
+
+mod admission;
+mod chain;
+mod ending;
+
+pub(super) use admission::*;
+pub(super) use chain::*;
+pub(super) use ending::*;
