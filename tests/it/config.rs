@@ -367,3 +367,20 @@ fn each_key_refuses_each_wrong_kind_of_value_with_its_own_path() {
         }
     }
 }
+
+#[test]
+fn files_are_read_relative_to_themselves_and_missing_ones_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("bridge.yaml");
+    fs::write(&path, "storage: {path: kept.db}\n").unwrap();
+    let config = Config::load(&path).unwrap();
+    assert_eq!(config.storage, Storage::Sqlite { path: folder.path().join("kept.db") });
+    assert!(mcp_bridge::config::show(&path).unwrap().contains("path: kept.db"));
+
+    fs::write(&path, b"log: {level: \xff}\n").unwrap();
+    let message = Config::load(&path).unwrap_err().to_string();
+    assert_eq!(message, format!("{}: cannot be read: it is not UTF-8; name the file with -c", path.display()));
+    fs::remove_file(&path).unwrap();
+    let message = Config::load(&path).unwrap_err().to_string();
+    assert!(message.starts_with(&format!("{}: cannot be read: No such file", path.display())), "{message}");
+}
