@@ -5,7 +5,7 @@ use url::Url;
 use crate::config::fault::Wrong;
 use crate::config::reader::Reader;
 use crate::config::section::{EndpointAuth, ServerSection};
-use crate::config::value::url::secure;
+use crate::config::value::url::{is_loopback, secure};
 
 /// Whose word is taken on the endpoint: what is written, else our own tokens when we make any, else everybody's.
 pub fn endpoint_auth(reader: &Reader<'_>, section: &ServerSection) -> EndpointAuth {
@@ -52,7 +52,8 @@ pub fn issuer(reader: &Reader<'_>, section: &ServerSection) {
     }
     if let Some(public_url) = section.server.public_url.as_ref().and_then(|url| Url::parse(url).ok()) {
         let known = |host: &str| section.server.allowed_hosts.iter().any(|allowed| allowed == host);
-        if public_url.host_str() != url.host_str() && !url.host_str().is_some_and(known) {
+        let both_here = is_loopback(&public_url) && is_loopback(&url);
+        if public_url.host_str() != url.host_str() && !both_here && !url.host_str().is_some_and(known) {
             let problem = "has another host than server.public_url, and requests to it are refused";
             reader.fault(key, Wrong::new(problem, "use one host, or add this one to server.allowed_hosts"));
         }

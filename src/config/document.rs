@@ -1,13 +1,12 @@
-//! The file as a tree of plain values, and the line on which each of them stands.
+//! The file as a tree of plain values.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
-use saphyr_parser::{Event, Parser, Tag};
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 
 use crate::config::fault::{Fault, Wrong};
+use crate::config::lines::Lines;
 
 /// A value of the file.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,8 +17,8 @@ pub enum Node {
     Bool(bool),
     /// A whole number.
     Integer(i64),
-    /// A number with a point; no key takes one, so it is kept only to say so.
-    Float(f64),
+    /// A number with a point, or a huge one: no key takes it, and its writing is lost.
+    OtherNumber,
     /// Text.
     String(String),
     /// Text made by expanding environment variables: read as whatever its key asks for.
@@ -93,132 +92,6 @@ impl Document {
     }
 }
 
-/// The line of every key and list element.
-#[derive(Debug, Default)]
-pub struct Lines(BTreeMap<String, usize>);
-
-impl Lines {
-    /// The line of a path, or of the nearest thing around it that is in the file.
-    pub fn find(&self, path: &str) -> Option<usize> {
-        let mut path = path;
-        loop {
-            if let Some(line) = self.0.get(path) {
-                return Some(*line);
-            }
-            path = &path[..path.rfind(['.', '['])?];
-        }
-    }
-
-    /// Walks the parser's events. Gives the lines, and a fault for what this format leaves out of YAML: a key twice in one
-    /// mapping (which `serde_yaml` would hand over in silence), tags, a second document.
-    fn of(text: &str) -> Result<(Self, Vec<Fault>), Fault> {
-        let mut walk = Walk::default();
-        for event in Parser::new_from_str(text) {
-            match event {
-                Ok((event, span)) => walk.event(event, span.start.line()),
-                Err(error) => {
-                    let problem = format!("is no YAML: {}", error.info());
-                    return Err(Wrong::new(problem, "").at("", Some(error.marker().line())));
-                }
-            }
-        }
-        Ok((Self(walk.lines), walk.faults))
-    }
-}
-
-/// Below `parent`, the key `key`.
-pub fn key_path(parent: &str, key: &str) -> String {
-    if parent.is_empty() { key.to_owned() } else { format!("{parent}.{key}") }
-}
-
-/// Below `parent`, the list element `index`.
-pub fn element_path(parent: &str, index: usize) -> String {
-    format!("{parent}[{index}]")
-}
-
-#[derive(Default)]
-struct Walk {
-    open: Vec<Open>,
-    lines: BTreeMap<String, usize>,
-    faults: Vec<Fault>,
-    documents: usize,
-}
-
-/// A collection whose end has not come yet.
-enum Open {
-    Sequence { path: String, next: usize },
-    Mapping { path: String, key: Option<String>, keys: BTreeMap<String, usize> },
-}
-
-impl Walk {
-    fn event(&mut self, event: Event<'_>, line: usize) {
-        match event {
-            Event::Scalar(text, _, _, tag) => {
-                let path = self.begin(&text, line);
-                self.refuse(tag.as_deref(), &path, line);
-            }
-            Event::Alias(_) => {
-                self.begin("*", line);
-            }
-            Event::SequenceStart(_, tag) => {
-                let path = self.begin("?", line);
-                self.refuse(tag.as_deref(), &path, line);
-                self.open.push(Open::Sequence { path, next: 0 });
-            }
-            Event::MappingStart(_, tag) => {
-                let path = self.begin("?", line);
-                self.refuse(tag.as_deref(), &path, line);
-                self.open.push(Open::Mapping { path, key: None, keys: BTreeMap::new() });
-            }
-            Event::SequenceEnd | Event::MappingEnd => {
-                self.open.pop();
-            }
-            Event::DocumentStart(_) => {
-                self.documents += 1;
-                if self.documents == 2 {
-                    let wrong = Wrong::new("a second document begins here", "keep one, and remove the `---` between");
-                    self.faults.push(wrong.at("", Some(line)));
-                }
-            }
-            Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => {}
-        }
-    }
-
-    /// Tags of YAML's own types (`!!str`) are harmless; others mean nothing here.
-    fn refuse(&mut self, tag: Option<&Tag>, path: &str, line: usize) {
-        if let Some(tag) = tag.filter(|tag| !tag.is_yaml_core_schema()) {
-            let wrong = Wrong::new(format!("has the tag `{tag}`, which means nothing here"), "remove the tag");
-            self.faults.push(wrong.at(path, Some(line)));
-        }
-    }
-
-    /// Takes note of a node that begins: a key (then `text` is its name), a key's value, or an element. Gives its path.
-    fn begin(&mut self, text: &str, line: usize) -> String {
-        match self.open.last_mut() {
-            None => String::new(),
-            Some(Open::Sequence { path, next }) => {
-                let path = element_path(path, *next);
-                *next += 1;
-                self.lines.insert(path.clone(), line);
-                path
-            }
-            Some(Open::Mapping { path, key, keys }) => match key.take() {
-                Some(key) => key_path(path, &key),
-                None => {
-                    *key = Some(text.to_owned());
-                    let path = key_path(path, text);
-                    if let Some(first) = keys.insert(text.to_owned(), line) {
-                        let wrong = Wrong::new(format!("stands on line {first} already"), "remove one of the two");
-                        self.faults.push(wrong.at(&*path, Some(line)));
-                    }
-                    self.lines.entry(path.clone()).or_insert(line);
-                    path
-                }
-            },
-        }
-    }
-}
-
 impl<'de> Deserialize<'de> for Node {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(NodeVisitor)
@@ -247,11 +120,19 @@ impl<'de> Visitor<'de> for NodeVisitor {
     }
 
     fn visit_u64<E>(self, value: u64) -> Result<Node, E> {
-        Ok(i64::try_from(value).map_or(Node::Float(f64::MAX), Node::Integer))
+        Ok(i64::try_from(value).map_or(Node::OtherNumber, Node::Integer))
     }
 
-    fn visit_f64<E>(self, value: f64) -> Result<Node, E> {
-        Ok(Node::Float(value))
+    fn visit_i128<E>(self, _: i128) -> Result<Node, E> {
+        Ok(Node::OtherNumber)
+    }
+
+    fn visit_u128<E>(self, _: u128) -> Result<Node, E> {
+        Ok(Node::OtherNumber)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Node, E> {
+        Ok(Node::OtherNumber)
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Node, E> {
@@ -278,10 +159,9 @@ impl<'de> Visitor<'de> for NodeVisitor {
 impl Serialize for Node {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
-            Self::Null | Self::Faulty => serializer.serialize_unit(),
+            Self::Null | Self::OtherNumber | Self::Faulty => serializer.serialize_unit(),
             Self::Bool(value) => serializer.serialize_bool(*value),
             Self::Integer(value) => serializer.serialize_i64(*value),
-            Self::Float(value) => serializer.serialize_f64(*value),
             Self::String(value) | Self::Expanded(value) => serializer.serialize_str(value),
             Self::Sequence(elements) => serializer.collect_seq(elements),
             Self::Mapping(entries) => {

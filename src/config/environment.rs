@@ -4,8 +4,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::config::document::{Node, element_path, key_path};
+use crate::config::document::Node;
 use crate::config::fault::Wrong;
+use crate::config::lines::{element_path, key_path};
 
 /// Where variables are looked up: this process's environment, or a table in tests.
 #[derive(Clone, Debug)]
@@ -75,7 +76,7 @@ fn expand_node(node: &mut Node, path: &str, environment: &Environment, failures:
                 *node = Node::Faulty;
             }
         },
-        Node::Null | Node::Bool(_) | Node::Integer(_) | Node::Float(_) | Node::Expanded(_) | Node::Faulty => {}
+        Node::Null | Node::Bool(_) | Node::Integer(_) | Node::OtherNumber | Node::Expanded(_) | Node::Faulty => {}
     }
 }
 

@@ -8,6 +8,7 @@ mod document;
 mod environment;
 mod fault;
 mod later;
+mod lines;
 mod quantity;
 mod reader;
 pub mod section;

@@ -73,12 +73,10 @@ pub fn print_duration(duration: Duration) -> String {
     }
     let mut text = String::new();
     let mut rest = duration.as_nanos();
-    for unit in ["d", "h", "m", "s", "ms", "us", "ns"] {
-        if let Some((_, scale)) = NANOSECONDS.iter().find(|(name, _)| *name == unit) {
-            if rest >= *scale {
-                text.push_str(&format!("{}{unit}", rest / scale));
-                rest %= scale;
-            }
+    for (unit, scale) in NANOSECONDS.iter().rev().filter(|(unit, _)| !unit.starts_with(['µ', 'μ'])) {
+        if rest >= *scale {
+            text.push_str(&format!("{}{unit}", rest / scale));
+            rest %= scale;
         }
     }
     text
@@ -95,7 +93,7 @@ pub fn parse_size(text: &str) -> Option<usize> {
 /// The writing with the largest binary unit that loses nothing.
 pub fn print_size(size: usize) -> String {
     for (unit, scale) in [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)] {
-        if size >= scale && size % scale == 0 {
+        if size >= scale && size.is_multiple_of(scale) {
             return format!("{}{unit}", size / scale);
         }
     }

@@ -138,11 +138,10 @@ fn shorten_texts(value: &mut Value) {
 
 /// The level is the second word of a line; its colour is the only thing here that writes an escape character.
 fn colored(line: &str) -> String {
+    let Some((time, rest)) = line.split_once(' ') else { return line.to_owned() };
     for (level, color) in [("ERROR", 31), ("WARN", 33), ("INFO", 32), ("DEBUG", 34), ("TRACE", 35)] {
-        if let Some((time, rest)) = line.split_once(' ') {
-            if let Some(message) = rest.trim_start().strip_prefix(level) {
-                return format!("{time} \u{1b}[{color}m{level:>5}\u{1b}[0m{message}");
-            }
+        if let Some(message) = rest.trim_start().strip_prefix(level) {
+            return format!("{time} \u{1b}[{color}m{level:>5}\u{1b}[0m{message}");
         }
     }
     line.to_owned()

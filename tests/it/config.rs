@@ -1,5 +1,7 @@
 //! `config.yaml` loads; every fault has a sample in `fixtures/config/` and a snapshot of its message.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -334,4 +336,51 @@ fn the_schema_describes_every_key() {
     let mut found = Vec::new();
     undescribed(&schema, "", &mut found);
     assert_eq!(found, Vec::<String>::new());
+}
+
+#[test]
+fn no_text_makes_it_panic_or_hang() {
+    let mut texts: Vec<String> = fixtures("").into_iter().chain(fixtures("unwise")).map(|(_, text)| text).collect();
+    texts.push(reference_file());
+    for text in &texts {
+        for (index, _) in text.char_indices().step_by(7) {
+            let _ = parse(&text[..index]);
+            let _ = parse(&text[index..]);
+        }
+    }
+    let bomb =
+        (1..30).fold("a0: &a0 [x, x]\n".to_owned(), |text, n| format!("{text}a{n}: &a{n} [*a{0}, *a{0}]\n", n - 1));
+    for text in [&"[".repeat(100_000), &"{a: ".repeat(100_000), &"- ".repeat(100_000), &bomb] {
+        assert!(parse(text).is_err());
+    }
+}
+
+#[test]
+fn each_key_refuses_each_wrong_kind_of_value_with_its_own_path() {
+    for place in known_places().iter().filter(|place| !place.contains('*') && !place.contains("mcp_server")) {
+        let keys: Vec<&str> = place.split('.').collect();
+        for value in ["[[]]", "{a: {b: c}}", "1.5"] {
+            let open: String = keys.iter().map(|key| format!("{{{key}: ")).collect();
+            let faults = parse(&format!("{open}{value}{}", "}".repeat(keys.len()))).expect_err(place);
+            assert!(faults.iter().any(|fault| fault.path.starts_with(place.as_str())), "{place}: {value}: {faults}");
+            assert!(faults.iter().all(|fault| fault.line.is_none_or(|line| line == 1)), "{place}: {faults}");
+        }
+    }
+}
+
+#[test]
+fn files_are_read_relative_to_themselves_and_missing_ones_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("bridge.yaml");
+    fs::write(&path, "storage: {path: kept.db}\n").unwrap();
+    let config = Config::load(&path).unwrap();
+    assert_eq!(config.storage, Storage::Sqlite { path: folder.path().join("kept.db") });
+    assert!(mcp_bridge::config::show(&path).unwrap().contains("path: kept.db"));
+
+    fs::write(&path, b"log: {level: \xff}\n").unwrap();
+    let message = Config::load(&path).unwrap_err().to_string();
+    assert_eq!(message, format!("{}: cannot be read: it is not UTF-8; name the file with -c", path.display()));
+    fs::remove_file(&path).unwrap();
+    let message = Config::load(&path).unwrap_err().to_string();
+    assert!(message.starts_with(&format!("{}: cannot be read: No such file", path.display())), "{message}");
 }

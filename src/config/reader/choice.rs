@@ -2,9 +2,10 @@
 
 use serde_json::json;
 
-use crate::config::document::{Node, key_path};
+use crate::config::document::Node;
 use crate::config::fault::Wrong;
 use crate::config::later;
+use crate::config::lines::key_path;
 use crate::config::reader::{Reader, canonical, kind, unknown};
 
 impl Reader<'_> {

@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::config::document::{Node, key_path};
+use crate::config::document::Node;
 use crate::config::fault::Wrong;
+use crate::config::lines::key_path;
 use crate::config::reader::kind::{self, Kind};
 use crate::config::reader::{Reader, canonical};
 

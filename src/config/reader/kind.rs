@@ -178,7 +178,7 @@ pub fn text(node: &Node) -> Result<Cow<'_, str>, Wrong> {
         Node::String(text) | Node::Expanded(text) => Ok(Cow::Borrowed(text)),
         Node::Integer(value) => Ok(Cow::Owned(value.to_string())),
         Node::Bool(value) => Ok(Cow::Owned(value.to_string())),
-        Node::Float(_) => Err(Wrong::new("is a number where text belongs", "write it in quotes")),
+        Node::OtherNumber => Err(Wrong::new("is a number where text belongs", "write it in quotes")),
         Node::Null | Node::Faulty | Node::Sequence(_) | Node::Mapping(_) => {
             Err(expected(node, "text", "write a single value"))
         }
@@ -196,7 +196,7 @@ pub fn expected(node: &Node, what: &str, fix: &str) -> Wrong {
         Node::Null | Node::Faulty => "nothing".to_owned(),
         Node::Bool(value) => format!("`{value}`"),
         Node::Integer(value) => format!("`{value}`"),
-        Node::Float(value) => format!("`{value}`"),
+        Node::OtherNumber => "this number".to_owned(),
         Node::String(text) => format!("`{}`", shortened(text)),
         // The variable may be a secret in the wrong place.
         Node::Expanded(_) => "the value of its environment variable".to_owned(),

@@ -2,8 +2,8 @@
 
 use std::sync::OnceLock;
 
-use crate::config::document::key_path;
 use crate::config::fault::Wrong;
+use crate::config::lines::key_path;
 use crate::config::reader::Reader;
 use crate::config::{known_places, later};
 

@@ -68,7 +68,7 @@ const LEVEL: Kind<String> = Kind {
         let text = text(node)?;
         text.split(',')
             .try_for_each(|directive| check_level(directive.rsplit('=').next().unwrap_or(directive).trim()))?;
-        Ok(text.into_owned())
+        Ok(text.replace(' ', ""))
     },
     print: |level| Node::String(level.clone()),
 };

@@ -69,39 +69,25 @@ impl OauthServer {
     /// `None` when it is not enabled; its keys are checked all the same.
     pub(in crate::config) fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let enabled = reader.boolean("enabled", false, "Log people in, and issue tokens for this bridge.");
-        let issuer = reader.optional("issuer", &ISSUER, "The https URL of this server. Without it, public_url.");
         reader.choice("mode", &MODES, (), "Where people log in: builtin, with passwords kept here.");
-        let token_lifetime = reader.duration("token_lifetime", "1h", "How long an access token is valid.");
-        let refresh_token_lifetime =
-            reader.duration("refresh_token_lifetime", "14d", "How long an unused refresh token lives.");
-        let refresh_token_max_lifetime = reader.duration(
-            "refresh_token_max_lifetime",
-            "90d",
-            "How long a login lasts at most, however often it is refreshed.",
-        );
-        let refresh_token_grace = reader.value(
-            "refresh_token_grace",
-            &kind::DURATION,
-            "60s",
-            "How long a used refresh token is answered with the same successor again, for clients that retry.",
-        );
-        let auth_code_lifetime = reader.duration("auth_code_lifetime", "60s", "How long an authorization code lives.");
-        let signing = reader.section("signing", "The key that signs access tokens.", Signing::read);
         let builtin = reader.section("builtin", "Users of this file and how their login looks.", Builtin::read);
-        let scopes_supported = read_scopes(reader);
-        let default_scopes = reader.optional_list(
-            "default_scopes",
-            &SCOPE,
-            "Granted to a client that asks for none. Without it, what the user may have of scopes_supported.",
-        );
         let server = Self {
-            issuer,
-            token_lifetime,
-            refresh_token_lifetime,
-            refresh_token_max_lifetime,
-            refresh_token_grace,
-            auth_code_lifetime,
-            signing,
+            issuer: reader.optional("issuer", &ISSUER, "The https URL of this server. Without it, public_url."),
+            token_lifetime: reader.duration("token_lifetime", "1h", "How long an access token is valid."),
+            refresh_token_lifetime: reader.duration("refresh_token_lifetime", "14d", "Of an unused refresh token."),
+            refresh_token_max_lifetime: reader.duration(
+                "refresh_token_max_lifetime",
+                "90d",
+                "How long a login lasts at most, however often it is refreshed.",
+            ),
+            refresh_token_grace: reader.value(
+                "refresh_token_grace",
+                &kind::DURATION,
+                "60s",
+                "How long a used refresh token is answered with the same successor again, for clients that retry.",
+            ),
+            auth_code_lifetime: reader.duration("auth_code_lifetime", "60s", "Of an authorization code; at most 10m."),
+            signing: reader.section("signing", "The key that signs access tokens.", Signing::read),
             users: builtin.users,
             create_first_user: builtin.create_first_user,
             branding: builtin.branding,
@@ -112,8 +98,8 @@ impl OauthServer {
                 &PRESETS,
                 "Where clients may send people back to: exact URIs, http://localhost:*/path, or presets.",
             ),
-            scopes_supported,
-            default_scopes: default_scopes.map(|scopes| scopes.into_iter().collect()),
+            scopes_supported: read_scopes(reader),
+            default_scopes: read_default_scopes(reader),
             allow_dynamic_registration: reader.boolean(
                 "allow_dynamic_registration",
                 false,
@@ -187,6 +173,11 @@ fn read_scopes(reader: &mut Reader<'_>) -> BTreeMap<String, Option<String>> {
         reader.fault("scopes_supported", Wrong::new("is empty, so that nothing can be granted", "write [mcp:read]"));
     }
     scopes.into_iter().collect()
+}
+
+fn read_default_scopes(reader: &mut Reader<'_>) -> Option<ScopeSet> {
+    let doc = "Granted to a client that asks for none. Without it, what the user may have of scopes_supported.";
+    reader.optional_list("default_scopes", &SCOPE, doc).map(|scopes| scopes.into_iter().collect())
 }
 
 fn read_consent(reader: &mut Reader<'_>) -> Duration {

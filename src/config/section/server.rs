@@ -127,38 +127,21 @@ impl ServerSection {
 impl Server {
     fn read(reader: &mut Reader<'_>) -> Self {
         Self {
-            listen: reader.value(
-                "listen",
-                &kind::LISTEN,
-                "127.0.0.1:8080",
-                "Address and port; :8080 is every address.",
-            ),
+            listen: reader.value("listen", &kind::LISTEN, "127.0.0.1:8080", "Address and port. :8080: every address."),
             public_url: reader.optional(
                 "public_url",
                 &ORIGIN,
-                "Scheme and host that people type. Without it, the issuer's.",
+                "Scheme and host that people type. Default: the issuer's.",
             ),
             root_endpoint: reader.boolean("root_endpoint", true, "MCP is answered at / too."),
-            read_timeout: reader.duration(
-                "read_timeout",
-                "30s",
-                "For the head and body of a request; never cuts a call.",
-            ),
+            read_timeout: reader.duration("read_timeout", "30s", "For head and body of a request; never cuts a call."),
             idle_timeout: reader.duration("idle_timeout", "120s", "How long a connection without a request is kept."),
-            write_timeout: reader.duration(
-                "write_timeout",
-                "60s",
-                "How long a client that does not read holds its stream.",
-            ),
-            request_timeout: reader.duration(
-                "request_timeout",
-                "300s",
-                "For one MCP request; progress starts it anew.",
-            ),
+            write_timeout: reader.duration("write_timeout", "60s", "How long a client may not read its stream."),
+            request_timeout: reader.duration("request_timeout", "300s", "For an MCP request; progress starts it anew."),
             sse_keepalive_interval: reader.duration(
                 "sse_keepalive_interval",
                 "30s",
-                "Between comments on a stream where nothing happens.",
+                "Between comments on a silent stream.",
             ),
             shutdown_timeout: reader.duration("shutdown_timeout", "30s", "For requests under way when told to stop."),
             max_request_body: reader.size("max_request_body", "10MiB", "Of an MCP request."),
@@ -176,12 +159,7 @@ impl Server {
                 &[],
                 "Names accepted in Host beside that of public_url and, on a loopback listener, localhost.",
             ),
-            allowed_origins: reader.list(
-                "allowed_origins",
-                &ORIGIN,
-                &[],
-                "Accepted in Origin beside that of public_url.",
-            ),
+            allowed_origins: reader.list("allowed_origins", &ORIGIN, &[], "Accepted in Origin beside public_url."),
             session: reader.section("session", "MCP sessions.", Session::read),
             login_rate_limit: reader.section("rate_limit", "How often one address may ask.", |reader| {
                 reader.section("login", "For login, token and registration, each counted apart.", RateLimit::read)
