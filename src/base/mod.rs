@@ -5,3 +5,4 @@ pub mod digest;
 pub mod id;
 pub mod random;
 pub mod secret;
+pub mod username;

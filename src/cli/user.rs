@@ -8,7 +8,7 @@ use crate::base::clock::{Clock, Timestamp};
 use crate::base::id::UserId;
 use crate::cli::arguments::UserCommand;
 use crate::cli::{Failure, load, password, say};
-use crate::identity::canonical_username;
+use crate::base::username::canonical_username;
 use crate::identity::password::hash_password;
 use crate::model::user::User;
 use crate::protocol::oauth::scope::ScopeSet;

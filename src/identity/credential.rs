@@ -7,7 +7,8 @@ use crate::base::id::UserId;
 use crate::base::secret::Secret;
 use crate::config::section::{BuiltinUser, PasswordSource};
 use crate::identity::password::{self, PasswordHash};
-use crate::identity::{ActiveUser, IdentityError, canonical_username};
+use crate::base::username::canonical_username;
+use crate::identity::{ActiveUser, IdentityError};
 
 /// One of `builtin.users`.
 pub struct Configured {

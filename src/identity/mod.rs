@@ -5,7 +5,6 @@
 
 mod credential;
 mod pool;
-mod username;
 pub mod password;
 pub mod throttle;
 
@@ -22,6 +21,7 @@ use crate::base::digest::Digest;
 use crate::base::id::UserId;
 use crate::base::random;
 use crate::base::secret::Secret;
+use crate::base::username::canonical_username;
 use crate::config::section::{BuiltinUser, Lockout};
 use crate::identity::credential::{Configured, Credential};
 use crate::identity::password::{Outcome, PasswordError, PasswordHash};
@@ -30,7 +30,6 @@ use crate::identity::throttle::{LoginThrottle, RetryAfter};
 use crate::protocol::oauth::scope::ScopeSet;
 use crate::store::{StoreError, Users};
 
-pub use username::canonical_username;
 
 /// What a login that found no free thread is told to wait.
 const BUSY: RetryAfter = RetryAfter(std::time::Duration::from_secs(5));

@@ -6,7 +6,8 @@ use crate::base::secret::Secret;
 use crate::config::fault::Wrong;
 use crate::config::reader::Reader;
 use crate::config::reader::kind;
-use crate::config::value::name::{COLOR, USERNAME, canonical_username};
+use crate::base::username::canonical_username;
+use crate::config::value::name::{COLOR, USERNAME};
 use crate::config::value::password_hash::{PASSWORD_HASH, unusual_cost};
 use crate::config::value::scope::SCOPE;
 use crate::config::value::url::LOGO;
@@ -96,9 +97,11 @@ impl Builtin {
             lockout: reader.section("lockout", "How much guessing at one account is slowed.", Lockout::read),
         };
         for (index, user) in builtin.users.iter().enumerate() {
-            let same = |other: &&BuiltinUser| other.canonical_name() == user.canonical_name();
-            if !user.username.is_empty() && builtin.users[..index].iter().any(|other| same(&other)) {
-                let problem = format!("is `{}` a second time (case and width do not count)", user.canonical_name());
+            // Without a name there was a fault already.
+            let Some(name) = canonical_username(&user.username) else { continue };
+            let mut before = builtin.users.iter().take(index);
+            if before.any(|other| canonical_username(&other.username).as_ref() == Some(&name)) {
+                let problem = format!("is `{name}` a second time (case and width do not count)");
                 reader.fault(&format!("users[{index}].username"), Wrong::new(problem, "keep one of the two"));
             }
         }
@@ -107,12 +110,6 @@ impl Builtin {
 }
 
 impl BuiltinUser {
-    /// The one spelling of the name by which people are told apart: NFKC, trimmed, in lower case.
-    #[must_use]
-    pub fn canonical_name(&self) -> String {
-        canonical_username(&self.username)
-    }
-
     fn read(reader: &mut Reader<'_>) -> Self {
         let username = reader.required("username", &USERNAME, "admin", "The name to log in with.").unwrap_or_default();
         reader.speak_of(format!("user `{}`", kind::shortened(&username)));

@@ -1,34 +1,28 @@
 //! Names: of users, upstreams, environment variables, colours, paths, hosts.
 
 use serde_json::json;
-use unicode_normalization::UnicodeNormalization as _;
 
+use crate::base::username::canonical_username;
 use crate::config::document::Node;
 use crate::config::fault::Wrong;
 use crate::config::reader::kind::{Kind, pattern, shortened, text};
 
 /// A user name: something visible on one line.
 pub const USERNAME: Kind<String> = Kind {
-    schema: || json!({"type": "string", "minLength": 1, "maxLength": 255}),
+    schema: || json!({"type": "string", "minLength": 1, "maxLength": 128}),
     parse: |node| {
         let text = text(node)?;
-        if canonical_username(&text).is_empty() {
+        if text.trim().is_empty() {
             return Err(Wrong::new("is empty", "write a name, such as admin"));
         }
-        if text.contains(char::is_control) || text.len() > 255 {
-            let fix = "write at most 255 bytes, without control characters";
+        if canonical_username(&text).is_none() {
+            let fix = "write at most 128 characters, all of them visible";
             return Err(Wrong::new(format!("`{}` is no user name", shortened(&text)), fix));
         }
         Ok(text.into_owned())
     },
     print: |name| Node::String(name.clone()),
 };
-
-/// The one spelling of a user name: NFKC, trimmed, in lower case.
-pub fn canonical_username(name: &str) -> String {
-    let normalised: String = name.nfkc().collect();
-    normalised.trim().to_lowercase().nfkc().collect()
-}
 
 /// What stands before the names of an upstream's tools; may be empty.
 pub const PREFIX: Kind<String> = Kind {
@@ -111,15 +105,3 @@ pub const HOST: Kind<String> = Kind {
     },
     print: |host| Node::String(host.clone()),
 };
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_person_has_one_spelling() {
-        for name in ["Ada", " ada ", "ADA", "ａｄａ", "\u{2000}ada"] {
-            assert_eq!(canonical_username(name), "ada", "{name:?}");
-        }
-    }
-}
