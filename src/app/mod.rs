@@ -93,8 +93,6 @@ impl App {
             bridge,
             guard: guard(&config, &addresses),
             limits: limits(&config),
-            revoked: store.revoked().clone(),
-            clock: clock.clone(),
         };
         Ok(Self { listener, config, state, store, clock, addresses, first_user })
     }

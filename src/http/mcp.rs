@@ -12,7 +12,7 @@ use crate::bridge::{Answer, PostRequest, Refusal};
 use crate::http::answer;
 use crate::http::body;
 use crate::http::state::State;
-use crate::http::stream::{self, Binding};
+use crate::http::stream::{self, End};
 use crate::model::principal::Principal;
 use crate::resource_server::{Challenge, ResourceServer};
 
@@ -108,13 +108,12 @@ fn respond(answer: Answer, principal: &Arc<Principal>, state: &State) -> HttpRes
             with_session(answer::private_json(StatusCode::OK, body), session_id.as_deref())
         }
         Answer::Stream { events, session_id } => {
-            let binding = Binding {
-                principal: Arc::clone(principal),
-                now: state.clock.now(),
-                revoked: state.revoked.clone(),
-                keepalive: state.endpoint.sse_keepalive_interval,
+            let end: End = match &state.resource_server {
+                Some(server) => Box::pin(server.until_ended(Arc::clone(principal))),
+                None => Box::pin(std::future::pending()),
             };
-            with_session(stream::answer(events, binding), session_id.as_deref())
+            let keepalive = state.endpoint.sse_keepalive_interval;
+            with_session(stream::answer(events, end, keepalive), session_id.as_deref())
         }
         Answer::Refused(refusal) => refused(&refusal, state),
     }

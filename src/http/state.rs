@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::authorization_server::AuthorizationServer;
-use crate::base::clock::Clock;
 use crate::bridge::Bridge;
 use crate::config::section::Branding;
 use crate::http::assets::{self, Asset};
@@ -13,7 +12,6 @@ use crate::http::cookie::Cookies;
 use crate::http::guard::Guard;
 use crate::identity::throttle::AddressLimit;
 use crate::resource_server::ResourceServer;
-use crate::store::Revoked;
 
 /// One for the process, shared by all workers.
 pub struct State {
@@ -29,10 +27,6 @@ pub struct State {
     pub guard: Guard,
     /// Guessing and flooding are slowed per address, each kind for itself.
     pub limits: AddressLimits,
-    /// Tells the time.
-    pub clock: Clock,
-    /// What was revoked, for streams that are open while it happens.
-    pub revoked: Revoked,
 }
 
 /// The authorization server and its pages.

@@ -13,6 +13,8 @@ pub struct Principal {
     pub client_id: Option<ClientId>,
     /// The grant the token was made from, for immediate revocation.
     pub grant: Option<GrantId>,
+    /// `jti` of the token, likewise.
+    pub token_id: Option<String>,
     /// What the caller may do.
     pub scopes: ScopeSet,
     /// When the token ends; streams opened with it end then too. `None`: never.
@@ -23,7 +25,7 @@ impl Principal {
     /// The caller on an endpoint that asks for no authentication: nobody in particular, with every scope.
     #[must_use]
     pub fn anonymous() -> Self {
-        Self { user: None, client_id: None, grant: None, scopes: ScopeSet::everything(), expires_at: None }
+        Self { user: None, client_id: None, grant: None, token_id: None, scopes: ScopeSet::everything(), expires_at: None }
     }
 
     /// Whether two tokens speak for the same caller: the same person through the same client.

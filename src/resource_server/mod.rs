@@ -18,7 +18,6 @@ use quick_cache::sync::Cache;
 
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::digest::Digest;
-use crate::base::id::GrantId;
 use crate::keys::{Keys, MAX_TOKEN_LENGTH, TokenFault};
 use crate::model::principal::Principal;
 use crate::protocol::oauth::claims::AccessTokenClaims;
@@ -66,8 +65,6 @@ pub struct ResourceServer {
 /// A token whose signature and claims were right when it was first seen. What changes with time is asked anew.
 struct Verdict {
     principal: Arc<Principal>,
-    grant: GrantId,
-    jti: String,
     expires_at: Timestamp,
 }
 
@@ -111,6 +108,33 @@ impl ResourceServer {
         Ok(principal)
     }
 
+    /// Resolves when the token of this caller ends: it expires, or is revoked. Streams it opened end then.
+    pub fn until_ended(&self, principal: Arc<Principal>) -> impl Future<Output = ()> + Send + use<> {
+        let remaining = principal.expires_at.map(|end| end.since(self.clock.now()));
+        let revoked = self.revoked.clone();
+        let expiry = async move {
+            match remaining {
+                Some(remaining) => tokio::time::sleep(remaining).await,
+                None => std::future::pending().await,
+            }
+        };
+        let revocation = async move {
+            // Subscribed first, so that nothing is missed between the two.
+            let mut changes = revoked.subscribe();
+            while !is_revoked(&revoked, &principal) {
+                if changes.changed().await.is_err() {
+                    return;
+                }
+            }
+        };
+        async move {
+            tokio::select! {
+                () = expiry => {}
+                () = revocation => {}
+            }
+        }
+    }
+
     /// The RFC 9728 document, ready to send as `application/json`.
     #[must_use]
     pub fn metadata(&self) -> Bytes {
@@ -151,7 +175,7 @@ impl ResourceServer {
         if now >= verdict.expires_at {
             return Err(Reason::Expired.into());
         }
-        if self.revoked.has_grant(&verdict.grant) || self.revoked.has_token(&verdict.jti) {
+        if is_revoked(&self.revoked, &verdict.principal) {
             return Err(Reason::Revoked.into());
         }
         Ok(Arc::clone(&verdict.principal))
@@ -163,12 +187,18 @@ impl Verdict {
         let principal = Principal {
             user: Some(claims.subject),
             client_id: Some(claims.client_id),
-            grant: Some(claims.grant.clone()),
+            grant: Some(claims.grant),
+            token_id: Some(claims.jti),
             scopes: claims.scope,
             expires_at: Some(claims.expires_at),
         };
-        Self { principal: Arc::new(principal), grant: claims.grant, jti: claims.jti, expires_at: claims.expires_at }
+        Self { principal: Arc::new(principal), expires_at: claims.expires_at }
     }
+}
+
+fn is_revoked(revoked: &Revoked, principal: &Principal) -> bool {
+    principal.grant.as_ref().is_some_and(|grant| revoked.has_grant(grant))
+        || principal.token_id.as_ref().is_some_and(|jti| revoked.has_token(jti))
 }
 
 /// A token that is not accepted.

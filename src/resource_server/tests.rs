@@ -64,6 +64,7 @@ impl Setting {
 fn a_good_token_says_who_is_calling() {
     let principal = setting().present(&claims()).unwrap();
     let expected = Principal {
+        token_id: Some(claims.jti.clone()),
         user: Some(UserId::new("alice")),
         client_id: Some(ClientId::new("client")),
         grant: Some(GrantId::new("grant-1")),
