@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test says what it expects by failing; clippy exempts only the test functions themselves")]
 
 mod children;
+mod cli;
 mod config;
 mod oauth;
 mod support;
+mod tidy;

@@ -1,0 +1,200 @@
+//! The program as it is typed: what it prints, and how it ends.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+use tempfile::TempDir;
+
+const CONFIG: &str = r#"
+server:
+  listen: 127.0.0.1:0
+  oauth_server:
+    enabled: true
+    builtin: {create_first_user: true}
+    allow_dynamic_registration: true
+    allowed_redirect_uris: ["@loopback"]
+upstreams:
+  me: {builtin: whoami}
+"#;
+
+fn folder(yaml: &str) -> TempDir {
+    let folder = TempDir::new().unwrap();
+    std::fs::write(folder.path().join("config.yaml"), yaml).unwrap();
+    folder
+}
+
+fn command(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mcp-bridge"));
+    command.args(arguments).current_dir(folder).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn run(folder: &Path, arguments: &[&str]) -> Output {
+    command(folder, arguments).output().unwrap()
+}
+
+fn with_input(folder: &Path, arguments: &[&str], input: &str) -> Output {
+    let mut child = command(folder, arguments).stdin(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    child.wait_with_output().unwrap()
+}
+
+fn text(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// A bridge that was started as a person would. It is told to stop when this is dropped.
+struct Started {
+    child: Child,
+    greeting: Vec<String>,
+}
+
+impl Started {
+    fn new(folder: &Path) -> Self {
+        let mut child = command(folder, &["-c", "config.yaml"]).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut greeting = Vec::new();
+        while !greeting.last().is_some_and(|line: &String| line.starts_with("  keys")) {
+            greeting.push(lines.next().expect("the greeting goes on").unwrap());
+        }
+        Self { child, greeting }
+    }
+
+    fn said(&self, word: &str) -> Option<String> {
+        let line = self.greeting.iter().find(|line| line.trim_start().starts_with(word))?;
+        line.split_whitespace().nth(1).map(str::to_owned)
+    }
+
+    fn stop(mut self) -> i32 {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        self.child.wait().unwrap().code().unwrap()
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn help_and_version_are_no_errors_and_a_wrong_word_is_64() {
+    let folder = folder(CONFIG);
+    for arguments in [&["--version"][..], &["--help"], &["user", "--help"]] {
+        assert_eq!(run(folder.path(), arguments).status.code(), Some(0));
+    }
+    assert!(text(&run(folder.path(), &["--version"])).starts_with(concat!("mcp-bridge ", env!("CARGO_PKG_VERSION"))));
+    for arguments in [&["sevre"][..], &["--nonsense"], &["user"]] {
+        assert_eq!(run(folder.path(), arguments).status.code(), Some(64), "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_faulty_or_missing_file_is_78_and_every_fault_is_told() {
+    let bad = folder("server:\n  lisen: 127.0.0.1:0\n  idle_timeout: soon\n");
+    for arguments in [&["config", "check"][..], &["serve"], &["user", "list"]] {
+        let output = run(bad.path(), arguments);
+        assert_eq!(output.status.code(), Some(78), "{}", text(&output));
+        assert!(text(&output).contains("did you mean `listen`") || text(&output).contains("did you mean listen"), "{}", text(&output));
+        assert!(text(&output).contains("idle_timeout"));
+    }
+    let missing = run(bad.path(), &["-c", "nowhere.yaml"]);
+    assert_eq!(missing.status.code(), Some(78), "{}", text(&missing));
+}
+
+#[test]
+fn the_first_start_prints_the_login_once() {
+    let folder = folder(CONFIG);
+    let started = Started::new(folder.path());
+    assert_eq!(started.said("login").as_deref(), Some("admin"));
+    assert!(started.said("password").is_some_and(|password| password.len() >= 20));
+    assert!(started.said("connector").unwrap().ends_with("/mcp"));
+    assert_eq!(started.stop(), 0);
+    let again = Started::new(folder.path());
+    assert_eq!((again.said("login"), again.said("password")), (None, None));
+    for name in ["data/mcp-bridge.db", "keys/signing-es256.pem", "keys/derivation.key"] {
+        let mode = std::fs::metadata(folder.path().join(name)).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600, "{name}");
+    }
+    assert_eq!(again.stop(), 0);
+}
+
+#[test]
+fn a_port_that_is_taken_is_74_and_a_dead_bridge_is_unhealthy() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let folder = folder(&CONFIG.replace("127.0.0.1:0", &address));
+    let output = run(folder.path(), &[]);
+    assert_eq!(output.status.code(), Some(74), "{}", text(&output));
+    assert!(text(&output).contains("server.listen"));
+    drop(taken);
+    assert_eq!(run(folder.path(), &["healthcheck"]).status.code(), Some(1));
+    let started = Started::new(folder.path());
+    let healthy = run(folder.path(), &["healthcheck"]);
+    assert_eq!(healthy.status.code(), Some(0), "{}", text(&healthy));
+    assert_eq!(started.stop(), 0);
+}
+
+#[test]
+fn a_required_upstream_that_is_missing_is_69() {
+    let folder = folder(&CONFIG.replace("me: {builtin: whoami}", "gone: {command: /nonexistent/server, required: true, startup_timeout: 2s}"));
+    let output = run(folder.path(), &[]);
+    assert_eq!(output.status.code(), Some(69), "{}", text(&output));
+}
+
+#[test]
+fn users_are_managed_beside_a_running_bridge() {
+    let folder = folder(CONFIG);
+    let started = Started::new(folder.path());
+    let ok = |arguments: &[&str], input: &str| {
+        let output = with_input(folder.path(), arguments, input);
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+        text(&output)
+    };
+    ok(&["user", "add", "Eve", "--scopes", "mcp:read"], "a good password\n");
+    assert_eq!(with_input(folder.path(), &["user", "add", "EVE"], "x\n").status.code(), Some(64), "the same person");
+    ok(&["user", "disable", "eve"], "");
+    assert!(ok(&["user", "list"], "").contains("eve\tdisabled\tmcp:read"));
+    ok(&["user", "enable", "eve"], "");
+    ok(&["user", "passwd", "eve"], "another password\n");
+    ok(&["user", "remove", "eve"], "");
+    assert!(!ok(&["user", "list"], "").contains("eve"));
+    for arguments in [["user", "disable", "eve"], ["user", "remove", "eve"]] {
+        assert_eq!(run(folder.path(), &arguments).status.code(), Some(64));
+    }
+    assert_eq!(with_input(folder.path(), &["user", "add", "long"], &format!("{}\n", "x".repeat(73))).status.code(), Some(64));
+    assert_eq!(started.stop(), 0);
+}
+
+#[test]
+fn hashes_and_keys_are_made_for_the_configuration() {
+    let folder = folder(CONFIG);
+    let hash = with_input(folder.path(), &["hash-password"], "correct horse\n");
+    let hash = String::from_utf8(hash.stdout).unwrap();
+    assert!(bcrypt::verify("correct horse", hash.trim()).unwrap());
+    for algorithm in ["es256", "rs256", "eddsa"] {
+        let file = format!("{algorithm}.pem");
+        assert_eq!(run(folder.path(), &["keygen", "--algorithm", algorithm, "--out", &file]).status.code(), Some(0));
+        assert_eq!(std::fs::metadata(folder.path().join(&file)).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(run(folder.path(), &["keygen", "--out", &file]).status.code(), Some(74), "an existing file is kept");
+        let with_key = CONFIG.replace("enabled: true", &format!("enabled: true\n    signing: {{key_file: {file}}}"));
+        std::fs::write(folder.path().join("config.yaml"), with_key).unwrap();
+        assert_eq!(Started::new(folder.path()).stop(), 0, "{algorithm}");
+    }
+}
+
+#[test]
+fn log_7_shown_configuration_holds_no_secret() {
+    let secret = "very-secret-token-value";
+    let yaml = format!("{CONFIG}  far: {{url: \"https://mcp.example.com/mcp\", auth: {{token: {secret}}}}}\n");
+    let folder = folder(&yaml);
+    let shown = run(folder.path(), &["config", "show"]);
+    assert_eq!(shown.status.code(), Some(0), "{}", text(&shown));
+    assert!(text(&shown).contains("<redacted>") && !text(&shown).contains(secret));
+    let schema = run(folder.path(), &["config", "schema"]);
+    assert!(serde_json::from_slice::<serde_json::Value>(&schema.stdout).is_ok());
+}
