@@ -14,6 +14,7 @@ use crate::http::body;
 use crate::http::state::State;
 use crate::http::stream::{self, End};
 use crate::model::principal::Principal;
+use crate::protocol::oauth::scope::ScopeSet;
 use crate::resource_server::{Challenge, ResourceServer};
 
 const SESSION_ID: &str = "mcp-session-id";
@@ -127,7 +128,28 @@ fn with_session(mut response: HttpResponse, session_id: Option<&str>) -> HttpRes
 }
 
 fn refused(refusal: &Refusal, state: &State) -> HttpResponse {
-    let _ = (refusal, state); HttpResponse::NotFound().finish()
+    let status = match refusal {
+        Refusal::InsufficientScope { needed } => {
+            let needed: ScopeSet = needed.iter().map(String::as_str).collect();
+            return match &state.resource_server {
+                Some(server) => challenge(server, Challenge::InsufficientScope(&needed)),
+                None => answer::message(StatusCode::FORBIDDEN, "insufficient_scope", "a rule of the tool asks for a scope"),
+            };
+        }
+        // Session Management: a session that is gone is 404, so that the client initializes anew.
+        Refusal::SessionUnknown => StatusCode::NOT_FOUND,
+        Refusal::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
+        Refusal::StreamTaken => StatusCode::CONFLICT,
+        Refusal::Busy { .. } => StatusCode::SERVICE_UNAVAILABLE,
+        Refusal::Malformed { .. } | Refusal::UnsupportedVersion { .. } | Refusal::SessionRequired | Refusal::NotAsked => {
+            StatusCode::BAD_REQUEST
+        }
+    };
+    let mut response = answer::private_json(status, refusal.body());
+    if let Refusal::Busy { retry_after } = refusal {
+        answer::retry_after(&mut response, retry_after.as_secs());
+    }
+    response
 }
 
 /// Whether an answer of this type may be sent; a client that says nothing takes anything.

@@ -5,5 +5,6 @@ mod children;
 mod cli;
 mod config;
 mod oauth;
+mod resource;
 mod support;
 mod tidy;

@@ -1,0 +1,4 @@
+//! The protected resource: who is let in, and what everybody else is told.
+
+mod challenge;
+mod guard;
