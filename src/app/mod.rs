@@ -92,6 +92,7 @@ impl App {
             resource_server: resource_server.filter(|_| config.endpoint.auth == EndpointAuth::Builtin),
             bridge,
             guard: guard(&config, &addresses),
+            read_timeout: config.server.read_timeout,
             limits: limits(&config),
         };
         Ok(Self { listener, config, state, store, clock, addresses, first_user })
@@ -173,7 +174,6 @@ fn endpoint(config: &Config) -> Endpoint {
     Endpoint {
         path: config.endpoint.path.clone(),
         root: config.server.root_endpoint,
-        read_timeout: config.server.read_timeout,
         max_request_body: config.server.max_request_body,
         sse_keepalive_interval: config.server.sse_keepalive_interval,
     }

@@ -9,8 +9,6 @@ use futures_util::StreamExt as _;
 
 /// The longest form or client metadata document, in bytes.
 pub const SMALL: usize = 64 * 1024;
-/// How long a small body may take.
-pub const SMALL_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Why a body was not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -90,7 +90,7 @@ async fn post(request: &HttpRequest, payload: Payload, principal: &Arc<Principal
         let text = "send the message as application/json";
         return Err(answer::message(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", text));
     }
-    let body = body::read(payload, state.endpoint.max_request_body, state.endpoint.read_timeout).await;
+    let body = body::read(payload, state.endpoint.max_request_body, state.read_timeout).await;
     let body = body.map_err(answer::body_fault)?;
     let post = PostRequest {
         session_id: text(request, SESSION_ID).map(str::to_owned),

@@ -25,6 +25,8 @@ pub struct State {
     pub bridge: Arc<Bridge>,
     /// Which hosts and origins may be named, and whose word is taken for a client's address.
     pub guard: Guard,
+    /// How long a request's body may take to arrive.
+    pub read_timeout: Duration,
     /// Guessing and flooding are slowed per address, each kind for itself.
     pub limits: AddressLimits,
 }
@@ -78,8 +80,6 @@ pub struct Endpoint {
     pub path: String,
     /// Whether `/` is the same.
     pub root: bool,
-    /// How long a request's body may take to arrive.
-    pub read_timeout: Duration,
     /// The largest body, in bytes.
     pub max_request_body: usize,
     /// How long a stream may be silent before a comment is sent.
