@@ -1,3 +1,257 @@
-//! To be written.
+//! Talks to MCP servers on behalf of the clients that were let in.
+//!
+//! It owns the sessions, the connections to the upstreams, and who may hear what. It knows nothing of HTTP towards the
+//! client, of tokens or of pages: it gets a `Principal` and a message, and gives an [`Answer`].
+//!
+//! All sessions share one connection per upstream. What keeps them apart: ids and progress tokens of our own on every
+//! connection (`upstream::link`), and one rule for whom a message belongs to (`upstream::inbound`).
 
+pub mod answer;
+pub mod access;
+pub mod mailbox;
+pub mod log_level;
+pub mod session;
+pub mod sessions;
+pub mod hub;
+pub mod naming;
+pub mod uri_template;
+pub mod catalog;
+pub mod route;
+pub mod merge;
 pub mod upstream;
+mod post;
+mod initialize;
+mod request;
+mod subscribe;
+mod notify;
+#[cfg(test)]
+mod tests;
+
+pub use answer::{Answer, EventStream, Refusal};
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::base::clock::Clock;
+use crate::bridge::hub::Hub;
+use crate::bridge::session::Session;
+use crate::bridge::sessions::Sessions;
+use crate::bridge::upstream::{State, Upstream};
+use crate::config::section;
+use crate::model::principal::Principal;
+use crate::protocol::mcp::reply;
+
+/// The bridge.
+#[derive(Debug)]
+pub struct Bridge {
+    upstreams: Vec<Arc<Upstream>>,
+    hub: Arc<Hub>,
+    request_timeout: Duration,
+    stop: watch::Sender<bool>,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// What the bridge is told beside its upstreams.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// `server.session`.
+    pub session: section::Session,
+    /// `server.request_timeout`: for one request, whatever an upstream's own setting.
+    pub request_timeout: Duration,
+    /// The program that supervises children: our own binary.
+    pub keeper: PathBuf,
+    /// The time.
+    pub clock: Clock,
+}
+
+/// A required upstream is not there.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the upstream {name:?} is required, but does not come up: {reason}")]
+pub struct StartError {
+    /// Its name.
+    pub name: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// What of a POST request matters to the bridge, beside its content.
+#[derive(Clone, Debug, Default)]
+pub struct PostRequest {
+    /// `Mcp-Session-Id`.
+    pub session_id: Option<String>,
+    /// `MCP-Protocol-Version`.
+    pub protocol_version: Option<String>,
+    /// The client takes `application/json`.
+    pub accepts_json: bool,
+    /// The client takes `text/event-stream`.
+    pub accepts_event_stream: bool,
+}
+
+/// How an upstream stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpstreamStatus {
+    /// Its name.
+    pub name: String,
+    /// Whether it answers.
+    pub is_up: bool,
+    /// Why not.
+    pub reason: Option<String>,
+    /// Whether the bridge is of no use without it.
+    pub is_required: bool,
+    /// How often it was brought up again.
+    pub restarts: u64,
+    /// How many of its messages belonged to nobody.
+    pub dropped: u64,
+}
+
+impl Bridge {
+    /// Brings the upstreams up. Background work stays on the runtime this is called on.
+    ///
+    /// # Errors
+    /// A required upstream does not come up at the first try; everything is stopped again then.
+    pub async fn start(upstreams: &[section::Upstream], options: Options) -> Result<Arc<Self>, StartError> {
+        let runtime = Handle::current();
+        let sessions = Sessions::new(options.session, options.clock.clone());
+        let hub = Arc::new(Hub::new(sessions, runtime.clone(), options.clock));
+        let several = upstreams.len() > 1;
+        let make = |(index, settings)| Arc::new(Upstream::new(index, settings, several, &hub, options.keeper.clone()));
+        let upstreams: Vec<_> = upstreams.iter().enumerate().map(make).collect();
+        let stop = watch::Sender::new(false);
+        let mut tasks: Vec<_> =
+            upstreams.iter().map(|upstream| runtime.spawn(Arc::clone(upstream).run(stop.subscribe()))).collect();
+        let bridge = Arc::new_cyclic(|this| {
+            tasks.push(runtime.spawn(sweep(Weak::clone(this), hub.sessions.sweep_interval(), stop.subscribe())));
+            Self { upstreams, hub, request_timeout: options.request_timeout, stop, tasks: Mutex::new(tasks) }
+        });
+        match bridge.missing().await {
+            None => Ok(bridge),
+            Some(error) => {
+                bridge.shutdown().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Takes a message, or a batch of them.
+    pub async fn post(&self, principal: &Arc<Principal>, request: PostRequest, body: Bytes) -> Answer {
+        self.take(principal, &request, body).await.unwrap_or_else(Answer::Refused)
+    }
+
+    /// Opens the session's own stream (GET).
+    #[must_use]
+    pub fn listen(
+        &self,
+        principal: &Arc<Principal>,
+        session_id: Option<&str>,
+        protocol_version: Option<&str>,
+    ) -> Answer {
+        let open = || {
+            let session = self.session(principal, session_id)?.ok_or(Refusal::SessionRequired)?;
+            post::check_version(protocol_version, Some(&session))?;
+            // Never taken over in silence: whoever holds the first stream would stop hearing without a word.
+            let reader = session.mailbox.reader().ok_or(Refusal::StreamTaken)?;
+            let lifetime = principal.expires_at.map(|end| end.since(self.hub.clock.now()));
+            Ok(Answer::Stream { events: EventStream::of_session(reader, lifetime), session_id: None })
+        };
+        open().unwrap_or_else(Answer::Refused)
+    }
+
+    /// Ends a session (DELETE).
+    #[must_use]
+    pub fn end(&self, principal: &Arc<Principal>, session_id: Option<&str>) -> Answer {
+        let Some(id) = session_id else { return Answer::Refused(Refusal::SessionRequired) };
+        match self.hub.sessions.remove(id, principal) {
+            Some(session) => {
+                self.close(&session);
+                Answer::Ended
+            }
+            None => Answer::Refused(Refusal::SessionUnknown),
+        }
+    }
+
+    /// How the upstreams stand.
+    #[must_use]
+    pub fn status(&self) -> Vec<UpstreamStatus> {
+        let status = |upstream: &Arc<Upstream>| UpstreamStatus {
+            name: upstream.name().to_owned(),
+            is_up: upstream.state() == State::Up,
+            reason: match upstream.state() {
+                State::Up => None,
+                State::Starting => Some("it is starting".to_owned()),
+                State::Down(reason) => Some(reason),
+            },
+            is_required: upstream.settings.required,
+            restarts: upstream.restarts(),
+            dropped: upstream.dropped(),
+        };
+        self.upstreams.iter().map(status).collect()
+    }
+
+    /// How many sessions there are.
+    #[must_use]
+    pub fn sessions(&self) -> usize {
+        self.hub.sessions.list().len()
+    }
+
+    /// Ends all streams, closes all connections, and waits for the children to be gone.
+    pub async fn shutdown(&self) {
+        self.stop.send_replace(true);
+        for session in self.hub.sessions.take_all() {
+            self.close(&session);
+        }
+        let tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        // A task that panicked is as over as any other.
+        let _ended = futures_util::future::join_all(tasks).await;
+    }
+
+    async fn missing(&self) -> Option<StartError> {
+        for upstream in self.upstreams.iter().filter(|upstream| upstream.settings.required) {
+            if let State::Down(reason) = upstream.settled().await {
+                return Some(StartError { name: upstream.name().to_owned(), reason });
+            }
+        }
+        None
+    }
+
+    /// The caller's session; `None` when no id was given.
+    fn session(&self, principal: &Principal, id: Option<&str>) -> Result<Option<Arc<Session>>, Refusal> {
+        id.map(|id| self.hub.sessions.find(id, principal).ok_or(Refusal::SessionUnknown)).transpose()
+    }
+
+    /// Undoes what a session set up: its streams, its calls, its subscriptions, what it was asked.
+    fn close(&self, session: &Arc<Session>) {
+        session.mailbox.end();
+        for asked in session.take_all_asked() {
+            if let Some(link) = asked.link.upgrade() {
+                drop(link.end_asking(&asked.id));
+                link.tell_now(reply::error(&asked.id, reply::UNAVAILABLE, "The client's session ended"));
+            }
+        }
+        for link in self.upstreams.iter().filter_map(|upstream| upstream.link()) {
+            link.cancel_all(session);
+        }
+        for (index, uri) in self.hub.forget(session) {
+            self.unsubscribe_later(index, uri);
+        }
+    }
+}
+
+async fn sweep(bridge: Weak<Bridge>, interval: Duration, mut stop: watch::Receiver<bool>) {
+    let mut ticks = tokio::time::interval(interval);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            _ = stop.wait_for(|stop| *stop) => return,
+        }
+        let Some(bridge) = bridge.upgrade() else { return };
+        for session in bridge.hub.sessions.take_idle() {
+            bridge.close(&session);
+        }
+    }
+}

@@ -1,3 +1,141 @@
-//! The MCP servers behind the bridge.
+//! One MCP server behind the bridge: brought up, kept up, and known by what it lists.
+//!
+//! connect → `initialize` → `notifications/initialized` → ready → lost → wait → connect. A call that was under way when
+//! the connection was lost gets an error at once and is never sent again (it may have been carried out).
 
+pub mod backoff;
+pub mod builtin;
+pub mod call;
 pub mod child;
+pub mod hello;
+pub mod inbound;
+pub mod lines;
+pub mod link;
+pub mod stdio;
+pub mod streamable_http;
+pub mod wire;
+mod connect;
+mod lists;
+mod run;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use tokio::sync::{Mutex, watch};
+
+use crate::bridge::catalog::{Catalogue, View};
+use crate::bridge::hub::Hub;
+use crate::bridge::naming::Naming;
+use crate::bridge::upstream::hello::Hello;
+use crate::bridge::upstream::link::Link;
+use crate::config::section;
+
+/// An upstream, up or down.
+#[derive(Debug)]
+pub struct Upstream {
+    /// Its place in the list.
+    pub index: usize,
+    /// Its section of the configuration.
+    pub settings: section::Upstream,
+    /// What of it is shown, and how.
+    pub view: View,
+    /// The program that supervises children.
+    pub keeper: PathBuf,
+    hub: Arc<Hub>,
+    link: ArcSwapOption<Link>,
+    state: watch::Sender<State>,
+    known: ArcSwapOption<Hello>,
+    catalogue: ArcSwap<Catalogue>,
+    reading: Mutex<()>,
+    restarts: AtomicU64,
+    dropped: AtomicU64,
+}
+
+/// How it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// The first try is under way.
+    Starting,
+    /// It answers.
+    Up,
+    /// It does not, for this reason.
+    Down(String),
+}
+
+impl Upstream {
+    /// An upstream that was not tried yet.
+    #[must_use]
+    pub fn new(index: usize, settings: &section::Upstream, several: bool, hub: &Arc<Hub>, keeper: PathBuf) -> Self {
+        let naming = Naming::new(settings.prefix.as_deref(), &settings.name, &settings.separator, several);
+        let view = View {
+            naming,
+            include_tools: settings.include_tools.clone(),
+            exclude_tools: settings.exclude_tools.clone(),
+        };
+        Self {
+            index,
+            settings: settings.clone(),
+            view,
+            keeper,
+            hub: Arc::clone(hub),
+            link: ArcSwapOption::empty(),
+            state: watch::Sender::new(State::Starting),
+            known: ArcSwapOption::empty(),
+            catalogue: ArcSwap::default(),
+            reading: Mutex::default(),
+            restarts: AtomicU64::new(0),
+            dropped: AtomicU64::new(0),
+        }
+    }
+
+    /// Its name in the configuration.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.settings.name
+    }
+
+    /// The connection; `None` while it is down.
+    #[must_use]
+    pub fn link(&self) -> Option<Arc<Link>> {
+        self.link.load_full()
+    }
+
+    /// How it stands.
+    #[must_use]
+    pub fn state(&self) -> State {
+        self.state.borrow().clone()
+    }
+
+    /// How it introduced itself the last time; `None` when it was never up.
+    #[must_use]
+    pub fn hello(&self) -> Option<Arc<Hello>> {
+        self.known.load_full()
+    }
+
+    /// What it listed the last time.
+    #[must_use]
+    pub fn catalogue(&self) -> Arc<Catalogue> {
+        self.catalogue.load_full()
+    }
+
+    /// Waits until the first try is over.
+    pub async fn settled(&self) -> State {
+        let mut state = self.state.subscribe();
+        let settled = state.wait_for(|state| *state != State::Starting).await;
+        settled.map_or(State::Starting, |state| state.clone())
+    }
+
+    /// How often it was brought up again.
+    #[must_use]
+    pub fn restarts(&self) -> u64 {
+        self.restarts.load(Ordering::Relaxed)
+    }
+
+    /// How many of its messages belonged to nobody.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed) + self.link().map_or(0, |link| link.dropped())
+    }
+}

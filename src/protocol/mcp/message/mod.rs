@@ -64,9 +64,10 @@ pub enum Param {
     ProtocolVersion,
     Capabilities,
     Arguments,
+    Mode,
 }
 
-const PARAMS: [&str; 11] = [
+const PARAMS: [&str; 12] = [
     "name",
     "uri",
     "_meta",
@@ -78,6 +79,7 @@ const PARAMS: [&str; 11] = [
     "protocolVersion",
     "capabilities",
     "arguments",
+    "mode",
 ];
 
 /// Where the members of `params` stand.

@@ -1,0 +1,97 @@
+//! What a caller needs for what: reading, or writing, or what a rule for the tool says.
+
+use crate::bridge::answer::Refusal;
+use crate::config::section::ToolRule;
+use crate::model::principal::Principal;
+use crate::protocol::mcp::method::Method;
+use crate::protocol::oauth::scope;
+
+/// The scopes that a request needs, all of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Needed(Vec<String>);
+
+impl Needed {
+    /// For any request but `tools/call`.
+    #[must_use]
+    pub fn by_method(method: &Method) -> Self {
+        match method {
+            // A caller that may do nothing may still introduce itself.
+            Method::Initialize => Self(Vec::new()),
+            Method::Ping
+            | Method::ToolsList
+            | Method::PromptsList
+            | Method::PromptsGet
+            | Method::ResourcesList
+            | Method::ResourceTemplatesList
+            | Method::ResourcesRead
+            | Method::ResourcesSubscribe
+            | Method::ResourcesUnsubscribe
+            | Method::CompletionComplete
+            | Method::LoggingSetLevel
+            | Method::Initialized
+            | Method::Cancelled
+            | Method::Progress
+            | Method::RootsChanged => Self::one(scope::READ),
+            // What is not known may change something.
+            _ => Self::one(scope::WRITE),
+        }
+    }
+
+    /// For a call of a tool.
+    #[must_use]
+    pub fn by_tool(rule: Option<&ToolRule>, is_read_only: bool) -> Self {
+        match rule.and_then(|rule| rule.scopes.clone()) {
+            Some(scopes) => Self(scopes),
+            None if is_read_only => Self::one(scope::READ),
+            None => Self::one(scope::WRITE),
+        }
+    }
+
+    /// Whether the caller has all of them.
+    ///
+    /// # Errors
+    /// Names them all, so that one step up is enough.
+    pub fn check(&self, principal: &Principal) -> Result<(), Refusal> {
+        if self.0.iter().all(|scope| principal.scopes.allows(scope)) {
+            return Ok(());
+        }
+        Err(Refusal::InsufficientScope { needed: self.0.clone() })
+    }
+
+    fn one(scope: &str) -> Self {
+        Self(vec![scope.to_owned()])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::oauth::scope::ScopeSet;
+
+    fn with(scopes: &str) -> Principal {
+        Principal { scopes: ScopeSet::parse(scopes).unwrap(), ..Principal::anonymous() }
+    }
+
+    #[test]
+    fn reading_needs_read_and_the_unknown_needs_write() {
+        for method in ["ping", "tools/list", "resources/read", "prompts/get", "completion/complete"] {
+            let needed = Needed::by_method(&Method::parse(method));
+            assert!(needed.check(&with("mcp:read")).is_ok() && needed.check(&with("other")).is_err(), "{method}");
+        }
+        for method in ["tools/call", "vendor/drop", "Tools/list", "sampling/createMessage"] {
+            let needed = Needed::by_method(&Method::parse(method));
+            assert!(needed.check(&with("mcp:write")).is_ok(), "{method}");
+            let missing = Refusal::InsufficientScope { needed: vec!["mcp:write".to_owned()] };
+            assert_eq!(needed.check(&with("mcp:read")), Err(missing), "{method}");
+        }
+    }
+
+    #[test]
+    fn a_rule_overrides_what_the_tool_says_of_itself() {
+        let rule = ToolRule { scopes: Some(vec!["mcp:read".to_owned(), "files".to_owned()]) };
+        assert!(Needed::by_tool(Some(&rule), true).check(&with("mcp:admin")).is_err());
+        assert!(Needed::by_tool(Some(&rule), false).check(&with("mcp:read files")).is_ok());
+        assert!(Needed::by_tool(Some(&ToolRule::default()), true).check(&with("mcp:read")).is_ok());
+        assert!(Needed::by_tool(None, false).check(&with("mcp:read")).is_err());
+    }
+}

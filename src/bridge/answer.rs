@@ -1,0 +1,171 @@
+//! What the bridge answers to an HTTP request, before it is HTTP.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::Stream;
+use serde_json::json;
+use tokio::time::Sleep;
+
+use crate::bridge::mailbox::{Event, Reader};
+use crate::bridge::session::UnderWay;
+use crate::protocol::mcp::event_stream;
+use crate::protocol::mcp::reply;
+
+/// An answer.
+#[derive(Debug)]
+pub enum Answer {
+    /// 202: notifications and answers were taken.
+    Accepted,
+    /// 200 with one JSON object (or the array that answers a batch).
+    Message {
+        /// The JSON.
+        body: Bytes,
+        /// The new session's id, after `initialize`.
+        session_id: Option<String>,
+    },
+    /// 200 with server-sent events.
+    Stream {
+        /// The events.
+        events: EventStream,
+        /// The new session's id, after `initialize`.
+        session_id: Option<String>,
+    },
+    /// The session was ended as asked.
+    Ended,
+    /// Nothing was done.
+    Refused(Refusal),
+}
+
+/// Why nothing was done. The status code is the caller's to choose; the one in mind is named.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// 400: not a message that everybody would read in the same way.
+    Malformed {
+        /// A JSON-RPC error.
+        body: Bytes,
+    },
+    /// 400: the version in the header is not spoken, or is not the session's.
+    UnsupportedVersion {
+        /// A JSON-RPC error.
+        body: Bytes,
+    },
+    /// 404: no such session, or not this caller's.
+    SessionUnknown,
+    /// 400: this needs a session.
+    SessionRequired,
+    /// 400: an answer to something this session was not asked.
+    NotAsked,
+    /// 403: the caller may not do this.
+    InsufficientScope {
+        /// Every scope the operation needs.
+        needed: Vec<String>,
+    },
+    /// 406: the client takes neither JSON nor an event stream.
+    NotAcceptable,
+    /// 503: too many sessions, or an upstream that takes nothing at the moment.
+    Busy {
+        /// For `Retry-After`.
+        retry_after: Duration,
+    },
+    /// 409: the session has a stream already.
+    StreamTaken,
+}
+
+impl Refusal {
+    /// The body that goes with it: a JSON-RPC error, or an OAuth error where scopes are missing.
+    #[must_use]
+    pub fn body(&self) -> Bytes {
+        let rpc = |code, text| reply::error(reply::NO_ID, code, text);
+        match self {
+            Self::Malformed { body } | Self::UnsupportedVersion { body } => body.clone(),
+            Self::SessionUnknown => rpc(reply::TIMED_OUT, "Session not found"),
+            Self::SessionRequired => {
+                rpc(reply::INVALID_REQUEST, "This needs a session: send initialize, then Mcp-Session-Id")
+            }
+            Self::NotAsked => rpc(reply::INVALID_REQUEST, "Nothing was asked under this id"),
+            Self::NotAcceptable => {
+                rpc(reply::INVALID_REQUEST, "Not Acceptable: accept application/json and text/event-stream")
+            }
+            Self::Busy { .. } => rpc(reply::UNAVAILABLE, "Too busy at the moment; try again later"),
+            Self::StreamTaken => rpc(reply::INVALID_REQUEST, "The session has a stream open already"),
+            // RFC 6750 §3.1.
+            Self::InsufficientScope { needed } => Bytes::from(
+                json!({
+                    "error": "insufficient_scope",
+                    "error_description": "The access token lacks a scope that this needs",
+                    "scope": needed.join(" "),
+                })
+                .to_string(),
+            ),
+        }
+    }
+}
+
+/// Server-sent events for one response, each item one event. Dropping it cancels nothing.
+#[derive(Debug)]
+pub struct EventStream {
+    first: Option<Bytes>,
+    reader: Option<Reader>,
+    lifetime: Option<Duration>,
+    end: Option<Pin<Box<Sleep>>>,
+    _under_way: Option<UnderWay>,
+}
+
+impl EventStream {
+    /// The events of a call, beginning with `first` if it was read already.
+    #[must_use]
+    pub fn of_call(first: Option<Bytes>, reader: Reader, under_way: Option<UnderWay>) -> Self {
+        let first = first.map(|message| event_stream::frame(&message));
+        Self { first, reader: Some(reader), lifetime: None, end: None, _under_way: under_way }
+    }
+
+    /// One message, and the end.
+    #[must_use]
+    pub fn of_message(message: &[u8]) -> Self {
+        Self { first: Some(event_stream::frame(message)), reader: None, lifetime: None, end: None, _under_way: None }
+    }
+
+    /// The events of a session, for `lifetime` at most.
+    #[must_use]
+    pub const fn of_session(reader: Reader, lifetime: Option<Duration>) -> Self {
+        Self { first: None, reader: Some(reader), lifetime, end: None, _under_way: None }
+    }
+
+    fn is_over(&mut self, context: &mut Context<'_>) -> bool {
+        // The timer is made where the stream is read: only there is its runtime known.
+        if let Some(lifetime) = self.lifetime.take() {
+            self.end = Some(Box::pin(tokio::time::sleep(lifetime)));
+        }
+        self.end.as_mut().is_some_and(|end| end.as_mut().poll(context).is_ready())
+    }
+}
+
+impl Stream for EventStream {
+    type Item = Bytes;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        if let Some(first) = self.first.take() {
+            return Poll::Ready(Some(first));
+        }
+        if self.is_over(context) {
+            self.reader = None;
+        }
+        let Some(reader) = &mut self.reader else { return Poll::Ready(None) };
+        match reader.poll_next(context) {
+            Poll::Ready(Some(Event::Related(message))) => Poll::Ready(Some(event_stream::frame(&message))),
+            Poll::Ready(Some(Event::Last(message))) => {
+                // MCP 2025-11-25, Sending Messages: after the answer the stream is closed.
+                self.reader = None;
+                Poll::Ready(Some(event_stream::frame(&message)))
+            }
+            Poll::Ready(None) => {
+                self.reader = None;
+                Poll::Ready(None)
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! What the sessions and the upstreams' connections share: who is there, and who wants to hear of what.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use tokio::runtime::Handle;
+
+use crate::base::clock::Clock;
+use crate::bridge::mailbox::Item;
+use crate::bridge::session::Session;
+use crate::bridge::sessions::Sessions;
+
+/// Shared by everything in the bridge.
+#[derive(Debug)]
+pub struct Hub {
+    /// The sessions.
+    pub sessions: Sessions,
+    /// Where background work runs, whatever runtime a request came on.
+    pub runtime: Handle,
+    /// The time.
+    pub clock: Clock,
+    asks: AtomicU64,
+    subscribers: Mutex<HashMap<Subscription, Vec<Arc<Session>>>>,
+}
+
+/// A resource: the upstream's place in the list, and its URI.
+pub type Subscription = (usize, String);
+
+impl Hub {
+    /// Nobody is there yet.
+    #[must_use]
+    pub fn new(sessions: Sessions, runtime: Handle, clock: Clock) -> Self {
+        Self { sessions, runtime, clock, asks: AtomicU64::new(1), subscribers: Mutex::default() }
+    }
+
+    /// A new id for a request to a client. No two sessions are ever asked under the same one.
+    #[must_use]
+    pub fn next_ask(&self) -> u64 {
+        self.asks.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Sends a notification to every session.
+    pub fn broadcast(&self, notification: &Bytes) {
+        for session in self.sessions.list() {
+            // A session that just ended need not hear of it.
+            let _ended = session.mailbox.push(Item::Notification(notification.clone()));
+        }
+    }
+
+    /// Whether the upstream is subscribed to a resource already.
+    #[must_use]
+    pub fn is_subscribed(&self, subscription: &Subscription) -> bool {
+        self.subscribers().contains_key(subscription)
+    }
+
+    /// Notes a subscriber.
+    pub fn subscribe(&self, subscription: Subscription, session: &Arc<Session>) {
+        let mut all = self.subscribers();
+        let subscribers = all.entry(subscription).or_default();
+        if !subscribers.iter().any(|known| known.id == session.id) {
+            subscribers.push(Arc::clone(session));
+        }
+    }
+
+    /// Forgets a subscriber. True when it was the last one.
+    #[must_use]
+    pub fn unsubscribe(&self, subscription: &Subscription, session: &Session) -> bool {
+        let mut all = self.subscribers();
+        let Some(subscribers) = all.get_mut(subscription) else { return false };
+        subscribers.retain(|known| known.id != session.id);
+        subscribers.is_empty() && all.remove(subscription).is_some()
+    }
+
+    /// Forgets a session. Gives the subscriptions that nobody has any more.
+    #[must_use]
+    pub fn forget(&self, session: &Session) -> Vec<Subscription> {
+        let mut all = self.subscribers();
+        for subscribers in all.values_mut() {
+            subscribers.retain(|known| known.id != session.id);
+        }
+        all.extract_if(|_, subscribers| subscribers.is_empty()).map(|(subscription, _)| subscription).collect()
+    }
+
+    /// The resources of one upstream that somebody is subscribed to.
+    #[must_use]
+    pub fn subscriptions_of(&self, upstream: usize) -> Vec<String> {
+        self.subscribers().keys().filter(|(index, _)| *index == upstream).map(|(_, uri)| uri.clone()).collect()
+    }
+
+    /// Who is to hear that a resource, or a part of one they subscribed to, was updated.
+    #[must_use]
+    pub fn subscribers_of(&self, upstream: usize, uri: &str) -> Vec<Arc<Session>> {
+        let all = self.subscribers();
+        let concerned = all.iter().filter(|((index, subscribed), _)| *index == upstream && is_part(uri, subscribed));
+        let mut sessions: Vec<Arc<Session>> =
+            concerned.flat_map(|(_, sessions)| sessions.iter().map(Arc::clone)).collect();
+        sessions.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+        sessions.dedup_by(|a, b| a.id == b.id);
+        sessions
+    }
+
+    fn subscribers(&self) -> MutexGuard<'_, HashMap<Subscription, Vec<Arc<Session>>>> {
+        self.subscribers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// MCP 2025-11-25, `ResourceUpdatedNotification`: it may name a sub-resource of what was subscribed to.
+fn is_part(uri: &str, subscribed: &str) -> bool {
+    uri.strip_prefix(subscribed)
+        .is_some_and(|rest| rest.is_empty() || subscribed.ends_with('/') || rest.starts_with(['/', '#', '?']))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sub_resource_belongs_to_its_parent() {
+        assert!(is_part("file:///a/b", "file:///a") && is_part("file:///a", "file:///a") && is_part("x:a/b", "x:a/"));
+        assert!(!is_part("file:///ab", "file:///a") && !is_part("file:///", "file:///a"));
+    }
+}

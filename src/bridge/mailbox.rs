@@ -1,0 +1,273 @@
+//! What waits to be read by a client: bounded, written by an upstream's task, read by one stream.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use tokio::sync::Notify;
+
+/// How many messages may wait for a client.
+pub const MAX_ITEMS: usize = 100;
+/// How many bytes may wait for a client; one message alone may be larger.
+pub const MAX_BYTES: usize = 1024 * 1024;
+
+/// A message to a client that is no answer to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Item {
+    /// May be lost when the client does not read.
+    Notification(Bytes),
+    /// Somebody waits for the answer.
+    Request(Bytes),
+}
+
+impl Item {
+    const fn bytes(&self) -> &Bytes {
+        match self {
+            Self::Notification(bytes) | Self::Request(bytes) => bytes,
+        }
+    }
+}
+
+/// What a reader gets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A notification or a request.
+    Related(Bytes),
+    /// The answer; nothing comes after it.
+    Last(Bytes),
+}
+
+/// The messages of one call (ending with its answer) or of one session (for its GET stream).
+#[derive(Debug)]
+pub struct Mailbox {
+    state: Mutex<State>,
+    room: Notify,
+    keeps: bool,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    waiting: VecDeque<Item>,
+    bytes: usize,
+    last: Option<Bytes>,
+    ended: bool,
+    has_reader: bool,
+    reader: Option<Waker>,
+}
+
+impl State {
+    fn is_full(&self, more: usize) -> bool {
+        self.waiting.len() >= MAX_ITEMS || (!self.waiting.is_empty() && self.bytes + more > MAX_BYTES)
+    }
+
+    fn drop_oldest_notification(&mut self) -> bool {
+        let Some(index) = self.waiting.iter().position(|item| matches!(item, Item::Notification(_))) else {
+            return false;
+        };
+        if let Some(item) = self.waiting.remove(index) {
+            self.bytes -= item.bytes().len();
+        }
+        true
+    }
+}
+
+impl Mailbox {
+    /// The mailbox of a call, with its reader. When the reader is dropped, messages are refused.
+    #[must_use]
+    pub fn of_call() -> (Arc<Self>, Reader) {
+        let state = State { has_reader: true, ..State::default() };
+        let mailbox = Arc::new(Self { state: Mutex::new(state), room: Notify::new(), keeps: false });
+        (Arc::clone(&mailbox), Reader(mailbox))
+    }
+
+    /// The mailbox of a session: messages are kept while nobody reads.
+    #[must_use]
+    pub fn of_session() -> Arc<Self> {
+        Arc::new(Self { state: Mutex::default(), room: Notify::new(), keeps: true })
+    }
+
+    /// The one reader of a session's mailbox; `None` while there is one already.
+    #[must_use]
+    pub fn reader(self: &Arc<Self>) -> Option<Reader> {
+        let mut state = self.lock();
+        if state.has_reader || state.ended {
+            return None;
+        }
+        state.has_reader = true;
+        Some(Reader(Arc::clone(self)))
+    }
+
+    /// Whether somebody reads.
+    #[must_use]
+    pub fn has_reader(&self) -> bool {
+        self.lock().has_reader
+    }
+
+    /// Puts a message in. When it is full, the oldest notifications make room.
+    ///
+    /// # Errors
+    /// Gives the message back when nobody will read it, or requests alone fill the mailbox.
+    pub fn push(&self, item: Item) -> Result<(), Item> {
+        let mut state = self.lock();
+        if state.ended || state.last.is_some() || !(self.keeps || state.has_reader) {
+            return Err(item);
+        }
+        while state.is_full(item.bytes().len()) {
+            if !state.drop_oldest_notification() {
+                return Err(item);
+            }
+        }
+        state.bytes += item.bytes().len();
+        state.waiting.push_back(item);
+        wake(state);
+        Ok(())
+    }
+
+    /// Waits until there is room without losing anything, or nobody reads any more.
+    pub async fn wait_for_room(&self) {
+        loop {
+            let notified = self.room.notified();
+            {
+                let state = self.lock();
+                if !state.is_full(0) || state.ended || !state.has_reader {
+                    return;
+                }
+            }
+            notified.await;
+        }
+    }
+
+    /// Puts the answer in. The first one stands.
+    pub fn finish(&self, answer: Bytes) {
+        let mut state = self.lock();
+        if !state.ended && state.last.is_none() {
+            state.last = Some(answer);
+            wake(state);
+        }
+    }
+
+    /// Ends the stream after what is waiting.
+    pub fn end(&self) {
+        let mut state = self.lock();
+        state.ended = true;
+        self.room.notify_waiters();
+        wake(state);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn wake(mut state: MutexGuard<'_, State>) {
+    let waker = state.reader.take();
+    drop(state);
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+}
+
+/// The reading end.
+#[derive(Debug)]
+pub struct Reader(Arc<Mailbox>);
+
+impl Reader {
+    /// The next event; `None` at the end.
+    pub async fn next(&mut self) -> Option<Event> {
+        std::future::poll_fn(|context| self.poll_next(context)).await
+    }
+
+    /// Polls for the next event.
+    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Event>> {
+        let mut state = self.0.lock();
+        if let Some(item) = state.waiting.pop_front() {
+            state.bytes -= item.bytes().len();
+            self.0.room.notify_waiters();
+            let (Item::Notification(bytes) | Item::Request(bytes)) = item;
+            return Poll::Ready(Some(Event::Related(bytes)));
+        }
+        if let Some(answer) = state.last.take() {
+            state.ended = true;
+            return Poll::Ready(Some(Event::Last(answer)));
+        }
+        if state.ended {
+            return Poll::Ready(None);
+        }
+        match &mut state.reader {
+            Some(waker) => waker.clone_from(context.waker()),
+            none @ None => *none = Some(context.waker().clone()),
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        state.has_reader = false;
+        state.reader = None;
+        self.0.room.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn notification(text: &str) -> Item {
+        Item::Notification(Bytes::copy_from_slice(text.as_bytes()))
+    }
+
+    #[tokio::test]
+    async fn the_answer_comes_after_what_belongs_to_it() {
+        let (mailbox, mut reader) = Mailbox::of_call();
+        mailbox.push(notification("a")).unwrap();
+        mailbox.finish(Bytes::from_static(b"z"));
+        assert!(mailbox.push(notification("late")).is_err());
+        assert_eq!(reader.next().await, Some(Event::Related(Bytes::from_static(b"a"))));
+        assert_eq!(reader.next().await, Some(Event::Last(Bytes::from_static(b"z"))));
+        assert_eq!(reader.next().await, None);
+    }
+
+    #[tokio::test]
+    async fn a_sessions_mailbox_keeps_the_newest_while_nobody_reads() {
+        let mailbox = Mailbox::of_session();
+        mailbox.push(Item::Request(Bytes::from_static(b"ask"))).unwrap();
+        for number in 0..2 * MAX_ITEMS {
+            mailbox.push(notification(&number.to_string())).unwrap();
+        }
+        let mut reader = mailbox.reader().unwrap();
+        assert!(mailbox.reader().is_none(), "one reader");
+        assert_eq!(reader.next().await, Some(Event::Related(Bytes::from_static(b"ask"))));
+        assert_eq!(reader.next().await, Some(Event::Related(Bytes::from("101"))));
+        drop(reader);
+        assert!(mailbox.reader().is_some(), "free again");
+    }
+
+    #[tokio::test]
+    async fn mcp_24_what_waits_is_bounded_in_bytes_and_the_writer_waits() {
+        let (mailbox, mut reader) = Mailbox::of_call();
+        let half = Bytes::from(vec![b'x'; MAX_BYTES / 2 + 1]);
+        mailbox.push(Item::Request(half.clone())).unwrap();
+        assert!(mailbox.push(Item::Request(half.clone())).is_err());
+        mailbox.push(notification("fits")).unwrap();
+        assert!(mailbox.push(Item::Request(half)).is_err());
+        for _ in 2..MAX_ITEMS {
+            mailbox.push(Item::Request(Bytes::from_static(b"r"))).unwrap();
+        }
+        let waiting = Arc::clone(&mailbox);
+        let writer = tokio::spawn(async move { waiting.wait_for_room().await });
+        tokio::task::yield_now().await;
+        assert!(!writer.is_finished());
+        reader.next().await.unwrap();
+        writer.await.unwrap();
+    }
+
+    #[test]
+    fn a_call_without_a_reader_takes_nothing() {
+        let (mailbox, reader) = Mailbox::of_call();
+        drop(reader);
+        assert!(mailbox.push(notification("x")).is_err());
+    }
+}

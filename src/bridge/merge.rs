@@ -1,0 +1,121 @@
+//! Several upstreams as one server: one introduction, one list of everything.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use crate::bridge::catalog::ListKind;
+use crate::bridge::upstream::hello::Offers;
+use crate::bridge::upstream::{State, Upstream};
+use crate::protocol::mcp::version::ProtocolVersion;
+
+/// How long a list waits for one upstream, before that one's last known list is used.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The result of `initialize`.
+#[must_use]
+pub fn introduction(upstreams: &[Arc<Upstream>], version: ProtocolVersion) -> Bytes {
+    // An only upstream speaks for itself.
+    if let [only] = upstreams
+        && let Some(hello) = only.hello()
+    {
+        return hello.answered_as(version);
+    }
+    let instructions: Vec<String> = upstreams.iter().filter_map(|upstream| instructions(upstream)).collect();
+    let mut result = json!({
+        "protocolVersion": version.as_str(),
+        "capabilities": capabilities(upstreams),
+        "serverInfo": {"name": "mcp-bridge", "title": "MCP Bridge", "version": env!("CARGO_PKG_VERSION")},
+    });
+    if !instructions.is_empty()
+        && let Some(result) = result.as_object_mut()
+    {
+        result.insert("instructions".to_owned(), Value::from(instructions.join("\n\n")));
+    }
+    Bytes::from(result.to_string())
+}
+
+fn instructions(upstream: &Upstream) -> Option<String> {
+    let hello = upstream.hello().filter(|_| upstream.link().is_some())?;
+    hello.instructions().map(|text| format!("{}: {text}", upstream.name()))
+}
+
+fn capabilities(upstreams: &[Arc<Upstream>]) -> Value {
+    let hellos: Vec<_> = upstreams.iter().map(|upstream| upstream.hello()).collect();
+    let offers = hellos.iter().flatten().fold(Offers::default(), |all, hello| all.union(hello.offers));
+    // One that was never up may yet bring anything; a client that was told of no tools would never look for them.
+    let may_come = hellos.iter().any(Option::is_none);
+    // Lists change whenever an upstream comes or goes.
+    let changing = json!({"listChanged": true});
+    let mut all = serde_json::Map::new();
+    if offers.tools || may_come {
+        all.insert("tools".to_owned(), changing.clone());
+    }
+    if offers.prompts || may_come {
+        all.insert("prompts".to_owned(), changing);
+    }
+    if offers.resources || may_come {
+        let subscribe = offers.subscribe.then_some(("subscribe".to_owned(), Value::from(true)));
+        let resources = [("listChanged".to_owned(), Value::from(true))].into_iter().chain(subscribe);
+        all.insert("resources".to_owned(), Value::Object(resources.collect()));
+    }
+    for (name, offered) in [("logging", offers.logging), ("completions", offers.completions)] {
+        if offered {
+            all.insert(name.to_owned(), json!({}));
+        }
+    }
+    Value::Object(all)
+}
+
+/// Whether a list is an upstream's own, page by page, and need not be put together.
+#[must_use]
+pub fn is_plain(upstreams: &[Arc<Upstream>], kind: ListKind) -> bool {
+    match (upstreams, kind) {
+        ([only], ListKind::Tools) => only.view.naming.is_plain() && only.view.shows_all(),
+        ([only], ListKind::Prompts) => only.view.naming.is_plain(),
+        ([_], ListKind::Resources | ListKind::Templates) => true,
+        _ => false,
+    }
+}
+
+/// The result of a list method over all upstreams that are up.
+pub async fn list(upstreams: &[Arc<Upstream>], kind: ListKind) -> Bytes {
+    futures_util::future::join_all(upstreams.iter().map(|upstream| freshen(upstream, kind))).await;
+    let mut seen: HashSet<String> = HashSet::new();
+    let mut out = format!(r#"{{"{}":["#, kind.member()).into_bytes();
+    for upstream in upstreams {
+        let is_up = upstream.state() == State::Up;
+        for entry in upstream.catalogue().list(kind).entries() {
+            // The first in the list has the name even while it is down: a name never changes hands.
+            if seen.insert(shown_key(upstream, kind, &entry.key)) && is_up {
+                if out.last() != Some(&b'[') {
+                    out.push(b',');
+                }
+                out.extend_from_slice(&entry.shown);
+            }
+        }
+    }
+    out.extend_from_slice(b"]}");
+    Bytes::from(out)
+}
+
+fn shown_key(upstream: &Upstream, kind: ListKind, key: &str) -> String {
+    match kind {
+        ListKind::Tools | ListKind::Prompts => upstream.view.naming.shown(key),
+        ListKind::Resources | ListKind::Templates => key.to_owned(),
+    }
+}
+
+/// Reads the list again if the upstream does not tell when it changes.
+async fn freshen(upstream: &Upstream, kind: ListKind) {
+    if !upstream.has_list(kind) || upstream.tells_changes(kind) {
+        return;
+    }
+    if let Some(link) = upstream.link() {
+        // A slow upstream does not hide the others: its last known list will do.
+        let _slow = tokio::time::timeout(PATIENCE, upstream.read_list(&link, kind)).await;
+    }
+}

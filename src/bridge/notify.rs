@@ -1,0 +1,56 @@
+//! Notifications from clients.
+
+use std::sync::Weak;
+
+use crate::bridge::post::{Caller, RETRY_AFTER};
+use crate::bridge::upstream::wire::SendFault;
+use crate::bridge::{Bridge, Refusal};
+use crate::protocol::mcp::message::{Message, Param, Params};
+use crate::protocol::mcp::method::Method;
+
+impl Bridge {
+    pub(super) async fn notified(
+        &self,
+        caller: &Caller,
+        message: &Message,
+        (method, params): (&Method, &Params),
+    ) -> Result<(), Refusal> {
+        // Without a session there is nothing that it could be about.
+        let Some(session) = &caller.session else { return Ok(()) };
+        match method {
+            Method::Cancelled => {
+                let Some(id) = params.get(Param::RequestId) else { return Ok(()) };
+                for link in self.upstreams.iter().filter_map(|upstream| upstream.link()) {
+                    link.cancel(session, message.bytes(id), message);
+                }
+                Ok(())
+            }
+            Method::Progress => {
+                // Only under a token that this session was given, and only to who gave it.
+                let token = params.get(Param::ProgressToken).map(|at| message.bytes(at));
+                let link = token.and_then(|token| session.asked_with_token(token)).as_ref().and_then(Weak::upgrade);
+                match link {
+                    Some(link) => link.tell(message.rewritten(&mut [])).await.or_else(may_be_lost),
+                    None => Ok(()),
+                }
+            }
+            // Other notifications are for the only upstream; among several nobody knows for which.
+            Method::Other(_) => match self.upstreams.as_slice() {
+                [only] => match only.link() {
+                    Some(link) => link.tell(message.rewritten(&mut [])).await.or_else(may_be_lost),
+                    None => Ok(()),
+                },
+                _ => Ok(()),
+            },
+            // `initialized` is ours to send; what a client's roots are, a shared connection cannot tell.
+            _ => Ok(()),
+        }
+    }
+}
+
+fn may_be_lost(fault: SendFault) -> Result<(), Refusal> {
+    match fault {
+        SendFault::Busy => Err(Refusal::Busy { retry_after: RETRY_AFTER }),
+        SendFault::Lost => Ok(()),
+    }
+}

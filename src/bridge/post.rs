@@ -1,0 +1,219 @@
+//! One POST: from bytes to an answer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::bridge::mailbox::{Event, Reader};
+use crate::bridge::session::Session;
+use crate::bridge::upstream::inbound;
+use crate::bridge::{Answer, Bridge, EventStream, PostRequest, Refusal};
+use crate::model::principal::Principal;
+use crate::protocol::mcp::message::{self, Kind, Message, MessageFault};
+use crate::protocol::mcp::method::Method;
+use crate::protocol::mcp::reply;
+use crate::protocol::mcp::version::ProtocolVersion;
+
+/// How many messages a batch may hold.
+const MAX_BATCH: usize = 50;
+/// After this time without an answer a client that takes a stream gets one, on which keep-alives can be sent.
+const STREAM_AFTER: Duration = Duration::from_secs(15);
+/// For `Retry-After`.
+pub(super) const RETRY_AFTER: Duration = Duration::from_secs(2);
+
+/// Who sends a request, and what they can take.
+#[derive(Clone, Debug)]
+pub(super) struct Caller {
+    pub principal: Arc<Principal>,
+    pub session: Option<Arc<Session>>,
+    pub accepts_stream: bool,
+    pub accepts_json: bool,
+}
+
+/// How far a request has come.
+#[derive(Debug)]
+pub(super) enum Begun {
+    /// It is answered.
+    Answered(Bytes),
+    /// An upstream has it.
+    Waiting(Reader),
+}
+
+impl Bridge {
+    pub(super) async fn take(
+        &self,
+        principal: &Arc<Principal>,
+        request: &PostRequest,
+        body: Bytes,
+    ) -> Result<Answer, Refusal> {
+        if !(request.accepts_json || request.accepts_event_stream) {
+            return Err(Refusal::NotAcceptable);
+        }
+        let is_batch = message::is_batch(&body);
+        let message = if is_batch { None } else { Some(parse(body.clone())?) };
+        let mut caller = Caller {
+            principal: Arc::clone(principal),
+            session: None,
+            accepts_stream: request.accepts_event_stream,
+            accepts_json: request.accepts_json,
+        };
+        if let Some(message) = &message
+            && matches!(message.kind(), Kind::Request { method: Method::Initialize, .. })
+        {
+            return self.initialize(&caller, message).await;
+        }
+        caller.session = self.session(principal, request.session_id.as_deref())?;
+        check_version(request.protocol_version.as_deref(), caller.session.as_deref())?;
+        match message {
+            Some(message) => self.take_one(&caller, &message).await,
+            None => self.take_batch(&caller, &body).await,
+        }
+    }
+
+    async fn take_one(&self, caller: &Caller, message: &Message) -> Result<Answer, Refusal> {
+        self.permit(caller, message).await?;
+        if !self.is_request(caller, message).await? {
+            return Ok(Answer::Accepted);
+        }
+        let under_way = caller.session.as_ref().map(Session::begin);
+        let mut reader = match self.begin(caller, message).await? {
+            Begun::Answered(body) => return Ok(finished(caller, body)),
+            Begun::Waiting(reader) => reader,
+        };
+        let stream = |first, reader| {
+            let events = EventStream::of_call(first, reader, under_way);
+            Ok(Answer::Stream { events, session_id: None })
+        };
+        if !caller.accepts_json {
+            return stream(None, reader);
+        }
+        let first = if caller.accepts_stream {
+            match tokio::time::timeout(STREAM_AFTER, reader.next()).await {
+                Ok(first) => first,
+                Err(_) => return stream(None, reader),
+            }
+        } else {
+            reader.next().await
+        };
+        match first {
+            Some(Event::Related(message)) => stream(Some(message), reader),
+            Some(Event::Last(body)) => Ok(Answer::Message { body, session_id: None }),
+            None => Ok(Answer::Message { body: unanswered(message), session_id: None }),
+        }
+    }
+
+    /// 2025-03-26: several messages in one request, answered by one array.
+    async fn take_batch(&self, caller: &Caller, body: &Bytes) -> Result<Answer, Refusal> {
+        let fault = |fault: MessageFault| Refusal::Malformed { body: fault.body() };
+        if !caller.session.as_ref().is_some_and(|session| session.version.has_batches()) {
+            let body = reply::error(
+                reply::NO_ID,
+                reply::INVALID_REQUEST,
+                "One message a request: batches belong to 2025-03-26",
+            );
+            return Err(Refusal::Malformed { body });
+        }
+        let messages = message::batch(body, MAX_BATCH).map_err(fault)?;
+        let messages: Vec<Message> = messages.into_iter().map(parse).collect::<Result<_, _>>()?;
+        // All are permitted before any is carried out.
+        for message in &messages {
+            self.permit(caller, message).await?;
+        }
+        let alone = Caller { accepts_stream: false, ..caller.clone() };
+        let under_way = caller.session.as_ref().map(Session::begin);
+        let answers =
+            futures_util::future::join_all(messages.iter().map(|message| self.answer_alone(&alone, message))).await;
+        drop(under_way);
+        let answers: Vec<Bytes> = answers.into_iter().flatten().collect();
+        if answers.is_empty() {
+            return Ok(Answer::Accepted);
+        }
+        Ok(finished(caller, Bytes::from([b"[", answers.join(&b","[..]).as_slice(), b"]"].concat())))
+    }
+
+    /// The answer to one message of a batch; `None` when it wants none.
+    async fn answer_alone(&self, caller: &Caller, message: &Message) -> Option<Bytes> {
+        let is_request = match message.kind() {
+            // MCP 2025-03-26, Lifecycle: `initialize` MUST NOT be part of a batch.
+            Kind::Request { id, method: Method::Initialize, .. } => {
+                return Some(reply::error(
+                    message.bytes(*id),
+                    reply::INVALID_REQUEST,
+                    "initialize cannot be part of a batch",
+                ));
+            }
+            _ => self.is_request(caller, message).await,
+        };
+        let begun = match is_request {
+            Ok(true) => self.begin(caller, message).await,
+            Ok(false) => return None,
+            Err(refusal) => Err(refusal),
+        };
+        match begun {
+            Ok(Begun::Answered(body)) => Some(body),
+            Ok(Begun::Waiting(mut reader)) => match reader.next().await {
+                Some(Event::Last(body)) => Some(body),
+                _ => Some(unanswered(message)),
+            },
+            Err(_) => Some(error(message, reply::UNAVAILABLE, "This could not be taken at the moment")),
+        }
+    }
+
+    /// Takes a notification or an answer; true when the message is a request, of which nothing is done yet.
+    async fn is_request(&self, caller: &Caller, message: &Message) -> Result<bool, Refusal> {
+        match message.kind() {
+            Kind::Request { .. } => Ok(true),
+            Kind::Notification { method, params } => {
+                self.notified(caller, message, (method, params)).await.map(|()| false)
+            }
+            Kind::Answer { id, .. } => {
+                // Only the session that was asked may answer; to any other, the question does not exist.
+                let Some((session, id)) = caller.session.as_ref().zip(*id) else { return Err(Refusal::NotAsked) };
+                if inbound::answered(session, message, id).await { Ok(false) } else { Err(Refusal::NotAsked) }
+            }
+        }
+    }
+}
+
+/// Checks `MCP-Protocol-Version`.
+pub(super) fn check_version(header: Option<&str>, session: Option<&Session>) -> Result<(), Refusal> {
+    // MCP 2025-11-25, Protocol Version Header: absent is tolerated; invalid or unsupported is 400.
+    let Some(header) = header else { return Ok(()) };
+    let known = ProtocolVersion::offered(header);
+    if known.is_some_and(|version| session.is_none_or(|session| session.version == version)) {
+        return Ok(());
+    }
+    let supported: Vec<&str> = match session {
+        Some(session) => vec![session.version.as_str()],
+        None => ProtocolVersion::OFFERED.map(ProtocolVersion::as_str).to_vec(),
+    };
+    let data = serde_json::json!({"supported": supported, "requested": header});
+    let body =
+        reply::error_with_data(reply::NO_ID, reply::UNSUPPORTED_VERSION, "Unsupported protocol version", Some(&data));
+    Err(Refusal::UnsupportedVersion { body })
+}
+
+/// An answer of its own, in the form the client takes.
+pub(super) fn finished(caller: &Caller, body: Bytes) -> Answer {
+    if caller.accepts_json {
+        return Answer::Message { body, session_id: None };
+    }
+    Answer::Stream { events: EventStream::of_message(&body), session_id: None }
+}
+
+/// An error for a request.
+pub(super) fn error(message: &Message, code: i32, text: &str) -> Bytes {
+    match message.kind() {
+        Kind::Request { id, .. } => reply::error(message.bytes(*id), code, text),
+        _ => reply::error(reply::NO_ID, code, text),
+    }
+}
+
+fn unanswered(message: &Message) -> Bytes {
+    error(message, reply::UNAVAILABLE, "The request was not answered")
+}
+
+fn parse(body: Bytes) -> Result<Message, Refusal> {
+    Message::parse(body).map_err(|fault| Refusal::Malformed { body: fault.body() })
+}

@@ -1,0 +1,210 @@
+//! Requests: who answers them, and under which name.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use crate::bridge::access::Needed;
+use crate::bridge::catalog::ListKind;
+use crate::bridge::initialize::PATIENCE;
+use crate::bridge::mailbox::Mailbox;
+use crate::bridge::post::{self, Begun, Caller, RETRY_AFTER};
+use crate::bridge::route::{self, Named};
+use crate::bridge::upstream::call::{Call, Owner};
+use crate::bridge::upstream::wire::SendFault;
+use crate::bridge::upstream::{State, Upstream};
+use crate::bridge::{Bridge, Refusal, merge};
+use crate::protocol::mcp::message::{Kind, Message, Param, Params};
+use crate::protocol::mcp::method::Method;
+use crate::protocol::mcp::reply;
+use crate::protocol::mcp::splice::{Edit, Span};
+
+impl Bridge {
+    /// Checks that the caller may do this.
+    pub(super) async fn permit(&self, caller: &Caller, message: &Message) -> Result<(), Refusal> {
+        let (method, params) = match message.kind() {
+            Kind::Request { method, params, .. } | Kind::Notification { method, params } => (method, params),
+            // An answer is permitted by the question.
+            Kind::Answer { .. } => return Ok(()),
+        };
+        if *method != Method::ToolsCall {
+            return Needed::by_method(method).check(&caller.principal);
+        }
+        let name = params.get(Param::Name).and_then(|at| message.string(at)).unwrap_or_default();
+        match self.needed_for_tool(&name).check(&caller.principal) {
+            Ok(()) => Ok(()),
+            // It may be a tool that came since the list was read.
+            Err(_) if self.learn_tool(&name).await => self.needed_for_tool(&name).check(&caller.principal),
+            Err(refusal) => Err(refusal),
+        }
+    }
+
+    fn needed_for_tool(&self, shown: &str) -> Needed {
+        let Some(Named { upstream, name }) = route::by_name(&self.upstreams, ListKind::Tools, shown) else {
+            return Needed::by_tool(None, false);
+        };
+        let is_read_only = upstream.catalogue().tools.find(name).is_some_and(|tool| tool.is_read_only);
+        Needed::by_tool(upstream.settings.tools.get(name), is_read_only)
+    }
+
+    /// Reads the tools again of upstreams that may have this one and do not tell when their list changes. True when
+    /// any was read.
+    async fn learn_tool(&self, shown: &str) -> bool {
+        let mut has_read = false;
+        for upstream in &self.upstreams {
+            let Some(name) = upstream.view.naming.original(shown) else { continue };
+            let is_listed = upstream.catalogue().tools.find(name).is_some();
+            if is_listed || !upstream.has_list(ListKind::Tools) || upstream.tells_changes(ListKind::Tools) {
+                continue;
+            }
+            if let Some(link) = upstream.link() {
+                upstream.read_list(&link, ListKind::Tools).await;
+                has_read = true;
+            }
+        }
+        has_read
+    }
+
+    /// Begins a request that was permitted.
+    pub(super) async fn begin(&self, caller: &Caller, message: &Message) -> Result<Begun, Refusal> {
+        let Kind::Request { id, method, params } = message.kind() else { return Err(Refusal::SessionRequired) };
+        let id = message.bytes(*id);
+        match method {
+            Method::Ping => Ok(Begun::Answered(reply::result(id, b"{}"))),
+            Method::ToolsList => self.list(caller, message, ListKind::Tools).await,
+            Method::PromptsList => self.list(caller, message, ListKind::Prompts).await,
+            Method::ResourcesList => self.list(caller, message, ListKind::Resources).await,
+            Method::ResourceTemplatesList => self.list(caller, message, ListKind::Templates).await,
+            Method::ToolsCall => self.named(caller, message, (ListKind::Tools, params.get(Param::Name))).await,
+            Method::PromptsGet => self.named(caller, message, (ListKind::Prompts, params.get(Param::Name))).await,
+            Method::CompletionComplete => match params.reference_name() {
+                Some(at) => self.named(caller, message, (ListKind::Prompts, Some(at))).await,
+                None => self.resource(caller, message, params.reference_uri()).await,
+            },
+            Method::ResourcesRead => self.resource(caller, message, params.get(Param::Uri)).await,
+            Method::ResourcesSubscribe => self.subscribe(caller, message, params).await,
+            Method::ResourcesUnsubscribe => self.unsubscribe(caller, message, params).await,
+            Method::LoggingSetLevel => self.set_level(caller, message, params).await,
+            Method::Other(name) => self.other(caller, message, name).await,
+            _ => Ok(Begun::Answered(unknown_method(message, method.as_str()))),
+        }
+    }
+
+    async fn list(&self, caller: &Caller, message: &Message, kind: ListKind) -> Result<Begun, Refusal> {
+        if let [only] = self.upstreams.as_slice()
+            && merge::is_plain(&self.upstreams, kind)
+        {
+            return self.forward(caller, message, only, &[]).await;
+        }
+        let Kind::Request { id, params, .. } = message.kind() else { return Err(Refusal::SessionRequired) };
+        if params.get(Param::Cursor).is_some() {
+            // A list that was put together is one page, so nobody was given a cursor.
+            return Ok(Begun::Answered(post::error(message, reply::INVALID_PARAMS, "Unknown cursor")));
+        }
+        self.wait_for_first_try().await;
+        Ok(Begun::Answered(reply::result(message.bytes(*id), &merge::list(&self.upstreams, kind).await)))
+    }
+
+    async fn named(
+        &self,
+        caller: &Caller,
+        message: &Message,
+        (kind, at): (ListKind, Option<Span>),
+    ) -> Result<Begun, Refusal> {
+        let thing = if kind == ListKind::Tools { "tool" } else { "prompt" };
+        let Some((at, shown)) = at.and_then(|at| Some((at, message.string(at)?))) else {
+            let text = format!("The name of the {thing} is not a string");
+            return Ok(Begun::Answered(post::error(message, reply::INVALID_PARAMS, &text)));
+        };
+        let mut found = route::by_name(&self.upstreams, kind, &shown);
+        if found.is_none() {
+            self.wait_for_first_try().await;
+            self.learn_tool(&shown).await;
+            found = route::by_name(&self.upstreams, kind, &shown);
+        }
+        let Some(Named { upstream, name }) = found else {
+            let text = format!("Unknown {thing}: {shown}");
+            return Ok(Begun::Answered(post::error(message, reply::INVALID_PARAMS, &text)));
+        };
+        if upstream.view.naming.is_plain() {
+            return self.forward(caller, message, upstream, &[]).await;
+        }
+        let name = Value::from(name).to_string();
+        self.forward(caller, message, upstream, &[Edit { at, with: name.as_bytes() }]).await
+    }
+
+    async fn resource(&self, caller: &Caller, message: &Message, at: Option<Span>) -> Result<Begun, Refusal> {
+        match self.upstream_of(message, at) {
+            Ok((upstream, _)) => self.forward(caller, message, upstream, &[]).await,
+            Err(error) => Ok(Begun::Answered(error)),
+        }
+    }
+
+    /// The upstream whose resource it is, and the URI; else the error that says so.
+    pub(super) fn upstream_of(&self, message: &Message, at: Option<Span>) -> Result<(&Arc<Upstream>, String), Bytes> {
+        let Some(uri) = at.and_then(|at| message.string(at)) else {
+            return Err(post::error(message, reply::INVALID_PARAMS, "The URI of the resource is not a string"));
+        };
+        let Some(upstream) = route::by_uri(&self.upstreams, &uri) else {
+            let Kind::Request { id, .. } = message.kind() else { return Err(Bytes::new()) };
+            // MCP 2025-11-25, Resources, Error Handling.
+            let data = json!({"uri": uri});
+            let id = message.bytes(*id);
+            return Err(reply::error_with_data(id, reply::RESOURCE_NOT_FOUND, "Resource not found", Some(&data)));
+        };
+        Ok((upstream, uri.into_owned()))
+    }
+
+    async fn other(&self, caller: &Caller, message: &Message, method: &str) -> Result<Begun, Refusal> {
+        match self.upstreams.as_slice() {
+            // A task is found by its id alone, and on a shared connection that may be anybody's.
+            [only] if !method.starts_with("tasks/") && !method.starts_with("notifications/") => {
+                self.forward(caller, message, only, &[]).await
+            }
+            _ => Ok(Begun::Answered(unknown_method(message, method))),
+        }
+    }
+
+    /// Sends a request to an upstream.
+    async fn forward(
+        &self,
+        caller: &Caller,
+        message: &Message,
+        upstream: &Arc<Upstream>,
+        edits: &[Edit<'_>],
+    ) -> Result<Begun, Refusal> {
+        let Kind::Request { id, params, .. } = message.kind() else { return Err(Refusal::SessionRequired) };
+        if upstream.state() == State::Starting {
+            // Its first try is under way.
+            let _slow = tokio::time::timeout(PATIENCE, upstream.settled()).await;
+        }
+        let Some(link) = upstream.link() else { return Ok(Begun::Answered(unavailable(message, upstream))) };
+        let (mailbox, reader) = Mailbox::of_call();
+        let owner = caller.session.as_ref().map_or(Owner::Nobody, |session| Owner::Session(Arc::clone(session)));
+        let limit = upstream.settings.timeout.min(self.request_timeout);
+        let mut call = Call::new(Bytes::copy_from_slice(message.bytes(*id)), owner, mailbox, limit);
+        call.progress_token = token(message, params);
+        call.principal = Some(Arc::clone(&caller.principal));
+        call.accepts_stream = caller.accepts_stream;
+        match link.request(call, message, edits).await {
+            Ok(()) => Ok(Begun::Waiting(reader)),
+            Err(SendFault::Busy) => Err(Refusal::Busy { retry_after: RETRY_AFTER }),
+            Err(SendFault::Lost) => Ok(Begun::Answered(unavailable(message, upstream))),
+        }
+    }
+}
+
+fn token(message: &Message, params: &Params) -> Option<Bytes> {
+    params.wanted_progress().map(|at| Bytes::copy_from_slice(message.bytes(at)))
+}
+
+/// The error for an upstream that is down. The reason is for the operator's eyes: it is in the log and in the status.
+pub(super) fn unavailable(message: &Message, upstream: &Upstream) -> Bytes {
+    let text = format!("The MCP server {:?} is not available at the moment", upstream.name());
+    post::error(message, reply::UNAVAILABLE, &text)
+}
+
+fn unknown_method(message: &Message, method: &str) -> Bytes {
+    post::error(message, reply::METHOD_NOT_FOUND, &format!("Method not found: {method}"))
+}

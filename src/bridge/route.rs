@@ -1,0 +1,45 @@
+//! Which upstream a request is for, and what the thing is called there.
+
+use std::sync::Arc;
+
+use crate::bridge::catalog::ListKind;
+use crate::bridge::upstream::Upstream;
+
+/// A tool or prompt, where it is.
+#[derive(Clone, Debug)]
+pub struct Named<'a> {
+    /// Whose it is.
+    pub upstream: &'a Arc<Upstream>,
+    /// What it is called there.
+    pub name: &'a str,
+}
+
+/// Finds a tool or prompt by the name clients see. The first upstream in the list that has it wins.
+#[must_use]
+pub fn by_name<'a>(upstreams: &'a [Arc<Upstream>], kind: ListKind, shown: &'a str) -> Option<Named<'a>> {
+    let mut candidates = upstreams.iter().filter_map(|upstream| {
+        let name = upstream.view.naming.original(shown)?;
+        Some(Named { upstream, name })
+    });
+    candidates.find(|named| answers_for(named, kind, upstreams.len() == 1))
+}
+
+/// Finds a resource by its URI: the first upstream in the list that listed it, else the first with a template for it.
+#[must_use]
+pub fn by_uri<'a>(upstreams: &'a [Arc<Upstream>], uri: &str) -> Option<&'a Arc<Upstream>> {
+    match upstreams {
+        [only] => Some(only),
+        several => {
+            let listed = several.iter().find(|upstream| upstream.catalogue().lists_resource(uri));
+            listed.or_else(|| several.iter().find(|upstream| upstream.catalogue().makes_resource(uri)))
+        }
+    }
+}
+
+fn answers_for(named: &Named<'_>, kind: ListKind, is_only: bool) -> bool {
+    let upstream = named.upstream;
+    // An only upstream answers for everything, listed or not, in its own words; but a filter or a rule decides by
+    // exact name, and an upstream that reads names more loosely must not be reached past it.
+    let decides = kind == ListKind::Tools && !(upstream.view.shows_all() && upstream.settings.tools.is_empty());
+    (is_only && !decides) || upstream.catalogue().list(kind).find(named.name).is_some()
+}

@@ -1,0 +1,155 @@
+//! What sessions set up on a shared connection: subscriptions, and the level of log messages.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::bridge::log_level::LogLevel;
+use crate::bridge::post::{self, Begun, Caller, RETRY_AFTER};
+use crate::bridge::request;
+use crate::bridge::upstream::Upstream;
+use crate::bridge::upstream::link::AskFault;
+use crate::bridge::upstream::wire::SendFault;
+use crate::bridge::{Bridge, Refusal};
+use crate::protocol::mcp::message::{Kind, Message, Param, Params};
+use crate::protocol::mcp::reply;
+use crate::protocol::mcp::splice::Edit;
+
+/// How long setting the level waits for all upstreams.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+impl Bridge {
+    /// `resources/subscribe`: the upstream is subscribed to once, for all sessions.
+    pub(super) async fn subscribe(
+        &self,
+        caller: &Caller,
+        message: &Message,
+        params: &Params,
+    ) -> Result<Begun, Refusal> {
+        let session = caller.session.as_ref().ok_or(Refusal::SessionRequired)?;
+        let (upstream, uri) = match self.upstream_of(message, params.get(Param::Uri)) {
+            Ok(found) => found,
+            Err(error) => return Ok(Begun::Answered(error)),
+        };
+        let subscription = (upstream.index, uri);
+        let begun = if self.hub.is_subscribed(&subscription) {
+            Begun::Answered(done(message))
+        } else {
+            match self.ask_for(message, upstream, "resources/subscribe").await? {
+                Ok(answer) => Begun::Answered(answer),
+                Err(error) => return Ok(Begun::Answered(error)),
+            }
+        };
+        self.hub.subscribe(subscription, session);
+        Ok(begun)
+    }
+
+    /// `resources/unsubscribe`: the upstream hears of it when the last session leaves.
+    pub(super) async fn unsubscribe(
+        &self,
+        caller: &Caller,
+        message: &Message,
+        params: &Params,
+    ) -> Result<Begun, Refusal> {
+        let session = caller.session.as_ref().ok_or(Refusal::SessionRequired)?;
+        let (upstream, uri) = match self.upstream_of(message, params.get(Param::Uri)) {
+            Ok(found) => found,
+            Err(error) => return Ok(Begun::Answered(error)),
+        };
+        if !self.hub.unsubscribe(&(upstream.index, uri), session) {
+            return Ok(Begun::Answered(done(message)));
+        }
+        let answer = self.ask_for(message, upstream, "resources/unsubscribe").await?;
+        Ok(Begun::Answered(answer.unwrap_or_else(|error| error)))
+    }
+
+    /// Unsubscribes for a session that is gone.
+    pub(super) fn unsubscribe_later(&self, index: usize, uri: String) {
+        let Some(upstream) = self.upstreams.get(index).map(Arc::clone) else { return };
+        let Some(link) = upstream.link() else { return };
+        self.hub.runtime.spawn(async move {
+            let params = format!(r#"{{"uri":{}}}"#, serde_json::Value::from(uri));
+            if let Err(fault) = link.ask("resources/unsubscribe", &params, upstream.settings.timeout).await {
+                tracing::debug!(upstream = upstream.name(), %fault, "a subscription that nobody has any more could not be ended");
+            }
+        });
+    }
+
+    /// `logging/setLevel`: upstreams send what the most curious session wants; the rest is held back from the others.
+    pub(super) async fn set_level(
+        &self,
+        caller: &Caller,
+        message: &Message,
+        params: &Params,
+    ) -> Result<Begun, Refusal> {
+        let session = caller.session.as_ref().ok_or(Refusal::SessionRequired)?;
+        let Some(level) = params.get(Param::Level).and_then(|at| LogLevel::parse(&message.string(at)?)) else {
+            return Ok(Begun::Answered(post::error(message, reply::INVALID_PARAMS, "Unknown log level")));
+        };
+        let logs = |upstream: &&Arc<Upstream>| upstream.hello().is_some_and(|hello| hello.offers.logging);
+        let logging: Vec<_> = self.upstreams.iter().filter(logs).collect();
+        if logging.is_empty() {
+            return Ok(Begun::Answered(post::error(
+                message,
+                reply::METHOD_NOT_FOUND,
+                "No MCP server here sends log messages",
+            )));
+        }
+        session.set_level(level);
+        let lowest = self.hub.sessions.lowest_level().unwrap_or(level);
+        let params = format!(r#"{{"level":"{}"}}"#, lowest.name());
+        futures_util::future::join_all(logging.iter().map(|upstream| set_level_of(upstream, &params))).await;
+        Ok(Begun::Answered(done(message)))
+    }
+
+    /// Puts a client's request to an upstream in the bridge's own name. The inner `Err` is the answer to give then.
+    async fn ask_for(
+        &self,
+        message: &Message,
+        upstream: &Arc<Upstream>,
+        method: &'static str,
+    ) -> Result<Result<Bytes, Bytes>, Refusal> {
+        let Kind::Request { id, params, .. } = message.kind() else { return Err(Refusal::SessionRequired) };
+        let Some(link) = upstream.link() else { return Ok(Err(request::unavailable(message, upstream))) };
+        let params = params.whole().map_or("{}", |at| message.json(at));
+        let limit = upstream.settings.timeout.min(self.request_timeout);
+        let theirs = |answer: &Message| with_id(answer, message.bytes(*id));
+        match link.ask(method, params, limit).await {
+            Ok(answer) => Ok(Ok(theirs(&answer))),
+            Err(AskFault::Send(SendFault::Busy)) => Err(Refusal::Busy { retry_after: RETRY_AFTER }),
+            Err(AskFault::Refused(_, answer)) => match Message::parse(answer) {
+                Ok(answer) => Ok(Err(theirs(&answer))),
+                Err(_) => Ok(Err(request::unavailable(message, upstream))),
+            },
+            Err(AskFault::TimedOut(_)) => {
+                Ok(Err(post::error(message, reply::TIMED_OUT, "The MCP server did not answer in time")))
+            }
+            Err(AskFault::Send(SendFault::Lost) | AskFault::Lost(_)) => {
+                Ok(Err(request::unavailable(message, upstream)))
+            }
+        }
+    }
+}
+
+async fn set_level_of(upstream: &Arc<Upstream>, params: &str) {
+    let Some(link) = upstream.link() else { return };
+    // One that is down is told when it comes back.
+    if let Err(fault) = link.ask("logging/setLevel", params, upstream.settings.timeout.min(PATIENCE)).await {
+        tracing::warn!(upstream = upstream.name(), %fault, "an upstream did not take the level of its log messages");
+    }
+}
+
+fn with_id(answer: &Message, id: &[u8]) -> Bytes {
+    match answer.kind() {
+        Kind::Answer { id: Some(at), .. } => answer.rewritten(&mut [Edit { at: *at, with: id }]),
+        _ => answer.rewritten(&mut []),
+    }
+}
+
+fn done(message: &Message) -> Bytes {
+    match message.kind() {
+        Kind::Request { id, .. } => reply::result(message.bytes(*id), b"{}"),
+        _ => Bytes::new(),
+    }
+}

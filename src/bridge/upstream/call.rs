@@ -1,0 +1,148 @@
+//! One request on its way to an upstream, and what comes back for it.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::task::AbortHandle;
+
+use crate::bridge::mailbox::{Item, Mailbox};
+use crate::bridge::session::Session;
+use crate::model::principal::Principal;
+use crate::protocol::mcp::reply;
+
+/// No call lasts longer than this, however often its progress is reported.
+const LONGEST: Duration = Duration::from_secs(6 * 3600);
+
+/// A request under way.
+#[derive(Debug)]
+pub struct Call {
+    /// The id the caller gave it, as written.
+    pub id: Bytes,
+    /// The progress token the caller gave it, as written.
+    pub progress_token: Option<Bytes>,
+    /// Whose it is.
+    pub owner: Owner,
+    /// Who is behind it; `None` for the bridge itself.
+    pub principal: Option<Arc<Principal>>,
+    /// Where its answer goes.
+    pub mailbox: Arc<Mailbox>,
+    /// Whether its caller can take more than the answer.
+    pub accepts_stream: bool,
+    /// How long it may go without an answer or progress.
+    pub limit: Duration,
+    clock: CallClock,
+    task: OnceLock<AbortHandle>,
+}
+
+/// Milliseconds of the connection's life.
+#[derive(Debug, Default)]
+struct CallClock {
+    deadline: AtomicU64,
+    end: AtomicU64,
+}
+
+/// Whose call it is.
+#[derive(Clone, Debug)]
+pub enum Owner {
+    /// The bridge's own.
+    Bridge,
+    /// A caller without a session.
+    Nobody,
+    /// A session's.
+    Session(Arc<Session>),
+}
+
+impl Owner {
+    /// The session, if it is one's.
+    #[must_use]
+    pub const fn session(&self) -> Option<&Arc<Session>> {
+        match self {
+            Self::Session(session) => Some(session),
+            Self::Bridge | Self::Nobody => None,
+        }
+    }
+}
+
+impl Call {
+    /// A call of the bridge itself.
+    #[must_use]
+    pub fn of_bridge(mailbox: Arc<Mailbox>, limit: Duration) -> Self {
+        Self::new(Bytes::from_static(b"0"), Owner::Bridge, mailbox, limit)
+    }
+
+    /// A call that can take nothing but its answer.
+    #[must_use]
+    pub fn new(id: Bytes, owner: Owner, mailbox: Arc<Mailbox>, limit: Duration) -> Self {
+        Self {
+            id,
+            progress_token: None,
+            owner,
+            principal: None,
+            mailbox,
+            accepts_stream: false,
+            limit,
+            clock: CallClock::default(),
+            task: OnceLock::new(),
+        }
+    }
+
+    /// Starts the clock.
+    pub fn start(&self, now: u64) {
+        self.clock.end.store(now.saturating_add(millis(LONGEST.max(self.limit))), Ordering::Relaxed);
+        self.progressed(now);
+    }
+
+    /// Starts the time limit anew.
+    pub fn progressed(&self, now: u64) {
+        let deadline = now.saturating_add(millis(self.limit)).min(self.clock.end.load(Ordering::Relaxed));
+        self.clock.deadline.store(deadline, Ordering::Relaxed);
+    }
+
+    /// Whether its time is up.
+    #[must_use]
+    pub fn is_over(&self, now: u64) -> bool {
+        now >= self.clock.deadline.load(Ordering::Relaxed)
+    }
+
+    /// Ties the task that carries it, so that it ends with the call.
+    pub fn carried_by(&self, task: AbortHandle) {
+        // Set once: a call is sent once.
+        let _second = self.task.set(task);
+    }
+
+    /// Ends the task that carries it.
+    pub fn abort(&self) {
+        if let Some(task) = self.task.get() {
+            task.abort();
+        }
+    }
+
+    /// Answers it with an error of our own.
+    pub fn fail(&self, code: i32, text: &str) {
+        self.mailbox.finish(reply::error(&self.id, code, text));
+    }
+
+    /// Sends its caller something that belongs to it: on its own stream if that can take it, else on the session's.
+    ///
+    /// # Errors
+    /// Gives it back when neither can.
+    pub fn deliver(&self, item: Item) -> Result<(), Item> {
+        let item = match self.accepts_stream {
+            true => match self.mailbox.push(item) {
+                Ok(()) => return Ok(()),
+                Err(item) => item,
+            },
+            false => item,
+        };
+        match self.owner.session() {
+            Some(session) => session.mailbox.push(item),
+            None => Err(item),
+        }
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,177 @@
+//! What comes from an upstream, and to whom it goes. Nothing goes to anybody it does not belong to.
+//!
+//! An answer belongs to the call whose id it bears, progress to the call whose token it bears. Anything else is marked
+//! only by the stream it came on; a child process has one stream for all, so there it belongs to a session when no
+//! other has a call under way, and otherwise to nobody.
+
+use std::sync::{Arc, Weak};
+
+use bytes::Bytes;
+
+use crate::bridge::log_level::LogLevel;
+use crate::bridge::mailbox::Item;
+use crate::bridge::session::{Asked, Session};
+use crate::bridge::upstream::call::Call;
+use crate::bridge::upstream::link::{Changes, Link};
+use crate::protocol::mcp::message::{Kind, Message, Param, Params};
+use crate::protocol::mcp::method::Method;
+use crate::protocol::mcp::reply;
+use crate::protocol::mcp::splice::{Edit, Span};
+
+/// Takes a message. `origin` is the call on whose own stream it came, if it came on one.
+pub fn receive(link: &Arc<Link>, text: Bytes, origin: Option<u64>) {
+    let message = match Message::parse(text.clone()) {
+        Ok(message) => message,
+        Err(fault) => return link.count_garbage(&text, &fault.text),
+    };
+    match message.kind() {
+        Kind::Answer { id, .. } => answer(link, &message, *id, origin),
+        Kind::Request { id, method, params } => request(link, &message, (*id, method, params), origin),
+        Kind::Notification { method, params } => notification(link, &message, (method, params), origin),
+    }
+}
+
+fn answer(link: &Arc<Link>, message: &Message, id: Option<Span>, origin: Option<u64>) {
+    let number = id.and_then(|id| number(message.bytes(id)));
+    // A stream that answers one call may not answer another.
+    let number = number.filter(|number| origin.is_none_or(|origin| origin == *number));
+    let Some((id, call)) = id.zip(number.and_then(|number| link.take_call(number))) else {
+        tracing::debug!(upstream = %link.name, "an answer that nobody waits for was dropped");
+        link.count_dropped();
+        return;
+    };
+    call.mailbox.finish(message.rewritten(&mut [Edit { at: id, with: &call.id }]));
+}
+
+fn notification(link: &Arc<Link>, message: &Message, (method, params): (&Method, &Params), origin: Option<u64>) {
+    match method {
+        Method::Progress => progress(link, message, params),
+        Method::Cancelled => cancelled(link, message, params),
+        Method::ToolsChanged => link.changes.add(Changes::TOOLS),
+        Method::PromptsChanged => link.changes.add(Changes::PROMPTS),
+        Method::ResourcesChanged => link.changes.add(Changes::RESOURCES),
+        Method::ResourceUpdated => resource_updated(link, message, params),
+        _ => {
+            let Some(call) = owner(link, origin).filter(|call| wants(call, message, method, params)) else {
+                link.count_dropped();
+                return;
+            };
+            hand_over(link, &call, message.rewritten(&mut []));
+        }
+    }
+}
+
+fn hand_over(link: &Link, call: &Call, text: Bytes) {
+    if call.deliver(Item::Notification(text)).is_err() {
+        link.count_dropped();
+    }
+}
+
+/// Whether a log message is severe enough for the session.
+fn wants(call: &Call, message: &Message, method: &Method, params: &Params) -> bool {
+    if *method != Method::LogMessage {
+        return true;
+    }
+    let level = params.get(Param::Level).and_then(|at| LogLevel::parse(&message.string(at)?));
+    let wanted = call.owner.session().and_then(|session| session.level());
+    level.zip(wanted).is_none_or(|(level, wanted)| level >= wanted)
+}
+
+fn progress(link: &Arc<Link>, message: &Message, params: &Params) {
+    let token = params.get(Param::ProgressToken);
+    let call = token.and_then(|token| link.find_call(number(message.bytes(token))?));
+    let Some((at, call)) = token.zip(call) else {
+        link.count_dropped();
+        return;
+    };
+    call.progressed(link.now());
+    if let Some(with) = &call.progress_token {
+        hand_over(link, &call, message.rewritten(&mut [Edit { at, with }]));
+    }
+}
+
+fn cancelled(link: &Arc<Link>, message: &Message, params: &Params) {
+    let Some(at) = params.get(Param::RequestId) else { return };
+    let Some((session, ours)) = link.end_asking(message.bytes(at)) else { return };
+    let Some(session) = session.upgrade() else { return };
+    if session.take_asked(ours).is_some() {
+        let number = ours.to_string();
+        let text = message.rewritten(&mut [Edit { at, with: number.as_bytes() }]);
+        // A client that cannot be told will find its answer unwanted.
+        let _full = session.mailbox.push(Item::Notification(text));
+    }
+}
+
+fn resource_updated(link: &Arc<Link>, message: &Message, params: &Params) {
+    let Some(uri) = params.get(Param::Uri).and_then(|at| message.string(at)) else { return };
+    let text = message.rewritten(&mut []);
+    for session in link.hub.subscribers_of(link.index, &uri) {
+        // A session that just ended need not hear of it.
+        let _ended = session.mailbox.push(Item::Notification(text.clone()));
+    }
+}
+
+fn request(link: &Arc<Link>, message: &Message, (id, method, params): (Span, &Method, &Params), origin: Option<u64>) {
+    let their_id = Bytes::copy_from_slice(message.bytes(id));
+    let refuse = |code: i32, text: &str| link.tell_now(reply::error(&their_id, code, text));
+    if *method == Method::Ping {
+        return link.tell_now(reply::result(&their_id, b"{}"));
+    }
+    let Some(call) = owner(link, origin) else {
+        tracing::warn!(upstream = %link.name, method = method.as_str(), "a request of an upstream could belong to several sessions, or to none");
+        return refuse(reply::UNAVAILABLE, "The request cannot be attributed to one client session");
+    };
+    let Some(session) = call.owner.session().filter(|session| can(session, message, method, params)) else {
+        return refuse(reply::METHOD_NOT_FOUND, "The client cannot do this");
+    };
+    let ours = link.hub.next_ask();
+    let progress_token = params.wanted_progress().map(|at| Bytes::copy_from_slice(message.bytes(at)));
+    if !link.begin_asking(their_id.clone(), session, ours) {
+        return refuse(reply::INVALID_REQUEST, "A request with this id is under way");
+    }
+    let asked = Asked { link: Arc::downgrade(link), id: their_id.clone(), progress_token };
+    let number = ours.to_string();
+    let text = message.rewritten(&mut [Edit { at: id, with: number.as_bytes() }]);
+    if session.ask(ours, asked).is_err() || call.deliver(Item::Request(text)).is_err() {
+        drop(session.take_asked(ours));
+        drop(link.end_asking(&their_id));
+        refuse(reply::UNAVAILABLE, "The client does not take requests at the moment");
+    }
+}
+
+/// Whether the session's client declared what the request needs.
+fn can(session: &Session, message: &Message, method: &Method, params: &Params) -> bool {
+    let features = session.features;
+    match method {
+        Method::CreateMessage => features.sampling,
+        Method::RootsList => features.roots,
+        Method::Elicit => match params.get(Param::Mode).and_then(|at| message.string(at)).as_deref() {
+            Some("url") => features.elicitation_url,
+            _ => features.elicitation_form,
+        },
+        _ => false,
+    }
+}
+
+fn owner(link: &Link, origin: Option<u64>) -> Option<Arc<Call>> {
+    match origin {
+        Some(id) => link.find_call(id),
+        None => link.sole_owners_call(),
+    }
+}
+
+fn number(json: &[u8]) -> Option<u64> {
+    std::str::from_utf8(json).ok()?.parse().ok().filter(|_| json.first() != Some(&b'+'))
+}
+
+/// Passes a client's answer on to the upstream that asked. False when this session was not asked under this id.
+pub async fn answered(session: &Session, message: &Message, id: Span) -> bool {
+    let Some(asked) = number(message.bytes(id)).and_then(|id| session.take_asked(id)) else { return false };
+    let Some(link) = Weak::upgrade(&asked.link) else { return true };
+    drop(link.end_asking(&asked.id));
+    let text = message.rewritten(&mut [Edit { at: id, with: &asked.id }]);
+    if let Err(fault) = link.tell(text).await {
+        tracing::warn!(upstream = %link.name, %fault, "a client's answer could not be passed on");
+    }
+    true
+}

@@ -1,0 +1,382 @@
+//! One connection to an upstream: our ids on it, the calls that wait, and whether it still stands.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+
+use crate::bridge::hub::Hub;
+use crate::bridge::mailbox::{Event, Mailbox};
+use crate::bridge::session::Session;
+use crate::bridge::upstream::call::{Call, Owner};
+use crate::bridge::upstream::hello::Hello;
+use crate::bridge::upstream::wire::{SendFault, Wire};
+use crate::protocol::mcp::message::{Kind, Message, Param};
+use crate::protocol::mcp::reply;
+use crate::protocol::mcp::splice::Edit;
+
+/// How many calls may wait for one upstream.
+const MAX_PENDING: usize = 4096;
+
+/// A connection. All of an upstream's sessions share it; a new one is made when it is lost.
+#[derive(Debug)]
+pub struct Link {
+    /// The upstream's name, for the log.
+    pub name: Arc<str>,
+    /// The upstream's place in the list.
+    pub index: usize,
+    /// What everything shares.
+    pub hub: Arc<Hub>,
+    /// How the upstream introduced itself; set before the connection is used.
+    pub hello: OnceLock<Hello>,
+    /// Which lists the upstream said have changed.
+    pub changes: Changes,
+    wire: Wire,
+    calls: Mutex<Calls>,
+    asking: Mutex<HashMap<Bytes, (Weak<Session>, u64)>>,
+    next: AtomicU64,
+    dropped: AtomicU64,
+    garbage: AtomicU64,
+    lost: watch::Sender<Option<String>>,
+    born: Instant,
+}
+
+#[derive(Debug, Default)]
+struct Calls {
+    is_closed: bool,
+    pending: HashMap<u64, Arc<Call>>,
+}
+
+/// Lists that changed and were not read again yet.
+#[derive(Debug, Default)]
+pub struct Changes {
+    lists: AtomicU8,
+    notify: Notify,
+}
+
+impl Changes {
+    /// Bit of `tools`.
+    pub const TOOLS: u8 = 1;
+    /// Bit of `prompts`.
+    pub const PROMPTS: u8 = 2;
+    /// Bit of `resources`, their templates included.
+    pub const RESOURCES: u8 = 4;
+
+    /// Notes a change.
+    pub fn add(&self, lists: u8) {
+        self.lists.fetch_or(lists, Ordering::AcqRel);
+        self.notify.notify_one();
+    }
+
+    /// Waits for changes and takes them.
+    pub async fn take(&self) -> u8 {
+        loop {
+            let lists = self.lists.swap(0, Ordering::AcqRel);
+            if lists != 0 {
+                return lists;
+            }
+            self.notify.notified().await;
+        }
+    }
+}
+
+/// Why a question of our own was not answered.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AskFault {
+    /// It could not be sent.
+    #[error("{0}")]
+    Send(#[from] SendFault),
+    /// It took too long.
+    #[error("it did not answer {0} in time")]
+    TimedOut(&'static str),
+    /// The connection was lost, or the answer is none.
+    #[error("it went away before it answered {0}")]
+    Lost(&'static str),
+    /// It answered with this error, as JSON-RPC has it.
+    #[error("it answered {0} with an error")]
+    Refused(&'static str, Bytes),
+}
+
+impl Link {
+    /// A new connection over `wire`.
+    #[must_use]
+    pub fn new(name: &str, index: usize, hub: Arc<Hub>, wire: Wire) -> Arc<Self> {
+        Arc::new(Self {
+            name: name.into(),
+            index,
+            hub,
+            hello: OnceLock::new(),
+            changes: Changes::default(),
+            wire,
+            calls: Mutex::default(),
+            asking: Mutex::default(),
+            next: AtomicU64::new(1),
+            dropped: AtomicU64::new(0),
+            garbage: AtomicU64::new(0),
+            lost: watch::Sender::new(None),
+            born: Instant::now(),
+        })
+    }
+
+    /// Sends a request under an id of ours. Its answer goes to the call's mailbox.
+    ///
+    /// # Errors
+    /// The upstream takes nothing at the moment, or is gone; then nothing was sent.
+    pub async fn request(self: &Arc<Self>, call: Call, message: &Message, edits: &[Edit<'_>]) -> Result<(), SendFault> {
+        let slot = self.wire.slot().await?;
+        // From here to the sending nothing waits: a caller that goes away leaves either all of it or nothing.
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        let number = id.to_string();
+        let mut edits = edits.to_vec();
+        if let Kind::Request { id, params, .. } = message.kind() {
+            edits.push(Edit { at: *id, with: number.as_bytes() });
+            // The same number is the progress token: as unique on this connection as the id.
+            edits.extend(params.wanted_progress().map(|at| Edit { at, with: number.as_bytes() }));
+        }
+        let call = Arc::new(call);
+        self.open(id, &call)?;
+        slot.request(self, id, &call, message.rewritten(&mut edits));
+        Ok(())
+    }
+
+    /// Asks the upstream something on the bridge's own behalf. Gives the answer, which has a result.
+    ///
+    /// # Errors
+    /// Not sent, not answered, or answered with an error.
+    pub async fn ask(
+        self: &Arc<Self>,
+        method: &'static str,
+        params: &str,
+        limit: Duration,
+    ) -> Result<Message, AskFault> {
+        let text = Bytes::from(reply::request(0, method, params));
+        let question = Message::parse(text).map_err(|_| AskFault::Lost(method))?;
+        let (mailbox, mut reader) = Mailbox::of_call();
+        self.request(Call::of_bridge(mailbox, limit), &question, &[]).await?;
+        let last = tokio::time::timeout(limit, reader.next()).await.map_err(|_| AskFault::TimedOut(method))?;
+        let Some(Event::Last(answer)) = last else { return Err(AskFault::Lost(method)) };
+        let answer = Message::parse(answer).map_err(|_| AskFault::Lost(method))?;
+        match answer.kind() {
+            Kind::Answer { result: Some(_), .. } => Ok(answer),
+            _ => Err(AskFault::Refused(method, answer.rewritten(&mut []))),
+        }
+    }
+
+    /// Sends a notification or an answer, waiting a little for room.
+    ///
+    /// # Errors
+    /// The upstream takes nothing at the moment, or is gone.
+    pub async fn tell(self: &Arc<Self>, text: Bytes) -> Result<(), SendFault> {
+        self.wire.slot().await?.tell(self, text);
+        Ok(())
+    }
+
+    /// Sends a notification or an answer if there is room; else it is lost, and counted.
+    pub fn tell_now(self: &Arc<Self>, text: Bytes) {
+        match self.wire.slot_now() {
+            Ok(slot) => slot.tell(self, text),
+            Err(_) => self.count_dropped(),
+        }
+    }
+
+    /// Cancels the session's calls under this id of its client. `message` is its `notifications/cancelled`.
+    pub fn cancel(self: &Arc<Self>, session: &Session, client_id: &[u8], message: &Message) {
+        for (id, call) in self.take_calls(|call| is_of(call, session) && call.id == client_id) {
+            call.abort();
+            call.fail(reply::CANCELLED, "The request was cancelled");
+            let number = id.to_string();
+            let at = match message.kind() {
+                Kind::Notification { params, .. } => params.get(Param::RequestId),
+                _ => None,
+            };
+            if let Some(at) = at {
+                self.tell_now(message.rewritten(&mut [Edit { at, with: number.as_bytes() }]));
+            }
+        }
+    }
+
+    /// Cancels all calls of a session that ended.
+    pub fn cancel_all(self: &Arc<Self>, session: &Session) {
+        for (id, call) in self.take_calls(|call| is_of(call, session)) {
+            self.give_up(id, &call, reply::CANCELLED, "The session ended");
+        }
+    }
+
+    /// Ends the calls whose time is up.
+    pub fn sweep(self: &Arc<Self>) {
+        let now = self.now();
+        for (id, call) in self.take_calls(|call| call.is_over(now)) {
+            tracing::warn!(upstream = %self.name, "a call was not answered in time");
+            self.give_up(id, &call, reply::TIMED_OUT, "The MCP server did not answer in time");
+        }
+    }
+
+    /// Whether any call waits.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.lock().pending.is_empty()
+    }
+
+    /// Takes the call that an answer belongs to.
+    #[must_use]
+    pub fn take_call(&self, id: u64) -> Option<Arc<Call>> {
+        self.lock().pending.remove(&id)
+    }
+
+    /// The call with this id.
+    #[must_use]
+    pub fn find_call(&self, id: u64) -> Option<Arc<Call>> {
+        self.lock().pending.get(&id).map(Arc::clone)
+    }
+
+    /// The call that something without a mark must belong to: the newest one, if all calls under way have one owner.
+    #[must_use]
+    pub fn sole_owners_call(&self) -> Option<Arc<Call>> {
+        let calls = self.lock();
+        let mut newest: Option<(&u64, &Arc<Call>)> = None;
+        for (id, call) in calls.pending.iter().filter(|(_, call)| !matches!(call.owner, Owner::Bridge)) {
+            if newest.is_some_and(|(_, other)| !same_owner(call, other)) {
+                return None;
+            }
+            let prefers =
+                |(other_id, other): (&u64, &Arc<Call>)| (call.accepts_stream, id) > (other.accepts_stream, other_id);
+            if newest.is_none_or(prefers) {
+                newest = Some((id, call));
+            }
+        }
+        newest.map(|(_, call)| Arc::clone(call))
+    }
+
+    /// Notes that a session's client is asked on behalf of the upstream's request `id`.
+    ///
+    /// False when such a request is under way already.
+    #[must_use]
+    pub fn begin_asking(&self, id: Bytes, session: &Arc<Session>, ours: u64) -> bool {
+        let mut asking = self.asking();
+        if asking.contains_key(&id) {
+            return false;
+        }
+        asking.insert(id, (Arc::downgrade(session), ours));
+        true
+    }
+
+    /// Takes whom the upstream's request `id` was put to.
+    #[must_use]
+    pub fn end_asking(&self, id: &[u8]) -> Option<(Weak<Session>, u64)> {
+        self.asking().remove(id)
+    }
+
+    /// Counts a message that belongs to nobody.
+    pub fn count_dropped(&self) {
+        self.dropped.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts and logs something that is no message.
+    pub fn count_garbage(&self, begin: &[u8], fault: &str) {
+        self.count_dropped();
+        let count = self.garbage.fetch_add(1, Ordering::Relaxed) + 1;
+        // The first, then each time there are twice as many: a chatty server does not fill the log.
+        if count.is_power_of_two() {
+            let begin = String::from_utf8_lossy(begin.get(..80).unwrap_or(begin));
+            tracing::warn!(upstream = %self.name, count, fault, begin = ?begin, "an upstream sends what is no message");
+        }
+    }
+
+    /// How many messages belonged to nobody.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Milliseconds since the connection was made.
+    #[must_use]
+    pub fn now(&self) -> u64 {
+        u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Ends the connection: no more calls, an error for those that wait. The first reason stands.
+    pub fn lose(&self, reason: &str) {
+        let pending = {
+            let mut calls = self.lock();
+            calls.is_closed = true;
+            std::mem::take(&mut calls.pending)
+        };
+        self.lost.send_if_modified(|lost| match lost {
+            Some(_) => false,
+            None => {
+                *lost = Some(reason.to_owned());
+                true
+            }
+        });
+        for call in pending.into_values() {
+            call.abort();
+            call.fail(reply::UNAVAILABLE, "The MCP server went away before it answered");
+        }
+        for (_, (session, ours)) in self.asking().drain() {
+            // Nobody waits for the client's answer any more.
+            drop(session.upgrade().and_then(|session| session.take_asked(ours)));
+        }
+    }
+
+    /// Waits until the connection is lost; gives the reason.
+    pub async fn lost(&self) -> String {
+        let mut lost = self.lost.subscribe();
+        let reason = lost.wait_for(Option::is_some).await.map(|reason| reason.clone());
+        reason.ok().flatten().unwrap_or_default()
+    }
+
+    /// The way to the upstream.
+    #[must_use]
+    pub const fn wire(&self) -> &Wire {
+        &self.wire
+    }
+
+    fn open(&self, id: u64, call: &Arc<Call>) -> Result<(), SendFault> {
+        call.start(self.now());
+        let mut calls = self.lock();
+        if calls.is_closed {
+            return Err(SendFault::Lost);
+        }
+        if calls.pending.len() >= MAX_PENDING {
+            return Err(SendFault::Busy);
+        }
+        calls.pending.insert(id, Arc::clone(call));
+        Ok(())
+    }
+
+    fn give_up(self: &Arc<Self>, id: u64, call: &Call, code: i32, text: &str) {
+        call.abort();
+        call.fail(code, text);
+        let reason = serde_json::Value::from(text);
+        let params = format!(r#"{{"requestId":{id},"reason":{reason}}}"#);
+        self.tell_now(reply::notification("notifications/cancelled", Some(&params)));
+    }
+
+    fn take_calls(&self, which: impl Fn(&Call) -> bool) -> Vec<(u64, Arc<Call>)> {
+        self.lock().pending.extract_if(|_, call| which(call)).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Calls> {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn asking(&self) -> MutexGuard<'_, HashMap<Bytes, (Weak<Session>, u64)>> {
+        self.asking.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn is_of(call: &Call, session: &Session) -> bool {
+    call.owner.session().is_some_and(|owner| owner.id == session.id)
+}
+
+fn same_owner(one: &Call, other: &Call) -> bool {
+    // Two callers without a session may be two people.
+    match (one.owner.session(), other.owner.session()) {
+        (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+        _ => false,
+    }
+}

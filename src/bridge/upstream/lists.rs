@@ -1,0 +1,89 @@
+//! Keeping an upstream's lists up to date.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::bridge::catalog::{self, ListKind};
+use crate::bridge::upstream::Upstream;
+use crate::bridge::upstream::hello::Offers;
+use crate::bridge::upstream::link::{Changes, Link};
+use crate::protocol::mcp::method::Method;
+use crate::protocol::mcp::reply;
+
+/// How long one page of a list may take: nobody can use the upstream before its lists are read.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+impl Upstream {
+    /// Reads the lists that `changes` names, if the upstream has such.
+    pub(super) async fn read_lists(&self, link: &Arc<Link>, changes: u8) {
+        let offers = link.hello.get().map(|hello| hello.offers).unwrap_or_default();
+        for kind in ListKind::ALL {
+            if changes & change_of(kind) != 0 && offers_list(offers, kind) {
+                self.read_list(link, kind).await;
+            }
+        }
+    }
+
+    /// Reads one list. The old one stays when the upstream does not give it.
+    pub(crate) async fn read_list(&self, link: &Arc<Link>, kind: ListKind) {
+        // One reader at a time, so that an older answer never replaces a newer one.
+        let _reading = self.reading.lock().await;
+        match catalog::load(link, kind, &self.view, self.settings.timeout.min(PATIENCE)).await {
+            Ok(list) => self.catalogue.store(Arc::new(self.catalogue().with(kind, list))),
+            Err(fault) => {
+                tracing::warn!(upstream = self.name(), list = kind.method(), %fault, "a list could not be read");
+            }
+        }
+    }
+
+    /// Whether the upstream has such a list, as far as it ever said.
+    pub(crate) fn has_list(&self, kind: ListKind) -> bool {
+        self.hello().is_some_and(|hello| offers_list(hello.offers, kind))
+    }
+
+    /// Whether the upstream tells when such a list changes; otherwise it must be read each time it is wanted.
+    pub(crate) fn tells_changes(&self, kind: ListKind) -> bool {
+        self.hello().is_some_and(|hello| match kind {
+            ListKind::Tools => hello.offers.tools_changed,
+            ListKind::Prompts => hello.offers.prompts_changed,
+            ListKind::Resources | ListKind::Templates => hello.offers.resources_changed,
+        })
+    }
+
+    /// Tells all sessions that lists changed.
+    pub(super) fn announce(&self, changes: u8) {
+        let lists = [
+            (Changes::TOOLS, Method::ToolsChanged),
+            (Changes::PROMPTS, Method::PromptsChanged),
+            (Changes::RESOURCES, Method::ResourcesChanged),
+        ];
+        for (bit, method) in lists {
+            if changes & bit != 0 {
+                self.hub.broadcast(&reply::notification(method.as_str(), None));
+            }
+        }
+    }
+}
+
+/// The changes that concern what an upstream has.
+pub(super) const fn all_changes(offers: Offers) -> u8 {
+    (if offers.tools { Changes::TOOLS } else { 0 })
+        | (if offers.prompts { Changes::PROMPTS } else { 0 })
+        | (if offers.resources { Changes::RESOURCES } else { 0 })
+}
+
+const fn change_of(kind: ListKind) -> u8 {
+    match kind {
+        ListKind::Tools => Changes::TOOLS,
+        ListKind::Prompts => Changes::PROMPTS,
+        ListKind::Resources | ListKind::Templates => Changes::RESOURCES,
+    }
+}
+
+const fn offers_list(offers: Offers, kind: ListKind) -> bool {
+    match kind {
+        ListKind::Tools => offers.tools,
+        ListKind::Prompts => offers.prompts,
+        ListKind::Resources | ListKind::Templates => offers.resources,
+    }
+}

@@ -1,0 +1,145 @@
+//! The life of an upstream: up, down, up again, until the bridge stops.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::bridge::upstream::backoff::Backoff;
+use crate::bridge::upstream::connect::{self, Connected};
+use crate::bridge::upstream::link::Link;
+use crate::bridge::upstream::lists;
+use crate::bridge::upstream::wire::Wire;
+use crate::bridge::upstream::{State, Upstream};
+use crate::config::section::UpstreamKind;
+
+/// How often calls whose time is up are looked for, at most.
+const SWEEP: Duration = Duration::from_secs(1);
+
+impl Upstream {
+    /// Keeps the upstream up until `stop` says otherwise.
+    pub async fn run(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
+        let mut backoff = match &self.settings.kind {
+            UpstreamKind::Stdio(command) => Backoff::new(command.restart),
+            UpstreamKind::Http(_) | UpstreamKind::Builtin(_) => Backoff::of_remote(),
+        };
+        loop {
+            let began = Instant::now();
+            let reason = match self.connect(&mut stop).await {
+                Ok(connected) => self.serve(connected, &mut stop).await,
+                Err(reason) => reason,
+            };
+            if *stop.borrow() {
+                return;
+            }
+            let wait = backoff.next(began.elapsed());
+            self.go_down(&reason, wait);
+            let Some(wait) = wait else { return };
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                _ = stop.wait_for(|stop| *stop) => return,
+            }
+            self.restarts.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    async fn serve(&self, connected: Connected, stop: &mut watch::Receiver<bool>) -> String {
+        let Connected { link, mut process } = connected;
+        let reason = tokio::select! {
+            reason = self.tend(&link) => reason,
+            reason = connect::ended(&link, &mut process) => reason,
+            _ = stop.wait_for(|stop| *stop) => "the bridge stops".to_owned(),
+        };
+        self.link.store(None);
+        link.lose(&reason);
+        self.dropped.fetch_add(link.dropped(), Ordering::Relaxed);
+        if *stop.borrow() {
+            if let Wire::Http(wire) = link.wire() {
+                wire.farewell().await;
+            }
+            if let Some(process) = &mut process {
+                process.stopped().await;
+            }
+        }
+        reason
+    }
+
+    /// What goes on while the connection stands. Never ends by itself.
+    async fn tend(&self, link: &Arc<Link>) -> String {
+        let listen = async {
+            match link.wire() {
+                Wire::Http(wire) => wire.listen(link).await,
+                Wire::Builtin | Wire::Stdio(_) => {}
+            }
+        };
+        let lists = async {
+            self.go_up(link).await;
+            loop {
+                let changes = link.changes.take().await;
+                self.read_lists(link, changes).await;
+                self.announce(changes);
+            }
+        };
+        let interval = SWEEP.min(self.settings.timeout / 4).max(Duration::from_millis(10));
+        let sweep = async {
+            let mut ticks = tokio::time::interval(interval);
+            loop {
+                ticks.tick().await;
+                link.sweep();
+            }
+        };
+        let ((), (), ()) = tokio::join!(listen, lists, sweep);
+        link.lost().await
+    }
+
+    async fn go_up(&self, link: &Arc<Link>) {
+        let Some(hello) = link.hello.get() else { return };
+        let changes = lists::all_changes(hello.offers);
+        self.read_lists(link, changes).await;
+        self.restore(link).await;
+        let came_back = self.known.swap(Some(Arc::new(hello.clone()))).is_some() || self.restarts() > 0;
+        self.link.store(Some(Arc::clone(link)));
+        tracing::info!(upstream = self.name(), version = %hello.version, "the upstream is up");
+        self.state.send_replace(State::Up);
+        if came_back {
+            self.announce(changes);
+        }
+    }
+
+    /// What live sessions set up on the connection before.
+    async fn restore(&self, link: &Arc<Link>) {
+        let offers = link.hello.get().map(|hello| hello.offers).unwrap_or_default();
+        if offers.logging
+            && let Some(level) = self.hub.sessions.lowest_level()
+        {
+            let params = format!(r#"{{"level":"{}"}}"#, level.name());
+            self.ask_or_log(link, "logging/setLevel", &params).await;
+        }
+        for uri in self.hub.subscriptions_of(self.index) {
+            let params = format!(r#"{{"uri":{}}}"#, serde_json::Value::from(uri));
+            self.ask_or_log(link, "resources/subscribe", &params).await;
+        }
+    }
+
+    async fn ask_or_log(&self, link: &Arc<Link>, method: &'static str, params: &str) {
+        if let Err(fault) = link.ask(method, params, self.settings.timeout).await {
+            tracing::warn!(upstream = self.name(), %fault, "what sessions had set up could not be restored");
+        }
+    }
+
+    fn go_down(&self, reason: &str, wait: Option<Duration>) {
+        let was_up = *self.state.borrow() == State::Up;
+        match wait {
+            Some(wait) => {
+                tracing::warn!(upstream = self.name(), reason, retry_in_ms = wait.as_millis(), "the upstream is down")
+            }
+            None => tracing::error!(upstream = self.name(), reason, "the upstream is down and is not tried again"),
+        }
+        self.state.send_replace(State::Down(reason.to_owned()));
+        if was_up && let Some(hello) = self.hello() {
+            self.announce(lists::all_changes(hello.offers));
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! An upstream behind a URL. [MCP 2025-11-25, Streamable HTTP](https://modelcontextprotocol.io/specification/2025-11-25/basic/transports#streamable-http)
+//!
+//! Only the upstream's own configured headers and credential are sent; nothing of the client's request but its message.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::base::secret::Secret;
+use crate::bridge::upstream::call::Call;
+use crate::bridge::upstream::inbound;
+use crate::bridge::upstream::link::Link;
+use crate::config::section::{HttpUpstream, UpstreamAuth};
+use crate::fetch::{Client, FetchError, Request, Response, Verb};
+use crate::protocol::mcp::event_stream::{Event, Parser};
+use crate::protocol::mcp::header;
+use crate::protocol::mcp::reply;
+use crate::protocol::mcp::version::ProtocolVersion;
+
+/// The largest message that is taken.
+const MAX_MESSAGE: usize = 16 * 1024 * 1024;
+/// Before a broken stream is opened again, unless the server names another time.
+const RECONNECT: Duration = Duration::from_secs(1);
+/// A server may not make us wait longer than this, nor less than the next one.
+const LONGEST_RECONNECT: Duration = Duration::from_secs(30);
+const SHORTEST_RECONNECT: Duration = Duration::from_millis(10);
+/// How long telling the server that its session is over may take.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// The way to a server.
+#[derive(Debug)]
+pub struct HttpWire {
+    client: Client,
+    settings: HttpUpstream,
+    bearer: Option<Secret>,
+    session_id: OnceLock<String>,
+    version: OnceLock<ProtocolVersion>,
+}
+
+/// What became of one stream of a call.
+enum Ended {
+    Answered,
+    /// It may be taken up again after this event.
+    Interrupted(String, Duration),
+    Failed(String),
+}
+
+impl HttpWire {
+    /// A way to the server; nothing is sent yet.
+    ///
+    /// # Errors
+    /// In words, why there can be none.
+    pub fn new(settings: &HttpUpstream) -> Result<Self, String> {
+        let client = Client::new(settings.connect_timeout).map_err(|error| error.to_string())?;
+        let bearer = match &settings.auth {
+            UpstreamAuth::None => None,
+            UpstreamAuth::Bearer(token) => Some(Secret::new(format!("Bearer {}", token.expose()))),
+        };
+        let (session_id, version) = (OnceLock::new(), OnceLock::new());
+        Ok(Self { client, settings: settings.clone(), bearer, session_id, version })
+    }
+
+    /// From now on, requests name this version.
+    pub fn negotiated(&self, version: ProtocolVersion) {
+        // Set once: `initialize` is answered once.
+        let _second = self.version.set(version);
+    }
+
+    /// Carries a call: sends it, and brings back everything that comes for it.
+    pub async fn call(self: Arc<Self>, link: Arc<Link>, id: u64, call: Arc<Call>, text: Bytes) {
+        let response = match self.post(text).await {
+            Ok(response) => response,
+            Err(error) => {
+                fail(&link, id, &error.to_string());
+                // No connection at all: the others would fare no better. Anything else is this call's own bad luck.
+                if matches!(error, FetchError::Connect(_)) {
+                    link.lose(&error.to_string());
+                }
+                return;
+            }
+        };
+        self.note_session(&response);
+        if let Some(reason) = self.refusal(&response) {
+            let is_session_lost = self.is_session_lost(&response);
+            // The reason may be in a JSON-RPC error that is meant for the caller.
+            if matches!(response.status(), 400 | 404..=499) && response.media_type() == header::JSON {
+                let error = response.collect(MAX_MESSAGE).await.unwrap_or_default();
+                inbound::receive(&link, error, Some(id));
+            }
+            fail(&link, id, &reason);
+            if is_session_lost {
+                link.lose("the server forgot the session");
+            }
+            return;
+        }
+        let mut ended = self.bring(&link, (id, &call), response).await;
+        while let Ended::Interrupted(last_id, wait) = ended {
+            tokio::time::sleep(wait).await;
+            ended = match self.get(Some(&last_id)).await {
+                Ok(response) => match self.refusal(&response) {
+                    Some(reason) => Ended::Failed(reason),
+                    None => self.bring(&link, (id, &call), response).await,
+                },
+                Err(error) => Ended::Failed(error.to_string()),
+            };
+        }
+        if let Ended::Failed(reason) = ended {
+            fail(&link, id, &reason);
+        }
+    }
+
+    /// Sends a notification or an answer.
+    pub async fn tell(self: Arc<Self>, link: Arc<Link>, text: Bytes) {
+        match self.post(text).await {
+            Ok(response) => match self.refusal(&response) {
+                Some(reason) => {
+                    tracing::warn!(upstream = %link.name, reason, "an upstream did not take a notification or an answer")
+                }
+                // Read to the end, so that the connection can be used again.
+                None => drop(response.collect(MAX_MESSAGE).await),
+            },
+            Err(error) => {
+                tracing::warn!(upstream = %link.name, %error, "a notification or an answer could not be sent")
+            }
+        }
+    }
+
+    /// Listens to what belongs to no call, as long as the connection stands and the server offers it.
+    pub async fn listen(&self, link: &Arc<Link>) {
+        let mut wait = RECONNECT;
+        loop {
+            match self.get(None).await {
+                Ok(response) if response.status() == 200 && response.media_type() == header::EVENT_STREAM => {
+                    wait = self.follow(link, response).await;
+                }
+                Ok(response) if self.is_session_lost(&response) => return link.lose("the server forgot the session"),
+                // MCP 2025-11-25, Listening for Messages: 405 when the server has no such stream.
+                Ok(_) => return,
+                Err(error @ FetchError::Connect(_)) => return link.lose(&error.to_string()),
+                Err(_) => wait = (wait * 2).min(LONGEST_RECONNECT),
+            }
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    /// Tells the server that the session is over.
+    pub async fn farewell(&self) {
+        // MCP 2025-11-25, Session Management: a session that is no longer needed is ended by DELETE.
+        if self.session_id.get().is_some() {
+            // The server may not care (405), or not be there any more.
+            let _answer = tokio::time::timeout(FAREWELL, self.send(Verb::Delete, None, None)).await;
+        }
+    }
+
+    async fn follow(&self, link: &Arc<Link>, mut response: Response) -> Duration {
+        let mut parser = Parser::new(MAX_MESSAGE);
+        while let Ok(Some(piece)) = response.chunk().await {
+            let Ok(events) = parser.push(&piece) else { break };
+            for event in events.into_iter().filter(Event::is_message) {
+                inbound::receive(link, event.data, None);
+            }
+        }
+        reconnect_after(&parser)
+    }
+
+    /// Brings what comes on a call's own stream, or as its only answer.
+    async fn bring(&self, link: &Arc<Link>, (id, call): (u64, &Arc<Call>), mut response: Response) -> Ended {
+        if response.media_type() != header::EVENT_STREAM {
+            return match response.collect(MAX_MESSAGE).await {
+                Ok(text) => {
+                    inbound::receive(link, text, Some(id));
+                    finished(link, id, "the server answered with something else")
+                }
+                Err(error) => Ended::Failed(error.to_string()),
+            };
+        }
+        let mut parser = Parser::new(MAX_MESSAGE);
+        let reason = loop {
+            let piece = match response.chunk().await {
+                Ok(Some(piece)) => piece,
+                Ok(None) => break "the server ended its answer too early".to_owned(),
+                Err(error) => break error.to_string(),
+            };
+            let events = match parser.push(&piece) {
+                Ok(events) => events,
+                Err(error) => return Ended::Failed(error.to_string()),
+            };
+            for event in events.into_iter().filter(Event::is_message) {
+                // A client that does not read slows this stream down, and no other.
+                if call.accepts_stream {
+                    call.mailbox.wait_for_room().await;
+                }
+                inbound::receive(link, event.data, Some(id));
+            }
+            if link.find_call(id).is_none() {
+                return Ended::Answered;
+            }
+        };
+        // MCP 2025-11-25, Resumability: a stream with event ids is taken up again with GET and Last-Event-ID.
+        match (finished(link, id, &reason), parser.last_id()) {
+            (Ended::Failed(_), Some(last)) => Ended::Interrupted(last.to_owned(), reconnect_after(&parser)),
+            (ended, _) => ended,
+        }
+    }
+
+    async fn post(&self, text: Bytes) -> Result<Response, FetchError> {
+        self.send(Verb::Post, Some(text), None).await
+    }
+
+    async fn get(&self, last_event_id: Option<&str>) -> Result<Response, FetchError> {
+        self.send(Verb::Get, None, last_event_id).await
+    }
+
+    async fn send(&self, verb: Verb, body: Option<Bytes>, last_event_id: Option<&str>) -> Result<Response, FetchError> {
+        let accept = match verb {
+            // MCP 2025-11-25, Sending Messages: the client accepts both.
+            Verb::Post | Verb::Delete => "application/json, text/event-stream",
+            Verb::Get => header::EVENT_STREAM,
+        };
+        let mut headers: Vec<(&str, &str)> = vec![("accept", accept)];
+        headers.extend(body.is_some().then_some(("content-type", header::JSON)));
+        headers.extend(self.session_id.get().map(|id| (header::SESSION_ID, id.as_str())));
+        headers.extend(self.version.get().map(|version| (header::PROTOCOL_VERSION, version.as_str())));
+        headers.extend(last_event_id.map(|id| (header::LAST_EVENT_ID, id)));
+        headers.extend(self.settings.headers.iter().map(|(name, value)| (name.as_str(), value.expose())));
+        headers.extend(self.bearer.as_ref().map(|bearer| ("authorization", bearer.expose())));
+        self.client.send(Request { verb, url: &self.settings.url, headers, body }).await
+    }
+
+    fn note_session(&self, response: &Response) {
+        // Only the answer to `initialize` may set it; that is the first there is.
+        if self.version.get().is_none()
+            && let Some(id) = response.header(header::SESSION_ID).filter(|id| header::is_session_id(id))
+        {
+            let _second = self.session_id.set(id.to_owned());
+        }
+    }
+
+    fn is_session_lost(&self, response: &Response) -> bool {
+        // MCP 2025-11-25, Session Management: 404 to a request with a session id means a new `initialize`.
+        response.status() == 404 && self.session_id.get().is_some()
+    }
+
+    /// What is said when the status is none of success. Its headers, a challenge above all, go no further.
+    fn refusal(&self, response: &Response) -> Option<String> {
+        match response.status() {
+            200..=299 => None,
+            300..=399 => Some("The MCP server redirects elsewhere, which is not followed".to_owned()),
+            401 | 403 => {
+                Some(format!("The MCP server refused the bridge's credentials (status {})", response.status()))
+            }
+            404 if self.is_session_lost(response) => {
+                Some("The MCP server forgot its session; it is being opened again".to_owned())
+            }
+            status => Some(format!("The MCP server answered with status {status}")),
+        }
+    }
+}
+
+fn finished(link: &Link, id: u64, reason: &str) -> Ended {
+    if link.find_call(id).is_some() { Ended::Failed(reason.to_owned()) } else { Ended::Answered }
+}
+
+fn fail(link: &Link, id: u64, reason: &str) {
+    if let Some(call) = link.take_call(id) {
+        tracing::warn!(upstream = %link.name, reason, "a call of an upstream failed");
+        call.fail(reply::UNAVAILABLE, reason);
+    }
+}
+
+fn reconnect_after(parser: &Parser) -> Duration {
+    parser.retry().map_or(RECONNECT, Duration::from_millis).clamp(SHORTEST_RECONNECT, LONGEST_RECONNECT)
+}

@@ -1,0 +1,108 @@
+//! The ways to an upstream, behind one type: what can be sent, and when it cannot.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+
+use crate::bridge::upstream::builtin;
+use crate::bridge::upstream::call::Call;
+use crate::bridge::upstream::inbound;
+use crate::bridge::upstream::link::Link;
+use crate::bridge::upstream::streamable_http::HttpWire;
+
+/// How long a message waits for room before the caller is told that the upstream is busy.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The way to an upstream.
+#[derive(Debug)]
+pub enum Wire {
+    /// Compiled in.
+    Builtin,
+    /// Lines to a child's standard input, through a bounded queue.
+    Stdio(mpsc::Sender<Bytes>),
+    /// POST requests.
+    Http(Arc<HttpWire>),
+}
+
+/// Why nothing was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SendFault {
+    /// It takes nothing at the moment; later it may.
+    #[error("it takes no more requests at the moment")]
+    Busy,
+    /// It is gone.
+    #[error("it is gone")]
+    Lost,
+}
+
+/// Room for one message.
+#[derive(Debug)]
+pub enum Slot<'a> {
+    /// Nothing to wait for.
+    Builtin,
+    /// A place in the queue.
+    Stdio(mpsc::Permit<'a, Bytes>),
+    /// A request of its own.
+    Http(&'a Arc<HttpWire>),
+}
+
+impl Wire {
+    /// Waits a little for room.
+    ///
+    /// # Errors
+    /// No room, or nobody there.
+    pub async fn slot(&self) -> Result<Slot<'_>, SendFault> {
+        match (self.slot_now(), self) {
+            (Err(SendFault::Busy), Self::Stdio(queue)) => {
+                let permit = tokio::time::timeout(PATIENCE, queue.reserve()).await.map_err(|_| SendFault::Busy)?;
+                permit.map(Slot::Stdio).map_err(|_| SendFault::Lost)
+            }
+            (slot, _) => slot,
+        }
+    }
+
+    /// Room, if there is some now.
+    ///
+    /// # Errors
+    /// No room, or nobody there.
+    pub fn slot_now(&self) -> Result<Slot<'_>, SendFault> {
+        match self {
+            Self::Builtin => Ok(Slot::Builtin),
+            Self::Http(wire) => Ok(Slot::Http(wire)),
+            Self::Stdio(queue) => queue.try_reserve().map(Slot::Stdio).map_err(|fault| match fault {
+                mpsc::error::TrySendError::Full(()) => SendFault::Busy,
+                mpsc::error::TrySendError::Closed(()) => SendFault::Lost,
+            }),
+        }
+    }
+}
+
+impl Slot<'_> {
+    /// Sends a request that was noted under `id`.
+    pub fn request(self, link: &Arc<Link>, id: u64, call: &Arc<Call>, text: Bytes) {
+        match self {
+            Self::Builtin => {
+                let answer = builtin::answer(call.principal.as_deref(), &link.hub.clock, text);
+                inbound::receive(link, answer, Some(id));
+            }
+            Self::Stdio(permit) => permit.send(text),
+            Self::Http(wire) => {
+                let task = Arc::clone(wire).call(Arc::clone(link), id, Arc::clone(call), text);
+                call.carried_by(link.hub.runtime.spawn(task).abort_handle());
+            }
+        }
+    }
+
+    /// Sends something that wants no answer.
+    pub fn tell(self, link: &Arc<Link>, text: Bytes) {
+        match self {
+            Self::Builtin => {}
+            Self::Stdio(permit) => permit.send(text),
+            Self::Http(wire) => {
+                link.hub.runtime.spawn(Arc::clone(wire).tell(Arc::clone(link), text));
+            }
+        }
+    }
+}

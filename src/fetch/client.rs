@@ -1,0 +1,171 @@
+//! A client for servers that the operator named: certificates are checked, only what is given is sent.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use url::Url;
+
+/// Makes requests, over kept connections.
+#[derive(Clone, Debug)]
+pub struct Client(reqwest::Client);
+
+/// What is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the methods of RFC 9110 §9.3")]
+pub enum Verb {
+    Get,
+    Post,
+    Delete,
+}
+
+/// A request.
+#[derive(Debug)]
+pub struct Request<'a> {
+    /// What is done.
+    pub verb: Verb,
+    /// To what.
+    pub url: &'a Url,
+    /// Header fields. A value is marked as sensitive, so that no log shows it.
+    pub headers: Vec<(&'a str, &'a str)>,
+    /// The content.
+    pub body: Option<Bytes>,
+}
+
+/// An answer whose content is still to be read.
+#[derive(Debug)]
+pub struct Response(reqwest::Response);
+
+/// Why there is no answer, or not all of it.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    /// No connection: nothing was sent.
+    #[error("no connection: {0}")]
+    Connect(String),
+    /// The connection failed after something may have been sent.
+    #[error("the connection failed: {0}")]
+    Transport(String),
+    /// The content is larger than is taken.
+    #[error("the answer is too large")]
+    TooLarge,
+    /// A header field or the client itself cannot be made.
+    #[error("{0}")]
+    Unsendable(String),
+}
+
+impl Client {
+    /// A client that gives up a connection that takes longer than `connect_timeout`.
+    ///
+    /// # Errors
+    /// No TLS on this machine.
+    pub fn new(connect_timeout: Duration) -> Result<Self, FetchError> {
+        // Another provider that was installed before is as good.
+        let _installed = rustls::crypto::ring::default_provider().install_default();
+        let roots = webpki_root_certs::TLS_SERVER_ROOT_CERTS
+            .iter()
+            .filter_map(|root| reqwest::Certificate::from_der(root).ok());
+        reqwest::Client::builder()
+            // An image without certificates of its own still reaches public servers.
+            .tls_certs_merge(roots)
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .no_proxy()
+            .referer(false)
+            .connect_timeout(connect_timeout)
+            .tcp_nodelay(true)
+            .http1_only()
+            .user_agent(concat!("mcp-bridge/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map(Self)
+            .map_err(|error| FetchError::Unsendable(error.to_string()))
+    }
+
+    /// Sends a request; gives the answer as soon as its head is there.
+    ///
+    /// # Errors
+    /// See [`FetchError`]; only after [`FetchError::Connect`] is it certain that nothing was sent.
+    pub async fn send(&self, request: Request<'_>) -> Result<Response, FetchError> {
+        let verb = match request.verb {
+            Verb::Get => reqwest::Method::GET,
+            Verb::Post => reqwest::Method::POST,
+            Verb::Delete => reqwest::Method::DELETE,
+        };
+        let mut builder = self.0.request(verb, request.url.clone());
+        for (name, value) in request.headers {
+            let mut value = reqwest::header::HeaderValue::from_str(value)
+                .map_err(|_| FetchError::Unsendable(format!("the header {name} has a value that cannot be sent")))?;
+            value.set_sensitive(true);
+            builder = builder.header(name, value);
+        }
+        if let Some(body) = request.body {
+            builder = builder.body(body);
+        }
+        builder.send().await.map(Response).map_err(fault)
+    }
+}
+
+impl Response {
+    /// The status code.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        self.0.status().as_u16()
+    }
+
+    /// A header field, if it is there once and in ASCII.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut values = self.0.headers().get_all(name).iter();
+        let value = values.next()?.to_str().ok()?;
+        values.next().is_none().then_some(value)
+    }
+
+    /// The media type, without parameters, in small letters.
+    #[must_use]
+    pub fn media_type(&self) -> String {
+        let value = self.header("content-type").unwrap_or_default();
+        value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+    }
+
+    /// The next piece of the content; `None` at its end.
+    ///
+    /// # Errors
+    /// The connection failed before the end: never a silently shortened content.
+    pub async fn chunk(&mut self) -> Result<Option<Bytes>, FetchError> {
+        self.0.chunk().await.map_err(fault)
+    }
+
+    /// All of the content, if it has at most `limit` bytes.
+    ///
+    /// # Errors
+    /// Larger, or the connection failed.
+    pub async fn collect(mut self, limit: usize) -> Result<Bytes, FetchError> {
+        let Some(first) = self.chunk().await? else { return Ok(Bytes::new()) };
+        let mut more = match self.chunk().await? {
+            Some(more) => more,
+            None if first.len() <= limit => return Ok(first),
+            None => return Err(FetchError::TooLarge),
+        };
+        let mut all = Vec::from(first);
+        loop {
+            all.extend_from_slice(&more);
+            if all.len() > limit {
+                return Err(FetchError::TooLarge);
+            }
+            match self.chunk().await? {
+                Some(next) => more = next,
+                None => return Ok(Bytes::from(all)),
+            }
+        }
+    }
+}
+
+fn fault(error: reqwest::Error) -> FetchError {
+    // reqwest's own text holds the URL, which may hold a credential; the innermost cause says what went wrong.
+    let is_connect = error.is_connect();
+    let error = error.without_url();
+    let mut cause: &dyn std::error::Error = &error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    let text = cause.to_string();
+    if is_connect { FetchError::Connect(text) } else { FetchError::Transport(text) }
+}
