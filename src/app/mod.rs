@@ -163,7 +163,6 @@ async fn start_bridge(config: &Config, surroundings: Surroundings) -> Result<Arc
     let options = Options {
         session: config.server.session,
         request_timeout: config.server.request_timeout,
-        write_timeout: config.server.write_timeout,
         keeper: surroundings.keeper,
         clock: surroundings.clock,
     };

@@ -1,11 +1,15 @@
 //! Answering, from the first request to the last.
 
+use std::any::Any;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
 use actix_web::middleware::from_fn;
+use actix_web::rt::net::TcpStream;
 use actix_web::web::Data;
 use actix_web::{App as Web, HttpServer};
+use rustix::net::sockopt::set_tcp_user_timeout;
 use tokio::task::JoinHandle;
 
 use crate::app::{App, StartError, tasks};
@@ -30,6 +34,7 @@ impl App {
         let Self { listener, config, state, store, clock, .. } = self;
         let state = Data::new(state);
         let bridge = Arc::clone(&state.bridge);
+        let stall = config.server.write_timeout;
         let workers = config.server.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
         let server = HttpServer::new(move || {
             let routed = Data::clone(&state);
@@ -40,6 +45,7 @@ impl App {
         .keep_alive(config.server.idle_timeout)
         .client_request_timeout(config.server.read_timeout)
         .shutdown_timeout(config.server.shutdown_timeout.as_secs())
+        .on_connect(move |connection, _| bound_stalls(connection, stall))
         .disable_signals()
         .listen(listener)
         .map_err(|error| StartError::Io(format!("cannot listen: {error}")))?
@@ -47,6 +53,16 @@ impl App {
         let handle = server.handle();
         let cleanup = config.oauth_server.as_ref().map(|section| tokio::spawn(tasks::clean_up(store, refresh_policy(section), clock)));
         Ok(Running { server: tokio::spawn(server), handle, bridge, cleanup })
+    }
+}
+
+/// A client that takes nothing more is cut off by the kernel: actix asks a stream for no more then, so nothing of ours runs
+/// that could notice.
+fn bound_stalls(connection: &dyn Any, stall: Duration) {
+    let Some(stream) = connection.downcast_ref::<TcpStream>() else { return };
+    let milliseconds = u32::try_from(stall.as_millis()).unwrap_or(u32::MAX);
+    if let Err(error) = set_tcp_user_timeout(stream, milliseconds) {
+        tracing::debug!(%error, "a connection has no bound on stalls");
     }
 }
 

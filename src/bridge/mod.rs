@@ -199,6 +199,13 @@ impl Bridge {
         self.hub.sessions.list().len()
     }
 
+    /// Ends the sessions' own streams, which would otherwise stay open for ever. Calls under way may still finish.
+    pub fn end_streams(&self) {
+        for session in self.hub.sessions.list() {
+            session.mailbox.end();
+        }
+    }
+
     /// Ends all streams, closes all connections, and waits for the children to be gone.
     pub async fn shutdown(&self) {
         self.stop.send_replace(true);

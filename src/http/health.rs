@@ -18,8 +18,8 @@ pub async fn live() -> HttpResponse {
 /// Names are not told: who asks is not known.
 pub async fn ready(state: Data<State>) -> HttpResponse {
     let upstreams = state.bridge.status();
-    let down = upstreams.iter().filter(|upstream| !upstream.up).count();
-    let ready = upstreams.iter().all(|upstream| upstream.up || !upstream.required);
+    let down = upstreams.iter().filter(|upstream| !upstream.is_up).count();
+    let ready = upstreams.iter().all(|upstream| upstream.is_up || !upstream.is_required);
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let reason = match (ready, down) {
         (true, 0) => "everything is up".to_owned(),

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::base::id::GrantId;
 use crate::base::id::{ClientId, UserId};
 use crate::config::section::Signing;
 use crate::protocol::oauth::scope::ScopeSet;
@@ -64,7 +65,7 @@ impl Setting {
 fn a_good_token_says_who_is_calling() {
     let principal = setting().present(&claims()).unwrap();
     let expected = Principal {
-        token_id: Some(claims.jti.clone()),
+        token_id: Some(claims().jti),
         user: Some(UserId::new("alice")),
         client_id: Some(ClientId::new("client")),
         grant: Some(GrantId::new("grant-1")),
