@@ -161,12 +161,11 @@ async function pictures({ urls, error_url, username, password, directory }) {
         await examine(page, `${kind} ${name}`, path, problems);
         taken.push(path);
       };
-      // The client's page is held back until the page that sends the browser there has been looked at.
-      let letGo;
-      const gate = new Promise((resolve) => { letGo = resolve; });
+      // A client that answers 204 leaves the browser where it is: the page that sent it there can be looked at.
+      let visits = 0;
       await page.route((address) => address.href.startsWith(redirectUri), async (route) => {
-        await gate;
-        await route.fulfill({ status: 200, contentType: "text/plain", body: "back at the client" });
+        visits += 1;
+        await route.fulfill(visits === 1 ? { status: 204 } : { status: 200, contentType: "text/plain", body: "back at the client" });
       });
       await page.goto(url);
       await settled(page, (view) => view.login, "the login page");
@@ -184,7 +183,8 @@ async function pictures({ urls, error_url, username, password, directory }) {
       await requested;
       await settled(page, (view) => !view.login && !view.consent && view.url.startsWith(new URL(url).origin), "the returning page");
       await picture("returning");
-      letGo();
+      // For whom the page does not move by itself there is something to press.
+      await page.evaluate((start) => { [...document.links].find((link) => link.href.startsWith(start))?.click(); }, redirectUri);
       await page.waitForURL((address) => address.href.startsWith(redirectUri), { timeout: patience });
       await page.goto(error_url);
       const error = await settled(page, (view) => !view.login && !view.consent, "the error page");

@@ -4,9 +4,12 @@
 """
 
 import asyncio
+import importlib.metadata
 import json
+import logging
 import os
 import time
+import warnings
 
 import browser
 import report
@@ -230,13 +233,10 @@ class Story:
 
 def require(distribution, version):
     """The SDK must be the one the script is named for."""
-    import importlib.metadata
-
     report.equal(importlib.metadata.version(distribution), version, f"installed version of {distribution}")
 
 
 def quiet():
-    """The SDK logs whole tracebacks of what it then raises; they come with the failure anyway."""
-    import logging
-
+    """The SDK logs whole tracebacks of what it then raises; they come with the failure anyway. It also warns of what 2026-07-28 drops."""
     logging.disable(logging.CRITICAL if os.environ.get("VERBOSE") != "1" else logging.NOTSET)
+    warnings.simplefilter("ignore")
