@@ -153,9 +153,9 @@ class Bridge:
         """Login name and password as printed once at the first start."""
         if self.password is None:
             found = report.until(
-                lambda: re.search(r"password\s+(\S+)", self.printed()), 5, lambda: f"a line `password …` ({self._describe()})"
+                lambda: re.search(r"^\s*password\s+(\S+)", self.printed(), re.M), 5, lambda: f"a line `password …` ({self._describe()})"
             )
-            login = re.search(r"login\s+(\S+)", self.printed())
+            login = re.search(r"^\s*login\s+(\S+)", self.printed(), re.M)
             report.true(login, f"expected a line `login …` on standard output, came {self.printed()!r}")
             self.username, self.password = login.group(1), found.group(1)
         return self.username, self.password

@@ -82,7 +82,7 @@ async function settled(page, accept, what) {
     }
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
-  throw new Failure(`waited ${patience / 1000} s for ${what}; the page is ${page.url()}: ${view?.text}`);
+  throw new Failure(`waited ${patience / 1000} s for ${typeof what === "function" ? what() : what}; the page is ${page.url()}: ${view?.text}`);
 }
 
 async function press(page, selector) {
@@ -111,7 +111,11 @@ async function authorize({ url, username, password, decision = "allow", profile,
     const pages = [];
     await page.goto(url).catch((error) => { if (!arrived) throw error; });
     for (let step = 0; step < 6 && !arrived; step += 1) {
-      const view = await settled(page, (seen) => arrived || seen.login || seen.consent, `a login page, a consent page or the redirect to ${redirectUri}`);
+      const view = await settled(
+        page,
+        (seen) => arrived || seen.login || seen.consent,
+        () => `a login page, a consent page or the redirect to ${redirectUri}, after ${pages.join(", ") || "nothing"} (the browser: ${complaints.join("; ") || "no complaint"})`,
+      );
       if (arrived) break;
       const kind = view.login ? "login" : "consent";
       if (pages.includes(kind)) throw new Failure(`the ${kind} page came a second time: ${view.alert || view.text}`);

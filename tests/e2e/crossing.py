@@ -5,6 +5,7 @@ CALLS: how many calls each client makes (default 4,000).
 
 import json
 import os
+import sys
 
 import report
 from bridge import Bridge, child_upstream, command_line, config
@@ -48,8 +49,9 @@ def run():
     with check("crossing: one child serves both"):
         for name, session in sessions.items():
             report.until(lambda: "echo" in session.tools(), 10, f"the child's tools for {name}")
-        children = [command_line(pid) for pid in bridge.descendants() if "child.py" in command_line(pid)]
-        report.equal(len(children), 1, f"children ({children})")
+        lines = [command_line(pid) for pid in bridge.descendants()]
+        children = [line for line in lines if line.startswith(sys.executable) and "child.py" in line]
+        report.equal(len(children), 1, f"children (of {lines})")
     with check(f"crossing: {CALLS} calls each, {CONNECTIONS} connections each, the same ids: every answer comes to who asked"):
         threads, siblings = Threads(), {name: [] for name in PEOPLE}
         for name, session in sessions.items():
