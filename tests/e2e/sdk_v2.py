@@ -1,0 +1,88 @@
+"""The official Python SDK, generation 2 (mcp 2.3.0), against the release binary. Run with the Python of tests/.tools/sdk2."""
+
+import contextlib
+
+import httpx2
+import mcp_types as types
+from mcp import Client, MCPError
+from mcp.client.auth import OAuthClientProvider
+from mcp.client.streamable_http import streamable_http_client
+from mcp.shared.auth import AuthorizationCodeResult, OAuthClientMetadata
+from mcp.types import TextContent
+
+import report
+import sdk
+
+
+class V2:
+    """What the story needs of this SDK."""
+
+    name = "SDK 2.3.0"
+    error = MCPError
+
+    @staticmethod
+    def provider(url, redirect_uri, storage, person):
+        async def answer():
+            parameters = await person.answer()
+            return AuthorizationCodeResult(code=parameters.get("code", ""), state=parameters.get("state"), iss=parameters.get("iss"))
+
+        metadata = OAuthClientMetadata(client_name="e2e SDK 2", redirect_uris=[redirect_uri])
+        return OAuthClientProvider(url, metadata, storage, redirect_handler=person.open, callback_handler=answer)
+
+    @staticmethod
+    @contextlib.asynccontextmanager
+    async def connect(url, provider, heard):
+        async def log(params):
+            heard.logs.append(params.data)
+            heard.log_arrived.set()
+
+        async def sample(context, params):
+            heard.sampled.append({"text": params.messages[0].content.text, "max_tokens": params.max_tokens})
+            content = TextContent(type="text", text="sampled by the e2e client")
+            return types.CreateMessageResult(role="assistant", content=content, model="e2e-model", stop_reason="endTurn")
+
+        async def elicit(context, params):
+            heard.elicited.append(params.message)
+            return types.ElicitResult(action="accept", content={"name": "Ada", "check": True, "integer": 7})
+
+        async def roots(context):
+            heard.roots_asked += 1
+            return types.ListRootsResult(roots=[types.Root(uri="file:///e2e/root", name="e2e")])
+
+        async with httpx2.AsyncClient(auth=provider, timeout=httpx2.Timeout(30, read=300)) as http_client:
+            transport = streamable_http_client(url, http_client=http_client)
+            async with Client(
+                transport, logging_callback=log, sampling_callback=sample, elicitation_callback=elicit, list_roots_callback=roots,
+                read_timeout_seconds=60,
+            ) as client:
+                yield client
+
+    @staticmethod
+    def version(client):
+        return client.protocol_version
+
+    @staticmethod
+    def is_error(result):
+        return bool(result.is_error)
+
+    @staticmethod
+    def schema(tool):
+        return tool.input_schema
+
+    @staticmethod
+    def structured(result):
+        return result.structured_content
+
+    @staticmethod
+    def template_uris(templates):
+        return [template.uri_template for template in templates.resource_templates]
+
+    @staticmethod
+    def uri(text):
+        return text
+
+
+if __name__ == "__main__":
+    sdk.require("mcp", "2.3.0")
+    sdk.quiet()
+    report.main(sdk.Story(V2).run)
