@@ -25,7 +25,10 @@ pub(super) fn run(path: &Path) -> Result<(), Failure> {
         let signals = Signals::new()?;
         let surroundings = Surroundings { clock: Clock::system(), keeper: PathBuf::from(MYSELF), password_cost: COST };
         let app = App::start(config, surroundings).await?;
-        greet(&app)?;
+        // Nobody may be reading; that is no reason not to serve.
+        if let Err(failure) = greet(&app) {
+            tracing::warn!(error = failure.text, "the greeting could not be written to standard output");
+        }
         until_told(app, signals).await
     })
 }
