@@ -36,7 +36,9 @@ impl Addresses {
 /// Listens, and so learns the port when the system chooses it.
 pub(super) fn bind(config: &Config) -> Result<(TcpListener, Addresses), StartError> {
     let listen = config.server.listen;
-    let failed = |error| StartError::Io(format!("cannot listen on {listen}: {error}; change server.listen, or stop what holds the port"));
+    let failed = |error| {
+        StartError::Io(format!("cannot listen on {listen}: {error}; change server.listen, or stop what holds the port"))
+    };
     let listener = TcpListener::bind(listen).map_err(failed)?;
     let local = listener.local_addr().map_err(failed)?;
     Ok((listener, addresses(config, local)))

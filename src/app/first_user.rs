@@ -20,9 +20,14 @@ pub struct FirstUser {
 }
 
 /// Makes the user `admin` if that is wanted and there is no user at all.
-pub(super) async fn create(section: &OauthServer, store: &dyn Store, now: Timestamp) -> Result<Option<FirstUser>, StartError> {
+pub(super) async fn create(
+    section: &OauthServer,
+    store: &dyn Store,
+    now: Timestamp,
+) -> Result<Option<FirstUser>, StartError> {
     let failed = |error: crate::store::StoreError| StartError::Io(error.to_string());
-    if !section.create_first_user || !section.users.is_empty() || !store.list_users().await.map_err(failed)?.is_empty() {
+    if !section.create_first_user || !section.users.is_empty() || !store.list_users().await.map_err(failed)?.is_empty()
+    {
         return Ok(None);
     }
     let name = UserId::new("admin");

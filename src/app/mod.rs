@@ -131,7 +131,12 @@ struct Issuing {
 }
 
 impl Issuing {
-    async fn open(section: &OauthServer, addresses: &Addresses, store: &Arc<dyn Store>, surroundings: &Surroundings) -> Result<Self, StartError> {
+    async fn open(
+        section: &OauthServer,
+        addresses: &Addresses,
+        store: &Arc<dyn Store>,
+        surroundings: &Surroundings,
+    ) -> Result<Self, StartError> {
         let keys = Keys::open(&section.signing).map_err(|error| StartError::Configuration(error.to_string()))?;
         let keys = Arc::new(keys);
         let Surroundings { clock, password_cost, .. } = surroundings;

@@ -35,10 +35,14 @@ impl App {
         let state = Data::new(state);
         let bridge = Arc::clone(&state.bridge);
         let stall = config.server.write_timeout;
-        let workers = config.server.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+        let workers =
+            config.server.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
         let server = HttpServer::new(move || {
             let routed = Data::clone(&state);
-            Web::new().app_data(Data::clone(&state)).wrap(from_fn(guard::middleware)).configure(move |app| routes(app, &routed))
+            Web::new()
+                .app_data(Data::clone(&state))
+                .wrap(from_fn(guard::middleware))
+                .configure(move |app| routes(app, &routed))
         })
         .workers(workers)
         .max_connections(config.server.max_connections.div_ceil(workers))
@@ -51,7 +55,10 @@ impl App {
         .map_err(|error| StartError::Io(format!("cannot listen: {error}")))?
         .run();
         let handle = server.handle();
-        let cleanup = config.oauth_server.as_ref().map(|section| tokio::spawn(tasks::clean_up(store, refresh_policy(section), clock)));
+        let cleanup = config
+            .oauth_server
+            .as_ref()
+            .map(|section| tokio::spawn(tasks::clean_up(store, refresh_policy(section), clock)));
         Ok(Running { server: tokio::spawn(server), handle, bridge, cleanup })
     }
 }

@@ -59,7 +59,10 @@ impl From<StoreError> for Refused {
             StoreError::Unavailable(_) => ErrorCode::TemporarilyUnavailable,
             StoreError::Broken(_) => ErrorCode::ServerError,
         };
-        Self { public: OauthError::new(code, "the server cannot do this now; try again later"), cause: Some(error.to_string()) }
+        Self {
+            public: OauthError::new(code, "the server cannot do this now; try again later"),
+            cause: Some(error.to_string()),
+        }
     }
 }
 

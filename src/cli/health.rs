@@ -17,7 +17,8 @@ pub(super) fn run(path: &Path) -> Result<(), Failure> {
         ip if ip.is_unspecified() => SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), listen.port()),
         _ => listen,
     };
-    let answer = ask(address).map_err(|error| Failure { code: 1, text: format!("{address} does not answer: {error}") })?;
+    let answer =
+        ask(address).map_err(|error| Failure { code: 1, text: format!("{address} does not answer: {error}") })?;
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
     let ready = head.starts_with("HTTP/1.1 200 ");
     if ready { say(body) } else { Err(Failure::runtime(if body.is_empty() { head } else { body })) }

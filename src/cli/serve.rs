@@ -73,7 +73,11 @@ fn greet(app: &App) -> Result<(), Failure> {
     say(format!("  connector  {}", app.addresses.resource))?;
     if let Some(user) = &app.first_user {
         say(format!("  login      {}", user.name))?;
-        say(format!("  password   {}   (shown this once; change it with: mcp-bridge user passwd {})", user.password.expose(), user.name))?;
+        say(format!(
+            "  password   {}   (shown this once; change it with: mcp-bridge user passwd {})",
+            user.password.expose(),
+            user.name
+        ))?;
     }
     say(format!("  data       {}", app.data_folder()))?;
     if let Some(keys) = app.key_folder() {

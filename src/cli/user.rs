@@ -6,9 +6,9 @@ use std::sync::Arc;
 use crate::app;
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::id::UserId;
+use crate::base::username::canonical_username;
 use crate::cli::arguments::UserCommand;
 use crate::cli::{Failure, load, password, say};
-use crate::base::username::canonical_username;
 use crate::identity::password::hash_password;
 use crate::model::user::User;
 use crate::protocol::oauth::scope::ScopeSet;
@@ -28,7 +28,11 @@ async fn execute(store: Arc<dyn Store>, command: UserCommand, now: Timestamp) ->
         UserCommand::List => list(store.as_ref()).await,
         UserCommand::Passwd { name } => {
             let hash = hash_password(&password::read()?).map_err(Failure::usage)?;
-            done(&name, store.set_password(&known(&name)?, hash, now).await, "has a new password; connected apps must log in again")
+            done(
+                &name,
+                store.set_password(&known(&name)?, hash, now).await,
+                "has a new password; connected apps must log in again",
+            )
         }
         UserCommand::Disable { name } => done(&name, store.disable_user(&known(&name)?, now).await, "is disabled"),
         UserCommand::Enable { name } => done(&name, store.enable_user(&known(&name)?).await, "is enabled"),
@@ -60,9 +64,14 @@ async fn list(store: &dyn Store) -> Result<(), Failure> {
 }
 
 fn done(name: &str, result: Result<bool, StoreError>, text: &str) -> Result<(), Failure> {
-    if result? { say(format!("{name} {text}")) } else { Err(Failure::usage(format!("there is no user {name} in the store; see: mcp-bridge user list"))) }
+    if result? {
+        say(format!("{name} {text}"))
+    } else {
+        Err(Failure::usage(format!("there is no user {name} in the store; see: mcp-bridge user list")))
+    }
 }
 
 fn known(name: &str) -> Result<UserId, Failure> {
-    canonical_username(name).ok_or_else(|| Failure::usage("a user name has 1 to 128 characters, none of them a control character"))
+    canonical_username(name)
+        .ok_or_else(|| Failure::usage("a user name has 1 to 128 characters, none of them a control character"))
 }

@@ -39,7 +39,9 @@ pub fn oauth_error(error: &OauthError) -> HttpResponse {
 /// A refusal, logged here, where it is answered.
 pub fn refused(refused: &Refused, used_basic: bool) -> HttpResponse {
     match refused.public.error {
-        ErrorCode::ServerError | ErrorCode::TemporarilyUnavailable => tracing::error!(error = %refused, "could not answer"),
+        ErrorCode::ServerError | ErrorCode::TemporarilyUnavailable => {
+            tracing::error!(error = %refused, "could not answer")
+        }
         _ => tracing::info!(error = %refused, "refused"),
     }
     let mut response = oauth_error(&refused.public);
@@ -97,7 +99,8 @@ pub async fn only_post(_: HttpRequest) -> HttpResponse {
 
 /// 405 with the methods that are allowed (RFC 9110 §15.5.6: MUST have `Allow`).
 pub fn method_not_allowed(allow: &'static str) -> HttpResponse {
-    let mut response = message(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this path does not take that method");
+    let mut response =
+        message(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this path does not take that method");
     response.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static(allow));
     response
 }

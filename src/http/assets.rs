@@ -52,7 +52,8 @@ pub fn theme(branding: &Branding) -> Asset {
 
 /// `GET /static/{file}`
 pub async fn get(request: HttpRequest, file: Path<String>, state: Data<State>) -> HttpResponse {
-    let found = if file.as_str() == "theme.css" { Some(state.authorization().pages.theme.clone()) } else { find(&file) };
+    let found =
+        if file.as_str() == "theme.css" { Some(state.authorization().pages.theme.clone()) } else { find(&file) };
     let Some(asset) = found else { return answer::not_found().await };
     let tag = request.headers().get(header::IF_NONE_MATCH);
     let mut response = match tag.is_some_and(|tag| tag.as_bytes() == asset.etag.as_bytes()) {

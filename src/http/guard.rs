@@ -88,7 +88,10 @@ fn host_name(host: &str) -> Option<&str> {
 }
 
 /// Refuses foreign hosts and origins, answers preflights, and adds the headers that every answer has.
-pub async fn middleware(request: ServiceRequest, next: Next<impl MessageBody + 'static>) -> Result<ServiceResponse<BoxBody>, Error> {
+pub async fn middleware(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
     let state = request.app_data::<web::Data<State>>().cloned();
     let Some(state) = state else { return next.call(request).await.map(ServiceResponse::map_into_boxed_body) };
     let form = Form::of(&request);
@@ -140,7 +143,11 @@ impl Form {
 fn refused(refusal: &Refusal) -> HttpResponse {
     match refusal {
         Refusal::BadHost => {
-            let mut response = answer::message(StatusCode::BAD_REQUEST, "bad_request", "the Host header is missing, repeated or malformed");
+            let mut response = answer::message(
+                StatusCode::BAD_REQUEST,
+                "bad_request",
+                "the Host header is missing, repeated or malformed",
+            );
             response.head_mut().set_connection_type(actix_http::ConnectionType::Close);
             response
         }
@@ -157,7 +164,8 @@ fn refused(refusal: &Refusal) -> HttpResponse {
     }
 }
 
-const ALLOWED_HEADERS: &str = "Authorization, Content-Type, Accept, Mcp-Session-Id, MCP-Protocol-Version, Mcp-Method, Mcp-Name, Last-Event-ID";
+const ALLOWED_HEADERS: &str =
+    "Authorization, Content-Type, Accept, Mcp-Session-Id, MCP-Protocol-Version, Mcp-Method, Mcp-Name, Last-Event-ID";
 
 fn preflight() -> HttpResponse {
     HttpResponse::NoContent()

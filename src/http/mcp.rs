@@ -35,7 +35,13 @@ pub async fn serve(request: HttpRequest, payload: Payload, state: Data<State>) -
         Method::GET if accepts(&request, "text/event-stream") => {
             state.bridge.listen(&principal, text(&request, SESSION_ID), text(&request, PROTOCOL_VERSION))
         }
-        Method::GET => return answer::message(StatusCode::NOT_ACCEPTABLE, "not_acceptable", "GET opens a stream; accept text/event-stream"),
+        Method::GET => {
+            return answer::message(
+                StatusCode::NOT_ACCEPTABLE,
+                "not_acceptable",
+                "GET opens a stream; accept text/event-stream",
+            );
+        }
         Method::DELETE => state.bridge.end(&principal, text(&request, SESSION_ID)),
         _ => return answer::method_not_allowed(ALLOW),
     };
@@ -49,7 +55,9 @@ fn authenticate(request: &HttpRequest, state: &State) -> Result<Arc<Principal>, 
     let token = match (values.next(), values.next()) {
         (None, _) => return Err(challenge(server, Challenge::NoToken)),
         (Some(value), None) => value.to_str().ok().and_then(bearer),
-        (Some(_), Some(_)) => return Err(challenge(server, Challenge::InvalidRequest("send one Authorization header"))),
+        (Some(_), Some(_)) => {
+            return Err(challenge(server, Challenge::InvalidRequest("send one Authorization header")));
+        }
     };
     let Some(token) = token else { return Err(challenge(server, Challenge::NoToken)) };
     server.authenticate(token).map_err(|refused| {
@@ -85,7 +93,12 @@ fn challenge(server: &ResourceServer, challenge: Challenge<'_>) -> HttpResponse 
     response
 }
 
-async fn post(request: &HttpRequest, payload: Payload, principal: &Arc<Principal>, state: &State) -> Result<Answer, HttpResponse> {
+async fn post(
+    request: &HttpRequest,
+    payload: Payload,
+    principal: &Arc<Principal>,
+    state: &State,
+) -> Result<Answer, HttpResponse> {
     if !body::is(request, "application/json") {
         let text = "send the message as application/json";
         return Err(answer::message(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", text));
@@ -133,7 +146,9 @@ fn refused(refusal: &Refusal, state: &State) -> HttpResponse {
             let needed: ScopeSet = needed.iter().map(String::as_str).collect();
             return match &state.resource_server {
                 Some(server) => challenge(server, Challenge::InsufficientScope(&needed)),
-                None => answer::message(StatusCode::FORBIDDEN, "insufficient_scope", "a rule of the tool asks for a scope"),
+                None => {
+                    answer::message(StatusCode::FORBIDDEN, "insufficient_scope", "a rule of the tool asks for a scope")
+                }
             };
         }
         // Session Management: a session that is gone is 404, so that the client initializes anew.
@@ -141,9 +156,10 @@ fn refused(refusal: &Refusal, state: &State) -> HttpResponse {
         Refusal::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
         Refusal::StreamTaken => StatusCode::CONFLICT,
         Refusal::Busy { .. } => StatusCode::SERVICE_UNAVAILABLE,
-        Refusal::Malformed { .. } | Refusal::UnsupportedVersion { .. } | Refusal::SessionRequired | Refusal::NotAsked => {
-            StatusCode::BAD_REQUEST
-        }
+        Refusal::Malformed { .. }
+        | Refusal::UnsupportedVersion { .. }
+        | Refusal::SessionRequired
+        | Refusal::NotAsked => StatusCode::BAD_REQUEST,
     };
     let mut response = answer::private_json(status, refusal.body());
     if let Refusal::Busy { retry_after } = refusal {

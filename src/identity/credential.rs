@@ -5,9 +5,9 @@ use std::sync::{Arc, OnceLock};
 
 use crate::base::id::UserId;
 use crate::base::secret::Secret;
+use crate::base::username::canonical_username;
 use crate::config::section::{BuiltinUser, PasswordSource};
 use crate::identity::password::{self, PasswordHash};
-use crate::base::username::canonical_username;
 use crate::identity::{ActiveUser, IdentityError};
 
 /// One of `builtin.users`.

@@ -30,7 +30,6 @@ use crate::identity::throttle::{LoginThrottle, RetryAfter};
 use crate::protocol::oauth::scope::ScopeSet;
 use crate::store::{StoreError, Users};
 
-
 /// What a login that found no free thread is told to wait.
 const BUSY: RetryAfter = RetryAfter(std::time::Duration::from_secs(5));
 

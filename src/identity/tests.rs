@@ -184,7 +184,8 @@ async fn login_10_an_odd_hash_never_panics() {
     ];
     for hash in odd {
         let user = configured("alice", PasswordSource::Hash(Secret::new(hash)));
-        let error = Identity::new(&[user], WIDE, Arc::new(Stored::default()), password::COST).err().unwrap().to_string();
+        let error =
+            Identity::new(&[user], WIDE, Arc::new(Stored::default()), password::COST).err().unwrap().to_string();
         assert!(error.contains("alice") && (hash.is_empty() || !error.contains(hash)), "{error}");
         let identity = identity(WIDE, &[], vec![stored("bob", Secret::new(hash))]).await;
         assert!(matches!(try_password(&identity, "bob", hash, HERE).await, Err(LoginError::Wrong)));
@@ -194,8 +195,9 @@ async fn login_10_an_odd_hash_never_panics() {
 
 #[test]
 fn users_who_could_never_log_in_are_refused() {
-    let open =
-        |users: &[BuiltinUser]| Identity::new(users, WIDE, Arc::new(Stored::default()), password::COST).err().unwrap().to_string();
+    let open = |users: &[BuiltinUser]| {
+        Identity::new(users, WIDE, Arc::new(Stored::default()), password::COST).err().unwrap().to_string()
+    };
     let long = configured("bob", PasswordSource::Plain(Secret::new("p".repeat(73))));
     assert!(open(&[long]).starts_with("the password of user bob cannot be used"));
     assert!(open(&[alice(), BuiltinUser { username: "ALICE ".to_owned(), ..alice() }]).contains("twice"));

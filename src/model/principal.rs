@@ -25,7 +25,14 @@ impl Principal {
     /// The caller on an endpoint that asks for no authentication: nobody in particular, with every scope.
     #[must_use]
     pub fn anonymous() -> Self {
-        Self { user: None, client_id: None, grant: None, token_id: None, scopes: ScopeSet::everything(), expires_at: None }
+        Self {
+            user: None,
+            client_id: None,
+            grant: None,
+            token_id: None,
+            scopes: ScopeSet::everything(),
+            expires_at: None,
+        }
     }
 
     /// Whether two tokens speak for the same caller: the same person through the same client.

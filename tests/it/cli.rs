@@ -99,7 +99,11 @@ fn a_faulty_or_missing_file_is_78_and_every_fault_is_told() {
     for arguments in [&["config", "check"][..], &["serve"], &["user", "list"]] {
         let output = run(bad.path(), arguments);
         assert_eq!(output.status.code(), Some(78), "{}", text(&output));
-        assert!(text(&output).contains("did you mean `listen`") || text(&output).contains("did you mean listen"), "{}", text(&output));
+        assert!(
+            text(&output).contains("did you mean `listen`") || text(&output).contains("did you mean listen"),
+            "{}",
+            text(&output)
+        );
         assert!(text(&output).contains("idle_timeout"));
     }
     let missing = run(bad.path(), &["-c", "nowhere.yaml"]);
@@ -141,7 +145,11 @@ fn a_port_that_is_taken_is_74_and_a_dead_bridge_is_unhealthy() {
 
 #[test]
 fn a_required_upstream_that_is_missing_is_69() {
-    let folder = folder(&CONFIG.replace("me: {builtin: whoami}", "gone: {command: /nonexistent/server, required: true, startup_timeout: 2s}"));
+    let folder =
+        folder(&CONFIG.replace(
+            "me: {builtin: whoami}",
+            "gone: {command: /nonexistent/server, required: true, startup_timeout: 2s}",
+        ));
     let output = run(folder.path(), &[]);
     assert_eq!(output.status.code(), Some(69), "{}", text(&output));
 }
@@ -166,7 +174,10 @@ fn users_are_managed_beside_a_running_bridge() {
     for arguments in [["user", "disable", "eve"], ["user", "remove", "eve"]] {
         assert_eq!(run(folder.path(), &arguments).status.code(), Some(64));
     }
-    assert_eq!(with_input(folder.path(), &["user", "add", "long"], &format!("{}\n", "x".repeat(73))).status.code(), Some(64));
+    assert_eq!(
+        with_input(folder.path(), &["user", "add", "long"], &format!("{}\n", "x".repeat(73))).status.code(),
+        Some(64)
+    );
     assert_eq!(started.stop(), 0);
 }
 

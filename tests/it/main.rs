@@ -1,5 +1,9 @@
 //! Everything a client, a browser or an operator can see, through HTTP and the command line. One binary: quick to link.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test says what it expects by failing; clippy exempts only the test functions themselves")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test says what it expects by failing; clippy exempts only the test functions themselves"
+)]
 
 mod children;
 mod cli;

@@ -35,14 +35,20 @@ fn rust_files(folder: &Path) -> Vec<PathBuf> {
 /// The modules a line of code names after `crate::`.
 fn imports(line: &str) -> impl Iterator<Item = &str> {
     let code = line.split("//").next().unwrap_or_default();
-    code.split("crate::").skip(1).map(|rest| rest.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default())
+    code.split("crate::")
+        .skip(1)
+        .map(|rest| rest.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default())
 }
 
 #[test]
 fn imports_run_one_way() {
     let table = table();
-    let modules: BTreeSet<_> = fs::read_to_string(root().join("src/lib.rs")).unwrap().lines()
-        .filter_map(|line| line.strip_prefix("pub mod ")).map(|name| name.trim_end_matches(';').to_owned()).collect();
+    let modules: BTreeSet<_> = fs::read_to_string(root().join("src/lib.rs"))
+        .unwrap()
+        .lines()
+        .filter_map(|line| line.strip_prefix("pub mod "))
+        .map(|name| name.trim_end_matches(';').to_owned())
+        .collect();
     assert_eq!(modules, table.keys().cloned().collect(), "the table lists the modules of lib.rs");
     let mut wrong = Vec::new();
     for file in rust_files(&root().join("src")) {
@@ -50,7 +56,12 @@ fn imports_run_one_way() {
         let module = relative.iter().next().unwrap().to_str().unwrap().trim_end_matches(".rs").to_owned();
         let Some(allowed) = table.get(&module) else { continue };
         for (number, line) in fs::read_to_string(&file).unwrap().lines().enumerate() {
-            assert!(!line.contains("crate::{") && !line.contains("use crate::*"), "{}:{}: one module a line", file.display(), number + 1);
+            assert!(
+                !line.contains("crate::{") && !line.contains("use crate::*"),
+                "{}:{}: one module a line",
+                file.display(),
+                number + 1
+            );
             for import in imports(line).filter(|import| *import != module && !import.is_empty()) {
                 if !allowed.contains(import) {
                     wrong.push(format!("{}:{}: {module} may not import {import}", relative.display(), number + 1));
@@ -66,7 +77,9 @@ fn the_table_has_no_circle() {
     let table = table();
     let mut done: BTreeSet<&str> = BTreeSet::new();
     while done.len() < table.len() {
-        let next = table.iter().find(|(name, imports)| !done.contains(name.as_str()) && imports.iter().all(|import| done.contains(import.as_str())));
+        let next = table.iter().find(|(name, imports)| {
+            !done.contains(name.as_str()) && imports.iter().all(|import| done.contains(import.as_str()))
+        });
         done.insert(next.expect("every module can be built from those before it").0);
     }
 }

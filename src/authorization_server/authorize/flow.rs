@@ -78,14 +78,25 @@ pub enum Next {
 #[derive(Debug, thiserror::Error)]
 pub enum FlowFault {
     /// No such flow in this browser: expired, answered already, begun in another browser, or made up.
-    #[error("This login has expired, was finished already, or began in another browser. Go back to the app and connect again.")]
+    #[error("This login has expired, was finished already, or began in another browser.")]
     Gone,
     /// The form did not come from our page in this browser.
-    #[error("This form did not come from this site's own page. Go back to the app and connect again.")]
+    #[error("This form did not come from this site's own page.")]
     Forged,
     /// The store cannot answer.
-    #[error("The server cannot do this now. Try again in a moment.")]
+    #[error("The server cannot do this now.")]
     Unavailable(#[from] StoreError),
+}
+
+impl FlowFault {
+    /// What the person can do about it.
+    #[must_use]
+    pub const fn next_step(&self) -> &'static str {
+        match self {
+            Self::Gone | Self::Forged => "Go back to the app and connect again.",
+            Self::Unavailable(_) => "Go back and try again in a moment.",
+        }
+    }
 }
 
 /// Why nobody was logged in.
@@ -193,7 +204,8 @@ impl AuthorizationServer {
         }
         let cookie = random::token();
         let stage = Stage::Consent { user: user.clone(), scopes: scopes.clone() };
-        let moved = Bound { flow: Flow { browser: Digest::of(&cookie), stage: stage.clone(), ..bound.flow.clone() }, cookie };
+        let moved =
+            Bound { flow: Flow { browser: Digest::of(&cookie), stage: stage.clone(), ..bound.flow.clone() }, cookie };
         let now = self.services.clock.now();
         if !self.services.store.advance_flow(&bound.flow, moved.flow.browser, stage, now).await? {
             return Err(FlowFault::Gone.into());
@@ -265,11 +277,17 @@ impl AuthorizationServer {
     ///
     /// Not when another site sent the browser here: a page elsewhere could then fetch a code with one password entry that
     /// was meant for something else, and what listens at a loopback address is not known (OAuth 2.1 §7.3.1).
-    async fn is_consent_remembered(&self, request: &AuthorizationRequest, user: &UserId, scopes: &ScopeSet) -> Result<bool, StoreError> {
+    async fn is_consent_remembered(
+        &self,
+        request: &AuthorizationRequest,
+        user: &UserId,
+        scopes: &ScopeSet,
+    ) -> Result<bool, StoreError> {
         if request.cross_site || self.settings.remember_consent.is_zero() {
             return Ok(false);
         }
-        let (client, uri, resource) = (&request.client_id, redirect_uri::without_port(&request.redirect_uri), &request.resource);
+        let (client, uri, resource) =
+            (&request.client_id, redirect_uri::without_port(&request.redirect_uri), &request.resource);
         let found = self.services.store.find_consent(user, client, &uri, resource).await?;
         let now = self.services.clock.now();
         let fresh = |consent: &Consent| now.since(consent.granted_at) < self.settings.remember_consent;

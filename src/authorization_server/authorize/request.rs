@@ -25,29 +25,46 @@ pub(super) struct Target {
 #[derive(Debug, thiserror::Error)]
 pub enum PageFault {
     /// The query cannot be read.
-    #[error(transparent)]
+    #[error("The app sent a request that cannot be read.")]
     Malformed(#[from] Malformed),
     /// A parameter came twice.
-    #[error(transparent)]
+    #[error("The app sent a request that can be read in two ways: {0}.")]
     Repeated(#[from] Repeated),
     /// There is no `client_id`.
     #[error("The app did not say who it is: client_id is missing.")]
     NoClient,
     /// RFC 6749 §4.1.2.1: unknown client. Not a redirect: anybody could make one up.
-    #[error("This app is not registered here, or its registration has expired. Remove the connection in the app and add it again: it then registers anew.")]
+    #[error("This app is not registered here, or its registration has expired.")]
     UnknownClient,
     /// RFC 6749 §4.1.2.1: a redirect URI that the client did not register.
-    #[error("The app asked to be answered at an address that it did not register. Remove the connection in the app and add it again.")]
+    #[error("The app asked to be answered at an address that it did not register.")]
     UnregisteredRedirectUri,
     /// Several are registered, or the request has none.
     #[error("The app did not say where to send the answer: redirect_uri is missing.")]
     NoRedirectUri,
     /// The operator's list has changed since the client registered.
-    #[error("This server no longer allows the address at which the app asked to be answered. Its operator can add it to allowed_redirect_uris.")]
+    #[error("This server no longer allows the address at which the app asked to be answered.")]
     NotAllowed,
     /// The store cannot answer.
-    #[error("The server cannot do this now. Try again in a moment.")]
+    #[error("The server cannot do this now.")]
     Unavailable(#[from] StoreError),
+}
+
+impl PageFault {
+    /// What the person can do about it.
+    #[must_use]
+    pub const fn next_step(&self) -> &'static str {
+        match self {
+            Self::UnknownClient | Self::UnregisteredRedirectUri => {
+                "Remove the connection in the app and add it again: it then registers anew."
+            }
+            Self::NotAllowed => "Ask the operator of this server to add it to allowed_redirect_uris.",
+            Self::Unavailable(_) => "Go back to the app and connect again in a moment.",
+            Self::Malformed(_) | Self::Repeated(_) | Self::NoClient | Self::NoRedirectUri => {
+                "Go back to the app and connect again. If that does not help, the app needs an update."
+            }
+        }
+    }
 }
 
 type Check = fn(&AuthorizationServer, &Parameters) -> Result<(), OauthError>;
@@ -56,8 +73,19 @@ type Check = fn(&AuthorizationServer, &Parameters) -> Result<(), OauthError>;
 const CHECKS: [Check; 5] = [no_repeats, no_request_object, response_type, response_mode, no_prompt_none];
 
 /// Parameters that are looked at below; each may come once (RFC 6749 §3.1).
-const ONCE: [&str; 11] = ["response_type", "response_mode", "state", "scope", "code_challenge", "code_challenge_method",
-    "prompt", "request", "request_uri", "login_hint", "nonce"];
+const ONCE: [&str; 11] = [
+    "response_type",
+    "response_mode",
+    "state",
+    "scope",
+    "code_challenge",
+    "code_challenge_method",
+    "prompt",
+    "request",
+    "request_uri",
+    "login_hint",
+    "nonce",
+];
 
 impl AuthorizationServer {
     /// Who asks, and where the answer would go.
@@ -67,7 +95,9 @@ impl AuthorizationServer {
         let found = self.services.store.find_client(&ClientId::new(id)).await?;
         let client = found.ok_or(PageFault::UnknownClient)?;
         let redirect_uri = match (requested, client.redirect_uris.as_slice()) {
-            (Some(requested), registered) if registered.iter().any(|one| redirect_uri::is_same(one, requested)) => requested,
+            (Some(requested), registered) if registered.iter().any(|one| redirect_uri::is_same(one, requested)) => {
+                requested
+            }
             (Some(_), _) => return Err(PageFault::UnregisteredRedirectUri),
             // RFC 6749 §3.1.2.3: it may be left out when exactly one is registered.
             (None, [only]) => only,
@@ -81,7 +111,12 @@ impl AuthorizationServer {
     }
 
     /// All that is asked, checked.
-    pub(super) fn check_request(&self, target: &Target, parameters: &Parameters, cross_site: bool) -> Result<AuthorizationRequest, OauthError> {
+    pub(super) fn check_request(
+        &self,
+        target: &Target,
+        parameters: &Parameters,
+        cross_site: bool,
+    ) -> Result<AuthorizationRequest, OauthError> {
         for check in CHECKS {
             check(self, parameters)?;
         }
@@ -102,7 +137,10 @@ impl AuthorizationServer {
     }
 
     /// RFC 8707 §2: the resource the token is for. Left out, it is the only one there is.
-    pub(in crate::authorization_server) fn check_resource(&self, parameters: &Parameters) -> Result<String, OauthError> {
+    pub(in crate::authorization_server) fn check_resource(
+        &self,
+        parameters: &Parameters,
+    ) -> Result<String, OauthError> {
         let refused = |text| OauthError::new(ErrorCode::InvalidTarget, text);
         let sent = parameters.one("resource").map_err(|_| refused("one resource at a time"))?;
         let ours = &self.settings.resource;
@@ -110,7 +148,9 @@ impl AuthorizationServer {
             None if parameters.has("resource") => Err(refused("resource is empty")),
             None => Ok(ours.clone()),
             Some(sent) if resource::canonical(sent).as_ref() == Some(ours) => Ok(ours.clone()),
-            Some(_) => Err(refused("this server issues no tokens for that resource; see the protected resource metadata")),
+            Some(_) => {
+                Err(refused("this server issues no tokens for that resource; see the protected resource metadata"))
+            }
         }
     }
 

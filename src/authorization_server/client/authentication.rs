@@ -27,17 +27,26 @@ impl AuthorizationServer {
     /// # Errors
     /// `invalid_client` when it is not known or does not prove itself: the word that makes clients register anew.
     /// `invalid_request` when the credentials come twice or not at all.
-    pub(in crate::authorization_server) async fn find_authenticated(&self, form: &Parameters, authorization: Option<&str>) -> Result<AuthenticatedClient, Refused> {
+    pub(in crate::authorization_server) async fn find_authenticated(
+        &self,
+        form: &Parameters,
+        authorization: Option<&str>,
+    ) -> Result<AuthenticatedClient, Refused> {
         let credentials = credentials(form, authorization)?;
         let found = self.services.store.find_client(&credentials.id).await?;
-        let client = found.ok_or_else(|| Refused::new(ErrorCode::InvalidClient, "this client is not registered here"))?;
+        let client =
+            found.ok_or_else(|| Refused::new(ErrorCode::InvalidClient, "this client is not registered here"))?;
         let proven = match (&client.secret, &credentials.secret) {
             (None, None) => true,
             // Both are digests of 256 random bits: comparing them tells nothing about the secret.
             (Some(digest), Some(secret)) => *digest == Digest::of(secret),
             (Some(_), None) | (None, Some(_)) => false,
         };
-        if proven { Ok(AuthenticatedClient(client)) } else { Err(Refused::new(ErrorCode::InvalidClient, "client authentication failed")) }
+        if proven {
+            Ok(AuthenticatedClient(client))
+        } else {
+            Err(Refused::new(ErrorCode::InvalidClient, "client authentication failed"))
+        }
     }
 }
 
@@ -48,7 +57,8 @@ fn credentials(form: &Parameters, authorization: Option<&str>) -> Result<Credent
         let id = id.ok_or_else(|| Refused::new(ErrorCode::InvalidRequest, "client_id is missing"))?;
         return Ok(Credentials { id: ClientId::new(id), secret: secret.map(Secret::new) });
     };
-    let basic = basic(header).ok_or_else(|| Refused::new(ErrorCode::InvalidClient, "the Authorization header is not HTTP Basic"))?;
+    let basic = basic(header)
+        .ok_or_else(|| Refused::new(ErrorCode::InvalidClient, "the Authorization header is not HTTP Basic"))?;
     // RFC 6749 §2.3: the client MUST NOT use more than one authentication method in each request.
     if secret.is_some() || id.is_some_and(|id| id != basic.id.as_str()) {
         return Err(Refused::new(ErrorCode::InvalidRequest, "client credentials were sent in two ways"));

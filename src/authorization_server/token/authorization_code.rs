@@ -16,7 +16,11 @@ use crate::protocol::oauth::token_response::TokenResponse;
 use crate::store::NewRefreshToken;
 
 impl AuthorizationServer {
-    pub(super) async fn redeem_authorization_code(&self, client: &AuthenticatedClient, form: &Parameters) -> Result<TokenResponse, Refused> {
+    pub(super) async fn redeem_authorization_code(
+        &self,
+        client: &AuthenticatedClient,
+        form: &Parameters,
+    ) -> Result<TokenResponse, Refused> {
         let missing = |name| Refused::new(ErrorCode::InvalidRequest, format!("{name} is missing"));
         let code = Digest::of(&Secret::new(form.one("code")?.ok_or_else(|| missing("code"))?));
         let verifier = form.one("code_verifier")?.ok_or_else(|| missing("code_verifier"))?;
@@ -44,7 +48,13 @@ impl AuthorizationServer {
         }
     }
 
-    fn check_binding(&self, bound: &AuthorizationCode, client: &AuthenticatedClient, verifier: &str, form: &Parameters) -> Result<(), Refused> {
+    fn check_binding(
+        &self,
+        bound: &AuthorizationCode,
+        client: &AuthenticatedClient,
+        verifier: &str,
+        form: &Parameters,
+    ) -> Result<(), Refused> {
         // RFC 6749 §4.1.3: the code was issued to the authenticated client.
         if bound.client_id != client.0.id {
             return Err(invalid_grant("code of another client"));

@@ -12,7 +12,12 @@ use crate::protocol::oauth::token_response::TokenResponse;
 
 impl AuthorizationServer {
     /// Mints an access token of a grant for its one resource, with these scopes of it.
-    pub(super) fn issue(&self, grant: &Grant, scope: ScopeSet, refresh_token: Option<Secret>) -> Result<TokenResponse, Refused> {
+    pub(super) fn issue(
+        &self,
+        grant: &Grant,
+        scope: ScopeSet,
+        refresh_token: Option<Secret>,
+    ) -> Result<TokenResponse, Refused> {
         if scope.is_empty() {
             return Err(invalid_grant("the user has none of the granted scopes any more"));
         }

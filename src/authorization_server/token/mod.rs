@@ -36,6 +36,7 @@ impl AuthorizationServer {
 
 /// The one answer to every credential that does not work: which of its bindings failed is nobody's business.
 fn invalid_grant(cause: &str) -> Refused {
-    let public = Refused::new(ErrorCode::InvalidGrant, "the code or token is not valid, has expired, or was used before").public;
+    let public =
+        Refused::new(ErrorCode::InvalidGrant, "the code or token is not valid, has expired, or was used before").public;
     Refused { public, cause: Some(cause.to_owned()) }
 }

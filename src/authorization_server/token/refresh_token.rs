@@ -13,9 +13,14 @@ use crate::protocol::oauth::scope::ScopeSet;
 use crate::protocol::oauth::token_response::TokenResponse;
 
 impl AuthorizationServer {
-    pub(super) async fn refresh(&self, client: &AuthenticatedClient, form: &Parameters) -> Result<TokenResponse, Refused> {
+    pub(super) async fn refresh(
+        &self,
+        client: &AuthenticatedClient,
+        form: &Parameters,
+    ) -> Result<TokenResponse, Refused> {
         let sent = form.one("refresh_token")?;
-        let token = Secret::new(sent.ok_or_else(|| Refused::new(ErrorCode::InvalidRequest, "refresh_token is missing"))?);
+        let token =
+            Secret::new(sent.ok_or_else(|| Refused::new(ErrorCode::InvalidRequest, "refresh_token is missing"))?);
         let digest = Digest::of(&token);
         let found = self.services.store.find_refresh(&digest).await?;
         let bound = found.ok_or_else(|| invalid_grant("unknown refresh token"))?.grant;
@@ -36,7 +41,8 @@ impl AuthorizationServer {
         // The successor is derived, not drawn, so that every racing or repeated request gets the same one although
         // only its digest is kept. Deriving takes a key that is not in the database.
         let successor = self.services.keys.derive("refresh-successor", &[token.expose().as_bytes()]);
-        let rotation = self.services.store.rotate_refresh(&digest, Digest::of(&successor), self.settings.refresh, now).await?;
+        let rotation =
+            self.services.store.rotate_refresh(&digest, Digest::of(&successor), self.settings.refresh, now).await?;
         let grant = match rotation {
             Rotation::Rotated(grant) => grant,
             Rotation::Repeated { grant, successor: stored } if stored == Digest::of(&successor) => grant,

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use crate::base::secret::Secret;
+use crate::base::username::canonical_username;
 use crate::config::fault::Wrong;
 use crate::config::reader::Reader;
 use crate::config::reader::kind;
-use crate::base::username::canonical_username;
 use crate::config::value::name::{COLOR, USERNAME};
 use crate::config::value::password_hash::{PASSWORD_HASH, unusual_cost};
 use crate::config::value::scope::SCOPE;

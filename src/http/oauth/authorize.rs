@@ -9,13 +9,13 @@ use crate::authorization_server::authorize::{Answer, AuthorizeFault, FLOW_LIFETI
 use crate::http::answer;
 use crate::http::oauth::within;
 use crate::http::page::Link;
-use crate::http::page::respond;
+use crate::http::page::respond::{self, Trouble};
 use crate::http::state::State;
 
 /// Begins a flow and sends the browser to its first page.
 pub async fn get(request: HttpRequest, state: Data<State>) -> HttpResponse {
     if let Err(response) = within(&request, &state, &state.limits.authorization) {
-        return response;
+        return respond::unread(&state.authorization().pages, &response);
     }
     // A page fetched before anybody asked for it would begin a flow that nobody sees.
     if request.method() != Method::GET || request.headers().contains_key("sec-purpose") {
@@ -28,9 +28,10 @@ pub async fn get(request: HttpRequest, state: Data<State>) -> HttpResponse {
                 response.cookie(old);
             }
             let seconds = i64::try_from(FLOW_LIFETIME.as_secs()).unwrap_or(i64::MAX);
-            response
-                .cookie(state.cookies().set(&started.flow, &started.cookie, seconds))
-                .insert_header((header::LOCATION, format!("{}/oauth/authorize/{}", state.authorization().server.issuer(), started.flow)));
+            response.cookie(state.cookies().set(&started.flow, &started.cookie, seconds)).insert_header((
+                header::LOCATION,
+                format!("{}/oauth/authorize/{}", state.authorization().server.issuer(), started.flow),
+            ));
             respond::private(&mut response).finish()
         }
         Err(AuthorizeFault::Page(fault)) => page(&state, &fault),
@@ -49,7 +50,8 @@ fn page(state: &State, fault: &PageFault) -> HttpResponse {
         PageFault::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::BAD_REQUEST,
     };
-    respond::error(&state.authorization().pages, status, &fault.to_string(), None)
+    let trouble = Trouble { explanation: &fault.to_string(), next_step: fault.next_step(), back: None };
+    respond::error(&state.authorization().pages, status, trouble)
 }
 
 /// Tells the client what was wrong with its request; a person decides whether to go where nothing vouches for.
@@ -63,7 +65,11 @@ fn refusal(state: &State, refusal: &Answer) -> HttpResponse {
     }
     let text = format!("The app sent a request that cannot be answered ({error}).");
     match Link::new(refusal.url.expose()) {
-        Some(link) => respond::error(&state.authorization().pages, StatusCode::BAD_REQUEST, &text, Some(link)),
+        Some(link) => {
+            let next_step = "Go back to the app. If it fails again, the app needs an update.";
+            let trouble = Trouble { explanation: &text, next_step, back: Some(link) };
+            respond::error(&state.authorization().pages, StatusCode::BAD_REQUEST, trouble)
+        }
         None => answer::message(StatusCode::BAD_REQUEST, "invalid_request", &text),
     }
 }

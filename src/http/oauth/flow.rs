@@ -5,12 +5,14 @@ use actix_web::http::header;
 use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 
-use crate::authorization_server::authorize::{Answer, Asked, Bound, FLOW_LIFETIME, FlowFault, LogIn, LogInFault, Next, Step};
+use crate::authorization_server::authorize::{
+    Answer, Asked, Bound, FLOW_LIFETIME, FlowFault, LogIn, LogInFault, Next, Step,
+};
 use crate::base::id::FlowId;
 use crate::base::secret::Secret;
 use crate::http::answer;
 use crate::http::oauth::{client_address, form};
-use crate::http::page::respond;
+use crate::http::page::respond::{self, Trouble};
 use crate::http::page::{self, ClientName, ConsentPage, Link, LoginError, LoginPage, ReturningPage};
 use crate::http::state::State;
 use crate::protocol::oauth::error::ErrorCode;
@@ -75,7 +77,7 @@ fn login_page(state: &State, bound: &Bound, asked: &Asked, username: &str, error
 pub async fn log_in(request: HttpRequest, flow: Path<FlowId>, payload: Payload, state: Data<State>) -> HttpResponse {
     let body = match form(&request, payload, &state, &state.limits.login).await {
         Ok(body) => body,
-        Err(response) => return login_limited(&state, response),
+        Err(response) => return respond::unread(&state.authorization().pages, &response),
     };
     match check_login(&request, &flow, &body, &state).await {
         Ok(response) => response,
@@ -83,7 +85,12 @@ pub async fn log_in(request: HttpRequest, flow: Path<FlowId>, payload: Payload, 
     }
 }
 
-async fn check_login(request: &HttpRequest, flow: &FlowId, body: &[u8], state: &State) -> Result<HttpResponse, FlowFault> {
+async fn check_login(
+    request: &HttpRequest,
+    flow: &FlowId,
+    body: &[u8],
+    state: &State,
+) -> Result<HttpResponse, FlowFault> {
     let form = Parameters::parse(body).map_err(|_| FlowFault::Forged)?;
     let field = |name| form.one(name).map_err(|_| FlowFault::Forged);
     let bound = state.authorization().server.find_flow(flow, state.cookies().find(request, flow)).await?;
@@ -112,7 +119,7 @@ async fn check_login(request: &HttpRequest, flow: &FlowId, body: &[u8], state: &
 pub async fn decide(request: HttpRequest, flow: Path<FlowId>, payload: Payload, state: Data<State>) -> HttpResponse {
     let body = match form(&request, payload, &state, &state.limits.login).await {
         Ok(body) => body,
-        Err(response) => return login_limited(&state, response),
+        Err(response) => return respond::unread(&state.authorization().pages, &response),
     };
     match check_decision(&request, &flow, &body, &state).await {
         Ok(response) => response,
@@ -121,7 +128,12 @@ pub async fn decide(request: HttpRequest, flow: Path<FlowId>, payload: Payload, 
 }
 
 /// What was asked stands in the store; the form says yes or no and nothing else.
-async fn check_decision(request: &HttpRequest, flow: &FlowId, body: &[u8], state: &State) -> Result<HttpResponse, FlowFault> {
+async fn check_decision(
+    request: &HttpRequest,
+    flow: &FlowId,
+    body: &[u8],
+    state: &State,
+) -> Result<HttpResponse, FlowFault> {
     let form = Parameters::parse(body).map_err(|_| FlowFault::Forged)?;
     let field = |name| form.one(name).map_err(|_| FlowFault::Forged);
     let bound = state.authorization().server.find_flow(flow, state.cookies().find(request, flow)).await?;
@@ -152,7 +164,9 @@ fn returning(state: &State, bound: &Bound, answer: &Answer) -> HttpResponse {
         Some(_) => page::Answer::Failed,
     };
     let Some(link) = Link::new(answer.url.expose()) else {
-        return respond::error(&state.authorization().pages, StatusCode::BAD_REQUEST, "The app's address cannot be opened.", None);
+        let explanation = "The address of the app cannot be opened.";
+        let trouble = Trouble { explanation, next_step: "Go back to the app and connect again.", back: None };
+        return respond::error(&state.authorization().pages, StatusCode::BAD_REQUEST, trouble);
     };
     let page = ReturningPage { branding: &state.authorization().pages.branding, link, answer: told };
     let mut response = respond::page(&state.authorization().pages, StatusCode::OK, &page);
@@ -168,21 +182,8 @@ fn fault_page(state: &State, fault: &FlowFault) -> HttpResponse {
         FlowFault::Forged => StatusCode::FORBIDDEN,
         FlowFault::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
     };
-    respond::error(&state.authorization().pages, status, &fault.to_string(), None)
-}
-
-/// A person reads a page where a program reads JSON.
-fn login_limited(state: &State, response: HttpResponse) -> HttpResponse {
-    let status = response.status();
-    let text = match status {
-        StatusCode::TOO_MANY_REQUESTS => "Too many tries from your network. Wait a minute, go back, and try again.",
-        _ => "The form could not be read. Go back and send it again.",
-    };
-    let mut page = respond::error(&state.authorization().pages, status, text, None);
-    if let Some(value) = response.headers().get(header::RETRY_AFTER) {
-        page.headers_mut().insert(header::RETRY_AFTER, value.clone());
-    }
-    page
+    let trouble = Trouble { explanation: &fault.to_string(), next_step: fault.next_step(), back: None };
+    respond::error(&state.authorization().pages, status, trouble)
 }
 
 fn path(state: &State, bound: &Bound) -> String {

@@ -87,7 +87,12 @@ fn authorization(request: &HttpRequest) -> Result<Option<&str>, OauthError> {
 }
 
 /// Reads a form, having counted it against the address's limit.
-async fn form(request: &HttpRequest, payload: Payload, state: &State, limit: &AddressLimit) -> Result<Bytes, HttpResponse> {
+async fn form(
+    request: &HttpRequest,
+    payload: Payload,
+    state: &State,
+    limit: &AddressLimit,
+) -> Result<Bytes, HttpResponse> {
     within(request, state, limit)?;
     // RFC 6749 §3.2: parameters are sent in the body, form-encoded; what stands in the query is not looked at.
     if !body::is(request, "application/x-www-form-urlencoded") {

@@ -35,12 +35,38 @@ pub fn page(pages: &Pages, status: StatusCode, page: &impl Template) -> HttpResp
         .body(html)
 }
 
+/// What an error page says, and where it leads.
+pub struct Trouble<'a> {
+    /// What happened.
+    pub explanation: &'a str,
+    /// What the person can do.
+    pub next_step: &'a str,
+    /// The way back to the client.
+    pub back: Option<Link<'a>>,
+}
+
 /// Sends an error page with a reference that finds its line in the log.
-pub fn error(pages: &Pages, status: StatusCode, explanation: &str, back: Option<Link<'_>>) -> HttpResponse {
+pub fn error(pages: &Pages, status: StatusCode, trouble: Trouble<'_>) -> HttpResponse {
+    let Trouble { explanation, next_step, back } = trouble;
     let reference = random::identifier();
     let reference = reference.get(..8).unwrap_or_default();
     tracing::info!(reference, status = status.as_u16(), explanation, "showed an error page");
-    let next_step = "If it happens again, tell the operator of this server the reference below.";
-    let content = ErrorPage { branding: &pages.branding, title: "This did not work", explanation, next_step, reference, back };
+    let content =
+        ErrorPage { branding: &pages.branding, title: "This did not work", explanation, next_step, reference, back };
     page(pages, status, &content)
+}
+
+/// A person reads a page where a program reads the JSON of this answer: the request was not looked at.
+pub fn unread(pages: &Pages, answer: &HttpResponse) -> HttpResponse {
+    let (explanation, next_step) = match answer.status() {
+        StatusCode::TOO_MANY_REQUESTS => {
+            ("There were too many tries from your network.", "Wait a minute, go back, and try again.")
+        }
+        _ => ("The form could not be read.", "Go back and send it again."),
+    };
+    let mut page = error(pages, answer.status(), Trouble { explanation, next_step, back: None });
+    if let Some(value) = answer.headers().get(header::RETRY_AFTER) {
+        page.headers_mut().insert(header::RETRY_AFTER, value.clone());
+    }
+    page
 }

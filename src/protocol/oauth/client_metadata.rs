@@ -117,12 +117,20 @@ impl ClientMetadata {
 
     /// None of these is ever fetched; a scheme that could run something when shown or followed is refused all the same.
     fn check_urls(&self) -> Result<(), OauthError> {
-        let single = [&self.client_uri, &self.logo_uri, &self.tos_uri, &self.policy_uri, &self.jwks_uri,
-            &self.sector_identifier_uri, &self.initiate_login_uri];
+        let single = [
+            &self.client_uri,
+            &self.logo_uri,
+            &self.tos_uri,
+            &self.policy_uri,
+            &self.jwks_uri,
+            &self.sector_identifier_uri,
+            &self.initiate_login_uri,
+        ];
         let lists = [&self.request_uris, &self.post_logout_redirect_uris];
         let all = single.into_iter().flatten().chain(lists.into_iter().flatten().flatten());
         for url in all.filter(|url| !url.is_empty()) {
-            let web = Url::parse(url).is_ok_and(|parsed| matches!(parsed.scheme(), "https" | "http") && parsed.has_host());
+            let web =
+                Url::parse(url).is_ok_and(|parsed| matches!(parsed.scheme(), "https" | "http") && parsed.has_host());
             if !web || url.len() > LONGEST_TEXT {
                 return Err(refused("URLs in client metadata must be http or https and at most 2048 bytes"));
             }
@@ -130,7 +138,12 @@ impl ClientMetadata {
         Ok(())
     }
 
-    fn echo_texts(&self, name: Option<&str>, supported: &ScopeSet, echo: &mut Map<String, Value>) -> Result<(), OauthError> {
+    fn echo_texts(
+        &self,
+        name: Option<&str>,
+        supported: &ScopeSet,
+        echo: &mut Map<String, Value>,
+    ) -> Result<(), OauthError> {
         let scope = self.scope.as_deref().map(ScopeSet::parse).transpose();
         let scope = scope.map_err(|error| refused(&format!("scope: {error}")))?;
         // RFC 7591 §2: what a client may ask for later; a client cannot give itself a scope that does not exist here.
@@ -188,17 +201,24 @@ mod tests {
 
     #[test]
     fn who_says_nothing_is_a_public_client_that_may_refresh() {
-        let accepted = accept(&json!({"redirect_uris": ["http://localhost/cb"], "client_name": "A\u{202e}B\u{200b}", "tos_uri": ""})).unwrap();
+        let accepted = accept(
+            &json!({"redirect_uris": ["http://localhost/cb"], "client_name": "A\u{202e}B\u{200b}", "tos_uri": ""}),
+        )
+        .unwrap();
         assert!(!accepted.wants_secret && accepted.may_refresh);
         assert_eq!(accepted.name.as_deref(), Some("AB"));
-        assert_eq!(Value::Object(accepted.echo), json!({"redirect_uris": ["http://localhost/cb"], "client_name": "AB",
-            "grant_types": ["authorization_code", "refresh_token"], "response_types": ["code"], "token_endpoint_auth_method": "none"}));
+        assert_eq!(
+            Value::Object(accepted.echo),
+            json!({"redirect_uris": ["http://localhost/cb"], "client_name": "AB",
+            "grant_types": ["authorization_code", "refresh_token"], "response_types": ["code"], "token_endpoint_auth_method": "none"})
+        );
     }
 
     #[test]
     fn grants_and_scopes_that_do_not_exist_here_are_not_echoed() {
         let accepted = accept(&json!({"redirect_uris": ["http://localhost/cb"], "scope": "admin * mcp:read",
-            "grant_types": ["implicit", "authorization_code", "client_credentials"]})).unwrap();
+            "grant_types": ["implicit", "authorization_code", "client_credentials"]}))
+        .unwrap();
         assert!(!accepted.may_refresh);
         assert_eq!(accepted.echo["grant_types"], json!(["authorization_code"]));
         assert_eq!(accepted.echo["scope"], json!("mcp:read"));
@@ -206,11 +226,19 @@ mod tests {
 
     #[test]
     fn what_could_do_harm_or_makes_no_sense_is_refused() {
-        for body in [json!({}), json!({"redirect_uris": []}), json!({"redirect_uris": vec!["http://localhost/"; 33]}), json!(null), json!([]),
-            json!({"redirect_uris": ["http://localhost/"], "logo_uri": "javascript:alert(1)"}), json!({"redirect_uris": "http://localhost/"}),
-            json!({"redirect_uris": ["http://localhost/"], "grant_types": ["password"]}), json!({"redirect_uris": ["http://localhost/"], "response_types": ["token"]}),
+        for body in [
+            json!({}),
+            json!({"redirect_uris": []}),
+            json!({"redirect_uris": vec!["http://localhost/"; 33]}),
+            json!(null),
+            json!([]),
+            json!({"redirect_uris": ["http://localhost/"], "logo_uri": "javascript:alert(1)"}),
+            json!({"redirect_uris": "http://localhost/"}),
+            json!({"redirect_uris": ["http://localhost/"], "grant_types": ["password"]}),
+            json!({"redirect_uris": ["http://localhost/"], "response_types": ["token"]}),
             json!({"redirect_uris": ["http://localhost/"], "client_name": "x".repeat(10_000)}),
-            json!({"redirect_uris": ["http://localhost/"], "token_endpoint_auth_method": "private_key_jwt"})] {
+            json!({"redirect_uris": ["http://localhost/"], "token_endpoint_auth_method": "private_key_jwt"}),
+        ] {
             assert!(accept(&body).is_err(), "{body}");
         }
         assert!(ClientMetadata::parse(br#"{"redirect_uris":[],"redirect_uris":[]}"#).is_err());

@@ -16,7 +16,9 @@ pub enum RedirectUriFault {
     #[error("{0}")]
     Malformed(&'static str),
     /// It could be one, but the operator's list does not have it.
-    #[error("this redirect URI is not allowed here; the operator can allow it by adding it to allowed_redirect_uris: {0}")]
+    #[error(
+        "this redirect URI is not allowed here; the operator can allow it by adding it to allowed_redirect_uris: {0}"
+    )]
     NotAllowed(String),
 }
 
@@ -30,7 +32,9 @@ pub fn check(uri: &str) -> Result<(), RedirectUriFault> {
         return fault("the redirect URI is longer than 2048 bytes");
     }
     // Browsers drop or rewrite these; a URI that is read in two ways is not compared safely.
-    if !uri.bytes().all(|byte| byte.is_ascii_graphic()) || uri.contains(['\\', '*', '<', '>', '"', '`', '{', '}', '|', '^']) {
+    if !uri.bytes().all(|byte| byte.is_ascii_graphic())
+        || uri.contains(['\\', '*', '<', '>', '"', '`', '{', '}', '|', '^'])
+    {
         return fault("the redirect URI holds a character that a URI cannot have");
     }
     let Ok(url) = Url::parse(uri) else { return fault("the redirect URI is not an absolute URI") };
@@ -54,7 +58,9 @@ fn check_scheme(uri: &str, url: &Url) -> Result<(), RedirectUriFault> {
         "https" => Err(RedirectUriFault::Malformed("the redirect URI has no host")),
         // OAuth 2.1 §1.5, MCP "Communication Security": loopback or https.
         "http" if loopback(uri).is_some() => Ok(()),
-        "http" => Err(RedirectUriFault::Malformed("an http redirect URI must be on 127.0.0.1, [::1] or localhost; use https")),
+        "http" => {
+            Err(RedirectUriFault::Malformed("an http redirect URI must be on 127.0.0.1, [::1] or localhost; use https"))
+        }
         scheme if is_private_use(scheme) => Ok(()),
         _ => Err(RedirectUriFault::Malformed("the redirect URI's scheme is not allowed")),
     }
@@ -162,7 +168,9 @@ fn patterns(entry: &str) -> Vec<Pattern> {
             "https://www.cursor.com/agents/mcp/oauth/callback",
             "http://localhost:8787/callback",
         ]),
-        "@vscode" => exact(&["https://vscode.dev/redirect", "https://insiders.vscode.dev/redirect", "http://127.0.0.1/"]),
+        "@vscode" => {
+            exact(&["https://vscode.dev/redirect", "https://insiders.vscode.dev/redirect", "http://127.0.0.1/"])
+        }
         "@loopback" => vec![Pattern::Loopback],
         // Any port already matches on loopback, so `*` says no more than no port at all.
         uri => vec![Pattern::Exact(uri.replacen(":*", "", 1))],
@@ -189,11 +197,23 @@ mod tests {
 
     #[test]
     fn the_presets_let_the_known_clients_in() {
-        for uri in ["https://claude.ai/api/mcp/auth_callback", "https://chatgpt.com/connector/oauth/abc-1", "http://localhost:51234/callback",
-            "cursor://anysphere.cursor-mcp/oauth/callback", "https://vscode.dev/redirect", "http://127.0.0.1:33418/", "http://[::1]:9/x"] {
+        for uri in [
+            "https://claude.ai/api/mcp/auth_callback",
+            "https://chatgpt.com/connector/oauth/abc-1",
+            "http://localhost:51234/callback",
+            "cursor://anysphere.cursor-mcp/oauth/callback",
+            "https://vscode.dev/redirect",
+            "http://127.0.0.1:33418/",
+            "http://[::1]:9/x",
+        ] {
             assert_eq!(presets().check(uri), Ok(()), "{uri}");
         }
-        for uri in ["https://evil.example/cb", "https://chatgpt.com/connector/oauth/", "https://chatgpt.com/connector/oauth/a/b", "com.example.app:/cb"] {
+        for uri in [
+            "https://evil.example/cb",
+            "https://chatgpt.com/connector/oauth/",
+            "https://chatgpt.com/connector/oauth/a/b",
+            "com.example.app:/cb",
+        ] {
             assert!(matches!(presets().check(uri), Err(RedirectUriFault::NotAllowed(_))), "{uri}");
         }
     }
@@ -201,24 +221,63 @@ mod tests {
     #[test]
     fn the_seeds_wildcard_port_means_any_port_and_nothing_else() {
         let policy = RedirectUriPolicy::new(&["http://localhost:*/callback".to_owned()]);
-        assert!(policy.check("http://localhost:1234/callback").is_ok() && policy.check("http://localhost/callback").is_ok());
-        assert!(policy.check("http://localhost:1234/other").is_err() && policy.check("http://127.0.0.1:1/callback").is_err());
+        assert!(
+            policy.check("http://localhost:1234/callback").is_ok() && policy.check("http://localhost/callback").is_ok()
+        );
+        assert!(
+            policy.check("http://localhost:1234/other").is_err()
+                && policy.check("http://127.0.0.1:1/callback").is_err()
+        );
     }
 
     #[test]
     fn loopback_ports_vary_and_nothing_else_does() {
-        assert!(is_same("http://127.0.0.1:1/cb", "http://127.0.0.1:65535/cb") && is_same("http://localhost/cb", "http://localhost:5/cb"));
-        for other in ["http://127.0.0.1:0/cb", "http://127.0.0.1:99999/cb", "http://localhost:5/cb", "http://127.0.0.2:5/cb", "http://127.0.0.1.evil:5/cb",
-            "http://127.0.0.1@evil/cb", "https://127.0.0.1:5/cb", "http://127.1:5/cb", "http://127.0.0.1:5/cb/", "http://127.0.0.1:5/cb?x", "http://127.0.0.1:+5/cb"] {
+        assert!(
+            is_same("http://127.0.0.1:1/cb", "http://127.0.0.1:65535/cb")
+                && is_same("http://localhost/cb", "http://localhost:5/cb")
+        );
+        for other in [
+            "http://127.0.0.1:0/cb",
+            "http://127.0.0.1:99999/cb",
+            "http://localhost:5/cb",
+            "http://127.0.0.2:5/cb",
+            "http://127.0.0.1.evil:5/cb",
+            "http://127.0.0.1@evil/cb",
+            "https://127.0.0.1:5/cb",
+            "http://127.1:5/cb",
+            "http://127.0.0.1:5/cb/",
+            "http://127.0.0.1:5/cb?x",
+            "http://127.0.0.1:+5/cb",
+        ] {
             assert!(!is_same("http://127.0.0.1:1/cb", other), "{other}");
         }
     }
 
     #[test]
     fn dangerous_and_ambiguous_forms_are_refused() {
-        for uri in ["javascript:alert(1)", "JaVaScRiPt:x", "\tjavascript:x", "data:text/html,x", "file:///etc", "about:blank", "http://example.com/cb", "https://x/#f",
-            "https://good@evil/", "https://*.x/", "", "/cb", "https:///cb", "https:\\\\x", "https://x/ y", "https://x/\u{0}", "https://ä.example/",
-            "myapp:/cb", "https://x/?iss=evil", "https://x/?a=1&code=2", "https:x/cb"] {
+        for uri in [
+            "javascript:alert(1)",
+            "JaVaScRiPt:x",
+            "\tjavascript:x",
+            "data:text/html,x",
+            "file:///etc",
+            "about:blank",
+            "http://example.com/cb",
+            "https://x/#f",
+            "https://good@evil/",
+            "https://*.x/",
+            "",
+            "/cb",
+            "https:///cb",
+            "https:\\\\x",
+            "https://x/ y",
+            "https://x/\u{0}",
+            "https://ä.example/",
+            "myapp:/cb",
+            "https://x/?iss=evil",
+            "https://x/?a=1&code=2",
+            "https:x/cb",
+        ] {
             assert!(matches!(check(uri), Err(RedirectUriFault::Malformed(_))), "{uri:?}");
         }
     }

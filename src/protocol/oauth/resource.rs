@@ -35,18 +35,34 @@ mod tests {
 
     #[test]
     fn case_default_port_and_one_trailing_slash_do_not_matter() {
-        for value in ["https://a.example/mcp", "HTTPS://A.Example/mcp", "https://a.example:443/mcp", "https://a.example/mcp/"] {
+        for value in
+            ["https://a.example/mcp", "HTTPS://A.Example/mcp", "https://a.example:443/mcp", "https://a.example/mcp/"]
+        {
             assert_eq!(canonical(value).as_deref(), Some("https://a.example/mcp"), "{value}");
         }
     }
 
     #[test]
     fn everything_else_does() {
-        for value in ["https://a.example/mcp//", "https://a.example/MCP", "https://a.example/mcp-evil", "https://a.example/x/../mcp",
-            "https://a.example/mcp?x", "http://a.example/mcp", "https://a.example:80/mcp"] {
+        for value in [
+            "https://a.example/mcp//",
+            "https://a.example/MCP",
+            "https://a.example/mcp-evil",
+            "https://a.example/x/../mcp",
+            "https://a.example/mcp?x",
+            "http://a.example/mcp",
+            "https://a.example:80/mcp",
+        ] {
             assert_ne!(canonical(value).as_deref(), Some("https://a.example/mcp"), "{value}");
         }
-        for value in ["/mcp", "https:///mcp", "https://a.example/mcp#f", "https://u@a.example/mcp", "urn:x:y", "https://a.example/m cp"] {
+        for value in [
+            "/mcp",
+            "https:///mcp",
+            "https://a.example/mcp#f",
+            "https://u@a.example/mcp",
+            "urn:x:y",
+            "https://a.example/m cp",
+        ] {
             assert_eq!(canonical(value), None, "{value}");
         }
     }

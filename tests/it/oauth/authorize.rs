@@ -39,10 +39,25 @@ async fn authz_1_an_unknown_client_is_a_page() {
 async fn authz_2_a_redirect_uri_is_the_registered_one_to_the_letter() {
     let app = App::start();
     let client = Client::register(&app).await;
-    for uri in ["https://client.example/cb/", "https://client.example/cb/../x", "https://client.example/cb%2e", "https://client.example/cb?x=1", "https://client.example/cb#f",
-        "https://client.example/CB", "http://client.example/cb", "https://CLIENT.example/cb", "https://client.example:443/cb", "https://client.example.evil/cb",
-        "https://client.example@evil/cb", "https://evil/?https://client.example/cb", "//client.example/cb", "https://client.example\\@evil", "https://client.example/cb%00",
-        "https://client.example／cb", "https://other.example/cb"] {
+    for uri in [
+        "https://client.example/cb/",
+        "https://client.example/cb/../x",
+        "https://client.example/cb%2e",
+        "https://client.example/cb?x=1",
+        "https://client.example/cb#f",
+        "https://client.example/CB",
+        "http://client.example/cb",
+        "https://CLIENT.example/cb",
+        "https://client.example:443/cb",
+        "https://client.example.evil/cb",
+        "https://client.example@evil/cb",
+        "https://evil/?https://client.example/cb",
+        "//client.example/cb",
+        "https://client.example\\@evil",
+        "https://client.example/cb%00",
+        "https://client.example／cb",
+        "https://other.example/cb",
+    ] {
         page(&client, &[("redirect_uri", Some(uri))]).await;
     }
 }
@@ -56,8 +71,20 @@ async fn authz_3_authz_4_on_loopback_the_port_varies_and_nothing_else() {
         let login = Browser::new().open(&client.authorize_url(&[("redirect_uri", Some(&uri))])).await;
         assert!(login.status == 200 && login.body.contains("type=\"password\""), "{uri}: {login:?}");
     }
-    for uri in ["http://127.0.0.1:0/cb", "http://127.0.0.1:99999/cb", "http://127.0.0.1:x/cb", "http://localhost:5/cb", "http://127.0.0.2:5/cb", "http://127.0.0.1.evil:5/cb",
-        "http://127.0.0.1@evil/cb", "http://[::ffff:127.0.0.1]:5/cb", "https://127.0.0.1:5/cb", "http://127.1:5/cb", "http://127.0.0.1:5/other", "http://127.0.0.1:5/cb?x"] {
+    for uri in [
+        "http://127.0.0.1:0/cb",
+        "http://127.0.0.1:99999/cb",
+        "http://127.0.0.1:x/cb",
+        "http://localhost:5/cb",
+        "http://127.0.0.2:5/cb",
+        "http://127.0.0.1.evil:5/cb",
+        "http://127.0.0.1@evil/cb",
+        "http://[::ffff:127.0.0.1]:5/cb",
+        "https://127.0.0.1:5/cb",
+        "http://127.1:5/cb",
+        "http://127.0.0.1:5/other",
+        "http://127.0.0.1:5/cb?x",
+    ] {
         page(&client, &[("redirect_uri", Some(uri))]).await;
     }
 }
@@ -67,7 +94,10 @@ async fn authz_5_repeated_identities_are_a_page() {
     let app = App::start();
     let client = Client::register(&app).await;
     for again in ["redirect_uri=https%3A%2F%2Fevil.example%2Fcb", "client_id=other"] {
-        for url in [format!("{}&{again}", client.authorize_url(&[])), client.authorize_url(&[]).replacen('?', &format!("?{again}&"), 1)] {
+        for url in [
+            format!("{}&{again}", client.authorize_url(&[])),
+            client.authorize_url(&[]).replacen('?', &format!("?{again}&"), 1),
+        ] {
             let page = Browser::new().open(&url).await;
             assert_eq!((page.status, page.goes_nowhere()), (400, true), "{url}");
         }
@@ -88,7 +118,14 @@ async fn authz_7_without_a_good_s256_challenge_there_is_no_code() {
     let app = App::start();
     let client = Client::register(&app).await;
     let (short, long) = ("a".repeat(42), "a".repeat(129));
-    for challenge in [None, Some(""), Some(short.as_str()), Some(long.as_str()), Some("E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw+c="), Some("E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw/cM")] {
+    for challenge in [
+        None,
+        Some(""),
+        Some(short.as_str()),
+        Some(long.as_str()),
+        Some("E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw+c="),
+        Some("E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw/cM"),
+    ] {
         redirected(&app, &client, &[("code_challenge", challenge)], "invalid_request").await;
     }
     for method in [None, Some(""), Some("plain"), Some("s256"), Some("S512")] {
@@ -126,7 +163,15 @@ async fn authz_11_the_resource_is_ours_or_the_request_is_refused() {
     let app = App::start();
     let client = Client::register(&app).await;
     let ours = app.resource();
-    for resource in ["https://other.example/mcp", &format!("{ours}#frag"), "/mcp", &format!("{ours}-evil"), &format!("{ours}//"), &app.url, "urn:mcp"] {
+    for resource in [
+        "https://other.example/mcp",
+        &format!("{ours}#frag"),
+        "/mcp",
+        &format!("{ours}-evil"),
+        &format!("{ours}//"),
+        &app.url,
+        "urn:mcp",
+    ] {
         redirected(&app, &client, &[("resource", Some(resource))], "invalid_target").await;
     }
     let twice = format!("{}&resource=https%3A%2F%2Fother.example", client.authorize_url(&[]));
@@ -135,7 +180,11 @@ async fn authz_11_the_resource_is_ours_or_the_request_is_refused() {
         let page = Browser::new().open(&client.authorize_url(&[("resource", Some(&resource))])).await;
         assert_eq!(page.status, 200, "{resource}");
     }
-    assert_eq!(Browser::new().open(&client.authorize_url(&[("resource", None)])).await.status, 200, "the only resource there is");
+    assert_eq!(
+        Browser::new().open(&client.authorize_url(&[("resource", None)])).await.status,
+        200,
+        "the only resource there is"
+    );
 }
 
 #[tokio::test]
@@ -145,7 +194,8 @@ async fn authz_13_scopes_that_do_not_exist_are_dropped_or_refused() {
     for scope in ["unknown", "a\"b", "a\\b", "a\u{7}b"] {
         redirected(&app, &client, &[("scope", Some(scope))], "invalid_scope").await;
     }
-    let page = client.authorize(&mut Browser::new(), "alice", &[("scope", Some("mcp:read offline_access unknown"))]).await;
+    let page =
+        client.authorize(&mut Browser::new(), "alice", &[("scope", Some("mcp:read offline_access unknown"))]).await;
     let tokens = client.redeem(&page.answer("code").unwrap()).await;
     assert_eq!(tokens.text("scope"), "mcp:read");
     for scope in [None, Some("offline_access")] {
@@ -180,9 +230,16 @@ async fn authz_15_one_issuer_in_every_response() {
 async fn authz_16_nobody_is_sent_to_an_unvouched_address_before_login() {
     let app = App::start();
     let client = Client::register_as(&app, json!({"redirect_uris": [LOOPBACK]})).await;
-    let page = Browser::new().open(&client.authorize_url(&[("redirect_uri", Some(LOOPBACK)), ("scope", Some("unknown"))])).await;
+    let page = Browser::new()
+        .open(&client.authorize_url(&[("redirect_uri", Some(LOOPBACK)), ("scope", Some("unknown"))]))
+        .await;
     assert_eq!((page.status, page.goes_nowhere()), (400, true));
-    assert!(page.body.contains("href=\"http://127.0.0.1:1/cb?error&#61;invalid_scope") || page.body.contains("href=\"http://127.0.0.1:1/cb?error=invalid_scope"), "{}", page.body);
+    assert!(
+        page.body.contains("href=\"http://127.0.0.1:1/cb?error&#61;invalid_scope")
+            || page.body.contains("href=\"http://127.0.0.1:1/cb?error=invalid_scope"),
+        "{}",
+        page.body
+    );
 }
 
 #[tokio::test]
@@ -222,7 +279,9 @@ async fn authz_19_no_redirect_repeats_a_form() {
     let client = Client::register(&app).await;
     let mut browser = Browser::new();
     let login = browser.open(&client.authorize_url(&[])).await;
-    let answer = browser.post(&login.action(), &[("csrf", &login.csrf()), ("username", "alice"), ("password", "correct horse")]).await;
+    let answer = browser
+        .post(&login.action(), &[("csrf", &login.csrf()), ("username", "alice"), ("password", "correct horse")])
+        .await;
     assert_eq!(answer.status, 303);
 }
 
@@ -232,9 +291,16 @@ async fn authz_20_looking_ahead_begins_nothing() {
     let client = Client::register(&app).await;
     let http = crate::support::client::http();
     let url = client.authorize_url(&[]);
-    for request in [http.head(&url), http.request(reqwest::Method::OPTIONS, &url), http.get(&url).header("sec-purpose", "prefetch")] {
+    for request in [
+        http.head(&url),
+        http.request(reqwest::Method::OPTIONS, &url),
+        http.get(&url).header("sec-purpose", "prefetch"),
+    ] {
         let response = request.send().await.unwrap();
-        assert!(response.headers().get("set-cookie").is_none() && response.headers().get("location").is_none(), "{response:?}");
+        assert!(
+            response.headers().get("set-cookie").is_none() && response.headers().get("location").is_none(),
+            "{response:?}"
+        );
     }
 }
 

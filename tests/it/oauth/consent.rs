@@ -7,7 +7,12 @@ use crate::support::browser::Page;
 use crate::support::client::REDIRECT_URI;
 use crate::support::{App, Browser, Client};
 
-async fn logged_in(client: &Client, browser: &mut Browser, user: &str, changes: &[(&'static str, Option<&str>)]) -> Page {
+async fn logged_in(
+    client: &Client,
+    browser: &mut Browser,
+    user: &str,
+    changes: &[(&'static str, Option<&str>)],
+) -> Page {
     let login = browser.open(&client.authorize_url(changes)).await;
     browser.submit(&login, &[("username", user), ("password", PASSWORD)]).await
 }
@@ -22,8 +27,18 @@ async fn cons_1_what_was_asked_stands_in_the_store_not_in_the_form() {
     let client = Client::register(&app).await;
     let mut browser = Browser::new();
     let page = logged_in(&client, &mut browser, "alice", &[("scope", Some("mcp:read"))]).await;
-    let answer = browser.submit(&page, &[("decision", "allow"), ("scope", "mcp:read mcp:write mcp:admin"), ("client_id", "other"),
-        ("redirect_uri", "https://evil.example/cb"), ("resource", "https://evil.example")]).await;
+    let answer = browser
+        .submit(
+            &page,
+            &[
+                ("decision", "allow"),
+                ("scope", "mcp:read mcp:write mcp:admin"),
+                ("client_id", "other"),
+                ("redirect_uri", "https://evil.example/cb"),
+                ("resource", "https://evil.example"),
+            ],
+        )
+        .await;
     assert!(answer.refresh().starts_with(REDIRECT_URI));
     assert_eq!(client.redeem(&answer.answer("code").unwrap()).await.text("scope"), "mcp:read");
 }
@@ -39,10 +54,19 @@ async fn cons_2_the_same_or_less_is_silent_anything_else_is_asked() {
     };
     assert!(!again(&[("scope", Some("mcp:read"))]).await, "the same");
     assert!(again(&[("scope", Some("mcp:read mcp:write"))]).await, "more scope");
-    assert!(again(&[("scope", Some("mcp:read")), ("redirect_uri", Some("https://other.example/cb"))]).await, "another address");
+    assert!(
+        again(&[("scope", Some("mcp:read")), ("redirect_uri", Some("https://other.example/cb"))]).await,
+        "another address"
+    );
     let other = Client::register(&app).await;
-    assert!(asks(&logged_in(&other, &mut Browser::new(), "alice", &[("scope", Some("mcp:read"))]).await), "another client");
-    assert!(asks(&logged_in(&client, &mut Browser::new(), "rita", &[("scope", Some("mcp:read"))]).await), "another person");
+    assert!(
+        asks(&logged_in(&other, &mut Browser::new(), "alice", &[("scope", Some("mcp:read"))]).await),
+        "another client"
+    );
+    assert!(
+        asks(&logged_in(&client, &mut Browser::new(), "rita", &[("scope", Some("mcp:read"))]).await),
+        "another person"
+    );
     client.authorize(&mut Browser::new(), "alice", &[]).await;
     assert!(!again(&[("scope", Some("mcp:read"))]).await, "less than was allowed last");
 }
@@ -52,7 +76,9 @@ async fn cons_2_a_loopback_client_is_remembered_whatever_its_port() {
     let app = App::start();
     let client = Client::register_as(&app, json!({"redirect_uris": ["http://127.0.0.1:5000/cb"]})).await;
     client.authorize(&mut Browser::new(), "alice", &[("redirect_uri", Some("http://127.0.0.1:5000/cb"))]).await;
-    assert!(!asks(&logged_in(&client, &mut Browser::new(), "alice", &[("redirect_uri", Some("http://127.0.0.1:6000/cb"))]).await));
+    assert!(!asks(
+        &logged_in(&client, &mut Browser::new(), "alice", &[("redirect_uri", Some("http://127.0.0.1:6000/cb"))]).await
+    ));
 }
 
 #[tokio::test]
@@ -65,8 +91,15 @@ async fn cons_3_an_approval_counts_only_from_its_own_page() {
     let theirs = logged_in(&client, &mut other, "rita", &[]).await;
     assert_eq!(browser.post(&page.action(), &[("decision", "allow")]).await.status, 403);
     assert_eq!(browser.post(&page.action(), &[("csrf", &theirs.csrf()), ("decision", "allow")]).await.status, 403);
-    assert_eq!(browser.post_from("cross-site", &page.action(), &[("csrf", &page.csrf()), ("decision", "allow")]).await.status, 403);
-    assert_eq!(other.post(&page.action(), &[("csrf", &page.csrf()), ("decision", "allow")]).await.status, 400, "another browser");
+    assert_eq!(
+        browser.post_from("cross-site", &page.action(), &[("csrf", &page.csrf()), ("decision", "allow")]).await.status,
+        403
+    );
+    assert_eq!(
+        other.post(&page.action(), &[("csrf", &page.csrf()), ("decision", "allow")]).await.status,
+        400,
+        "another browser"
+    );
     assert!(browser.submit(&page, &[("decision", "allow")]).await.answer("code").is_some());
 }
 

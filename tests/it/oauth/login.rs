@@ -27,7 +27,9 @@ async fn login_1_a_form_counts_only_from_its_own_page_in_its_own_browser() {
     let app = App::start();
     let (client, mut browser, page) = login_page(&app).await;
     let other = Browser::new().open(&client.authorize_url(&[])).await;
-    let with = |csrf: &str| vec![("csrf", csrf.to_owned()), ("username", "alice".to_owned()), ("password", PASSWORD.to_owned())];
+    let with = |csrf: &str| {
+        vec![("csrf", csrf.to_owned()), ("username", "alice".to_owned()), ("password", PASSWORD.to_owned())]
+    };
     for csrf in ["", "x", &other.csrf()] {
         let fields = with(csrf);
         let fields: Vec<_> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
@@ -38,7 +40,10 @@ async fn login_1_a_form_counts_only_from_its_own_page_in_its_own_browser() {
     let fields: Vec<_> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
     assert_eq!(browser.post_from("cross-site", &page.action(), &fields).await.status, 403);
     assert_eq!(browser.post_from("same-site", &page.action(), &fields).await.status, 403);
-    let plain = crate::support::client::http().post(page.action()).header("content-type", "text/plain").header("origin", "https://evil.example");
+    let plain = crate::support::client::http()
+        .post(page.action())
+        .header("content-type", "text/plain")
+        .header("origin", "https://evil.example");
     assert_eq!(plain.body("x").send().await.unwrap().status().as_u16(), 403);
     let next = browser.submit(&page, &RIGHT).await;
     assert!(is_consent(&next));
@@ -63,7 +68,11 @@ async fn login_2_a_planted_cookie_is_worth_nothing() {
 
 #[tokio::test]
 async fn login_3_cookies_on_https_are_of_the_strictest_kind() {
-    let app = App::with(&BASIC.replace("listen: 127.0.0.1:0", "listen: 127.0.0.1:0\n  allowed_hosts: [127.0.0.1]").replace("enabled: true", "enabled: true\n    issuer: https://mcp.example.com"));
+    let app = App::with(
+        &BASIC
+            .replace("listen: 127.0.0.1:0", "listen: 127.0.0.1:0\n  allowed_hosts: [127.0.0.1]")
+            .replace("enabled: true", "enabled: true\n    issuer: https://mcp.example.com"),
+    );
     let client = Client::register_at(&app, &app.local_url()).await;
     let url = client.authorize_url(&[]).replace(&app.url, &app.local_url());
     let response = crate::support::client::http().get(url).send().await.unwrap();
@@ -85,11 +94,20 @@ async fn login_4_odd_cookies_are_no_cookies() {
     let (name, value) = browser.cookies.first_key_value().unwrap();
     let flipped = format!("{}{}", if value.starts_with('A') { "B" } else { "A" }, &value[1..]);
     let many = (0..200).map(|n| format!("c{n}=v")).collect::<Vec<_>>().join("; ");
-    for cookie in [format!("{name}={flipped}"), format!("{name}={}", "x".repeat(8192)), format!("{name}=%zz"), format!("{name}={value}; {name}={flipped}"), many, "=; ;;".into()] {
+    for cookie in [
+        format!("{name}={flipped}"),
+        format!("{name}={}", "x".repeat(8192)),
+        format!("{name}=%zz"),
+        format!("{name}={value}; {name}={flipped}"),
+        many,
+        "=; ;;".into(),
+    ] {
         let response = crate::support::client::http().get(&flow).header("cookie", cookie.clone()).send().await.unwrap();
         assert!(matches!(response.status().as_u16(), 400 | 431), "{}: {cookie}", response.status());
     }
-    let response = crate::support::client::http().get(&flow).header("cookie", reqwest::header::HeaderValue::from_bytes(b"mcpb_flow_x=\xff\xfe").unwrap());
+    let response = crate::support::client::http()
+        .get(&flow)
+        .header("cookie", reqwest::header::HeaderValue::from_bytes(b"mcpb_flow_x=\xff\xfe").unwrap());
     assert_eq!(response.send().await.unwrap().status().as_u16(), 400);
     let good = crate::support::client::http().get(&flow).header("cookie", format!("{name}={value}"));
     assert_eq!(good.send().await.unwrap().status().as_u16(), 200);
@@ -107,11 +125,16 @@ async fn login_6_a_cookie_is_no_credential_at_the_endpoint() {
 
 #[tokio::test]
 async fn login_7_every_wrong_looks_the_same() {
-    let app = App::with(&BASIC.replace("- {username: rita,", "- {username: dora, disabled: true, password_hash: HASH, scopes: [\"mcp:read\"]}\n        - {username: rita,"));
+    let app = App::with(&BASIC.replace(
+        "- {username: rita,",
+        "- {username: dora, disabled: true, password_hash: HASH, scopes: [\"mcp:read\"]}\n        - {username: rita,",
+    ));
     let (_, mut browser, mut page) = login_page(&app).await;
     let mut seen = Vec::new();
-    let passwords = ["12345678".to_owned(), "x".repeat(71), "x".repeat(72), "x".repeat(73), "x".repeat(4096), String::new()];
-    for (user, password) in passwords.iter().flat_map(|password| ["nobo", "rita", "dora"].map(|user| (user, password))) {
+    let passwords =
+        ["12345678".to_owned(), "x".repeat(71), "x".repeat(72), "x".repeat(73), "x".repeat(4096), String::new()];
+    for (user, password) in passwords.iter().flat_map(|password| ["nobo", "rita", "dora"].map(|user| (user, password)))
+    {
         page = browser.submit(&page, &[("username", user), ("password", password)]).await;
         let body = page.body.replace(&page.csrf(), "CSRF").replace(user, "USER");
         seen.push((page.status, body, page.headers.len()));
@@ -122,7 +145,11 @@ async fn login_7_every_wrong_looks_the_same() {
 
 #[tokio::test]
 async fn login_13_login_15_guessing_at_one_account_is_slowed_for_the_guesser() {
-    let app = App::with(&BASIC.replace("builtin:\n", "builtin:\n      lockout: {max_failures: 3, window: 1h}\n").replace("listen: 127.0.0.1:0", "listen: 127.0.0.1:0\n  trusted_proxies: [127.0.0.1/32]"));
+    let app = App::with(
+        &BASIC
+            .replace("builtin:\n", "builtin:\n      lockout: {max_failures: 3, window: 1h}\n")
+            .replace("listen: 127.0.0.1:0", "listen: 127.0.0.1:0\n  trusted_proxies: [127.0.0.1/32]"),
+    );
     let client = Client::register(&app).await;
     let mut attacker = Browser::new();
     attacker.address = Some("203.0.113.1");
@@ -174,7 +201,12 @@ async fn login_16_spoofed_addresses_share_the_bucket() {
 async fn login_18_logins_do_not_hold_up_the_endpoint() {
     // Cost 12 takes a large part of a second; the calls between do not wait for it.
     let slow = bcrypt::hash(PASSWORD, 12).unwrap();
-    let app = App::with(&BASIC.replace("- {username: rita,", &format!("- {{username: slow, password_hash: \"{slow}\", scopes: [\"mcp:read\"]}}\n        - {{username: rita,")));
+    let app = App::with(&BASIC.replace(
+        "- {username: rita,",
+        &format!(
+            "- {{username: slow, password_hash: \"{slow}\", scopes: [\"mcp:read\"]}}\n        - {{username: rita,"
+        ),
+    ));
     let client = Client::register(&app).await;
     let tokens = client.tokens().await;
     let session = Session::initialize(&app, tokens.access()).await;
@@ -182,7 +214,9 @@ async fn login_18_logins_do_not_hold_up_the_endpoint() {
     for _ in 0..4 {
         let mut browser = Browser::new();
         let page = browser.open(&client.authorize_url(&[])).await;
-        logins.push(tokio::spawn(async move { browser.submit(&page, &[("username", "slow"), ("password", WRONG)]).await.status }));
+        logins.push(tokio::spawn(async move {
+            browser.submit(&page, &[("username", "slow"), ("password", WRONG)]).await.status
+        }));
     }
     let mut calls_before_the_last_login = 0;
     while !logins.iter().all(tokio::task::JoinHandle::is_finished) {
@@ -200,7 +234,14 @@ async fn login_19_no_parameter_decides_where_a_login_leads() {
     let app = App::start();
     let (_, mut browser, page) = login_page(&app).await;
     for target in ["//evil.example", "https:evil.example", "\\\\evil", "/\\evil", "javascript:alert(1)"] {
-        let fields = [("csrf", page.csrf()), ("username", "alice".into()), ("password", WRONG.into()), ("next", target.into()), ("return_to", target.into()), ("redirect_uri", target.into())];
+        let fields = [
+            ("csrf", page.csrf()),
+            ("username", "alice".into()),
+            ("password", WRONG.into()),
+            ("next", target.into()),
+            ("return_to", target.into()),
+            ("redirect_uri", target.into()),
+        ];
         let fields: Vec<_> = fields.iter().map(|(name, value): &(&str, String)| (*name, value.as_str())).collect();
         let answer = browser.post(&page.action(), &fields).await;
         assert!(answer.location().is_empty() && !answer.body.contains("evil"), "{answer:?}");

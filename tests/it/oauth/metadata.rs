@@ -36,11 +36,22 @@ async fn meta_1_a_foreign_host_is_refused_and_not_repeated() {
 #[tokio::test]
 async fn meta_2_forwarded_headers_of_strangers_change_nothing() {
     let app = App::start();
-    let forged = [("x-forwarded-host", "evil.example"), ("x-forwarded-proto", "https"), ("x-forwarded-port", "1"), ("x-forwarded-prefix", "/x"),
-        ("x-forwarded-server", "evil.example"), ("forwarded", "host=evil.example;proto=https"), ("x-original-url", "/x"), ("x-rewrite-url", "/x")];
+    let forged = [
+        ("x-forwarded-host", "evil.example"),
+        ("x-forwarded-proto", "https"),
+        ("x-forwarded-port", "1"),
+        ("x-forwarded-prefix", "/x"),
+        ("x-forwarded-server", "evil.example"),
+        ("forwarded", "host=evil.example;proto=https"),
+        ("x-original-url", "/x"),
+        ("x-rewrite-url", "/x"),
+    ];
     for path in [SERVER, RESOURCE, "/oauth/jwks", "/mcp"] {
         let (honest, bent) = (get(&app, path, &[]).await, get(&app, path, &forged).await);
-        assert_eq!((honest.status, &honest.body, honest.header("www-authenticate")), (bent.status, &bent.body, bent.header("www-authenticate")));
+        assert_eq!(
+            (honest.status, &honest.body, honest.header("www-authenticate")),
+            (bent.status, &bent.body, bent.header("www-authenticate"))
+        );
     }
 }
 
@@ -63,10 +74,16 @@ async fn meta_7_the_metadata_lists_what_works_and_nothing_else() {
     assert_eq!(metadata["code_challenge_methods_supported"], serde_json::json!(["S256"]));
     assert_eq!(metadata["response_types_supported"], serde_json::json!(["code"]));
     assert_eq!(metadata["grant_types_supported"], serde_json::json!(["authorization_code", "refresh_token"]));
-    assert_eq!(metadata["token_endpoint_auth_methods_supported"], serde_json::json!(["none", "client_secret_basic", "client_secret_post"]));
+    assert_eq!(
+        metadata["token_endpoint_auth_methods_supported"],
+        serde_json::json!(["none", "client_secret_basic", "client_secret_post"])
+    );
     assert_eq!(metadata["authorization_response_iss_parameter_supported"], true);
     assert_eq!(metadata["scopes_supported"], serde_json::json!(["mcp:read", "mcp:write"]));
-    assert!(metadata.get("client_id_metadata_document_supported").is_none() && metadata.get("introspection_endpoint").is_none());
+    assert!(
+        metadata.get("client_id_metadata_document_supported").is_none()
+            && metadata.get("introspection_endpoint").is_none()
+    );
     assert_eq!(metadata["registration_endpoint"], format!("{}/oauth/register", app.url));
     let closed = App::with(&BASIC.replace("allow_dynamic_registration: true", "allow_dynamic_registration: false"));
     assert!(json(&closed, SERVER).await.get("registration_endpoint").is_none());
@@ -77,12 +94,21 @@ async fn meta_7_the_metadata_lists_what_works_and_nothing_else() {
 async fn meta_8_every_endpoint_named_is_there_and_no_other() {
     let app = App::start();
     let metadata = json(&app, SERVER).await;
-    for name in ["authorization_endpoint", "token_endpoint", "registration_endpoint", "revocation_endpoint", "jwks_uri"] {
+    for name in ["authorization_endpoint", "token_endpoint", "registration_endpoint", "revocation_endpoint", "jwks_uri"]
+    {
         let url = metadata[name].as_str().unwrap();
         let status = http().get(url).send().await.unwrap().status().as_u16();
         assert!(!matches!(status, 404 | 500 | 501), "{name}: {status}");
     }
-    for path in ["/oauth/introspect", "/oauth/par", "/oauth/device", "/oauth/userinfo", "/.well-known/openid-configuration", "/admin", "/account"] {
+    for path in [
+        "/oauth/introspect",
+        "/oauth/par",
+        "/oauth/device",
+        "/oauth/userinfo",
+        "/.well-known/openid-configuration",
+        "/admin",
+        "/account",
+    ] {
         assert_eq!(get(&app, path, &[]).await.status, 404, "{path}");
     }
 }
@@ -102,7 +128,12 @@ async fn meta_9_the_resource_metadata_names_the_url_people_type() {
 #[tokio::test]
 async fn meta_10_unknown_paths_are_404_json_without_reflection() {
     let app = App::start();
-    for path in ["/.well-known/oauth-protected-resource/other", "/.well-known/oauth-protected-resource/..%2fx", "/a%0d%0aX:%20y", &format!("/{}", "a".repeat(8000))] {
+    for path in [
+        "/.well-known/oauth-protected-resource/other",
+        "/.well-known/oauth-protected-resource/..%2fx",
+        "/a%0d%0aX:%20y",
+        &format!("/{}", "a".repeat(8000)),
+    ] {
         let page = get(&app, path, &[]).await;
         assert!(matches!(page.status, 404 | 400), "{path}: {}", page.status);
         assert!(page.headers.get("x").is_none() && page.body.len() < 200, "{}", page.body);
@@ -130,7 +161,10 @@ async fn meta_11_the_key_set_holds_public_keys_only() {
 
 #[tokio::test]
 async fn meta_12_pages_answer_no_other_origin_and_documents_only_allowed_ones() {
-    let app = App::with(&BASIC.replace("listen: 127.0.0.1:0", "listen: 127.0.0.1:0\n  allowed_origins: [\"https://inspector.example\"]"));
+    let app = App::with(
+        &BASIC
+            .replace("listen: 127.0.0.1:0", "listen: 127.0.0.1:0\n  allowed_origins: [\"https://inspector.example\"]"),
+    );
     let allowed = [("origin", "https://inspector.example")];
     for path in [SERVER, RESOURCE, "/oauth/jwks", "/mcp"] {
         let page = get(&app, path, &allowed).await;
@@ -138,7 +172,8 @@ async fn meta_12_pages_answer_no_other_origin_and_documents_only_allowed_ones() 
         assert_eq!(page.header("access-control-allow-credentials"), "");
     }
     assert_eq!(get(&app, "/oauth/authorize", &allowed).await.header("access-control-allow-origin"), "");
-    let preflight = http().request(reqwest::Method::OPTIONS, app.resource()).header("origin", "https://inspector.example");
+    let preflight =
+        http().request(reqwest::Method::OPTIONS, app.resource()).header("origin", "https://inspector.example");
     let preflight = Page::read(preflight.header("access-control-request-method", "POST").send().await.unwrap()).await;
     assert_eq!(preflight.status, 204);
     assert!(preflight.header("access-control-allow-headers").contains("Authorization"));
@@ -149,7 +184,8 @@ async fn meta_12_pages_answer_no_other_origin_and_documents_only_allowed_ones() 
 async fn meta_13_documents_are_read_only() {
     let app = App::start();
     for method in ["POST", "PUT", "DELETE", "TRACE"] {
-        let request = http().request(method.parse().unwrap(), format!("{}{SERVER}", app.url)).header("x-secret", "echo?");
+        let request =
+            http().request(method.parse().unwrap(), format!("{}{SERVER}", app.url)).header("x-secret", "echo?");
         let page = Page::read(request.send().await.unwrap()).await;
         assert_eq!((page.status, page.header("allow")), (405, "GET, HEAD"), "{method}");
         assert!(!page.body.contains("echo?"));

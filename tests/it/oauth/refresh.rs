@@ -38,13 +38,20 @@ async fn rt_3_scope_narrows_and_never_widens() {
     let page = client.authorize(&mut crate::support::Browser::new(), "alice", &[("scope", Some("mcp:read"))]).await;
     let read = client.redeem(&page.answer("code").unwrap()).await;
     assert_eq!(client.refresh_with(read.refresh(), &[("scope", "mcp:read mcp:write")]).await.error(), "invalid_scope");
-    assert_eq!(client.refresh_with(read.refresh(), &[("resource", "https://other.example/mcp")]).await.error(), "invalid_target");
+    assert_eq!(
+        client.refresh_with(read.refresh(), &[("resource", "https://other.example/mcp")]).await.error(),
+        "invalid_target"
+    );
     let same = client.refresh_with(read.refresh(), &[("scope", "mcp:read offline_access")]).await;
     assert_eq!((same.status, same.text("scope")), (200, "mcp:read"), "neither refusal used the token up");
     let wide = client.tokens().await;
     let narrow = client.refresh_with(wide.refresh(), &[("scope", "mcp:read"), ("resource", &app.resource())]).await;
     assert_eq!(narrow.text("scope"), "mcp:read");
-    assert_eq!(client.refresh(narrow.refresh()).await.text("scope"), "mcp:read mcp:write", "the chain keeps the whole scope");
+    assert_eq!(
+        client.refresh(narrow.refresh()).await.text("scope"),
+        "mcp:read mcp:write",
+        "the chain keeps the whole scope"
+    );
 }
 
 #[tokio::test]
@@ -86,7 +93,10 @@ async fn rt_6_fifty_refreshes_at_once_end_in_one_branch() {
 
 #[tokio::test]
 async fn rt_7_the_grace_period_and_the_lifetimes_end_when_they_say() {
-    let app = App::with(&BASIC.replace("mode: builtin", "mode: builtin\n    refresh_token_lifetime: 1h\n    refresh_token_max_lifetime: 90m"));
+    let app = App::with(&BASIC.replace(
+        "mode: builtin",
+        "mode: builtin\n    refresh_token_lifetime: 1h\n    refresh_token_max_lifetime: 90m",
+    ));
     let client = Client::register(&app).await;
     let first = client.tokens().await;
     let second = client.refresh(first.refresh()).await;

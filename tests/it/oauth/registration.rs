@@ -16,8 +16,18 @@ async fn refused(app: &App, body: Value) -> String {
 #[tokio::test]
 async fn reg_1_redirect_uris_that_run_code_are_refused() {
     let app = App::start();
-    for uri in ["javascript:alert(1)", "JaVaScRiPt:alert(1)", "\tjavascript:alert(1)", "java\nscript:alert(1)", "data:text/html,x", "vbscript:x",
-        "file:///etc/passwd", "blob:https://x/y", "about:blank", "view-source:https://x/"] {
+    for uri in [
+        "javascript:alert(1)",
+        "JaVaScRiPt:alert(1)",
+        "\tjavascript:alert(1)",
+        "java\nscript:alert(1)",
+        "data:text/html,x",
+        "vbscript:x",
+        "file:///etc/passwd",
+        "blob:https://x/y",
+        "about:blank",
+        "view-source:https://x/",
+    ] {
         assert_eq!(refused(&app, json!({"redirect_uris": [uri]})).await, "invalid_redirect_uri", "{uri:?}");
     }
 }
@@ -25,22 +35,45 @@ async fn reg_1_redirect_uris_that_run_code_are_refused() {
 #[tokio::test]
 async fn reg_2_reg_3_only_https_and_loopback_addresses_of_plain_form_are_taken() {
     let app = App::start();
-    for uri in ["http://example.com/cb", "https://client.example/cb#f", "https://good@evil/", "https://*.example/", "https://x/*", "", "/cb",
-        "https://x/ y", "https:///cb", "https:\\\\x", "http://127.0.0.1.evil.example/cb", "http://0.0.0.0/cb"] {
+    for uri in [
+        "http://example.com/cb",
+        "https://client.example/cb#f",
+        "https://good@evil/",
+        "https://*.example/",
+        "https://x/*",
+        "",
+        "/cb",
+        "https://x/ y",
+        "https:///cb",
+        "https:\\\\x",
+        "http://127.0.0.1.evil.example/cb",
+        "http://0.0.0.0/cb",
+    ] {
         assert_eq!(refused(&app, json!({"redirect_uris": [uri]})).await, "invalid_redirect_uri", "{uri:?}");
     }
     let page = register(&app, json!({"redirect_uris": ["https://elsewhere.example/cb"]}).to_string()).await;
-    assert!(page.body.contains("allowed_redirect_uris: https://elsewhere.example/cb"), "the refusal names the line to add: {}", page.body);
+    assert!(
+        page.body.contains("allowed_redirect_uris: https://elsewhere.example/cb"),
+        "the refusal names the line to add: {}",
+        page.body
+    );
 }
 
 #[tokio::test]
 async fn reg_5_reg_7_at_least_one_redirect_uri_and_not_too_many_or_long() {
     let app = App::start();
-    for body in [json!({}), json!({"redirect_uris": []}), json!({"redirect_uris": vec![REDIRECT_URI; 33]}),
-        json!({"redirect_uris": [format!("http://localhost/{}", "a".repeat(2049))]})] {
+    for body in [
+        json!({}),
+        json!({"redirect_uris": []}),
+        json!({"redirect_uris": vec![REDIRECT_URI; 33]}),
+        json!({"redirect_uris": [format!("http://localhost/{}", "a".repeat(2049))]}),
+    ] {
         refused(&app, body).await;
     }
-    assert_eq!(refused(&app, json!({"redirect_uris": [REDIRECT_URI], "client_name": "x".repeat(10_000)})).await, "invalid_client_metadata");
+    assert_eq!(
+        refused(&app, json!({"redirect_uris": [REDIRECT_URI], "client_name": "x".repeat(10_000)})).await,
+        "invalid_client_metadata"
+    );
 }
 
 #[tokio::test]
@@ -49,7 +82,11 @@ async fn reg_6_native_clients_that_say_nothing_of_their_type_are_registered() {
     let uris = json!(["http://127.0.0.1:1234/cb", "http://[::1]/cb", "http://localhost:33418/cb"]);
     let client = Client::register_as(&app, json!({"redirect_uris": uris})).await;
     assert_eq!(client.registration["redirect_uris"], uris);
-    let cursor = json!(["cursor://anysphere.cursor-mcp/oauth/callback", "https://www.cursor.com/agents/mcp/oauth/callback", "http://localhost:8787/callback"]);
+    let cursor = json!([
+        "cursor://anysphere.cursor-mcp/oauth/callback",
+        "https://www.cursor.com/agents/mcp/oauth/callback",
+        "http://localhost:8787/callback"
+    ]);
     Client::register_as(&app, json!({"redirect_uris": cursor, "application_type": "web"})).await;
 }
 
@@ -63,7 +100,11 @@ async fn reg_8_a_hostile_name_is_text_on_every_page() {
         let consent = browser.submit(&login, &[("username", "alice"), ("password", "correct horse")]).await;
         for page in [login, consent] {
             assert_eq!(page.status, 200);
-            assert!(!page.body.contains("<script") && !page.body.contains("<img src=x") && !page.body.contains("49"), "{}", page.body);
+            assert!(
+                !page.body.contains("<script") && !page.body.contains("<img src=x") && !page.body.contains("49"),
+                "{}",
+                page.body
+            );
         }
     }
 }
@@ -73,9 +114,14 @@ async fn reg_10_no_address_a_client_names_is_ever_fetched() {
     let app = App::start();
     let canary = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/x", canary.local_addr().unwrap());
-    let members = ["logo_uri", "client_uri", "policy_uri", "tos_uri", "jwks_uri", "sector_identifier_uri", "initiate_login_uri"];
+    let members =
+        ["logo_uri", "client_uri", "policy_uri", "tos_uri", "jwks_uri", "sector_identifier_uri", "initiate_login_uri"];
     for member in members {
-        assert_eq!(refused(&app, json!({"redirect_uris": [REDIRECT_URI], member: "javascript:alert(1)"})).await, "invalid_client_metadata", "{member}");
+        assert_eq!(
+            refused(&app, json!({"redirect_uris": [REDIRECT_URI], member: "javascript:alert(1)"})).await,
+            "invalid_client_metadata",
+            "{member}"
+        );
     }
     let mut body = json!({"redirect_uris": [REDIRECT_URI], "request_uris": [url], "post_logout_redirect_uris": [url]});
     for member in members {
@@ -112,7 +158,11 @@ async fn reg_14_identifiers_are_random_and_secrets_are_stored_as_digests() {
     let mut ids = std::collections::HashSet::new();
     let mut secrets = Vec::new();
     for _ in 0..50 {
-        let client = Client::register_as(&app, json!({"redirect_uris": [REDIRECT_URI], "token_endpoint_auth_method": "client_secret_basic"})).await;
+        let client = Client::register_as(
+            &app,
+            json!({"redirect_uris": [REDIRECT_URI], "token_endpoint_auth_method": "client_secret_basic"}),
+        )
+        .await;
         assert!(client.id.len() >= 22 && ids.insert(client.id.clone()));
         secrets.push(client.registration["client_secret"].as_str().unwrap().to_owned());
     }
@@ -128,13 +178,21 @@ async fn reg_14_identifiers_are_random_and_secrets_are_stored_as_digests() {
 #[tokio::test]
 async fn reg_15_the_answer_has_the_shape_strict_clients_want() {
     let app = App::start();
-    let page = register(&app, json!({"redirect_uris": [REDIRECT_URI], "logo_uri": null, "tos_uri": ""}).to_string()).await;
-    assert_eq!((page.status, page.header("cache-control"), page.header("content-type")), (201, "no-store", "application/json"));
+    let page =
+        register(&app, json!({"redirect_uris": [REDIRECT_URI], "logo_uri": null, "tos_uri": ""}).to_string()).await;
+    assert_eq!(
+        (page.status, page.header("cache-control"), page.header("content-type")),
+        (201, "no-store", "application/json")
+    );
     let body: Value = serde_json::from_str(&page.body).unwrap();
     assert_eq!(body["token_endpoint_auth_method"], "none");
     assert!(body.get("client_secret").is_none() && body.get("client_secret_expires_at").is_none());
     assert!(body["client_id_issued_at"].is_i64() && !page.body.contains("null") && !page.body.contains("\"\""));
-    let secret = Client::register_as(&app, json!({"redirect_uris": [REDIRECT_URI], "token_endpoint_auth_method": "client_secret_post"})).await;
+    let secret = Client::register_as(
+        &app,
+        json!({"redirect_uris": [REDIRECT_URI], "token_endpoint_auth_method": "client_secret_post"}),
+    )
+    .await;
     assert_eq!(secret.registration["client_secret_expires_at"], 0);
 }
 
@@ -146,14 +204,20 @@ async fn reg_16_one_address_cannot_flood() {
         assert_eq!(register(&app, body.clone()).await.status, 201);
     }
     let request = http().post(format!("{}/oauth/register", app.url)).header("content-type", "application/json");
-    let page = crate::support::browser::Page::read(request.header("x-forwarded-for", "1.2.3.4").body(body).send().await.unwrap()).await;
+    let page = crate::support::browser::Page::read(
+        request.header("x-forwarded-for", "1.2.3.4").body(body).send().await.unwrap(),
+    )
+    .await;
     assert_eq!(page.status, 429, "a forged address shares the bucket");
     assert!(page.header("retry-after").parse::<u64>().unwrap() >= 1);
 }
 
 #[tokio::test]
 async fn reg_17_a_client_with_a_grant_never_makes_room() {
-    let app = App::with(&BASIC.replace("allow_dynamic_registration: true", "allow_dynamic_registration: true\n    registration: {max_clients: 3}"));
+    let app = App::with(&BASIC.replace(
+        "allow_dynamic_registration: true",
+        "allow_dynamic_registration: true\n    registration: {max_clients: 3}",
+    ));
     let used = Client::register(&app).await;
     let tokens = used.tokens().await;
     let first_unused = Client::register(&app).await;
@@ -171,8 +235,15 @@ async fn reg_19_malformed_bodies_are_refused_quickly() {
     let app = App::start();
     let deep = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
     let many = format!("{{{}}}", (0..5000).map(|n| format!("\"k{n}\":1")).collect::<Vec<_>>().join(","));
-    for body in ["null".into(), "[]".into(), String::new(), deep, "\u{feff}{}".into(), many,
-        format!("{{\"redirect_uris\":[\"{REDIRECT_URI}\"],\"redirect_uris\":[\"https://evil.example/cb\"]}}")] {
+    for body in [
+        "null".into(),
+        "[]".into(),
+        String::new(),
+        deep,
+        "\u{feff}{}".into(),
+        many,
+        format!("{{\"redirect_uris\":[\"{REDIRECT_URI}\"],\"redirect_uris\":[\"https://evil.example/cb\"]}}"),
+    ] {
         let page = register(&app, body.clone()).await;
         assert!(matches!(page.status, 400 | 413), "{}: {}", page.status, &body[..body.len().min(40)]);
     }
@@ -186,7 +257,11 @@ async fn reg_21_odd_credentials_at_registration_are_no_server_error() {
     let app = App::start();
     for value in ["Bearer", "Bearer ", "bearer\t", "Basic", &"x".repeat(20_000)] {
         let request = http().post(format!("{}/oauth/register", app.url)).header("content-type", "application/json");
-        let sent = request.header("authorization", value).body(json!({"redirect_uris": [REDIRECT_URI]}).to_string()).send().await;
+        let sent = request
+            .header("authorization", value)
+            .body(json!({"redirect_uris": [REDIRECT_URI]}).to_string())
+            .send()
+            .await;
         let status = sent.unwrap().status().as_u16();
         assert!(status < 500, "{status}");
     }

@@ -40,7 +40,11 @@ async fn rev_3_rev_5_strangers_learn_and_end_nothing() {
     }
     assert_eq!(Session::new(&app, tokens.access()).status().await, 200);
     assert_eq!(client.refresh(tokens.refresh()).await.status, 200);
-    let confidential = Client::register_as(&app, json!({"redirect_uris": [REDIRECT_URI], "token_endpoint_auth_method": "client_secret_basic"})).await;
+    let confidential = Client::register_as(
+        &app,
+        json!({"redirect_uris": [REDIRECT_URI], "token_endpoint_auth_method": "client_secret_basic"}),
+    )
+    .await;
     assert_eq!(confidential.revoke("x").await, 401);
     assert_eq!(http().get(format!("{}/oauth/revoke", app.url)).send().await.unwrap().status().as_u16(), 405);
 }

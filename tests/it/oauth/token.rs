@@ -67,8 +67,16 @@ async fn tok_5_the_verifier_is_needed_and_is_the_right_one() {
     let client = Client::register(&app).await;
     let code = client.code().await;
     let challenge = client.request().into_iter().find(|(name, _)| *name == "code_challenge").unwrap().1;
-    for (verifier, error) in [(None, "invalid_request"), (Some(""), "invalid_request"), (Some("x".repeat(43).as_str()), "invalid_grant"), (Some(&VERIFIER[..42]), "invalid_grant"),
-        (Some("y".repeat(129).as_str()), "invalid_grant"), (Some(&format!("{VERIFIER}\n")), "invalid_grant"), (Some(&VERIFIER.replace('d', "+")), "invalid_grant"), (Some(&challenge), "invalid_grant")] {
+    for (verifier, error) in [
+        (None, "invalid_request"),
+        (Some(""), "invalid_request"),
+        (Some("x".repeat(43).as_str()), "invalid_grant"),
+        (Some(&VERIFIER[..42]), "invalid_grant"),
+        (Some("y".repeat(129).as_str()), "invalid_grant"),
+        (Some(&format!("{VERIFIER}\n")), "invalid_grant"),
+        (Some(&VERIFIER.replace('d', "+")), "invalid_grant"),
+        (Some(&challenge), "invalid_grant"),
+    ] {
         let tokens = client.redeem_with(&code, "code_verifier", verifier).await;
         assert_eq!((tokens.status, tokens.error()), (400, error), "{verifier:?}");
     }
@@ -80,7 +88,10 @@ async fn tok_7_a_sent_redirect_uri_is_the_one_of_the_request() {
     let app = App::start();
     let client = Client::register(&app).await;
     let code = client.code().await;
-    assert_eq!(client.redeem_with(&code, "redirect_uri", Some("https://other.example/cb")).await.error(), "invalid_grant");
+    assert_eq!(
+        client.redeem_with(&code, "redirect_uri", Some("https://other.example/cb")).await.error(),
+        "invalid_grant"
+    );
     assert_eq!(client.redeem_with(&code, "redirect_uri", None).await.status, 200);
 }
 
@@ -89,7 +100,10 @@ async fn tok_8_another_resource_is_refused_and_the_code_stays_good() {
     let app = App::start();
     let client = Client::register(&app).await;
     let code = client.code().await;
-    assert_eq!(client.redeem_with(&code, "resource", Some("https://other.example/mcp")).await.error(), "invalid_target");
+    assert_eq!(
+        client.redeem_with(&code, "resource", Some("https://other.example/mcp")).await.error(),
+        "invalid_target"
+    );
     assert_eq!(client.redeem_with(&code, "resource", None).await.status, 200);
 }
 
@@ -98,13 +112,20 @@ async fn tok_11_only_a_form_in_the_body_is_read() {
     let app = App::start();
     let client = Client::register(&app).await;
     let url = format!("{}/oauth/token", app.url);
-    let form = |code: &str| url::form_urlencoded::Serializer::new(String::new()).extend_pairs(client.redemption(code)).finish();
+    let form = |code: &str| {
+        url::form_urlencoded::Serializer::new(String::new()).extend_pairs(client.redemption(code)).finish()
+    };
     let code = client.code().await;
     for method in ["GET", "PUT"] {
         let response = http().request(method.parse().unwrap(), format!("{url}?{}", form(&code))).send().await.unwrap();
         assert_eq!(response.status().as_u16(), 405, "{method}");
     }
-    for kind in ["application/json", "multipart/form-data; boundary=x", "text/plain", "application/x-www-form-urlencoded; charset=utf-16"] {
+    for kind in [
+        "application/json",
+        "multipart/form-data; boundary=x",
+        "text/plain",
+        "application/x-www-form-urlencoded; charset=utf-16",
+    ] {
         let tokens = Client::read(http().post(&url).header("content-type", kind).body(form(&code))).await;
         assert_eq!((tokens.status, tokens.error()), (400, "invalid_request"), "{kind}");
     }
@@ -113,16 +134,25 @@ async fn tok_11_only_a_form_in_the_body_is_read() {
         assert_eq!(Client::read(urlencoded().body(body)).await.error(), "invalid_request");
     }
     assert_eq!(urlencoded().body("a=".repeat(600_000)).send().await.unwrap().status().as_u16(), 413);
-    let in_query = http().post(format!("{url}?{}", form(&code))).header("content-type", "application/x-www-form-urlencoded");
+    let in_query =
+        http().post(format!("{url}?{}", form(&code))).header("content-type", "application/x-www-form-urlencoded");
     assert_eq!(Client::read(in_query.body("")).await.error(), "invalid_request", "the query is not looked at");
-    assert_eq!(Client::read(urlencoded().body(format!("{}&unknown=1", form(&code)))).await.status, 200, "unknown parameters are ignored");
+    assert_eq!(
+        Client::read(urlencoded().body(format!("{}&unknown=1", form(&code)))).await.status,
+        200,
+        "unknown parameters are ignored"
+    );
 }
 
 #[tokio::test]
 async fn tok_12_grants_that_do_not_exist_are_named_so() {
     let app = App::start();
     let client = Client::register(&app).await;
-    for (grant, error) in [(None, "invalid_request"), (Some("password"), "unsupported_grant_type"), (Some("client_credentials"), "unsupported_grant_type")] {
+    for (grant, error) in [
+        (None, "invalid_request"),
+        (Some("password"), "unsupported_grant_type"),
+        (Some("client_credentials"), "unsupported_grant_type"),
+    ] {
         let tokens = client.redeem_with("x", "grant_type", grant).await;
         assert_eq!((tokens.status, tokens.error()), (400, error));
     }
@@ -136,32 +166,56 @@ async fn tok_13_the_answer_and_the_token_say_what_they_should() {
     assert_eq!(tokens.headers["cache-control"], "no-store");
     assert_eq!(tokens.headers["content-type"], "application/json");
     assert_eq!((tokens.text("token_type"), tokens.text("scope")), ("Bearer", "mcp:read mcp:write"));
-    let parts: Vec<Value> = tokens.access().split('.').take(2).map(|part| serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap()).collect();
+    let parts: Vec<Value> = tokens
+        .access()
+        .split('.')
+        .take(2)
+        .map(|part| serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap())
+        .collect();
     assert_eq!((parts[0]["typ"].as_str(), parts[0]["alg"].as_str()), (Some("at+jwt"), Some("ES256")));
     let claims = &parts[1];
     let now = app.clock.now().unix();
     assert_eq!(claims["iss"], app.url.as_str());
     assert_eq!(claims["aud"], app.resource());
     assert_eq!((claims["sub"].as_str(), claims["client_id"].as_str()), (Some("alice"), Some(client.id.as_str())));
-    assert_eq!((claims["iat"].as_i64(), claims["exp"].as_i64()), (Some(now), Some(now + tokens.body["expires_in"].as_i64().unwrap())));
+    assert_eq!(
+        (claims["iat"].as_i64(), claims["exp"].as_i64()),
+        (Some(now), Some(now + tokens.body["expires_in"].as_i64().unwrap()))
+    );
     assert!(claims["jti"].as_str().is_some_and(|jti| jti.len() >= 22));
 }
 
 #[tokio::test]
 async fn tok_14_clients_prove_themselves_in_the_way_they_registered() {
     let app = App::start();
-    let client = Client::register_as(&app, json!({"redirect_uris": [REDIRECT_URI], "token_endpoint_auth_method": "client_secret_basic"})).await;
+    let client = Client::register_as(
+        &app,
+        json!({"redirect_uris": [REDIRECT_URI], "token_endpoint_auth_method": "client_secret_basic"}),
+    )
+    .await;
     let secret = client.registration["client_secret"].as_str().unwrap().to_owned();
     let url = format!("{}/oauth/token", app.url);
     let code = client.code().await;
     let without = client.redeem(&code).await;
     assert_eq!((without.status, without.error()), (401, "invalid_client"));
-    let wrong = Client::read(http().post(&url).basic_auth(&client.id, Some("wrong")).form(&client.redemption(&code))).await;
+    let wrong =
+        Client::read(http().post(&url).basic_auth(&client.id, Some("wrong")).form(&client.redemption(&code))).await;
     assert_eq!((wrong.status, wrong.error()), (401, "invalid_client"));
     assert!(wrong.headers["www-authenticate"].to_str().unwrap().starts_with("Basic"));
-    let both = Client::read(http().post(&url).basic_auth(&client.id, Some(&secret)).form(&[("grant_type", "authorization_code"), ("client_secret", &secret)])).await;
+    let both = Client::read(
+        http()
+            .post(&url)
+            .basic_auth(&client.id, Some(&secret))
+            .form(&[("grant_type", "authorization_code"), ("client_secret", &secret)]),
+    )
+    .await;
     assert_eq!(both.error(), "invalid_request");
-    assert_eq!(Client::read(http().post(&url).basic_auth(&client.id, Some(&secret)).form(&client.redemption(&code))).await.status, 200);
+    assert_eq!(
+        Client::read(http().post(&url).basic_auth(&client.id, Some(&secret)).form(&client.redemption(&code)))
+            .await
+            .status,
+        200
+    );
     let code = client.code().await;
     assert_eq!(client.redeem_with(&code, "client_secret", Some(&secret)).await.status, 200, "in the body just as well");
     let unknown = client.redeem_with(&code, "client_id", Some("nobody")).await;
@@ -187,7 +241,13 @@ async fn tok_17_a_bent_token_is_no_token() {
     let client = Client::register(&app).await;
     let tokens = client.tokens().await;
     for token in [tokens.access(), tokens.refresh()] {
-        let bent = [&token[..token.len() - 1], &format!("{token}A"), &format!("{token}="), &token.replacen(|c: char| c == 'A' || c == 'e', "%41", 1), &format!("{token}\u{a0}")];
+        let bent = [
+            &token[..token.len() - 1],
+            &format!("{token}A"),
+            &format!("{token}="),
+            &token.replacen(['A', 'e'], "%41", 1),
+            &format!("{token}\u{a0}"),
+        ];
         for bent in bent {
             assert_eq!(client.refresh(bent).await.error(), "invalid_grant", "{bent}");
             if bent.is_ascii() {

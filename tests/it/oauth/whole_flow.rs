@@ -1,7 +1,10 @@
 //! The whole way with an OAuth client that nobody here wrote: the `oauth2` crate.
 
 use oauth2::basic::BasicClient;
-use oauth2::{AuthUrl, AuthorizationCode, ClientId, CsrfToken, HttpRequest, HttpResponse, PkceCodeChallenge, RedirectUrl, RefreshToken, RequestTokenError, Scope, TokenResponse as _, TokenUrl};
+use oauth2::{
+    AuthUrl, AuthorizationCode, ClientId, CsrfToken, HttpRequest, HttpResponse, PkceCodeChallenge, RedirectUrl,
+    RefreshToken, RequestTokenError, Scope, TokenResponse as _, TokenUrl,
+};
 
 use crate::support::app::PASSWORD;
 use crate::support::client::{REDIRECT_URI, http};
@@ -41,12 +44,18 @@ async fn an_independent_client_logs_in_calls_a_tool_refreshes_and_calls_again() 
     let code = AuthorizationCode::new(back.answer("code").unwrap());
     let http = |request| Box::pin(send(request));
     let tokens = client.exchange_code(code).set_pkce_verifier(verifier).request_async(&http).await.unwrap();
-    let said = Session::initialize(&app, tokens.access_token().secret()).await.tool("echo", serde_json::json!({"text": "hello"})).await;
+    let said = Session::initialize(&app, tokens.access_token().secret())
+        .await
+        .tool("echo", serde_json::json!({"text": "hello"}))
+        .await;
     assert_eq!(said["result"]["content"][0]["text"], "hello");
     let refresh = RefreshToken::new(tokens.refresh_token().unwrap().secret().clone());
     let next = client.exchange_refresh_token(&refresh).request_async(&http).await.unwrap();
     let who = Session::initialize(&app, next.access_token().secret()).await.tool("whoami", serde_json::json!({})).await;
     assert!(who["result"]["content"][0]["text"].as_str().unwrap().contains("alice"), "{who}");
     let bad = client.exchange_refresh_token(&RefreshToken::new("nonsense".to_owned())).request_async(&http).await;
-    assert!(matches!(bad, Err(RequestTokenError::ServerResponse(_))), "the error is one that a strict client reads: {bad:?}");
+    assert!(
+        matches!(bad, Err(RequestTokenError::ServerResponse(_))),
+        "the error is one that a strict client reads: {bad:?}"
+    );
 }

@@ -18,7 +18,9 @@ async fn jwt_1_without_a_token_there_is_a_challenge_without_an_error() {
     let app = App::start();
     let expected = format!("Bearer {}, scope=\"mcp:read mcp:write\"", metadata(&app));
     for method in ["POST", "GET", "DELETE", "PUT", "PATCH"] {
-        let page = Page::read(http().request(method.parse().unwrap(), app.resource()).body("not json").send().await.unwrap()).await;
+        let page =
+            Page::read(http().request(method.parse().unwrap(), app.resource()).body("not json").send().await.unwrap())
+                .await;
         assert_eq!((page.status, page.header("www-authenticate")), (401, expected.as_str()), "{method}");
     }
     let root = Page::read(http().post(&app.url).send().await.unwrap()).await;
@@ -35,7 +37,10 @@ async fn jwt_8_an_expired_token_is_invalid() {
     let page = session.post(&json!({"jsonrpc": "2.0", "id": 1, "method": "ping"})).await;
     assert_eq!(page.status, 401);
     let challenge = page.header("www-authenticate");
-    assert!(challenge.starts_with("Bearer error=\"invalid_token\"") && challenge.contains(&metadata(&app)), "{challenge}");
+    assert!(
+        challenge.starts_with("Bearer error=\"invalid_token\"") && challenge.contains(&metadata(&app)),
+        "{challenge}"
+    );
 }
 
 #[tokio::test]
@@ -63,7 +68,11 @@ async fn jwt_12_too_little_scope_names_all_that_is_needed() {
     let refused = session.post(&call).await;
     assert_eq!(refused.status, 403);
     let challenge = refused.header("www-authenticate");
-    assert!(challenge.starts_with("Bearer error=\"insufficient_scope\", scope=\"mcp:write\"") && challenge.contains(&metadata(&app)), "{challenge}");
+    assert!(
+        challenge.starts_with("Bearer error=\"insufficient_scope\", scope=\"mcp:write\"")
+            && challenge.contains(&metadata(&app)),
+        "{challenge}"
+    );
 }
 
 #[tokio::test]
@@ -77,14 +86,25 @@ async fn jwt_13_a_token_stands_in_one_header_and_nowhere_else() {
     for scheme in ["Bearer", "bearer", "bEaReR"] {
         assert_eq!(status(post().header("authorization", format!("{scheme} {token}"))).await, 200, "{scheme}");
     }
-    let in_query = http().post(format!("{}?access_token={token}", app.resource())).header("content-type", "application/json").body(list.clone());
+    let in_query = http()
+        .post(format!("{}?access_token={token}", app.resource()))
+        .header("content-type", "application/json")
+        .body(list.clone());
     assert_eq!(status(in_query).await, 401);
     let in_form = http().post(app.resource()).form(&[("access_token", token)]);
     assert_eq!(status(in_form).await, 401);
     assert_eq!(status(post().header("cookie", format!("access_token={token}"))).await, 401);
-    let twice = post().header("authorization", format!("Bearer {token}")).header("authorization", format!("Bearer {token}"));
+    let twice =
+        post().header("authorization", format!("Bearer {token}")).header("authorization", format!("Bearer {token}"));
     assert_eq!(status(twice).await, 400);
-    for value in ["Bearer".to_owned(), "Bearer ".to_owned(), format!("Basic {token}"), format!("Bearer {token}, Bearer {token}"), format!("Bearer\t{token}"), format!("Bearer {}", "x".repeat(20_000))] {
+    for value in [
+        "Bearer".to_owned(),
+        "Bearer ".to_owned(),
+        format!("Basic {token}"),
+        format!("Bearer {token}, Bearer {token}"),
+        format!("Bearer\t{token}"),
+        format!("Bearer {}", "x".repeat(20_000)),
+    ] {
         let status = status(post().header("authorization", value.clone())).await;
         assert!(matches!(status, 400 | 401 | 431), "{status}: {}", &value[..value.len().min(30)]);
     }

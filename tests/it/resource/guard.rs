@@ -9,8 +9,20 @@ use crate::support::client::http;
 use crate::support::mcp::Session;
 use crate::support::{App, Client};
 
-const ROUTES: [&str; 12] = ["/mcp", "/", "/sse", "/messages", "/oauth/register", "/oauth/token", "/oauth/authorize", "/oauth/revoke", "/oauth/jwks",
-    "/.well-known/oauth-protected-resource", "/.well-known/oauth-authorization-server", "/metrics"];
+const ROUTES: [&str; 12] = [
+    "/mcp",
+    "/",
+    "/sse",
+    "/messages",
+    "/oauth/register",
+    "/oauth/token",
+    "/oauth/authorize",
+    "/oauth/revoke",
+    "/oauth/jwks",
+    "/.well-known/oauth-protected-resource",
+    "/.well-known/oauth-authorization-server",
+    "/metrics",
+];
 
 /// Sends bytes as they are, and reads what comes back until the connection ends or the first answer is complete.
 async fn raw(app: &App, bytes: &str) -> String {
@@ -37,7 +49,8 @@ async fn host_1_names_that_are_not_ours_are_refused_on_every_route() {
     for route in ROUTES {
         for host in ["evil.example", "evil.example:8080", "localhost.evil", "127.0.0.1.nip.io", "0.0.0.0"] {
             for method in ["GET", "POST"] {
-                let answer = raw(&app, &format!("{method} {route} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\n\r\n")).await;
+                let answer =
+                    raw(&app, &format!("{method} {route} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\n\r\n")).await;
                 assert_eq!(status(&answer), "421", "{method} {route} {host}");
             }
         }
@@ -46,7 +59,8 @@ async fn host_1_names_that_are_not_ours_are_refused_on_every_route() {
 
 #[tokio::test]
 async fn host_2_our_names_are_accepted() {
-    let app = App::with(&BASIC.replace("listen: 127.0.0.1:0", "listen: 127.0.0.1:0\n  allowed_hosts: [Bridge.Internal]"));
+    let app =
+        App::with(&BASIC.replace("listen: 127.0.0.1:0", "listen: 127.0.0.1:0\n  allowed_hosts: [Bridge.Internal]"));
     for host in ["localhost:1", "127.0.0.1:2", "[::1]:3", "localhost", "bridge.internal"] {
         let answer = raw(&app, &format!("GET /healthz HTTP/1.1\r\nHost: {host}\r\n\r\n")).await;
         assert_eq!(status(&answer), "200", "{host}");
@@ -74,7 +88,8 @@ async fn host_5_a_simple_cross_site_post_runs_nothing() {
     let tokens = Client::register(&app).await.tokens().await;
     let call = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "echo", "arguments": {"text": "x"}}}).to_string();
     for kind in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data"] {
-        let request = http().post(app.resource()).bearer_auth(tokens.access()).header("content-type", kind).body(call.clone());
+        let request =
+            http().post(app.resource()).bearer_auth(tokens.access()).header("content-type", kind).body(call.clone());
         assert_eq!(request.send().await.unwrap().status().as_u16(), 415, "{kind}");
     }
     let preflight = http().request(reqwest::Method::OPTIONS, app.resource()).header("origin", "http://evil.example");
@@ -94,8 +109,14 @@ async fn meta_5_a_missing_repeated_or_malformed_host_is_400_and_the_end_of_the_c
 #[tokio::test]
 async fn smug_1_ambiguous_framing_is_400() {
     let app = App::start();
-    for headers in ["Content-Length: 5\r\nTransfer-Encoding: chunked", "Transfer-Encoding: chunked\r\nContent-Length: 5", "Content-Length: 5\r\nContent-Length: 6",
-        "Content-Length: +5", "Content-Length: 0x5", "Transfer-Encoding: xchunked"] {
+    for headers in [
+        "Content-Length: 5\r\nTransfer-Encoding: chunked",
+        "Transfer-Encoding: chunked\r\nContent-Length: 5",
+        "Content-Length: 5\r\nContent-Length: 6",
+        "Content-Length: +5",
+        "Content-Length: 0x5",
+        "Transfer-Encoding: xchunked",
+    ] {
         let answer = raw(&app, &format!("POST /mcp HTTP/1.1\r\nHost: 127.0.0.1\r\n{headers}\r\n\r\n0\r\n\r\n")).await;
         assert!(matches!(status(&answer), "400" | "501" | "closed"), "{headers}: {answer}");
     }
@@ -103,16 +124,29 @@ async fn smug_1_ambiguous_framing_is_400() {
 
 #[tokio::test]
 async fn mcp_7_mcp_8_bodies_are_bounded_in_size_and_time() {
-    let app = App::with(&BASIC.replace("listen: 127.0.0.1:0", "listen: 127.0.0.1:0\n  max_request_body: 64KiB\n  read_timeout: 1s"));
+    let app = App::with(
+        &BASIC.replace("listen: 127.0.0.1:0", "listen: 127.0.0.1:0\n  max_request_body: 64KiB\n  read_timeout: 1s"),
+    );
     let tokens = Client::register(&app).await.tokens().await;
     let session = Session::new(&app, tokens.access());
-    let padded = |size: usize| format!("{{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\",\"params\":{{\"pad\":\"{}\"}}}}", "x".repeat(size));
+    let padded = |size: usize| {
+        format!("{{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\",\"params\":{{\"pad\":\"{}\"}}}}", "x".repeat(size))
+    };
     assert_eq!(session.post_raw(padded(60_000)).await.status, 200);
     assert_eq!(session.post_raw(padded(70_000)).await.status, 413);
-    let gzip = session.request(reqwest::Method::POST).header("content-type", "application/json").header("content-encoding", "gzip").body(vec![0x1f, 0x8b]);
+    let gzip = session
+        .request(reqwest::Method::POST)
+        .header("content-type", "application/json")
+        .header("content-encoding", "gzip")
+        .body(vec![0x1f, 0x8b]);
     assert_eq!(gzip.send().await.unwrap().status().as_u16(), 415);
-    for (path, kind, authorization) in [("/mcp", "application/json", format!("Authorization: Bearer {}\r\n", tokens.access())), ("/oauth/token", "application/x-www-form-urlencoded", String::new())] {
-        let slow = format!("POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{authorization}Content-Type: {kind}\r\nContent-Length: 100\r\n\r\n{{");
+    for (path, kind, authorization) in [
+        ("/mcp", "application/json", format!("Authorization: Bearer {}\r\n", tokens.access())),
+        ("/oauth/token", "application/x-www-form-urlencoded", String::new()),
+    ] {
+        let slow = format!(
+            "POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{authorization}Content-Type: {kind}\r\nContent-Length: 100\r\n\r\n{{"
+        );
         assert_eq!(status(&raw(&app, &slow).await), "408", "{path}");
     }
 }

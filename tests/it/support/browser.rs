@@ -85,7 +85,8 @@ impl Browser {
         }
         if let Some(form) = form {
             // Browsers hide the origin of a form whose page asks for no referrer.
-            request = request.header("origin", "null").header("content-type", "application/x-www-form-urlencoded").body(form);
+            request =
+                request.header("origin", "null").header("content-type", "application/x-www-form-urlencoded").body(form);
         }
         let response = request.send().await.unwrap();
         self.keep_cookies(&response);

@@ -56,7 +56,6 @@ impl Tokens {
 }
 
 /// A client of HTTP that follows no redirect and knows no proxy.
-#[expect(clippy::disallowed_methods, reason = "the tests are clients, not the bridge")]
 pub fn http() -> reqwest::Client {
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder().redirect(super::browser::without_redirects()).no_proxy().build().unwrap()
