@@ -101,6 +101,7 @@ async fn child_13_a_child_that_does_not_read_is_busy_and_others_are_not() {
     let mut calls = tokio::task::JoinSet::new();
     let deaf = client.clone();
     calls.spawn(async move { deaf.post(&tool_call("0", "deaf__deaf", &json!({}))).await });
+    until(|| bridge.upstreams[0].link().is_some_and(|link| !link.is_idle())).await;
     let padding = "x".repeat(10_000);
     for id in 1..1000 {
         let (client, padding) = (client.clone(), padding.clone());
@@ -113,7 +114,8 @@ async fn child_13_a_child_that_does_not_read_is_busy_and_others_are_not() {
     while busy < 500 {
         match tokio::time::timeout(LONG, calls.join_next()).await.unwrap().unwrap().unwrap() {
             Answer::Refused(Refusal::Busy { .. }) => busy += 1,
-            other => panic!("{other:?}"),
+            // One may have been read before the child went deaf.
+            other => assert!(matches!(other, Answer::Message { .. }), "{other:?}"),
         }
     }
     assert_eq!(client.tool("me__echo", &json!({"text": "x"})).await, "x");

@@ -247,3 +247,34 @@ async fn mcp_4_where_a_rule_decides_only_the_exact_name_passes() {
     assert!(!client.seen().await.iter().any(|line| line.contains("rash")));
     bridge.shutdown().await;
 }
+
+#[test]
+fn requests_may_come_on_any_runtime() {
+    let of_bridge = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let bridge = of_bridge.block_on(bridge(&[child("c", &[]), builtin("me")]));
+    let workers: Vec<_> = ["ada", "bob"]
+        .map(|name| {
+            let bridge = std::sync::Arc::clone(&bridge);
+            std::thread::spawn(move || {
+                let worker = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+                worker.block_on(async {
+                    let client = Client::connect(&bridge, name).await;
+                    let mut stream = client.listen();
+                    for round in 0..100 {
+                        let text = format!("{name} {round}");
+                        assert_eq!(client.tool("c__echo", &json!({"text": text})).await, text);
+                        assert_eq!(client.tool("me__echo", &json!({"text": text})).await, text);
+                    }
+                    assert!(client.rpc("tools/list", &json!({})).await["result"].is_object());
+                    client.tool("c__grow", &json!({"text": name})).await;
+                    assert_eq!(stream.value().await["method"], "notifications/tools/list_changed");
+                });
+            })
+        })
+        .into_iter()
+        .collect();
+    for worker in workers {
+        worker.join().unwrap();
+    }
+    of_bridge.block_on(bridge.shutdown());
+}
