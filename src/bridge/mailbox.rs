@@ -61,14 +61,18 @@ impl State {
         self.waiting.len() >= MAX_ITEMS || (!self.waiting.is_empty() && self.bytes + more > MAX_BYTES)
     }
 
-    fn drop_oldest_notification(&mut self) -> bool {
-        let Some(index) = self.waiting.iter().position(|item| matches!(item, Item::Notification(_))) else {
-            return false;
-        };
-        if let Some(item) = self.waiting.remove(index) {
+    /// Whether what may not be lost leaves no room for so many more bytes.
+    fn is_full_of_requests(&self, more: usize) -> bool {
+        let requests = self.waiting.iter().filter(|item| matches!(item, Item::Request(_)));
+        let (count, bytes) = requests.fold((0, 0), |(count, bytes), item| (count + 1, bytes + item.bytes().len()));
+        count >= MAX_ITEMS || (count > 0 && bytes + more > MAX_BYTES)
+    }
+
+    fn drop_oldest_notification(&mut self) {
+        let index = self.waiting.iter().position(|item| matches!(item, Item::Notification(_)));
+        if let Some(item) = index.and_then(|index| self.waiting.remove(index)) {
             self.bytes -= item.bytes().len();
         }
-        true
     }
 }
 
@@ -113,10 +117,11 @@ impl Mailbox {
         if state.ended || state.last.is_some() || !(self.keeps || state.has_reader) {
             return Err(item);
         }
+        if state.is_full(item.bytes().len()) && state.is_full_of_requests(item.bytes().len()) {
+            return Err(item);
+        }
         while state.is_full(item.bytes().len()) {
-            if !state.drop_oldest_notification() {
-                return Err(item);
-            }
+            state.drop_oldest_notification();
         }
         state.bytes += item.bytes().len();
         state.waiting.push_back(item);

@@ -97,7 +97,7 @@ pub enum AskFault {
     #[error("it went away before it answered {0}")]
     Lost(&'static str),
     /// It answered with this error, as JSON-RPC has it.
-    #[error("it answered {0} with an error")]
+    #[error("it answered {0} with the error {reason:?}", reason = reason(.1))]
     Refused(&'static str, Bytes),
 }
 
@@ -367,6 +367,12 @@ impl Link {
     fn asking(&self) -> MutexGuard<'_, HashMap<Bytes, (Weak<Session>, u64)>> {
         self.asking.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn reason(answer: &[u8]) -> String {
+    let answer: serde_json::Value = serde_json::from_slice(answer).unwrap_or_default();
+    let message = answer.get("error").and_then(|error| error.get("message"));
+    message.and_then(serde_json::Value::as_str).unwrap_or_default().to_owned()
 }
 
 fn is_of(call: &Call, session: &Session) -> bool {

@@ -1,0 +1,10 @@
+//! The bridge as a whole, with children and servers that are told what to do.
+
+mod support;
+mod fake_server;
+mod sessions;
+mod isolation;
+mod children;
+mod streams;
+mod several;
+mod http_upstream;

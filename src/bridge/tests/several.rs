@@ -1,0 +1,103 @@
+//! Several upstreams under one endpoint.
+
+use serde_json::{Value, json};
+
+use super::support::{Client, bridge, builtin, child, request, until};
+
+fn names(answer: &Value, member: &str, key: &str) -> Vec<String> {
+    let list = answer["result"][member].as_array().unwrap();
+    list.iter().map(|entry| entry[key].as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn names_bear_a_prefix_and_come_back() {
+    let bridge = bridge(&[child("one", &[]), child("one__a", &[]), builtin("me")]).await;
+    let client = Client::connect(&bridge, "ada").await;
+    let listed = client.raw(&request("1", "tools/list", &json!({}))).await;
+    assert!(listed.contains(r#"{"name": "one__echo", "inputSchema": {"type": "object"}, "x-order": 1.0}"#), "{listed}");
+    let tools = names(&serde_json::from_str(&listed).unwrap(), "tools", "name");
+    assert!(tools.contains(&"one__a__b".to_owned()) && tools.contains(&"me__whoami".to_owned()));
+    assert_eq!(tools.len(), 2 * 15 + 3);
+    // `one` has `a__b`, and `one__a` has no `b`.
+    assert_eq!(client.tool("one__a__b", &json!({})).await, "a__b");
+    assert_eq!(client.tool("one__a__echo", &json!({"text": "x"})).await, "x");
+    let seen: Vec<String> = serde_json::from_str(&client.tool("one__a__seen", &json!({})).await).unwrap();
+    assert!(seen.iter().any(|line| line.contains(r#""name":"echo""#)), "{seen:?}");
+    for unknown in ["echo", "one__", "one__nothing", "ONE__echo", "two__echo", "me__echo "] {
+        assert!(client.tool(unknown, &json!({})).await.contains("Unknown tool"), "{unknown}");
+    }
+    assert_eq!(
+        names(&client.rpc("prompts/list", &json!({})).await, "prompts", "name"),
+        ["one__greet", "one__a__greet"]
+    );
+    let prompt = client.rpc("prompts/get", &json!({"name": "one__greet"})).await;
+    assert_eq!(prompt["result"]["description"], "greet");
+    let reference = json!({"ref": {"type": "ref/prompt", "name": "one__a__greet"}, "argument": {}});
+    let completed = client.rpc("completion/complete", &reference).await;
+    assert!(completed["result"]["completion"]["values"][0].as_str().unwrap().contains("\"greet\""));
+    bridge.shutdown().await;
+}
+
+#[tokio::test]
+async fn resources_are_found_by_who_listed_them_first() {
+    let bridge = bridge(&[child("one", &["red"]), child("two", &["blue"])]).await;
+    let client = Client::connect(&bridge, "ada").await;
+    let listed = names(&client.rpc("resources/list", &json!({})).await, "resources", "uri");
+    assert_eq!(listed, ["test:shared", "test:red", "test:blue"]);
+    let read = async |uri: &str| client.rpc("resources/read", &json!({"uri": uri})).await;
+    for (uri, from) in [("test:shared", "red"), ("test:blue", "blue"), ("made:7", "red")] {
+        assert_eq!(read(uri).await["result"]["contents"][0]["text"], from, "{uri}");
+    }
+    let unknown = read("test:green").await;
+    assert_eq!((&unknown["error"]["code"], &unknown["error"]["data"]["uri"]), (&json!(-32002), &json!("test:green")));
+    let reference = json!({"ref": {"type": "ref/resource", "uri": "made:{id}"}, "argument": {}});
+    assert!(client.rpc("completion/complete", &reference).await["result"].is_object());
+    assert_eq!(client.rpc("tools/list", &json!({"cursor": "x"})).await["error"]["code"], -32602);
+    assert_eq!(client.rpc("vendor/thing", &json!({})).await["error"]["code"], -32601);
+    bridge.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_they_can_do_is_joined() {
+    let bridge = bridge(&[child("one", &["bare"]), child("two", &[])]).await;
+    let client = Client::new(&bridge, "ada");
+    let answer = client.rpc("initialize", &json!({"protocolVersion": "2025-06-18", "capabilities": {}})).await;
+    let changing = json!({"listChanged": true});
+    let all = json!({
+        "tools": changing, "prompts": changing, "resources": {"listChanged": true, "subscribe": true},
+        "logging": {}, "completions": {},
+    });
+    assert_eq!(answer["result"]["capabilities"], all);
+    assert_eq!(answer["result"]["serverInfo"]["name"], "mcp-bridge");
+    assert_eq!(answer["result"]["instructions"], "one: Do as told.\n\ntwo: Do as told.");
+    bridge.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_is_down_hides_no_other() {
+    let mut frail = child("frail", &[]);
+    if let crate::config::section::UpstreamKind::Stdio(command) = &mut frail.kind {
+        command.restart.enabled = false;
+    }
+    let bridge = bridge(&[frail, builtin("me")]).await;
+    let client = Client::connect(&bridge, "ada").await;
+    client.tool("frail__crash", &json!({})).await;
+    until(|| !bridge.status()[0].is_up).await;
+    assert_eq!(
+        names(&client.rpc("tools/list", &json!({})).await, "tools", "name"),
+        ["me__whoami", "me__echo", "me__time"]
+    );
+    let error = client.tool("frail__echo", &json!({})).await;
+    assert!(error.contains("not available") && error.contains("-32000"), "{error}");
+    assert_eq!(client.tool("me__echo", &json!({"text": "x"})).await, "x");
+    bridge.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_list_that_changes_without_a_word_is_read_each_time() {
+    let bridge = bridge(&[child("one", &["bare"]), builtin("me")]).await;
+    let client = Client::connect(&bridge, "ada").await;
+    client.tool("one__grow", &json!({"text": "1"})).await;
+    assert!(names(&client.rpc("tools/list", &json!({})).await, "tools", "name").contains(&"one__extra1".to_owned()));
+    bridge.shutdown().await;
+}
