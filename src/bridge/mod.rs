@@ -24,8 +24,6 @@ mod initialize;
 mod request;
 mod subscribe;
 mod notify;
-#[cfg(test)]
-mod tests;
 
 pub use answer::{Answer, EventStream, Refusal};
 
@@ -104,6 +102,8 @@ pub struct UpstreamStatus {
     pub reason: Option<String>,
     /// Whether the bridge is of no use without it.
     pub is_required: bool,
+    /// Whether a request to it is under way.
+    pub is_busy: bool,
     /// How often it was brought up again.
     pub restarts: u64,
     /// How many of its messages belonged to nobody.
@@ -187,6 +187,7 @@ impl Bridge {
                 State::Down(reason) => Some(reason),
             },
             is_required: upstream.settings.required,
+            is_busy: upstream.link().is_some_and(|link| !link.is_idle()),
             restarts: upstream.restarts(),
             dropped: upstream.dropped(),
         };

@@ -5,6 +5,7 @@
     reason = "a test says what it expects by failing; clippy exempts only the test functions themselves"
 )]
 
+mod bridge;
 mod children;
 mod cli;
 mod config;

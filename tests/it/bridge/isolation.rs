@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde_json::{Value, json};
 
 use super::support::{Client, bridge, child, notification, request, tool_call, tool_call_with_progress, until};
-use crate::bridge::{Answer, Refusal};
+use mcp_bridge::bridge::{Answer, Refusal};
 
 /// Ids that are easily mixed up, or that a careless reader changes.
 const IDS: [&str; 8] = [
@@ -118,7 +118,7 @@ async fn a_question_that_may_be_for_two_sessions_is_put_to_neither() {
     let (a, b) = (Client::connect(&bridge, "ada").await, Client::connect(&bridge, "bob").await);
     let held = b.clone();
     let hold = tokio::spawn(async move { held.raw(&tool_call("1", "hold", &json!({}))).await });
-    until(|| bridge.upstreams[0].link().is_some_and(|link| !link.is_idle())).await;
+    until(|| bridge.status()[0].is_busy).await;
     let answer = a.tool("ask", &json!({})).await;
     assert!(answer.contains("cannot be attributed"), "{answer}");
     b.post(&notification("notifications/cancelled", &json!({"requestId": 1}))).await;
@@ -146,7 +146,7 @@ async fn mcp_19_a_cancellation_reaches_only_ones_own_call() {
     let (a, b) = (Client::connect(&bridge, "ada").await, Client::connect(&bridge, "bob").await);
     let held = a.clone();
     let hold = tokio::spawn(async move { held.raw(&tool_call("\"k\"", "hold", &json!({}))).await });
-    until(|| bridge.upstreams[0].link().is_some_and(|link| !link.is_idle())).await;
+    until(|| bridge.status()[0].is_busy).await;
     let cancel = notification("notifications/cancelled", &json!({"requestId": "k", "reason": "enough"}));
     for stranger in [&b, &Client::new(&bridge, "ada")] {
         assert!(matches!(stranger.post(&cancel).await, Answer::Accepted));

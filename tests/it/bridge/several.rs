@@ -76,7 +76,7 @@ async fn what_they_can_do_is_joined() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_that_is_down_hides_no_other() {
     let mut frail = child("frail", &[]);
-    if let crate::config::section::UpstreamKind::Stdio(command) = &mut frail.kind {
+    if let mcp_bridge::config::section::UpstreamKind::Stdio(command) = &mut frail.kind {
         command.restart.enabled = false;
     }
     let bridge = bridge(&[frail, builtin("me")]).await;

@@ -1,7 +1,6 @@
 //! A bridge with scripted children, and clients of it.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,14 +8,14 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
 
-use crate::base::clock::{Clock, Timestamp};
-use crate::base::id::{ClientId, UserId};
-use crate::bridge::{Answer, Bridge, EventStream, Options, PostRequest, Refusal};
-use crate::config::section::{
+use mcp_bridge::base::clock::{Clock, Timestamp};
+use mcp_bridge::base::id::{ClientId, UserId};
+use mcp_bridge::bridge::{Answer, Bridge, EventStream, Options, PostRequest, Refusal};
+use mcp_bridge::config::section::{
     BuiltinServer, Command, HttpUpstream, InheritEnv, RestartPolicy, Session, Upstream, UpstreamAuth, UpstreamKind,
 };
-use crate::model::principal::Principal;
-use crate::protocol::oauth::scope::ScopeSet;
+use mcp_bridge::model::principal::Principal;
+use mcp_bridge::protocol::oauth::scope::ScopeSet;
 
 /// No test waits longer than this for anything.
 pub const LONG: Duration = Duration::from_secs(20);
@@ -75,7 +74,7 @@ pub fn options() -> Options {
     Options {
         session: Session { timeout: Duration::from_secs(60), max_sessions: 0, max_per_principal: 0 },
         request_timeout: LONG,
-        keeper: PathBuf::from("/nonexistent/keeper"),
+        keeper: env!("CARGO_BIN_EXE_mcp-bridge").into(),
         clock: Clock::fixed(Timestamp::from_unix(1_000)),
     }
 }

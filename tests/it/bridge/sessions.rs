@@ -5,9 +5,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::support::{Client, bridge, builtin, child, notification, options, person, request, tool_call};
-use crate::base::clock::Timestamp;
-use crate::bridge::{Answer, Bridge, PostRequest, Refusal};
-use crate::model::principal::Principal;
+use mcp_bridge::base::clock::Timestamp;
+use mcp_bridge::bridge::{Answer, Bridge, PostRequest, Refusal};
+use mcp_bridge::model::principal::Principal;
 
 #[tokio::test]
 async fn only_initialize_makes_a_session() {
@@ -212,7 +212,7 @@ async fn a_batch_is_permitted_as_a_whole() {
 #[tokio::test]
 async fn tools_need_what_they_declare_or_a_rule_says() {
     let mut upstream = child("c", &["bare"]);
-    let rule = |scopes: &[&str]| crate::config::section::ToolRule {
+    let rule = |scopes: &[&str]| mcp_bridge::config::section::ToolRule {
         scopes: Some(scopes.iter().map(|scope| (*scope).to_owned()).collect()),
     };
     upstream.tools.insert("hold".to_owned(), rule(&["mcp:admin", "extra"]));

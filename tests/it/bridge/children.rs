@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::support::{Client, LONG, bridge, builtin, child, command, options, request, tool_call, until};
-use crate::bridge::{Answer, Bridge, Refusal};
+use mcp_bridge::bridge::{Answer, Bridge, Refusal};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn child_4_pending_calls_get_an_error_at_once_and_the_session_goes_on() {
@@ -15,7 +15,7 @@ async fn child_4_pending_calls_get_an_error_at_once_and_the_session_goes_on() {
         let mut stream = client.listen();
         let held = client.clone();
         let hold = tokio::spawn(async move { held.raw(&tool_call("\"h\"", "c__hold", &json!({}))).await });
-        until(|| bridge.upstreams[0].link().is_some_and(|link| !link.is_idle())).await;
+        until(|| bridge.status()[0].is_busy).await;
         let error = client.tool("c__crash", &how).await;
         assert!(error.contains("-32000"), "{how}: {error}");
         let held: Value = serde_json::from_str(&hold.await.unwrap()).unwrap();
@@ -101,7 +101,7 @@ async fn child_13_a_child_that_does_not_read_is_busy_and_others_are_not() {
     let mut calls = tokio::task::JoinSet::new();
     let deaf = client.clone();
     calls.spawn(async move { deaf.post(&tool_call("0", "deaf__deaf", &json!({}))).await });
-    until(|| bridge.upstreams[0].link().is_some_and(|link| !link.is_idle())).await;
+    until(|| bridge.status()[0].is_busy).await;
     let padding = "x".repeat(10_000);
     for id in 1..1000 {
         let (client, padding) = (client.clone(), padding.clone());
@@ -172,14 +172,14 @@ async fn mcp_21_a_client_that_leaves_cancels_nothing() {
     let client = Client::connect(&bridge, "ada").await;
     let leaving = client.clone();
     let call = tokio::spawn(async move { leaving.raw(&tool_call("5", "hold", &json!({}))).await });
-    until(|| bridge.upstreams[0].link().is_some_and(|link| !link.is_idle())).await;
+    until(|| bridge.status()[0].is_busy).await;
     call.abort();
     assert!(call.await.unwrap_err().is_cancelled());
     let mut stream = client.stream(&tool_call("6", "ask", &json!({}))).await;
     stream.value().await;
     drop(stream);
     assert!(!client.seen().await.iter().any(|line| line.contains("cancelled")));
-    assert!(!bridge.upstreams[0].link().unwrap().is_idle(), "both are still under way");
+    assert!(bridge.status()[0].is_busy, "both are still under way");
     // The end of the session does end them.
     assert!(matches!(bridge.end(&client.principal, client.session.as_deref()), Answer::Ended));
     let seen = Client::new(&bridge, "ada").seen().await;

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use super::fake_server::{FakeServer, Got, Reply};
 use super::support::{Client, bridge, http, notification, request, tool_call, tool_call_with_progress, until};
-use crate::bridge::Answer;
-use crate::bridge::mailbox::MAX_BYTES;
+use mcp_bridge::bridge::Answer;
+use mcp_bridge::bridge::mailbox::MAX_BYTES;
 
 fn event(message: &Value) -> String {
     format!("event: message\ndata: {message}\n\n")
