@@ -235,14 +235,14 @@ impl Bridge {
     /// Undoes what a session set up: its streams, its calls, its subscriptions, what it was asked.
     fn close(&self, session: &Arc<Session>) {
         session.mailbox.end();
+        for link in self.upstreams.iter().filter_map(|upstream| upstream.link()) {
+            link.cancel_all(session);
+        }
         for asked in session.take_all_asked() {
             if let Some(link) = asked.link.upgrade() {
                 drop(link.end_asking(&asked.id));
                 link.tell_now(reply::error(&asked.id, reply::UNAVAILABLE, "The client's session ended"));
             }
-        }
-        for link in self.upstreams.iter().filter_map(|upstream| upstream.link()) {
-            link.cancel_all(session);
         }
         for (index, uri) in self.hub.forget(session) {
             self.unsubscribe_later(index, uri);

@@ -13,14 +13,29 @@ use crate::bridge::mailbox::Item;
 use crate::bridge::session::{Asked, Session};
 use crate::bridge::upstream::call::Call;
 use crate::bridge::upstream::link::{Changes, Link};
-use crate::protocol::mcp::message::{Kind, Message, Param, Params};
+use crate::protocol::mcp::message::{self, Kind, Message, Param, Params};
 use crate::protocol::mcp::method::Method;
 use crate::protocol::mcp::reply;
 use crate::protocol::mcp::splice::{Edit, Span};
 
-/// Takes a message. `origin` is the call on whose own stream it came, if it came on one.
+/// How deep an upstream's message may be nested. Results and schemas are data that nobody decides by, so this is wide.
+const MAX_DEPTH: usize = 1000;
+/// How many messages an upstream may send as one batch (2025-03-26).
+const MAX_BATCH: usize = 1000;
+
+/// Takes a message, or a batch. `origin` is the call on whose own stream it came, if it came on one.
 pub fn receive(link: &Arc<Link>, text: Bytes, origin: Option<u64>) {
-    let message = match Message::parse(text.clone()) {
+    if !message::is_batch(&text) {
+        return receive_one(link, text, origin);
+    }
+    match message::batch(&text, MAX_BATCH) {
+        Ok(messages) => messages.into_iter().for_each(|message| receive_one(link, message, origin)),
+        Err(fault) => link.count_garbage(&text, &fault.text),
+    }
+}
+
+fn receive_one(link: &Arc<Link>, text: Bytes, origin: Option<u64>) {
+    let message = match Message::parse_within(text.clone(), MAX_DEPTH) {
         Ok(message) => message,
         Err(fault) => return link.count_garbage(&text, &fault.text),
     };

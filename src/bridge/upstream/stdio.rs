@@ -16,14 +16,11 @@ use crate::bridge::upstream::lines::{Lines, MAX_LINE};
 use crate::bridge::upstream::link::Link;
 use crate::bridge::upstream::wire::Wire;
 use crate::config::section::Command;
-use crate::protocol::mcp::message;
 
 /// How many messages may wait to be written to a child.
 const QUEUE: usize = 256;
 /// How many bytes are written at once, if so many wait.
 const GATHERED: usize = 64 * 1024;
-/// How many messages one line may hold, as a batch (2025-03-26).
-const MAX_BATCH: usize = 1000;
 /// How long the rest of a dead child's output is waited for.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
@@ -139,18 +136,10 @@ async fn read<R: AsyncRead + Unpin>(link: Arc<Link>, stdout: R) {
             reason = &mut lost => break reason,
         };
         match line {
-            Ok(Some(line)) if line.first() == Some(&b'[') => receive_batch(&link, &line),
             Ok(Some(line)) => inbound::receive(&link, line, None),
             Ok(None) => break "it closed its standard output".to_owned(),
             Err(fault) => break fault.to_string(),
         }
     };
     link.lose(&reason);
-}
-
-fn receive_batch(link: &Arc<Link>, line: &Bytes) {
-    match message::batch(line, MAX_BATCH) {
-        Ok(messages) => messages.into_iter().for_each(|message| inbound::receive(link, message, None)),
-        Err(fault) => link.count_garbage(line, &fault.text),
-    }
 }

@@ -128,13 +128,16 @@ impl HttpWire {
 
     /// Listens to what belongs to no call, as long as the connection stands and the server offers it.
     pub async fn listen(&self, link: &Arc<Link>) {
-        let mut wait = RECONNECT;
+        let (mut last_id, mut wait) = (None, RECONNECT);
         loop {
-            match self.get(None).await {
+            match self.get(last_id.as_deref()).await {
                 Ok(response) if response.status() == 200 && response.media_type() == header::EVENT_STREAM => {
-                    wait = self.follow(link, response).await;
+                    let parser = self.follow(link, response).await;
+                    wait = reconnect_after(&parser);
+                    last_id = parser.last_id().map(str::to_owned).or(last_id);
                 }
                 Ok(response) if self.is_session_lost(&response) => return link.lose("the server forgot the session"),
+                Ok(response) if response.status() >= 500 => wait = (wait * 2).min(LONGEST_RECONNECT),
                 // MCP 2025-11-25, Listening for Messages: 405 when the server has no such stream.
                 Ok(_) => return,
                 Err(error @ FetchError::Connect(_)) => return link.lose(&error.to_string()),
@@ -153,7 +156,7 @@ impl HttpWire {
         }
     }
 
-    async fn follow(&self, link: &Arc<Link>, mut response: Response) -> Duration {
+    async fn follow(&self, link: &Arc<Link>, mut response: Response) -> Parser {
         let mut parser = Parser::new(MAX_MESSAGE);
         while let Ok(Some(piece)) = response.chunk().await {
             let Ok(events) = parser.push(&piece) else { break };
@@ -161,7 +164,7 @@ impl HttpWire {
                 inbound::receive(link, event.data, None);
             }
         }
-        reconnect_after(&parser)
+        parser
     }
 
     /// Brings what comes on a call's own stream, or as its only answer.

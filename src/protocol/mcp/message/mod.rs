@@ -136,12 +136,20 @@ impl Message {
     /// # Errors
     /// Whatever is not one JSON-RPC 2.0 message that every parser would read in the same way.
     pub fn parse(text: Bytes) -> Result<Self, MessageFault> {
+        Self::parse_within(text, MAX_DEPTH)
+    }
+
+    /// The same, with another bound of the nesting.
+    ///
+    /// # Errors
+    /// See [`Message::parse`].
+    pub fn parse_within(text: Bytes, max_depth: usize) -> Result<Self, MessageFault> {
         let (kind, has_line_breaks) = {
             let json = std::str::from_utf8(&text).map_err(|_| MessageFault::parse("it is not UTF-8"))?;
             if json.starts_with('\u{feff}') {
                 return Err(MessageFault::parse("it begins with a byte-order mark"));
             }
-            let has_line_breaks = shape(json.as_bytes())?;
+            let has_line_breaks = shape(json.as_bytes(), max_depth)?;
             (kind(json)?, has_line_breaks)
         };
         Ok(Self { text, kind, has_line_breaks })
@@ -195,7 +203,6 @@ pub fn is_batch(text: &[u8]) -> bool {
 /// Not an array, an empty one, or more than `limit` messages.
 pub fn batch(text: &Bytes, limit: usize) -> Result<Vec<Bytes>, MessageFault> {
     let json = std::str::from_utf8(text).map_err(|_| MessageFault::parse("it is not UTF-8"))?;
-    shape(json.as_bytes())?;
     let items: Vec<&RawValue> = serde_json::from_str(json).map_err(|_| MessageFault::parse("it is not JSON"))?;
     if items.is_empty() {
         return Err(MessageFault::invalid("an empty batch"));
@@ -243,7 +250,7 @@ impl MessageFault {
 }
 
 /// Looks at brackets and line breaks: refuses what is nested too deep, tells whether there is a line break.
-fn shape(text: &[u8]) -> Result<bool, MessageFault> {
+fn shape(text: &[u8], max_depth: usize) -> Result<bool, MessageFault> {
     let (mut depth, mut deepest, mut has_line_breaks) = (0_usize, 0_usize, false);
     let (mut in_string, mut escaped) = (false, false);
     for byte in text {
@@ -261,7 +268,7 @@ fn shape(text: &[u8]) -> Result<bool, MessageFault> {
             _ => {}
         }
     }
-    if deepest > MAX_DEPTH { Err(MessageFault::invalid("it is nested too deep")) } else { Ok(has_line_breaks) }
+    if deepest > max_depth { Err(MessageFault::invalid("it is nested too deep")) } else { Ok(has_line_breaks) }
 }
 
 fn kind(json: &str) -> Result<Kind, MessageFault> {
@@ -288,6 +295,9 @@ fn kind(json: &str) -> Result<Kind, MessageFault> {
 
 fn answer(json: &str, [id, params, result, error]: [Option<&RawValue>; 4]) -> Result<Kind, MessageFault> {
     let id = id.ok_or(MessageFault::invalid("neither a method nor an id"))?;
+    // Servers that write out all members of a structure write the other one as null.
+    let error = error.filter(|error| error.get() != "null" || result.is_none());
+    let result = result.filter(|result| result.get() != "null" || error.is_none());
     let result = match (result, error) {
         (Some(result), None) => Some(result),
         (None, Some(_)) => None,

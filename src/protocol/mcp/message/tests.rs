@@ -89,6 +89,17 @@ fn mcp_7_nesting_is_bounded() {
 }
 
 #[test]
+fn of_result_and_error_the_one_that_is_null_does_not_count() {
+    let is_result = |text: &str| match parse(text).unwrap().kind() {
+        Kind::Answer { result, .. } => result.is_some(),
+        other => panic!("{other:?}"),
+    };
+    assert!(is_result(r#"{"jsonrpc":"2.0","id":1,"result":{},"error":null}"#));
+    assert!(is_result(r#"{"jsonrpc":"2.0","id":1,"result":null}"#));
+    assert!(!is_result(r#"{"jsonrpc":"2.0","id":1,"result":null,"error":{}}"#));
+}
+
+#[test]
 fn line_breaks_are_taken_out_only_when_it_is_sent() {
     let text = "{\n \"jsonrpc\":\"2.0\",\r\n\"id\":1, \"method\":\"ping\", \"params\":{\"a\":\"\\n\"}}\n";
     let message = parse(text).unwrap();
