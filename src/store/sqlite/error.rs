@@ -1,7 +1,7 @@
 //! What went wrong in SQLite, in the store's words.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rusqlite::ErrorCode;
 
@@ -73,5 +73,14 @@ impl From<rusqlite::Error> for StoreError {
             ) => Self::Unavailable(error.to_string()),
             _ => Self::Broken(error.to_string()),
         }
+    }
+}
+
+/// What SQLite says about the file at `path`.
+pub(super) fn at(path: &Path) -> impl Fn(rusqlite::Error) -> OpenError {
+    move |source| match source.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase) => OpenError::Foreign { path: path.to_owned() },
+        Some(ErrorCode::DatabaseCorrupt) => OpenError::Damaged { path: path.to_owned(), finding: source.to_string() },
+        _ => OpenError::Sqlite { path: path.to_owned(), source },
     }
 }

@@ -6,10 +6,10 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, OpenFlags};
 
 use crate::base::random;
-use crate::store::sqlite::error::OpenError;
+use crate::store::sqlite::error::{OpenError, at};
 use crate::store::sqlite::schema;
 
 /// How long SQLite waits for a lock while opening and reading.
@@ -171,13 +171,4 @@ fn check_pages(connection: &Connection, path: &Path) -> Result<(), OpenError> {
 
 fn file_fault(path: &Path) -> impl Fn(io::Error) -> OpenError {
     move |source| OpenError::File { path: path.to_owned(), source }
-}
-
-/// What SQLite says about the file at `path`.
-pub(super) fn at(path: &Path) -> impl Fn(rusqlite::Error) -> OpenError {
-    move |source| match source.sqlite_error_code() {
-        Some(ErrorCode::NotADatabase) => OpenError::Foreign { path: path.to_owned() },
-        Some(ErrorCode::DatabaseCorrupt) => OpenError::Damaged { path: path.to_owned(), finding: source.to_string() },
-        _ => OpenError::Sqlite { path: path.to_owned(), source },
-    }
 }

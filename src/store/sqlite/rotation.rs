@@ -4,10 +4,10 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::base::clock::Timestamp;
 use crate::base::digest::Digest;
+use crate::base::id::GrantId;
 use crate::model::grant::{Grant, RefreshPolicy, Rotation};
 use crate::store::NewRefreshToken;
 use crate::store::sqlite::grants;
-use crate::store::sqlite::tokens::insert_refresh;
 use crate::store::sqlite::writer::Writing;
 
 /// A refresh token presented, and what shall replace it.
@@ -86,4 +86,12 @@ fn find(connection: &Connection, token: &Digest) -> rusqlite::Result<Option<Link
             Ok(Link { grant: grants::read(row)?, expires_at: row.get(grants::COLUMNS)?, rotated })
         })
         .optional()
+}
+
+pub(super) fn insert_refresh(writing: &Writing<'_>, grant: &GrantId, token: NewRefreshToken) -> rusqlite::Result<()> {
+    writing.change(
+        "INSERT INTO refresh_tokens (digest, grant_id, expires_at) VALUES (?1, ?2, ?3)",
+        params![token.digest, grant, token.expires_at],
+    )?;
+    Ok(())
 }

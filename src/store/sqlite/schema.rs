@@ -4,8 +4,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-use crate::store::sqlite::error::OpenError;
-use crate::store::sqlite::file::at;
+use crate::store::sqlite::error::{OpenError, at};
 
 /// `application_id` of our databases: "MCPB".
 const APPLICATION: i64 = 0x4D43_5042;

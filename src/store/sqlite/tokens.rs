@@ -154,7 +154,7 @@ fn redeem(
     grants::insert(writing, &grant)?;
     writing.change("UPDATE codes SET redeemed_grant_id = grant_id WHERE digest = ?1", [digest])?;
     if let Some(token) = refresh {
-        insert_refresh(writing, &grant.id, token)?;
+        rotation::insert_refresh(writing, &grant.id, token)?;
     }
     Ok(Redemption::Granted(grant))
 }
@@ -169,12 +169,4 @@ fn find_refresh(connection: &Connection, token: Digest) -> rusqlite::Result<Opti
             Ok(RefreshToken { digest: token, grant: grants::read(row)?, expires_at: row.get(grants::COLUMNS)? })
         })
         .optional()
-}
-
-pub(super) fn insert_refresh(writing: &Writing<'_>, grant: &GrantId, token: NewRefreshToken) -> rusqlite::Result<()> {
-    writing.change(
-        "INSERT INTO refresh_tokens (digest, grant_id, expires_at) VALUES (?1, ?2, ?3)",
-        params![token.digest, grant, token.expires_at],
-    )?;
-    Ok(())
 }
