@@ -5,6 +5,7 @@ use std::path::Path;
 use crate::cli::arguments::ConfigCommand;
 use crate::cli::{Failure, load, say};
 use crate::config;
+use crate::keys::Keys;
 
 pub(super) fn run(path: &Path, command: &ConfigCommand) -> Result<(), Failure> {
     match command {
@@ -19,5 +20,8 @@ fn check(path: &Path, strict: bool) -> Result<(), Failure> {
     for warning in &config.warnings {
         say(format!("warning: {warning}"))?;
     }
+    // What a key file holds is known only when it is read as a key.
+    let signing = config.oauth_server.as_ref().map(|section| &section.signing);
+    signing.map_or(Ok(()), Keys::check).map_err(|error| Failure { code: 78, text: error.to_string() })?;
     say(format!("{}: good", path.display()))
 }

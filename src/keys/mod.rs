@@ -55,6 +55,16 @@ impl Keys {
         Ok(Self { token_key, derivation: DerivationKey::open(&folder)?, jwks })
     }
 
+    /// Whether the configured key file could be opened; makes nothing, for `config check`.
+    ///
+    /// # Errors
+    /// As [`Keys::open`] about that file.
+    pub fn check(signing: &Signing) -> Result<(), KeyError> {
+        let Some(path) = &signing.key_file else { return Ok(()) };
+        let key = load(path, &folder::read(path)?, signing.algorithm)?;
+        TokenKey::new(&key, String::new()).map_err(|unfit| unusable(path, unfit, signing.algorithm)).map(drop)
+    }
+
     /// Signs an access token (RFC 9068 §2.1).
     ///
     /// # Errors

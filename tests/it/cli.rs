@@ -199,6 +199,35 @@ fn hashes_and_keys_are_made_for_the_configuration() {
 }
 
 #[test]
+fn a_key_file_that_cannot_sign_is_a_fault_of_the_configuration() {
+    let folder = folder(CONFIG);
+    let wrong: [(&str, &[&str], &str); 3] = [
+        ("curve.pem", &["ecparam", "-genkey", "-name", "secp384r1", "-noout"], "P-256"),
+        ("short.pem", &["genrsa", "1024"], "2048"),
+        ("public.pem", &["genrsa", "2048"], "private"),
+    ];
+    for (name, arguments, word) in wrong {
+        let path = folder.path().join(name);
+        let mut key = Command::new("openssl");
+        let (verb, options) = arguments.split_first().unwrap();
+        key.arg(verb).arg("-out").arg(&path).args(options);
+        assert!(key.stderr(Stdio::null()).status().unwrap().success());
+        if word == "private" {
+            let public = Command::new("openssl").args(["rsa", "-pubout", "-in"]).arg(&path).output().unwrap();
+            std::fs::write(&path, public.stdout).unwrap();
+        }
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        let yaml = CONFIG.replace("enabled: true", &format!("enabled: true\n    signing: {{key_file: {name}}}"));
+        std::fs::write(folder.path().join("config.yaml"), yaml).unwrap();
+        for arguments in [&["config", "check"][..], &["serve"]] {
+            let output = run(folder.path(), arguments);
+            assert_eq!(output.status.code(), Some(78), "{name}: {}", text(&output));
+            assert!(text(&output).contains(word) && text(&output).contains("openssl"), "{}", text(&output));
+        }
+    }
+}
+
+#[test]
 fn log_7_shown_configuration_holds_no_secret() {
     let secret = "very-secret-token-value";
     let yaml = format!("{CONFIG}  far: {{url: \"https://mcp.example.com/mcp\", auth: {{token: {secret}}}}}\n");
