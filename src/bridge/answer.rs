@@ -70,8 +70,6 @@ pub enum Refusal {
         /// For `Retry-After`.
         retry_after: Duration,
     },
-    /// 409: the session has a stream already.
-    StreamTaken,
 }
 
 impl Refusal {
@@ -90,7 +88,6 @@ impl Refusal {
                 rpc(reply::INVALID_REQUEST, "Not Acceptable: accept application/json and text/event-stream")
             }
             Self::Busy { .. } => rpc(reply::UNAVAILABLE, "Too busy at the moment; try again later"),
-            Self::StreamTaken => rpc(reply::INVALID_REQUEST, "The session has a stream open already"),
             // RFC 6750 §3.1.
             Self::InsufficientScope { needed } => Bytes::from(
                 json!({

@@ -1,4 +1,4 @@
-//! What waits to be read by a client: bounded, written by an upstream's task, read by one stream.
+//! What waits to be read by a client: bounded, written by an upstream's task, read by one stream at a time.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,6 +11,9 @@ use tokio::sync::Notify;
 pub const MAX_ITEMS: usize = 100;
 /// How many bytes may wait for a client; one message alone may be larger.
 pub const MAX_BYTES: usize = 1024 * 1024;
+
+/// How many streams of one session may be open; opening another ends the oldest.
+const MAX_READERS: usize = 4;
 
 /// A message to a client that is no answer to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,11 +55,29 @@ struct State {
     bytes: usize,
     last: Option<Bytes>,
     ended: bool,
-    has_reader: bool,
-    reader: Option<Waker>,
+    /// The newest last: it alone is given messages.
+    readers: VecDeque<Waiting>,
+    next_reader: u64,
+}
+
+/// A reader, and how it is told that there is something.
+#[derive(Debug)]
+struct Waiting {
+    id: u64,
+    waker: Option<Waker>,
 }
 
 impl State {
+    fn add_reader(&mut self) -> u64 {
+        self.next_reader += 1;
+        self.readers.push_back(Waiting { id: self.next_reader, waker: None });
+        self.next_reader
+    }
+
+    fn is_newest(&self, id: u64) -> bool {
+        self.readers.back().is_some_and(|reader| reader.id == id)
+    }
+
     fn is_full(&self, more: usize) -> bool {
         self.waiting.len() >= MAX_ITEMS || (!self.waiting.is_empty() && self.bytes + more > MAX_BYTES)
     }
@@ -80,9 +101,10 @@ impl Mailbox {
     /// The mailbox of a call, with its reader. When the reader is dropped, messages are refused.
     #[must_use]
     pub fn of_call() -> (Arc<Self>, Reader) {
-        let state = State { has_reader: true, ..State::default() };
+        let mut state = State::default();
+        let id = state.add_reader();
         let mailbox = Arc::new(Self { state: Mutex::new(state), room: Notify::new(), keeps: false });
-        (Arc::clone(&mailbox), Reader(mailbox))
+        (Arc::clone(&mailbox), Reader { mailbox, id })
     }
 
     /// The mailbox of a session: messages are kept while nobody reads.
@@ -91,21 +113,27 @@ impl Mailbox {
         Arc::new(Self { state: Mutex::default(), room: Notify::new(), keeps: true })
     }
 
-    /// The one reader of a session's mailbox; `None` while there is one already.
+    /// A further reader of a session's mailbox, which gets every message from now on. `None` when the session has ended.
+    ///
+    /// The others stay and are silent, until this one goes: a client whose connection broke opens a new stream before
+    /// anybody has noticed that the old one is dead. Each message goes to one of them.
     #[must_use]
     pub fn reader(self: &Arc<Self>) -> Option<Reader> {
         let mut state = self.lock();
-        if state.has_reader || state.ended {
+        if state.ended {
             return None;
         }
-        state.has_reader = true;
-        Some(Reader(Arc::clone(self)))
+        let id = state.add_reader();
+        let surplus = if state.readers.len() > MAX_READERS { state.readers.pop_front() } else { None };
+        drop(state);
+        wake(surplus);
+        Some(Reader { mailbox: Arc::clone(self), id })
     }
 
     /// Whether somebody reads.
     #[must_use]
     pub fn has_reader(&self) -> bool {
-        self.lock().has_reader
+        !self.lock().readers.is_empty()
     }
 
     /// Puts a message in. When it is full, the oldest notifications make room.
@@ -114,7 +142,7 @@ impl Mailbox {
     /// Gives the message back when nobody will read it, or requests alone fill the mailbox.
     pub fn push(&self, item: Item) -> Result<(), Item> {
         let mut state = self.lock();
-        if state.ended || state.last.is_some() || !(self.keeps || state.has_reader) {
+        if state.ended || state.last.is_some() || !self.keeps && state.readers.is_empty() {
             return Err(item);
         }
         if state.is_full(item.bytes().len()) && state.is_full_of_requests(item.bytes().len()) {
@@ -125,7 +153,7 @@ impl Mailbox {
         }
         state.bytes += item.bytes().len();
         state.waiting.push_back(item);
-        wake(state);
+        wake_newest(state);
         Ok(())
     }
 
@@ -135,7 +163,7 @@ impl Mailbox {
             let notified = self.room.notified();
             {
                 let state = self.lock();
-                if !state.is_full(0) || state.ended || !state.has_reader {
+                if !state.is_full(0) || state.ended || state.readers.is_empty() {
                     return;
                 }
             }
@@ -148,7 +176,7 @@ impl Mailbox {
         let mut state = self.lock();
         if !state.ended && state.last.is_none() {
             state.last = Some(answer);
-            wake(state);
+            wake_newest(state);
         }
     }
 
@@ -157,7 +185,9 @@ impl Mailbox {
         let mut state = self.lock();
         state.ended = true;
         self.room.notify_waiters();
-        wake(state);
+        let wakers: Vec<_> = state.readers.iter_mut().filter_map(|reader| reader.waker.take()).collect();
+        drop(state);
+        wakers.into_iter().for_each(Waker::wake);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -165,17 +195,26 @@ impl Mailbox {
     }
 }
 
-fn wake(mut state: MutexGuard<'_, State>) {
-    let waker = state.reader.take();
+fn wake_newest(mut state: MutexGuard<'_, State>) {
+    let waker = state.readers.back_mut().and_then(|reader| reader.waker.take());
     drop(state);
     if let Some(waker) = waker {
         waker.wake();
     }
 }
 
+fn wake(reader: Option<Waiting>) {
+    if let Some(waker) = reader.and_then(|reader| reader.waker) {
+        waker.wake();
+    }
+}
+
 /// The reading end.
 #[derive(Debug)]
-pub struct Reader(Arc<Mailbox>);
+pub struct Reader {
+    mailbox: Arc<Mailbox>,
+    id: u64,
+}
 
 impl Reader {
     /// The next event; `None` at the end.
@@ -185,23 +224,26 @@ impl Reader {
 
     /// Polls for the next event.
     pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Event>> {
-        let mut state = self.0.lock();
-        if let Some(item) = state.waiting.pop_front() {
+        let mut state = self.mailbox.lock();
+        let is_newest = state.is_newest(self.id);
+        if is_newest && let Some(item) = state.waiting.pop_front() {
             state.bytes -= item.bytes().len();
-            self.0.room.notify_waiters();
+            self.mailbox.room.notify_waiters();
             let (Item::Notification(bytes) | Item::Request(bytes)) = item;
             return Poll::Ready(Some(Event::Related(bytes)));
         }
-        if let Some(answer) = state.last.take() {
+        if is_newest && let Some(answer) = state.last.take() {
             state.ended = true;
             return Poll::Ready(Some(Event::Last(answer)));
         }
-        if state.ended {
-            return Poll::Ready(None);
-        }
-        match &mut state.reader {
-            Some(waker) => waker.clone_from(context.waker()),
-            none @ None => *none = Some(context.waker().clone()),
+        let ended = state.ended;
+        match state.readers.iter_mut().find(|reader| reader.id == self.id) {
+            Some(reader) if !ended => match &mut reader.waker {
+                Some(waker) => waker.clone_from(context.waker()),
+                none @ None => *none = Some(context.waker().clone()),
+            },
+            // Ended, or one stream too many.
+            _ => return Poll::Ready(None),
         }
         Poll::Pending
     }
@@ -209,10 +251,11 @@ impl Reader {
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        let mut state = self.0.lock();
-        state.has_reader = false;
-        state.reader = None;
-        self.0.room.notify_waiters();
+        let mut state = self.mailbox.lock();
+        state.readers.retain(|reader| reader.id != self.id);
+        self.mailbox.room.notify_waiters();
+        // What waits is now for the one before.
+        wake_newest(state);
     }
 }
 
@@ -243,11 +286,10 @@ mod tests {
             mailbox.push(notification(&number.to_string())).unwrap();
         }
         let mut reader = mailbox.reader().unwrap();
-        assert!(mailbox.reader().is_none(), "one reader");
         assert_eq!(reader.next().await, Some(Event::Related(Bytes::from_static(b"ask"))));
         assert_eq!(reader.next().await, Some(Event::Related(Bytes::from("101"))));
-        drop(reader);
-        assert!(mailbox.reader().is_some(), "free again");
+        mailbox.end();
+        assert!(mailbox.reader().is_none(), "nobody reads what has ended");
     }
 
     #[tokio::test]
@@ -267,6 +309,20 @@ mod tests {
         assert!(!writer.is_finished());
         reader.next().await.unwrap();
         writer.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn mcp_13_each_message_goes_to_the_newest_stream_and_to_the_one_before_when_that_is_gone() {
+        let mailbox = Mailbox::of_session();
+        let (mut old, mut new) = (mailbox.reader().unwrap(), mailbox.reader().unwrap());
+        mailbox.push(notification("a")).unwrap();
+        assert!(futures_util::poll!(std::pin::pin!(old.next())).is_pending());
+        assert_eq!(new.next().await, Some(Event::Related(Bytes::from_static(b"a"))));
+        mailbox.push(notification("b")).unwrap();
+        drop(new);
+        assert_eq!(old.next().await, Some(Event::Related(Bytes::from_static(b"b"))));
+        let _more: Vec<_> = (0..MAX_READERS).map(|_| mailbox.reader().unwrap()).collect();
+        assert_eq!(old.next().await, None, "the oldest of too many ends");
     }
 
     #[test]

@@ -154,8 +154,7 @@ impl Bridge {
         let open = || {
             let session = self.session(principal, session_id)?.ok_or(Refusal::SessionRequired)?;
             post::check_version(protocol_version, Some(&session))?;
-            // Never taken over in silence: whoever holds the first stream would stop hearing without a word.
-            let reader = session.mailbox.reader().ok_or(Refusal::StreamTaken)?;
+            let reader = session.mailbox.reader().ok_or(Refusal::SessionUnknown)?;
             let lifetime = principal.expires_at.map(|end| end.since(self.hub.clock.now()));
             Ok(Answer::Stream { events: EventStream::of_session(reader, lifetime), session_id: None })
         };

@@ -154,7 +154,6 @@ fn refused(refusal: &Refusal, state: &State) -> HttpResponse {
         // Session Management: a session that is gone is 404, so that the client initializes anew.
         Refusal::SessionUnknown => StatusCode::NOT_FOUND,
         Refusal::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
-        Refusal::StreamTaken => StatusCode::CONFLICT,
         Refusal::Busy { .. } => StatusCode::SERVICE_UNAVAILABLE,
         Refusal::Malformed { .. }
         | Refusal::UnsupportedVersion { .. }

@@ -114,16 +114,18 @@ async fn a_refreshed_token_of_the_same_caller_goes_on_with_the_session() {
 }
 
 #[tokio::test]
-async fn mcp_13_a_second_stream_is_refused_and_the_first_goes_on() {
+async fn mcp_13_a_second_stream_of_the_owner_is_independent_and_each_message_goes_to_one() {
     let bridge = bridge(&[child("c", &[])]).await;
     let client = Client::connect(&bridge, "ada").await;
     let mut first = client.listen();
-    let second = bridge.listen(&client.principal, client.session.as_deref(), None);
-    assert!(matches!(second, Answer::Refused(Refusal::StreamTaken)));
+    let mut second = client.listen();
     client.tool("grow", &json!({"text": "1"})).await;
-    assert_eq!(first.value().await["method"], "notifications/tools/list_changed");
-    drop(first);
-    drop(client.listen());
+    assert_eq!(second.value().await["method"], "notifications/tools/list_changed");
+    drop(second);
+    client.tool("grow", &json!({"text": "2"})).await;
+    assert_eq!(first.value().await["method"], "notifications/tools/list_changed", "and nothing of before");
+    assert!(matches!(bridge.end(&client.principal, client.session.as_deref()), Answer::Ended));
+    assert_eq!(first.next().await, None);
     bridge.shutdown().await;
 }
 
