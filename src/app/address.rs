@@ -33,6 +33,9 @@ impl Addresses {
     }
 }
 
+/// The names by which a machine calls itself.
+const LOOPBACK_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
+
 /// Listens, and so learns the port when the system chooses it.
 pub(super) fn bind(config: &Config) -> Result<(TcpListener, Addresses), StartError> {
     let listen = config.server.listen;
@@ -51,15 +54,17 @@ fn addresses(config: &Config, local: SocketAddr) -> Addresses {
     let issuer = issuer.unwrap_or_else(|| public.clone());
     let path = config.endpoint.path.trim_end_matches('/');
     let mut hosts: Vec<String> = [&public, &issuer].into_iter().filter_map(|url| host(url)).collect();
+    let mut origins: Vec<String> = [&public, &issuer].into_iter().filter_map(|url| origin(url)).collect();
     if local.ip().is_loopback() {
-        hosts.extend(["localhost", "127.0.0.1", "[::1]"].map(str::to_owned));
+        hosts.extend(LOOPBACK_NAMES.map(str::to_owned));
+        origins.extend(LOOPBACK_NAMES.map(|name| format!("http://{name}:{}", local.port())));
     }
     let resource = format!("{public}{path}");
     Addresses {
         listens: local,
         resource: resource::canonical(&resource).unwrap_or(resource),
         resource_metadata: format!("{public}/.well-known/oauth-protected-resource{path}"),
-        origins: [&public, &issuer].into_iter().filter_map(|url| origin(url)).collect(),
+        origins,
         hosts,
         issuer,
     }

@@ -78,8 +78,13 @@ async fn host_3_foreign_origins_are_refused_for_every_method() {
     }
     let twice = http().post(app.resource()).header("origin", &app.url).header("origin", &app.url);
     assert_eq!(twice.send().await.unwrap().status().as_u16(), 403);
-    let ours = http().post(app.resource()).header("origin", &app.url);
-    assert_eq!(ours.send().await.unwrap().status().as_u16(), 401);
+    let port = app.url.rsplit(':').next().unwrap();
+    for origin in [app.url.clone(), format!("http://localhost:{port}"), format!("http://[::1]:{port}")] {
+        let ours = http().post(app.resource()).header("origin", &origin);
+        assert_eq!(ours.send().await.unwrap().status().as_u16(), 401, "{origin}");
+    }
+    let other_port = http().post(app.resource()).header("origin", "http://localhost:1");
+    assert_eq!(other_port.send().await.unwrap().status().as_u16(), 403);
 }
 
 #[tokio::test]
