@@ -32,7 +32,7 @@ pub fn routes(app: &mut ServiceConfig, state: &State) {
         get(app, &format!("/.well-known/oauth-protected-resource{mcp_path}"), web::get().to(resource_metadata::get));
     }
     if let Some(authorization) = &state.authorization {
-        authorization_server_routes(app, issuer_path(authorization.server.issuer()));
+        authorization_server_routes(app, &authorization.pages.base);
     }
     for path in ["/health", "/healthz"] {
         get(app, path, web::get().to(health::live));
@@ -70,13 +70,7 @@ fn authorization_server_routes(app: &mut ServiceConfig, base: &str) {
         post(app, &path, web::post().to(oauth::register));
     }
     post(app, &format!("{base}/oauth/revoke"), web::post().to(oauth::revoke));
-    get(app, "/static/{file}", web::get().to(assets::get));
-}
-
-/// The path of the issuer, below which its endpoints stand; empty when it has none.
-fn issuer_path(issuer: &str) -> &str {
-    let authority = issuer.split_once("://").map_or(issuer, |(_, rest)| rest);
-    authority.find('/').and_then(|at| authority.get(at..)).unwrap_or("")
+    get(app, &format!("{base}/static/{{file}}"), web::get().to(assets::get));
 }
 
 fn get(app: &mut ServiceConfig, path: &str, route: actix_web::Route) {

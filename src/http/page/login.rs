@@ -12,6 +12,8 @@ use crate::http::page::target::Target;
 #[derive(Template)]
 #[template(path = "login.html")]
 pub struct LoginPage<'a> {
+    /// The path below which the files of the page stand.
+    pub base: &'a str,
     /// The operator's words.
     pub branding: &'a Branding,
     /// The client that sent the person here; `None` when it gave no name.
