@@ -264,4 +264,13 @@ async fn meta_13_documents_are_read_only() {
         assert_eq!((page.status, page.header("allow")), (405, "GET, HEAD"), "{method}");
         assert!(!page.body.contains("echo?"));
     }
+    for path in [SERVER, RESOURCE, "/oauth/jwks", "/healthz", "/static/pages.css"] {
+        let (got, asked) =
+            (get(&app, path, &[]).await, http().head(format!("{}{path}", app.url)).send().await.unwrap());
+        assert_eq!(asked.status().as_u16(), 200);
+        for name in ["content-type", "content-length", "cache-control"] {
+            assert_eq!(asked.headers().get(name), got.headers.get(name), "{name} of {path}");
+        }
+        assert!(asked.bytes().await.unwrap().is_empty());
+    }
 }
