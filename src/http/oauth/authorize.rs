@@ -48,6 +48,7 @@ fn is_cross_site(request: &HttpRequest) -> bool {
 fn page(state: &State, fault: &PageFault) -> HttpResponse {
     let status = match fault {
         PageFault::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+        PageFault::TooLong => StatusCode::URI_TOO_LONG,
         _ => StatusCode::BAD_REQUEST,
     };
     let trouble = Trouble { explanation: &fault.to_string(), next_step: fault.next_step(), back: None };
