@@ -66,7 +66,7 @@ fn login_page(state: &State, bound: &Bound, asked: &Asked, username: &str, error
         None => (StatusCode::OK, None),
         Some(LoginError::WrongCredentials) => (StatusCode::UNAUTHORIZED, None),
         Some(LoginError::TooManyAttempts { retry_after }) => (StatusCode::TOO_MANY_REQUESTS, Some(retry_after)),
-        Some(LoginError::Busy) => (StatusCode::SERVICE_UNAVAILABLE, Some(2)),
+        Some(LoginError::Busy { retry_after }) => (StatusCode::SERVICE_UNAVAILABLE, Some(retry_after)),
     };
     let mut response = respond::page(&state.authorization().pages, status, &page);
     if let Some(seconds) = retry_after {
@@ -108,8 +108,8 @@ async fn check_login(
         Ok(Next::Step { cookie }) => return Ok(next_page(state, &bound, &cookie)),
         Err(LogInFault::Flow(fault)) => return Err(fault),
         Err(LogInFault::Wrong) => LoginError::WrongCredentials,
-        Err(LogInFault::Throttled(wait)) => LoginError::TooManyAttempts { retry_after: wait.as_secs().max(1) },
-        Err(LogInFault::Busy(_)) => LoginError::Busy,
+        Err(LogInFault::Throttled(wait)) => LoginError::TooManyAttempts { retry_after: wait.seconds() },
+        Err(LogInFault::Busy(wait)) => LoginError::Busy { retry_after: wait.seconds() },
     };
     match state.authorization().server.step(&bound).await? {
         Step::Login(asked) => Ok(login_page(state, &bound, &asked, username, Some(error))),

@@ -216,7 +216,7 @@ fn login_errors_are_tied_to_the_fields() {
 #[test]
 fn authz_18_no_page_needs_more_than_its_policy_allows() {
     let pages = [
-        login(Some(LoginError::Busy), "alice"),
+        login(Some(LoginError::Busy { retry_after: 5 }), "alice"),
         consent_of("Claude", "http://127.0.0.1:33418/"),
         returning("https://claude.ai/cb", Answer::Denied),
         error("x", Some("https://claude.ai/cb")),
