@@ -159,7 +159,7 @@ impl Issuing {
         let resource = ResourceServer::new(Arc::clone(&keys), settings, store.revoked().clone(), clock.clone());
         let services = Services { store: Arc::clone(store), keys, identity, clock: clock.clone() };
         let server = AuthorizationServer::new(section, &addresses.issuer, &addresses.resource, services);
-        let pages = Pages::new(section.branding.clone(), section.scopes_supported.clone());
+        let pages = Pages::new(&addresses.issuer, section.branding.clone(), section.scopes_supported.clone());
         Ok(Self { authorization: Authorization { server, pages }, resource, first_user })
     }
 }

@@ -50,7 +50,7 @@ pub fn theme(branding: &Branding) -> Asset {
     Asset::new(STYLE_SHEET, Bytes::from(theme_css(branding)))
 }
 
-/// `GET /static/{file}`
+/// `GET /static/{file}`, below the path of the issuer.
 pub async fn get(request: HttpRequest, file: Path<String>, state: Data<State>) -> HttpResponse {
     let found =
         if file.as_str() == "theme.css" { Some(state.authorization().pages.theme.clone()) } else { find(&file) };
@@ -74,7 +74,8 @@ mod tests {
     #[test]
     fn every_file_a_page_names_is_there() {
         let base = include_str!("../../templates/base.html");
-        let named: Vec<_> = base.split("\"/static/").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+        let named: Vec<_> =
+            base.split("\"{{ base }}/static/").skip(1).filter_map(|rest| rest.split('"').next()).collect();
         assert_eq!(named, ["icon.svg", "pages.css", "theme.css"]);
         for name in named.into_iter().filter(|name| *name != "theme.css") {
             assert!(find(name).is_some_and(|asset| !asset.bytes.is_empty()), "{name}");

@@ -94,31 +94,27 @@ pub async fn middleware(
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let state = request.app_data::<web::Data<State>>().cloned();
     let Some(state) = state else { return next.call(request).await.map(ServiceResponse::map_into_boxed_body) };
-    let form = Form::of(&request);
+    let is_page = state.is_page(request.path());
+    let form = if is_page { Form::of(&request) } else { Form::None };
     if let Err(refusal) = state.guard.check(request.headers(), request.version(), form) {
         let response = refused(&refusal);
         return Ok(request.into_response(response).map_into_boxed_body());
     }
     let origin = request.headers().get(header::ORIGIN).cloned();
-    let mut response = if request.method() == Method::OPTIONS && origin.is_some() && !is_page(request.path()) {
+    let mut response = if request.method() == Method::OPTIONS && origin.is_some() && !is_page {
         request.into_response(preflight())
     } else {
         next.call(request).await?.map_into_boxed_body()
     };
-    let pages_stay_without_cors = is_page(response.request().path());
-    if let Some(origin) = origin.filter(|_| !pages_stay_without_cors) {
+    // OAuth 2.1 §3.1: the authorization endpoint MUST NOT support CORS.
+    if let Some(origin) = origin.filter(|_| !is_page) {
         allow_origin(response.headers_mut(), origin);
     }
     add_common_headers(response.headers_mut(), state.guard.is_https);
     Ok(response)
 }
 
-/// OAuth 2.1 §3.1: the authorization endpoint MUST NOT support CORS.
-fn is_page(path: &str) -> bool {
-    path.contains("/authorize")
-}
-
-/// Whether a request is a form of one of our pages, and whether the browser says that it came from there.
+/// Whether a request is a form, and whether the browser says that it came from one of our pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
     None,
@@ -128,8 +124,9 @@ enum Form {
 }
 
 impl Form {
+    /// Of a request to one of the pages.
     fn of(request: &ServiceRequest) -> Self {
-        if request.method() != Method::POST || !is_page(request.path()) {
+        if request.method() != Method::POST {
             return Self::None;
         }
         match request.headers().get("sec-fetch-site").map(HeaderValue::as_bytes) {

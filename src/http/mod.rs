@@ -16,7 +16,7 @@ pub mod state;
 mod stream;
 
 use actix_web::web::{self, ServiceConfig};
-use actix_web::{HttpResponse, guard as method};
+use actix_web::{Route, guard as method};
 
 use crate::http::state::State;
 
@@ -28,17 +28,17 @@ pub fn routes(app: &mut ServiceConfig, state: &State) {
         app.service(web::resource("/").route(web::to(mcp::serve)));
     }
     if state.resource_server.is_some() {
-        get(app, "/.well-known/oauth-protected-resource", web::get().to(resource_metadata::get));
-        get(app, &format!("/.well-known/oauth-protected-resource{mcp_path}"), web::get().to(resource_metadata::get));
+        get(app, "/.well-known/oauth-protected-resource", web::route().to(resource_metadata::get));
+        get(app, &format!("/.well-known/oauth-protected-resource{mcp_path}"), web::route().to(resource_metadata::get));
     }
     if let Some(authorization) = &state.authorization {
-        authorization_server_routes(app, issuer_path(authorization.server.issuer()));
+        authorization_server_routes(app, &authorization.pages.base);
     }
     for path in ["/health", "/healthz"] {
-        get(app, path, web::get().to(health::live));
+        get(app, path, web::route().to(health::live));
     }
     for path in ["/ready", "/readyz"] {
-        get(app, path, web::get().to(health::ready));
+        get(app, path, web::route().to(health::ready));
     }
     app.default_service(web::to(answer::not_found));
 }
@@ -51,39 +51,34 @@ fn authorization_server_routes(app: &mut ServiceConfig, base: &str) {
         metadata.push(format!("{base}/.well-known/oauth-authorization-server"));
     }
     for path in &metadata {
-        get(app, path, web::get().to(oauth::metadata));
+        get(app, path, web::route().to(oauth::metadata));
     }
     // The second names are those that clients of 2025-03-26 guess when they find no metadata.
     for path in [format!("{base}/oauth/jwks"), "/.well-known/jwks.json".to_owned()] {
-        get(app, &path, web::get().to(oauth::jwks));
+        get(app, &path, web::route().to(oauth::jwks));
     }
     for path in [format!("{base}/oauth/authorize"), "/authorize".to_owned()] {
-        get(app, &path, web::get().to(oauth::authorize::get));
+        get(app, &path, web::route().to(oauth::authorize::get));
     }
-    get(app, &format!("{base}/oauth/authorize/{{flow}}"), web::get().to(oauth::flow::get));
-    post(app, &format!("{base}/oauth/authorize/{{flow}}/login"), web::post().to(oauth::flow::log_in));
-    post(app, &format!("{base}/oauth/authorize/{{flow}}/consent"), web::post().to(oauth::flow::decide));
+    get(app, &format!("{base}/oauth/authorize/{{flow}}"), web::route().to(oauth::flow::get));
+    post(app, &format!("{base}/oauth/authorize/{{flow}}/login"), web::route().to(oauth::flow::log_in));
+    post(app, &format!("{base}/oauth/authorize/{{flow}}/consent"), web::route().to(oauth::flow::decide));
     for path in [format!("{base}/oauth/token"), "/token".to_owned()] {
-        post(app, &path, web::post().to(oauth::token));
+        post(app, &path, web::route().to(oauth::token));
     }
     for path in [format!("{base}/oauth/register"), "/register".to_owned()] {
-        post(app, &path, web::post().to(oauth::register));
+        post(app, &path, web::route().to(oauth::register));
     }
-    post(app, &format!("{base}/oauth/revoke"), web::post().to(oauth::revoke));
-    get(app, "/static/{file}", web::get().to(assets::get));
+    post(app, &format!("{base}/oauth/revoke"), web::route().to(oauth::revoke));
+    get(app, &format!("{base}/static/{{file}}"), web::route().to(assets::get));
 }
 
-/// The path of the issuer, below which its endpoints stand; empty when it has none.
-fn issuer_path(issuer: &str) -> &str {
-    let authority = issuer.split_once("://").map_or(issuer, |(_, rest)| rest);
-    authority.find('/').and_then(|at| authority.get(at..)).unwrap_or("")
+/// RFC 9110 §9.3.2: HEAD has the header of GET; actix leaves the content out.
+fn get(app: &mut ServiceConfig, path: &str, route: Route) {
+    let route = route.guard(method::Any(method::Get()).or(method::Head()));
+    app.service(web::resource(path).route(route).default_service(web::to(answer::only_get)));
 }
 
-fn get(app: &mut ServiceConfig, path: &str, route: actix_web::Route) {
-    let head = web::route().guard(method::Head()).to(|| async { HttpResponse::Ok().finish() });
-    app.service(web::resource(path).route(route).route(head).default_service(web::to(answer::only_get)));
-}
-
-fn post(app: &mut ServiceConfig, path: &str, route: actix_web::Route) {
-    app.service(web::resource(path).route(route).default_service(web::to(answer::only_post)));
+fn post(app: &mut ServiceConfig, path: &str, route: Route) {
+    app.service(web::resource(path).route(route.guard(method::Post())).default_service(web::to(answer::only_post)));
 }

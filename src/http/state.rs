@@ -41,6 +41,9 @@ pub struct Authorization {
 
 /// How pages look, made once.
 pub struct Pages {
+    /// The path of the issuer, below which the pages and all they name stand; empty when it has none. A path and no URL:
+    /// the browser stays under the name by which it came, and so do its cookies.
+    pub base: String,
     /// The operator's words.
     pub branding: Branding,
     /// The operator's words for scopes.
@@ -52,16 +55,22 @@ pub struct Pages {
 }
 
 impl Pages {
-    /// The pages of this branding.
+    /// The pages of this issuer, with this branding.
     #[must_use]
-    pub fn new(branding: Branding, scope_words: BTreeMap<String, Option<String>>) -> Self {
+    pub fn new(issuer: &str, branding: Branding, scope_words: BTreeMap<String, Option<String>>) -> Self {
         Self {
+            base: path_of(issuer).to_owned(),
             theme: assets::theme(&branding),
             content_security_policy: content_security_policy(branding.logo_url.as_deref()),
             branding,
             scope_words,
         }
     }
+}
+
+fn path_of(issuer: &str) -> &str {
+    let authority = issuer.split_once("://").map_or(issuer, |(_, rest)| rest);
+    authority.find('/').and_then(|at| authority.get(at..)).unwrap_or("")
 }
 
 /// The policy under which the pages work. `form-action 'self'` is kept: Chrome applies it to the redirects that follow a
@@ -102,6 +111,15 @@ impl State {
     /// The authorization server. Its routes exist only when it does.
     pub(super) fn authorization(&self) -> &Authorization {
         self.authorization.as_ref().expect("routes of the authorization server are made only when there is one")
+    }
+
+    /// Whether people see what is answered at this path: the authorization endpoint and the pages behind it.
+    #[must_use]
+    pub fn is_page(&self, path: &str) -> bool {
+        let Some(authorization) = &self.authorization else { return false };
+        let below = path.strip_prefix(authorization.pages.base.as_str());
+        let below = below.and_then(|path| path.strip_prefix("/oauth/authorize"));
+        path == "/authorize" || below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 
     /// How cookies are named here.

@@ -49,7 +49,8 @@ pub trait Clients: Send + Sync {
     async fn find_client(&self, id: &ClientId) -> Result<Option<Client>, StoreError>;
 
     /// Adds a client, having removed those never used since `now - unused_expiry`. When `max_clients` are there, the
-    /// oldest that was never used makes room. `false`: every one has been used, so there is no room.
+    /// oldest that was never used makes room, or else the one whose grants ended longest ago. `false`: every one has a
+    /// grant, so there is no room.
     async fn add_client(&self, client: Client, bounds: ClientBounds, now: Timestamp) -> Result<bool, StoreError>;
 
     /// Removes a client, its consents and flows, and revokes its grants. `false`: there was none.

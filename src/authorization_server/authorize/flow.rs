@@ -1,7 +1,6 @@
 //! The steps of a flow in its browser: log in, consent, answer. Each is decided from the stored flow alone.
 
 use std::net::IpAddr;
-use std::time::Duration;
 
 use crate::authorization_server::AuthorizationServer;
 use crate::authorization_server::authorize::response::Answer;
@@ -10,6 +9,7 @@ use crate::base::id::{FlowId, GrantId, UserId};
 use crate::base::random;
 use crate::base::secret::Secret;
 use crate::identity::LoginError;
+use crate::identity::throttle::RetryAfter;
 use crate::model::authorization::{AuthorizationCode, AuthorizationRequest, Flow, Stage};
 use crate::model::consent::Consent;
 use crate::protocol::oauth::error::{ErrorCode, OauthError};
@@ -109,11 +109,11 @@ pub enum LogInFault {
     #[error("Wrong user name or password.")]
     Wrong,
     /// Too many tries.
-    #[error("Too many tries. Try again in {} seconds.", .0.as_secs().max(1))]
-    Throttled(Duration),
+    #[error("Too many tries. Try again in {} seconds.", .0.seconds())]
+    Throttled(RetryAfter),
     /// Too many people at once.
-    #[error("The server is busy. Try again in {} seconds.", .0.as_secs().max(1))]
-    Busy(Duration),
+    #[error("The server is busy. Try again in {} seconds.", .0.seconds())]
+    Busy(RetryAfter),
 }
 
 impl From<StoreError> for LogInFault {
@@ -191,8 +191,8 @@ impl AuthorizationServer {
         let user = self.services.identity.log_in(login.username, login.password, login.address).await;
         let user = user.map_err(|error| match error {
             LoginError::Wrong => LogInFault::Wrong,
-            LoginError::Throttled { retry_after } => LogInFault::Throttled(retry_after.0),
-            LoginError::Busy { retry_after } => LogInFault::Busy(retry_after.0),
+            LoginError::Throttled { retry_after } => LogInFault::Throttled(retry_after),
+            LoginError::Busy { retry_after } => LogInFault::Busy(retry_after),
             LoginError::Store(error) => error.into(),
         })?;
         let active = self.services.identity.find_active(&user).await?.ok_or(LogInFault::Wrong)?;

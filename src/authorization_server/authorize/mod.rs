@@ -23,6 +23,9 @@ pub use response::Answer;
 /// How long a person has to log in and decide, in seconds.
 pub const FLOW_LIFETIME: std::time::Duration = std::time::Duration::from_secs(30 * 60);
 
+/// The longest query of an authorization request, in bytes. It is kept as long as its flow, and anybody can begin flows.
+const LONGEST_QUERY: usize = 8 * 1024;
+
 /// A flow that just began in one browser.
 #[derive(Debug)]
 pub struct Started {
@@ -57,6 +60,9 @@ impl AuthorizationServer {
     /// [`AuthorizeFault`], which says who is to be told.
     pub async fn authorize(&self, query: &[u8], cross_site: bool) -> Result<Started, AuthorizeFault> {
         let page = |fault| AuthorizeFault::Page(fault);
+        if query.len() > LONGEST_QUERY {
+            return Err(page(PageFault::TooLong));
+        }
         let parameters = Parameters::parse(query).map_err(|fault| page(fault.into()))?;
         let target = self.find_target(&parameters).await.map_err(page)?;
         let request = match self.check_request(&target, &parameters, cross_site) {

@@ -27,6 +27,9 @@ pub enum PageFault {
     /// The query cannot be read.
     #[error("The app sent a request that cannot be read.")]
     Malformed(#[from] Malformed),
+    /// The query is longer than any client needs.
+    #[error("The app sent a request that is too long.")]
+    TooLong,
     /// A parameter came twice.
     #[error("The app sent a request that can be read in two ways: {0}.")]
     Repeated(#[from] Repeated),
@@ -60,7 +63,7 @@ impl PageFault {
             }
             Self::NotAllowed => "Ask the operator of this server to add it to allowed_redirect_uris.",
             Self::Unavailable(_) => "Go back to the app and connect again in a moment.",
-            Self::Malformed(_) | Self::Repeated(_) | Self::NoClient | Self::NoRedirectUri => {
+            Self::Malformed(_) | Self::TooLong | Self::Repeated(_) | Self::NoClient | Self::NoRedirectUri => {
                 "Go back to the app and connect again. If that does not help, the app needs an update."
             }
         }

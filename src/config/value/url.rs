@@ -23,6 +23,13 @@ pub const ISSUER: Kind<String> = Kind {
         if url.query().is_some() || url.fragment().is_some() {
             return Err(Wrong::new(format!("`{}` has a query or a fragment", shortened(&text)), "remove it"));
         }
+        // The pages of the issuer are named by their path alone, and `//name/…` would be a path of another host.
+        if url.path().contains("//") {
+            return Err(Wrong::new(
+                format!("`{}` has an empty part in its path", shortened(&text)),
+                "write single slashes",
+            ));
+        }
         Ok(without_slash(&url))
     },
     print: |issuer| Node::String(issuer.clone()),
@@ -144,6 +151,7 @@ mod tests {
             "https://mcp.example.com#a",
             "https://user:secret@mcp.example.com",
             "ftp://mcp.example.com",
+            "https://mcp.example.com//evil.example",
         ] {
             assert_eq!(issuer(written), None, "{written}");
         }

@@ -7,6 +7,7 @@ use actix_web::{HttpRequest, HttpResponse};
 
 use crate::authorization_server::authorize::{Answer, AuthorizeFault, FLOW_LIFETIME, PageFault};
 use crate::http::answer;
+use crate::http::oauth::flow;
 use crate::http::oauth::within;
 use crate::http::page::Link;
 use crate::http::page::respond::{self, Trouble};
@@ -28,10 +29,9 @@ pub async fn get(request: HttpRequest, state: Data<State>) -> HttpResponse {
                 response.cookie(old);
             }
             let seconds = i64::try_from(FLOW_LIFETIME.as_secs()).unwrap_or(i64::MAX);
-            response.cookie(state.cookies().set(&started.flow, &started.cookie, seconds)).insert_header((
-                header::LOCATION,
-                format!("{}/oauth/authorize/{}", state.authorization().server.issuer(), started.flow),
-            ));
+            response
+                .cookie(state.cookies().set(&started.flow, &started.cookie, seconds))
+                .insert_header((header::LOCATION, flow::path(&state, &started.flow)));
             respond::private(&mut response).finish()
         }
         Err(AuthorizeFault::Page(fault)) => page(&state, &fault),
@@ -48,6 +48,7 @@ fn is_cross_site(request: &HttpRequest) -> bool {
 fn page(state: &State, fault: &PageFault) -> HttpResponse {
     let status = match fault {
         PageFault::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+        PageFault::TooLong => StatusCode::URI_TOO_LONG,
         _ => StatusCode::BAD_REQUEST,
     };
     let trouble = Trouble { explanation: &fault.to_string(), next_step: fault.next_step(), back: None };

@@ -34,13 +34,14 @@ async fn show(request: &HttpRequest, flow: &FlowId, state: &State) -> Result<Htt
             let csrf = state.authorization().server.csrf_token(&bound);
             let client = asked.client_name.as_deref().and_then(ClientName::new);
             let page = ConsentPage {
+                base: &state.authorization().pages.base,
                 branding: &state.authorization().pages.branding,
                 user: user.as_str(),
                 client: client.as_ref(),
                 target: &page::redirect_target(&asked.redirect_uri),
                 resource: &asked.resource,
                 scopes: &page::scope_lines(&scopes, &state.authorization().pages.scope_words),
-                action: &format!("{}/consent", path(state, &bound)),
+                action: &format!("{}/consent", path(state, bound.id())),
                 csrf: csrf.expose(),
             };
             Ok(respond::page(&state.authorization().pages, StatusCode::OK, &page))
@@ -52,10 +53,11 @@ fn login_page(state: &State, bound: &Bound, asked: &Asked, username: &str, error
     let csrf = state.authorization().server.csrf_token(bound);
     let client = asked.client_name.as_deref().and_then(ClientName::new);
     let page = LoginPage {
+        base: &state.authorization().pages.base,
         branding: &state.authorization().pages.branding,
         client: client.as_ref(),
         target: &page::redirect_target(&asked.redirect_uri),
-        action: &format!("{}/login", path(state, bound)),
+        action: &format!("{}/login", path(state, bound.id())),
         csrf: csrf.expose(),
         username,
         error,
@@ -64,7 +66,7 @@ fn login_page(state: &State, bound: &Bound, asked: &Asked, username: &str, error
         None => (StatusCode::OK, None),
         Some(LoginError::WrongCredentials) => (StatusCode::UNAUTHORIZED, None),
         Some(LoginError::TooManyAttempts { retry_after }) => (StatusCode::TOO_MANY_REQUESTS, Some(retry_after)),
-        Some(LoginError::Busy) => (StatusCode::SERVICE_UNAVAILABLE, Some(2)),
+        Some(LoginError::Busy { retry_after }) => (StatusCode::SERVICE_UNAVAILABLE, Some(retry_after)),
     };
     let mut response = respond::page(&state.authorization().pages, status, &page);
     if let Some(seconds) = retry_after {
@@ -106,8 +108,8 @@ async fn check_login(
         Ok(Next::Step { cookie }) => return Ok(next_page(state, &bound, &cookie)),
         Err(LogInFault::Flow(fault)) => return Err(fault),
         Err(LogInFault::Wrong) => LoginError::WrongCredentials,
-        Err(LogInFault::Throttled(wait)) => LoginError::TooManyAttempts { retry_after: wait.as_secs().max(1) },
-        Err(LogInFault::Busy(_)) => LoginError::Busy,
+        Err(LogInFault::Throttled(wait)) => LoginError::TooManyAttempts { retry_after: wait.seconds() },
+        Err(LogInFault::Busy(wait)) => LoginError::Busy { retry_after: wait.seconds() },
     };
     match state.authorization().server.step(&bound).await? {
         Step::Login(asked) => Ok(login_page(state, &bound, &asked, username, Some(error))),
@@ -152,7 +154,7 @@ fn next_page(state: &State, bound: &Bound, cookie: &Secret) -> HttpResponse {
     let seconds = i64::try_from(FLOW_LIFETIME.as_secs()).unwrap_or(i64::MAX);
     response
         .cookie(state.cookies().set(bound.id(), cookie, seconds))
-        .insert_header((header::LOCATION, path(state, bound)));
+        .insert_header((header::LOCATION, path(state, bound.id())));
     respond::private(&mut response).finish()
 }
 
@@ -168,7 +170,12 @@ fn returning(state: &State, bound: &Bound, answer: &Answer) -> HttpResponse {
         let trouble = Trouble { explanation, next_step: "Go back to the app and connect again.", back: None };
         return respond::error(&state.authorization().pages, StatusCode::BAD_REQUEST, trouble);
     };
-    let page = ReturningPage { branding: &state.authorization().pages.branding, link, answer: told };
+    let page = ReturningPage {
+        base: &state.authorization().pages.base,
+        branding: &state.authorization().pages.branding,
+        link,
+        answer: told,
+    };
     let mut response = respond::page(&state.authorization().pages, StatusCode::OK, &page);
     if let Err(error) = response.add_cookie(&state.cookies().clear(bound.id())) {
         tracing::error!(%error, "a cookie of ours is not a header value");
@@ -186,6 +193,7 @@ fn fault_page(state: &State, fault: &FlowFault) -> HttpResponse {
     respond::error(&state.authorization().pages, status, trouble)
 }
 
-fn path(state: &State, bound: &Bound) -> String {
-    format!("{}/oauth/authorize/{}", state.authorization().server.issuer(), bound.id())
+/// Where the pages of a flow stand.
+pub fn path(state: &State, flow: &FlowId) -> String {
+    format!("{}/oauth/authorize/{flow}", state.authorization().pages.base)
 }

@@ -105,7 +105,7 @@ async fn form(
 /// Counts a request against its address's limit.
 fn within(request: &HttpRequest, state: &State, limit: &AddressLimit) -> Result<(), HttpResponse> {
     let address = client_address(request, state);
-    limit.check(address).map_err(|retry| answer::too_many(retry.0.as_secs()))
+    limit.check(address).map_err(|retry| answer::too_many(retry.seconds()))
 }
 
 fn client_address(request: &HttpRequest, state: &State) -> std::net::IpAddr {

@@ -17,6 +17,8 @@ use crate::protocol::oauth::scope::{ADMIN, READ, ScopeSet, WRITE};
 #[derive(Template)]
 #[template(path = "consent.html")]
 pub struct ConsentPage<'a> {
+    /// The path below which the files of the page stand.
+    pub base: &'a str,
     /// The operator's words.
     pub branding: &'a Branding,
     /// Who has logged in.

@@ -9,6 +9,8 @@ use crate::http::page::link::Link;
 #[derive(Template)]
 #[template(path = "error.html")]
 pub struct ErrorPage<'a> {
+    /// The path below which the files of the page stand.
+    pub base: &'a str,
     /// The operator's words.
     pub branding: &'a Branding,
     /// What happened, in a few words.

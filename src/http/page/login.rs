@@ -12,6 +12,8 @@ use crate::http::page::target::Target;
 #[derive(Template)]
 #[template(path = "login.html")]
 pub struct LoginPage<'a> {
+    /// The path below which the files of the page stand.
+    pub base: &'a str,
     /// The operator's words.
     pub branding: &'a Branding,
     /// The client that sent the person here; `None` when it gave no name.
@@ -46,7 +48,10 @@ pub enum LoginError {
         retry_after: u64,
     },
     /// More logins are under way than can be checked in time.
-    Busy,
+    Busy {
+        /// Seconds until it is worth another try.
+        retry_after: u64,
+    },
 }
 
 impl fmt::Display for LoginError {
@@ -56,7 +61,9 @@ impl fmt::Display for LoginError {
             Self::TooManyAttempts { retry_after } => {
                 write!(f, "Too many attempts. Wait {}, then try again.", waiting_time(retry_after))
             }
-            Self::Busy => f.write_str("Many people are logging in right now. Wait a few seconds, then try again."),
+            Self::Busy { retry_after } => {
+                write!(f, "Many people are logging in right now. Wait {}, then try again.", waiting_time(retry_after))
+            }
         }
     }
 }

@@ -51,8 +51,15 @@ pub fn error(pages: &Pages, status: StatusCode, trouble: Trouble<'_>) -> HttpRes
     let reference = random::identifier();
     let reference = reference.get(..8).unwrap_or_default();
     tracing::info!(reference, status = status.as_u16(), explanation, "showed an error page");
-    let content =
-        ErrorPage { branding: &pages.branding, title: "This did not work", explanation, next_step, reference, back };
+    let content = ErrorPage {
+        base: &pages.base,
+        branding: &pages.branding,
+        title: "This did not work",
+        explanation,
+        next_step,
+        reference,
+        back,
+    };
     page(pages, status, &content)
 }
 

@@ -17,6 +17,8 @@ use crate::http::page::target::Target;
 #[derive(Template)]
 #[template(path = "returning.html")]
 pub struct ReturningPage<'a> {
+    /// The path below which the files of the page stand.
+    pub base: &'a str,
     /// The operator's words.
     pub branding: &'a Branding,
     /// The redirect URI with the response parameters.

@@ -31,7 +31,7 @@ fn login(error: Option<LoginError>, username: &str) -> String {
     let (branding, client) = (branding(), ClientName::new("Claude"));
     let target = redirect_target("https://claude.ai/api/mcp/auth_callback");
     let (action, csrf) = ("/oauth/login/fl_1", "csrf-value");
-    LoginPage { branding: &branding, client: client.as_ref(), target: &target, action, csrf, username, error }
+    LoginPage { base: "", branding: &branding, client: client.as_ref(), target: &target, action, csrf, username, error }
         .render()
         .unwrap()
 }
@@ -39,6 +39,7 @@ fn login(error: Option<LoginError>, username: &str) -> String {
 fn consent(client: &str, redirect_uri: &str, scopes: &[ScopeLine<'_>]) -> String {
     let (branding, client) = (branding(), ClientName::new(client));
     ConsentPage {
+        base: "",
         branding: &branding,
         user: "alice",
         client: client.as_ref(),
@@ -58,18 +59,27 @@ fn consent_of(client: &str, redirect_uri: &str) -> String {
 }
 
 fn returning(url: &str, answer: Answer) -> String {
-    ReturningPage { branding: &branding(), link: Link::new(url).unwrap(), answer }.render().unwrap()
+    ReturningPage { base: "", branding: &branding(), link: Link::new(url).unwrap(), answer }.render().unwrap()
 }
 
 fn error(words: &str, back: Option<&str>) -> String {
     let back = back.and_then(Link::new);
-    ErrorPage { branding: &branding(), title: words, explanation: words, next_step: words, reference: words, back }
-        .render()
-        .unwrap()
+    ErrorPage {
+        base: "",
+        branding: &branding(),
+        title: words,
+        explanation: words,
+        next_step: words,
+        reference: words,
+        back,
+    }
+    .render()
+    .unwrap()
 }
 
 fn expired() -> String {
     ErrorPage {
+        base: "",
         branding: &branding(),
         title: "This login has expired",
         explanation: "It was started too long ago, or in another browser.",
@@ -108,7 +118,16 @@ fn reg_8_client_name_is_escaped() {
         let (branding, client) = (branding(), ClientName::new(name));
         let target = redirect_target("https://claude.ai/cb");
         let (client, target) = (client.as_ref(), &target);
-        let page = LoginPage { branding: &branding, client, target, action: "/", csrf: "c", username: "", error: None };
+        let page = LoginPage {
+            base: "",
+            branding: &branding,
+            client,
+            target,
+            action: "/",
+            csrf: "c",
+            username: "",
+            error: None,
+        };
         assert_inert(&page.render().unwrap());
     }
 }
@@ -126,6 +145,7 @@ fn cons_11_words_and_addresses_are_escaped() {
     assert_inert(&consent("Claude", "https://claude.ai/cb", &scopes));
     let (branding, target) = (branding(), Target::Site { host: HOSTILE.to_owned() });
     let page = ConsentPage {
+        base: "",
         branding: &branding,
         user: HOSTILE,
         client: None,
@@ -163,7 +183,8 @@ fn branding_is_escaped() {
     };
     let target = redirect_target("https://claude.ai/cb");
     let (target, action, csrf) = (&target, "/", "c");
-    let page = LoginPage { branding: &branding, client: None, target, action, csrf, username: "", error: None };
+    let page =
+        LoginPage { base: "", branding: &branding, client: None, target, action, csrf, username: "", error: None };
     assert_inert(&page.render().unwrap());
 }
 
@@ -195,7 +216,7 @@ fn login_errors_are_tied_to_the_fields() {
 #[test]
 fn authz_18_no_page_needs_more_than_its_policy_allows() {
     let pages = [
-        login(Some(LoginError::Busy), "alice"),
+        login(Some(LoginError::Busy { retry_after: 5 }), "alice"),
         consent_of("Claude", "http://127.0.0.1:33418/"),
         returning("https://claude.ai/cb", Answer::Denied),
         error("x", Some("https://claude.ai/cb")),

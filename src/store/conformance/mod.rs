@@ -62,6 +62,7 @@ macro_rules! back_ends {
             }
             transitions {
                 reg_17_only_clients_never_used_make_room
+                reg_17_clients_whose_grants_have_ended_make_room_last
                 clients_never_used_expire
                 a_removed_client_takes_everything_along
                 a_flow_moves_on_from_where_it_was_found

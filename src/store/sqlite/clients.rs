@@ -85,7 +85,8 @@ fn insert(writing: &Writing<'_>, client: &Client) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Whether there is room for one more, having removed who was never used for too long, or else longest.
+/// Whether there is room for one more, having removed who was never used for too long, or else longest, and when that is
+/// not enough, whose grants have all ended.
 fn make_room(writing: &Writing<'_>, bounds: ClientBounds, now: Timestamp) -> rusqlite::Result<bool> {
     evict(
         writing,
@@ -94,22 +95,31 @@ fn make_room(writing: &Writing<'_>, bounds: ClientBounds, now: Timestamp) -> rus
     )?;
     let used = count(writing, "SELECT count(*) FROM clients WHERE last_granted_at IS NOT NULL")?;
     let unused = count(writing, "SELECT count(*) FROM clients WHERE last_granted_at IS NULL")?;
-    let most = i64::from(bounds.max_clients);
-    if used >= most {
+    let excess = used + unused + 1 - i64::from(bounds.max_clients);
+    if excess <= 0 {
+        return Ok(true);
+    }
+    // Counted only when it matters: of these there may be many, and of those never used the index finds the oldest at once.
+    let ended = if unused < excess { count(writing, &format!("SELECT count(*) {ENDED}"))? } else { 0 };
+    if unused + ended < excess {
         return Ok(false);
     }
-    let excess = used + unused + 1 - most;
-    if excess > 0 {
-        evict(
-            writing,
-            "DELETE FROM clients WHERE rowid IN
-               (SELECT rowid FROM clients WHERE last_granted_at IS NULL ORDER BY registered_at, rowid LIMIT ?1)
-             RETURNING id",
-            excess,
-        )?;
-    }
+    evict(
+        writing,
+        "DELETE FROM clients WHERE rowid IN
+           (SELECT rowid FROM clients WHERE last_granted_at IS NULL ORDER BY registered_at, rowid LIMIT ?1)
+         RETURNING id",
+        excess,
+    )?;
+    let oldest = format!("SELECT rowid {ENDED} ORDER BY last_granted_at, rowid LIMIT max(?1, 0)");
+    evict(writing, &format!("DELETE FROM clients WHERE rowid IN ({oldest}) RETURNING id"), excess - unused)?;
     Ok(true)
 }
+
+/// Clients that were used, and of whose grants none is left. Many clients register anew for every connection: if these
+/// were kept for ever, one day nobody could register any more.
+const ENDED: &str = "FROM clients WHERE last_granted_at IS NOT NULL
+                     AND NOT EXISTS (SELECT 1 FROM grants WHERE client_id = clients.id)";
 
 /// Removes the clients that `sql` deletes and returns, with all that refers to them.
 fn evict(writing: &Writing<'_>, sql: &str, value: impl rusqlite::ToSql) -> rusqlite::Result<()> {

@@ -311,6 +311,12 @@ async fn authz_21_unreadable_queries_are_refused() {
         let page = Browser::new().open(&format!("{}/oauth/authorize?{query}", app.url)).await;
         assert!(matches!(page.status, 400 | 414 | 431), "{}", page.status);
     }
+    // What is asked is kept as long as the flow: ten thousand long ones would fill the disk.
+    let client = Client::register(&app).await;
+    let (long, longest) = ("s".repeat(8 * 1024), "s".repeat(7 * 1024));
+    let page = Browser::new().open(&client.authorize_url(&[("state", Some(&long))])).await;
+    assert_eq!((page.status, page.header("set-cookie"), page.goes_nowhere()), (414, "", true));
+    assert_eq!(Browser::new().open(&client.authorize_url(&[("state", Some(&longest))])).await.status, 200);
 }
 
 #[tokio::test]

@@ -1,10 +1,14 @@
 //! Discovery documents: the same bytes for everybody, and true.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 
+use crate::support::app::{BASIC, PASSWORD};
 use crate::support::browser::Page;
 use crate::support::client::http;
-use crate::support::{App, app::BASIC};
+use crate::support::mcp::initialize;
+use crate::support::{App, Browser, Client};
 
 const SERVER: &str = "/.well-known/oauth-authorization-server";
 const RESOURCE: &str = "/.well-known/oauth-protected-resource";
@@ -55,15 +59,85 @@ async fn meta_2_forwarded_headers_of_strangers_change_nothing() {
     }
 }
 
+/// A bridge whose issuer has a path, and who asks it as the proxy before it does.
+fn behind_a_proxy() -> App {
+    App::with(
+        &BASIC
+            .replace("listen: 127.0.0.1:0", "listen: 127.0.0.1:0\n  allowed_hosts: [127.0.0.1]")
+            .replace("enabled: true", "enabled: true\n    issuer: https://mcp.example.com/t1/"),
+    )
+}
+
+async fn local(app: &App, path: &str) -> Page {
+    Page::read(http().get(format!("{}{path}", app.local_url())).send().await.unwrap()).await
+}
+
 #[tokio::test]
 async fn meta_6_an_issuer_with_a_path_is_found_at_every_form() {
-    let yaml = BASIC.replace("enabled: true", "enabled: true\n    issuer: http://127.0.0.1:18099/t1");
-    let app = App::with(&yaml);
-    let app_url = app.url.clone();
-    // The listener is elsewhere than the issuer says, as behind a proxy: the documents speak of the issuer all the same.
-    let port = app_url.rsplit(':').next().unwrap().to_owned();
-    assert_eq!(port, "18099", "the public URL is that of the issuer");
-    drop(app);
+    let app = behind_a_proxy();
+    let issuer = "https://mcp.example.com/t1";
+    for path in [SERVER.to_owned(), format!("{SERVER}/t1"), format!("/t1{SERVER}")] {
+        let metadata: Value = serde_json::from_str(&local(&app, &path).await.body).unwrap();
+        assert_eq!(metadata["issuer"], issuer, "{path}");
+        for name in ["authorize", "token", "revoke", "register"] {
+            assert!(metadata.to_string().contains(&format!("\"{issuer}/oauth/{name}\"")), "{name} of {metadata}");
+        }
+        assert_eq!(metadata["jwks_uri"], format!("{issuer}/oauth/jwks"));
+    }
+    for path in [RESOURCE.to_owned(), format!("{RESOURCE}/mcp")] {
+        let metadata: Value = serde_json::from_str(&local(&app, &path).await.body).unwrap();
+        assert_eq!(metadata["resource"], "https://mcp.example.com/mcp");
+        assert_eq!(metadata["authorization_servers"], serde_json::json!([issuer]));
+    }
+    assert_eq!(local(&app, "/t1/oauth/jwks").await.status, 200);
+    for path in ["/.well-known/openid-configuration/t1", "/t1/.well-known/openid-configuration", "/oauth/token", "/t2"]
+    {
+        assert_eq!(local(&app, path).await.status, 404, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn meta_6_a_login_works_below_the_path_of_the_issuer() {
+    let app = behind_a_proxy();
+    let client = Client::register_at(&app, &format!("{}/t1", app.local_url())).await;
+    let mut browser = Browser::new();
+    let login = browser.open(&client.authorize_url(&[])).await;
+    assert!(login.action().starts_with(&format!("{}/t1/oauth/authorize/", app.local_url())), "{}", login.body);
+    // What a page names is there, below the path as well: another program may have the rest of the host.
+    let named = login.body.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next());
+    let named: Vec<_> = named.filter(|name| name.contains("/static/")).collect();
+    assert_eq!(named.len(), 3);
+    for name in named {
+        assert!(name.starts_with("/t1/static/"), "{name}");
+        assert_eq!(local(&app, name).await.status, 200, "{name}");
+    }
+    let page = client.authorize(&mut Browser::new(), "alice", &[]).await;
+    assert_eq!(page.answer("iss").as_deref(), Some("https://mcp.example.com/t1"));
+    let tokens = client.redeem(&page.answer("code").unwrap()).await;
+    let claims = tokens.access().split('.').nth(1).unwrap();
+    let claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).unwrap()).unwrap();
+    assert_eq!(
+        (claims["iss"].as_str(), claims["aud"].as_str()),
+        (Some("https://mcp.example.com/t1"), Some("https://mcp.example.com/mcp"))
+    );
+    let call = http().post(format!("{}/mcp", app.local_url())).bearer_auth(tokens.access());
+    assert_eq!(call.json(&initialize("2025-11-25")).send().await.unwrap().status().as_u16(), 200);
+}
+
+#[tokio::test]
+async fn a_browser_stays_under_the_name_by_which_it_came() {
+    // Old clients guess the endpoints from what was typed, and people type localhost for 127.0.0.1.
+    let app = App::start();
+    let client = Client::register(&app).await;
+    let url =
+        client.authorize_url(&[]).replace(&format!("{}/oauth", app.url), &app.url.replace("127.0.0.1", "localhost"));
+    let mut browser = Browser::new();
+    let login = browser.open(&url).await;
+    assert_eq!(login.status, 200, "{login:?}");
+    let consent = browser.submit(&login, &[("username", "alice"), ("password", PASSWORD)]).await;
+    let back = browser.submit(&consent, &[("decision", "allow")]).await;
+    assert_eq!(back.answer("iss").as_deref(), Some(app.url.as_str()));
+    assert_eq!(client.redeem(&back.answer("code").unwrap()).await.status, 200);
 }
 
 #[tokio::test]
@@ -189,5 +263,14 @@ async fn meta_13_documents_are_read_only() {
         let page = Page::read(request.send().await.unwrap()).await;
         assert_eq!((page.status, page.header("allow")), (405, "GET, HEAD"), "{method}");
         assert!(!page.body.contains("echo?"));
+    }
+    for path in [SERVER, RESOURCE, "/oauth/jwks", "/healthz", "/static/pages.css"] {
+        let (got, asked) =
+            (get(&app, path, &[]).await, http().head(format!("{}{path}", app.url)).send().await.unwrap());
+        assert_eq!(asked.status().as_u16(), 200);
+        for name in ["content-type", "content-length", "cache-control"] {
+            assert_eq!(asked.headers().get(name), got.headers.get(name), "{name} of {path}");
+        }
+        assert!(asked.bytes().await.unwrap().is_empty());
     }
 }

@@ -5,8 +5,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::support::app::BASIC;
+use crate::support::browser::Page;
 use crate::support::client::http;
-use crate::support::mcp::Session;
+use crate::support::mcp::{Session, initialize};
 use crate::support::{App, Client};
 
 const ROUTES: [&str; 12] = [
@@ -162,4 +163,18 @@ async fn host_6_an_open_endpoint_works_without_a_token_and_is_announced() {
     let session = Session::initialize(&app, "none").await;
     let who = session.tool("whoami", json!({})).await;
     assert!(who["result"]["content"][0]["text"].is_string(), "{who}");
+}
+
+#[tokio::test]
+async fn an_endpoint_whose_path_only_sounds_like_a_page_is_none() {
+    // Browsers that may use it get CORS, and their posts are not taken for forms of ours.
+    let yaml = BASIC.replace(
+        "listen: 127.0.0.1:0",
+        "listen: 127.0.0.1:0\n  mcp_path: /authorized\n  allowed_origins: [\"https://inspector.example\"]",
+    );
+    let app = App::with(&yaml);
+    let request = http().post(format!("{}/authorized", app.local_url()));
+    let request = request.header("origin", "https://inspector.example").header("sec-fetch-site", "cross-site");
+    let page = Page::read(request.json(&initialize("2025-11-25")).send().await.unwrap()).await;
+    assert_eq!((page.status, page.header("access-control-allow-origin")), (401, "https://inspector.example"));
 }

@@ -20,6 +20,8 @@ pub struct Browser {
 /// An answer, read to its end.
 #[derive(Debug)]
 pub struct Page {
+    /// Where it was found: what the addresses in it are relative to.
+    url: url::Url,
     /// Its status.
     pub status: u16,
     /// Its headers.
@@ -110,8 +112,8 @@ impl Browser {
 impl Page {
     /// Reads an answer to its end.
     pub async fn read(response: Response) -> Self {
-        let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        Self { status, headers, body: response.text().await.unwrap() }
+        let (url, status, headers) = (response.url().clone(), response.status().as_u16(), response.headers().clone());
+        Self { url, status, headers, body: response.text().await.unwrap() }
     }
 
     /// A header as text; empty when it is not there.
@@ -119,14 +121,17 @@ impl Page {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
-    /// `Location`.
+    /// Where `Location` leads; empty when it is not there.
     pub fn location(&self) -> String {
-        self.header("location").to_owned()
+        match self.header("location") {
+            "" => String::new(),
+            location => self.url.join(location).unwrap().to_string(),
+        }
     }
 
     /// Where the form goes.
     pub fn action(&self) -> String {
-        self.between("action=\"", "\"")
+        self.url.join(&self.between("action=\"", "\"")).unwrap().to_string()
     }
 
     /// The form's hidden token.

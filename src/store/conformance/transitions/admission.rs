@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::base::id::{ClientId, FlowId};
 use crate::model::authorization::Stage;
 use crate::model::client::Client;
-use crate::store::conformance::sample::{BOUNDS, NOW, Sample, digest, minutes};
+use crate::store::conformance::sample::{BOUNDS, NOW, POLICY, Sample, digest, minutes};
 use crate::store::{ClientBounds, Store, StoreError};
 
 fn client_at(name: &str, minute: u64) -> Client {
@@ -29,6 +29,26 @@ pub(in crate::store::conformance) async fn reg_17_only_clients_never_used_make_r
     assert!(!store.add_client(client_at("d", 4), one, NOW + minutes(4)).await.unwrap(), "everyone left was used");
     assert!(!exists(store, "d").await);
     assert!(exists(store, "b").await && exists(store, "c").await && exists(store, "used").await);
+}
+
+pub(in crate::store::conformance) async fn reg_17_clients_whose_grants_have_ended_make_room_last(
+    store: &Arc<dyn Store>,
+) {
+    for name in ["first", "second"] {
+        Sample::new(name).grant(&**store).await;
+    }
+    let (now, two) = (NOW + POLICY.absolute * 3, ClientBounds { max_clients: 2, ..BOUNDS });
+    let at = |name: &str, now| Client { registered_at: now, ..Sample::new(name).client() };
+    assert!(!store.add_client(at("refused", NOW), two, NOW).await.unwrap(), "both have a grant");
+    store.remove_expired(POLICY, now).await.unwrap();
+    assert!(
+        exists(store, "first").await && exists(store, "second").await,
+        "nobody is removed before the room is needed"
+    );
+    assert!(store.add_client(at("new", now), two, now).await.unwrap());
+    assert!(!exists(store, "first").await && exists(store, "second").await);
+    assert!(store.add_client(at("newer", now), two, now).await.unwrap());
+    assert!(!exists(store, "new").await && exists(store, "second").await, "who was never used goes first");
 }
 
 pub(in crate::store::conformance) async fn clients_never_used_expire(store: &Arc<dyn Store>) {
