@@ -13,18 +13,27 @@ pub struct Session {
     token: String,
     /// `Mcp-Session-Id`.
     pub id: Option<String>,
+    /// `MCP-Protocol-Version`, once there is a session.
+    pub version: &'static str,
 }
 
 impl Session {
     /// A client with a token and no session yet.
     pub fn new(app: &App, token: &str) -> Self {
-        Self { http: http(), url: app.resource(), token: token.to_owned(), id: None }
+        Self { http: http(), url: app.resource(), token: token.to_owned(), id: None, version: "2025-11-25" }
     }
 
     /// Initializes a session.
     pub async fn initialize(app: &App, token: &str) -> Self {
+        Self::initialize_as(app, token, json!({})).await
+    }
+
+    /// Initializes a session of a client that can do this much.
+    pub async fn initialize_as(app: &App, token: &str, capabilities: Value) -> Self {
         let mut session = Self::new(app, token);
-        let page = session.post(&initialize("2025-11-25")).await;
+        let mut request = initialize("2025-11-25");
+        request["params"]["capabilities"] = capabilities;
+        let page = session.post(&request).await;
         assert_eq!(page.status, 200, "{}", page.body);
         session.id = Some(page.header("mcp-session-id").to_owned());
         let accepted = session.post(&json!({"jsonrpc": "2.0", "method": "notifications/initialized"})).await;
@@ -36,9 +45,25 @@ impl Session {
     pub fn request(&self, method: reqwest::Method) -> reqwest::RequestBuilder {
         let request = self.http.request(method, &self.url).bearer_auth(&self.token);
         match &self.id {
-            Some(id) => request.header("mcp-session-id", id).header("mcp-protocol-version", "2025-11-25"),
+            Some(id) => request.header("mcp-session-id", id).header("mcp-protocol-version", self.version),
             None => request,
         }
+    }
+
+    /// The value of `Authorization`.
+    pub fn authorization(&self) -> String {
+        format!("Bearer {}", self.token)
+    }
+
+    /// Posts a message, and gives the answer before it has ended.
+    pub async fn send(&self, message: &Value) -> reqwest::Response {
+        let request = self.request(reqwest::Method::POST).header("accept", "application/json, text/event-stream");
+        request.header("content-type", "application/json").body(message.to_string()).send().await.unwrap()
+    }
+
+    /// Opens the session's own stream.
+    pub async fn listen(&self) -> reqwest::Response {
+        self.request(reqwest::Method::GET).header("accept", "text/event-stream").send().await.unwrap()
     }
 
     /// Posts a message.
@@ -84,4 +109,35 @@ pub fn last_message(page: &Page) -> Value {
         _ => &page.body,
     };
     serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {page:?}"))
+}
+
+/// The messages of an event stream, as they come.
+pub struct Events {
+    response: reqwest::Response,
+    text: String,
+}
+
+impl Events {
+    /// Of an answer that must be one.
+    pub fn of(response: reqwest::Response) -> Self {
+        assert_eq!(response.headers()["content-type"], "text/event-stream", "{response:?}");
+        Self { response, text: String::new() }
+    }
+
+    /// The next message; `None` at the end. Comments and empty events are passed over.
+    pub async fn next(&mut self) -> Option<Value> {
+        loop {
+            while let Some((event, rest)) =
+                self.text.split_once("\n\n").map(|(event, rest)| (event.to_owned(), rest.to_owned()))
+            {
+                self.text = rest;
+                let data = event.lines().find_map(|line| line.strip_prefix("data: ")).filter(|data| !data.is_empty());
+                if let Some(data) = data {
+                    return Some(serde_json::from_str(data).unwrap());
+                }
+            }
+            let chunk = self.response.chunk().await.unwrap()?;
+            self.text.push_str(std::str::from_utf8(&chunk).unwrap());
+        }
+    }
 }

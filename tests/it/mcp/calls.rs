@@ -1,0 +1,153 @@
+//! Calls: what clients send, and in which form they are answered.
+
+use serde_json::{Value, json};
+
+use crate::mcp::{child, with_child};
+use crate::support::app::BASIC;
+use crate::support::browser::Page;
+use crate::support::client::http;
+use crate::support::mcp::{Session, last_message};
+use crate::support::{App, Client};
+
+async fn token(app: &App) -> String {
+    Client::register(app).await.tokens().await.access().to_owned()
+}
+
+#[tokio::test]
+async fn mcp_10_an_answer_comes_in_a_form_the_client_takes() {
+    let app = with_child("");
+    let token = token(&app).await;
+    let call =
+        json!({"jsonrpc": "2.0", "id": "x", "method": "tools/call", "params": {"name": "echo", "arguments": {"a": 1}}})
+            .to_string();
+    let json_type = "application/json";
+    for (accept, status, kind) in [
+        (None, 200, json_type),
+        (Some("*/*"), 200, json_type),
+        (Some("application/json"), 200, json_type),
+        (Some("application/json, text/event-stream"), 200, json_type),
+        (Some("text/event-stream"), 200, "text/event-stream"),
+        (Some("text/html"), 406, json_type),
+    ] {
+        let mut request =
+            http().post(app.resource()).bearer_auth(&token).header("content-type", json_type).body(call.clone());
+        if let Some(accept) = accept {
+            request = request.header("accept", accept);
+        }
+        let page = Page::read(request.send().await.unwrap()).await;
+        assert_eq!((page.status, page.header("content-type")), (status, kind), "{accept:?}: {}", page.body);
+        if status == 200 {
+            let answer = last_message(&page);
+            assert_eq!((answer["id"].as_str(), &answer["result"]["structuredContent"]["a"]), (Some("x"), &json!(1)));
+        }
+    }
+}
+
+#[tokio::test]
+async fn without_a_session_a_request_is_served_and_makes_none() {
+    let app = with_child("");
+    let session = Session::new(&app, &token(&app).await);
+    let page = session.post(&json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"})).await;
+    assert_eq!((page.status, page.header("mcp-session-id")), (200, ""));
+    assert!(last_message(&page)["result"]["tools"].as_array().unwrap().len() > 5);
+}
+
+#[tokio::test]
+async fn mcp_1_headers_of_the_stateless_era_do_not_disturb() {
+    let app = with_child("");
+    let session = Session::initialize(&app, &token(&app).await).await;
+    let request = session
+        .request(reqwest::Method::POST)
+        .header("content-type", "application/json")
+        .header("mcp-method", "tools/list");
+    let request =
+        request.header("mcp-name", "x").body(json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"}).to_string());
+    assert_eq!(request.send().await.unwrap().status().as_u16(), 200);
+}
+
+#[tokio::test]
+async fn mcp_2_versions_in_the_header_are_known_or_refused() {
+    let app = with_child("");
+    let session = Session::initialize(&app, &token(&app).await).await;
+    for (version, status) in [("2025-11-25", 200), ("2025-03-26", 400), ("1999-01-01", 400), ("", 400)] {
+        let request = http()
+            .post(app.resource())
+            .header("authorization", session.authorization())
+            .header("mcp-session-id", session.id.clone().unwrap());
+        let request = request.header("content-type", "application/json").header("mcp-protocol-version", version);
+        let sent = request.body(json!({"jsonrpc": "2.0", "id": 1, "method": "ping"}).to_string()).send().await.unwrap();
+        assert_eq!(sent.status().as_u16(), status, "{version}");
+    }
+}
+
+#[tokio::test]
+async fn mcp_3_what_can_be_read_in_two_ways_is_refused() {
+    let app = with_child("");
+    let session = Session::initialize(&app, &token(&app).await).await;
+    for body in [
+        r#"{"jsonrpc":"2.0","id":1,"method":"tools/list","method":"tools/call"}"#,
+        r#"{"jsonrpc":"2.0","id":1,"Method":"tools/call","method":"tools/list"}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"echo","name":"crash"}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"echo","Name":"crash"}}"#,
+        r#"{"jsonrpc":"2.0","id":null,"method":"ping"}"#,
+        r#"{"jsonrpc":"2.0","id":1,"id":2,"method":"ping"}"#,
+        "\u{feff}{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}",
+        r#"{"jsonrpc":"2.0","id":1e400,"method":"ping"}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"ping",}"#,
+        "[]",
+        "not json",
+    ] {
+        let page = session.post_raw(body).await;
+        assert_eq!(page.status, 400, "{body}: {}", page.body);
+        assert!(serde_json::from_str::<Value>(&page.body).unwrap()["error"].is_object());
+    }
+}
+
+#[tokio::test]
+async fn a_large_answer_passes_whole() {
+    let app = with_child("");
+    let session = Session::initialize(&app, &token(&app).await).await;
+    let big = "ä\\\"".repeat(300_000);
+    let answer = session.tool("echo", json!({"big": big})).await;
+    assert_eq!(answer["result"]["structuredContent"]["big"], big.as_str());
+}
+
+#[tokio::test]
+async fn two_servers_are_merged_under_their_names() {
+    let both = format!("one: {}\n  two: {}", child(", \"--name\", \"first\""), child(", \"--name\", \"second\""));
+    let app = App::with(&BASIC.replace("me: {builtin: whoami}", &both));
+    let session = Session::initialize(&app, &token(&app).await).await;
+    let tools = session.call("tools/list", json!({})).await;
+    let names: Vec<_> =
+        tools["result"]["tools"].as_array().unwrap().iter().map(|tool| tool["name"].as_str().unwrap()).collect();
+    assert!(names.contains(&"one__echo") && names.contains(&"two__echo") && !names.contains(&"echo"), "{names:?}");
+    for (name, server) in [("one__echo", "first"), ("two__echo", "second")] {
+        assert_eq!(session.tool(name, json!({})).await["result"]["structuredContent"]["_server"], server);
+    }
+    let prompt = session.call("prompts/get", json!({"name": "two__plain"})).await;
+    assert!(prompt["result"]["messages"].is_array(), "{prompt}");
+    let read = session.call("resources/read", json!({"uri": "fake://one"})).await;
+    assert!(read["result"]["contents"].is_array(), "{read}");
+}
+
+#[tokio::test]
+async fn mcp_16_answers_do_not_cross_between_people_with_the_same_ids() {
+    let app = with_child("");
+    let client = Client::register(&app).await;
+    let mut sessions = Vec::new();
+    for user in ["alice", "rita"] {
+        let page = client.authorize(&mut crate::support::Browser::new(), user, &[]).await;
+        let tokens = client.redeem(&page.answer("code").unwrap()).await;
+        sessions.push((user, Session::initialize(&app, tokens.access()).await));
+    }
+    // rita may only read, so the payload travels in a prompt.
+    let calls = (0..200).flat_map(|n| {
+        sessions.iter().map(move |(user, session)| async move {
+            let mark = format!("{user}-{n}");
+            let params = json!({"name": "greeting", "arguments": {"name": mark}});
+            let answer = session.call("prompts/get", params).await;
+            assert!(answer.to_string().contains(&mark), "{mark}: {answer}");
+        })
+    });
+    futures_util::future::join_all(calls).await;
+}
