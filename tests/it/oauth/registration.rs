@@ -269,3 +269,18 @@ async fn reg_21_odd_credentials_at_registration_are_no_server_error() {
         assert!(status < 500, "{status}");
     }
 }
+
+#[tokio::test]
+async fn reg_18_who_expired_unused_is_told_to_register_anew() {
+    let app = App::start();
+    let (client, other) = (Client::register(&app).await, Client::register(&app).await);
+    other.tokens().await;
+    app.clock.advance(std::time::Duration::from_secs(25 * 60 * 60));
+    Client::register(&app).await;
+    let page = Browser::new().open(&client.authorize_url(&[])).await;
+    assert_eq!((page.status, page.goes_nowhere()), (400, true));
+    assert!(page.body.contains("add it again"), "{}", page.body);
+    let tokens = client.token(&client.redemption("code")).await;
+    assert_eq!((tokens.status, tokens.error()), (401, "invalid_client"), "the word that makes clients register anew");
+    assert_eq!(Browser::new().open(&other.authorize_url(&[])).await.status, 200, "who was used is kept");
+}

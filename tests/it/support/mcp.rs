@@ -18,12 +18,22 @@ pub struct Session {
 impl Session {
     /// A client with a token and no session yet.
     pub fn new(app: &App, token: &str) -> Self {
-        Self { http: http(), url: app.resource(), token: token.to_owned(), id: None }
+        Self::at(&app.resource(), token)
+    }
+
+    /// The same, of the endpoint at `url`.
+    pub fn at(url: &str, token: &str) -> Self {
+        Self { http: http(), url: url.to_owned(), token: token.to_owned(), id: None }
     }
 
     /// Initializes a session.
     pub async fn initialize(app: &App, token: &str) -> Self {
-        let mut session = Self::new(app, token);
+        Self::new(app, token).initialized().await
+    }
+
+    /// With its session initialized.
+    pub async fn initialized(self) -> Self {
+        let mut session = self;
         let page = session.post(&initialize("2025-11-25")).await;
         assert_eq!(page.status, 200, "{}", page.body);
         session.id = Some(page.header("mcp-session-id").to_owned());
