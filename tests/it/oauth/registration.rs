@@ -60,6 +60,23 @@ async fn reg_2_reg_3_only_https_and_loopback_addresses_of_plain_form_are_taken()
 }
 
 #[tokio::test]
+async fn reg_4_a_private_scheme_is_taken_when_the_operator_names_it() {
+    let app = App::start();
+    for uri in ["myapp:/cb", "grokbot://mcp/oauth/callback", "com.example.app:/cb"] {
+        assert_eq!(refused(&app, json!({"redirect_uris": [uri]})).await, "invalid_redirect_uri", "{uri}");
+    }
+    let app = App::with(&BASIC.replace("\"@loopback\"", "\"grokbot://mcp/oauth/callback\", \"com.example.app:/cb\""));
+    for uri in ["grokbot://mcp/oauth/callback", "com.example.app:/cb"] {
+        let client = Client::register_as(&app, json!({"redirect_uris": [uri]})).await;
+        let back = client.authorize(&mut Browser::new(), "alice", &[("redirect_uri", Some(uri))]).await;
+        assert!(back.refresh().starts_with(&format!("{uri}?code=")), "{}", back.body);
+    }
+    for uri in ["grokbot://mcp/oauth/callback/x", "grokbot://mcp/oauth", "com.example.app:/", "myapp:/cb"] {
+        assert_eq!(refused(&app, json!({"redirect_uris": [uri]})).await, "invalid_redirect_uri", "{uri}");
+    }
+}
+
+#[tokio::test]
 async fn reg_5_reg_7_at_least_one_redirect_uri_and_not_too_many_or_long() {
     let app = App::start();
     for body in [
