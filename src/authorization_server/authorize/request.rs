@@ -157,10 +157,15 @@ impl AuthorizationServer {
         }
     }
 
-    /// The scopes asked for that exist here. Unknown ones are dropped: clients ask for what another server had.
-    fn known_scopes(&self, parameters: &Parameters) -> Result<ScopeSet, OauthError> {
+    /// The scopes asked for that exist here, none when nothing in particular is asked for. Unknown ones are dropped: clients
+    /// ask for what another server had, and rmcp refreshes with `offline_access` although it was never granted.
+    pub(in crate::authorization_server) fn known_scopes(
+        &self,
+        parameters: &Parameters,
+    ) -> Result<ScopeSet, OauthError> {
         let refused = |text| OauthError::new(ErrorCode::InvalidScope, text);
-        let sent = parameters.one("scope").unwrap_or_default().unwrap_or_default();
+        let repeated = |fault: Repeated| OauthError::new(ErrorCode::InvalidRequest, fault.to_string());
+        let sent = parameters.one("scope").map_err(repeated)?.unwrap_or_default();
         let sent = ScopeSet::parse(sent).map_err(|_| refused("scope holds a character that scopes cannot have"))?;
         let supported = &self.settings.scopes_supported;
         let known: ScopeSet = sent.iter().filter(|scope| supported.contains(scope)).collect();

@@ -57,17 +57,16 @@ impl AuthorizationServer {
         self.issue(&grant, asked.limited_to(&user.scopes), Some(successor))
     }
 
-    /// OAuth 2.1 §4.3.1: no more than was granted. Scopes that do not exist here are dropped: rmcp sends
-    /// `offline_access` although it was never granted.
+    /// OAuth 2.1 §4.3.1: no more than was granted; all of it when nothing in particular is asked for.
     fn narrower_scopes(&self, grant: &Grant, form: &Parameters) -> Result<ScopeSet, Refused> {
-        let refused = |text| Refused::new(ErrorCode::InvalidScope, text);
-        let Some(sent) = form.one("scope")? else { return Ok(grant.scopes.clone()) };
-        let sent = ScopeSet::parse(sent).map_err(|_| refused("scope holds a character that scopes cannot have"))?;
-        let known: ScopeSet = sent.iter().filter(|scope| self.settings.scopes_supported.contains(scope)).collect();
+        let known = self.known_scopes(form)?;
         match known.is_empty() {
             true => Ok(grant.scopes.clone()),
             false if grant.scopes.allows_all(&known) => Ok(known),
-            false => Err(refused("more scope than was granted; send the person through authorization again")),
+            false => {
+                let text = "more scope than was granted; send the person through authorization again";
+                Err(Refused::new(ErrorCode::InvalidScope, text))
+            }
         }
     }
 }

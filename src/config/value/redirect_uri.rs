@@ -8,12 +8,11 @@ use crate::config::fault::Wrong;
 use crate::config::reader::kind::{Kind, shortened, text};
 use crate::config::reader::nearest;
 use crate::config::value::url::is_loopback;
+use crate::protocol::oauth::redirect_uri;
+use crate::protocol::oauth::redirect_uri::NO_DESTINATION;
 
 /// The presets. What they stand for is the authorization server's business.
 pub const PRESETS: [&str; 5] = ["@claude", "@chatgpt", "@cursor", "@vscode", "@loopback"];
-
-/// Schemes that run something, or show something, instead of opening an app.
-const DANGEROUS: [&str; 8] = ["javascript", "data", "vbscript", "file", "blob", "about", "view-source", "filesystem"];
 
 /// One pattern, kept as it is written, because it is compared as it is written (RFC 9700 §4.1.3).
 pub const PATTERN: Kind<String> = Kind {
@@ -51,7 +50,7 @@ fn check(pattern: &str) -> Result<(), Wrong> {
     if !url.username().is_empty() || url.password().is_some() {
         return Err(Wrong::new(format!("`{shown}` has a user name in it"), example));
     }
-    if DANGEROUS.contains(&url.scheme()) {
+    if NO_DESTINATION.contains(&url.scheme()) {
         return Err(Wrong::new(format!("`{shown}` would run in the browser instead of an app"), example));
     }
     let loopback = is_loopback(&url);
@@ -62,7 +61,8 @@ fn check(pattern: &str) -> Result<(), Wrong> {
         let fix = "write the port; `*` is for localhost, 127.0.0.1 and [::1]";
         return Err(Wrong::new(format!("`{shown}` has any port of another machine"), fix));
     }
-    Ok(())
+    // Clients are held to this form, so a pattern that is not of it would never match.
+    redirect_uri::check(&single).map_err(|fault| Wrong::new(format!("`{shown}` can be no client's: {fault}"), example))
 }
 
 fn check_preset(name: &str) -> Result<(), Wrong> {
@@ -90,6 +90,7 @@ mod tests {
             "http://localhost:33418/cb",
             "cursor://anysphere.cursor-retrieval/oauth/callback",
             "com.example.app:/cb",
+            "grokbot://mcp/oauth/callback",
             "https://app.example.com/cb?a=b",
             "@claude",
             "@loopback",
@@ -120,6 +121,9 @@ mod tests {
             "data:text/html,x",
             "https:\\\\evil.example",
             "@everything",
+            "http://127.1/cb",
+            "https://bücher.example/cb",
+            "https://app.example.com/cb?code=1",
         ] {
             assert!(check(pattern).is_err(), "{pattern}");
         }

@@ -3,9 +3,7 @@
 use url::Url;
 
 use crate::http::page::target::{Target, redirect_target};
-
-/// Schemes that are no destination but content or code of whoever wrote the link (OAuth 2.1 §7.12).
-const NO_DESTINATION: [&str; 7] = ["about", "blob", "data", "file", "javascript", "vbscript", "view-source"];
+use crate::protocol::oauth::redirect_uri::NO_DESTINATION;
 
 /// An absolute URL that can stand in a link and in `<meta http-equiv="refresh">`.
 ///

@@ -1,7 +1,7 @@
 //! The bridge as a whole, with children and servers that are told what to do.
 
 mod support;
-mod fake_server;
+pub mod fake_server;
 mod sessions;
 mod isolation;
 mod children;

@@ -328,3 +328,18 @@ async fn authz_22_nothing_sent_is_reflected_unescaped() {
         assert!(!page.body.contains("<script>"), "{name}");
     }
 }
+
+#[tokio::test]
+async fn authz_23_a_code_is_random_and_says_nothing() {
+    let app = App::start();
+    let client = Client::register(&app).await;
+    let mut seen = std::collections::HashSet::new();
+    for _ in 0..20 {
+        let code = client.code().await;
+        assert!(code.len() == 43 && code.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)));
+        // 256 bits, of which no two codes share a quarter: nothing in them counts, or names a person or a client.
+        for part in 0..4 {
+            assert!(seen.insert((part, code[part * 10..part * 10 + 10].to_owned())), "{code}");
+        }
+    }
+}

@@ -4,6 +4,7 @@ mod authorize;
 mod consent;
 mod login;
 mod metadata;
+mod program;
 mod refresh;
 mod registration;
 mod revocation;

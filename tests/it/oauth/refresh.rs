@@ -38,6 +38,8 @@ async fn rt_3_scope_narrows_and_never_widens() {
     let page = client.authorize(&mut crate::support::Browser::new(), "alice", &[("scope", Some("mcp:read"))]).await;
     let read = client.redeem(&page.answer("code").unwrap()).await;
     assert_eq!(client.refresh_with(read.refresh(), &[("scope", "mcp:read mcp:write")]).await.error(), "invalid_scope");
+    let unknown = client.refresh_with(read.refresh(), &[("scope", "unknown")]).await;
+    assert_eq!(unknown.error(), "invalid_scope", "nothing of what was asked is not everything that was granted");
     assert_eq!(
         client.refresh_with(read.refresh(), &[("resource", "https://other.example/mcp")]).await.error(),
         "invalid_target"

@@ -60,6 +60,23 @@ async fn reg_2_reg_3_only_https_and_loopback_addresses_of_plain_form_are_taken()
 }
 
 #[tokio::test]
+async fn reg_4_a_private_scheme_is_taken_when_the_operator_names_it() {
+    let app = App::start();
+    for uri in ["myapp:/cb", "grokbot://mcp/oauth/callback", "com.example.app:/cb"] {
+        assert_eq!(refused(&app, json!({"redirect_uris": [uri]})).await, "invalid_redirect_uri", "{uri}");
+    }
+    let app = App::with(&BASIC.replace("\"@loopback\"", "\"grokbot://mcp/oauth/callback\", \"com.example.app:/cb\""));
+    for uri in ["grokbot://mcp/oauth/callback", "com.example.app:/cb"] {
+        let client = Client::register_as(&app, json!({"redirect_uris": [uri]})).await;
+        let back = client.authorize(&mut Browser::new(), "alice", &[("redirect_uri", Some(uri))]).await;
+        assert!(back.refresh().starts_with(&format!("{uri}?code=")), "{}", back.body);
+    }
+    for uri in ["grokbot://mcp/oauth/callback/x", "grokbot://mcp/oauth", "com.example.app:/", "myapp:/cb"] {
+        assert_eq!(refused(&app, json!({"redirect_uris": [uri]})).await, "invalid_redirect_uri", "{uri}");
+    }
+}
+
+#[tokio::test]
 async fn reg_5_reg_7_at_least_one_redirect_uri_and_not_too_many_or_long() {
     let app = App::start();
     for body in [
@@ -268,4 +285,19 @@ async fn reg_21_odd_credentials_at_registration_are_no_server_error() {
         let status = sent.unwrap().status().as_u16();
         assert!(status < 500, "{status}");
     }
+}
+
+#[tokio::test]
+async fn reg_18_who_expired_unused_is_told_to_register_anew() {
+    let app = App::start();
+    let (client, other) = (Client::register(&app).await, Client::register(&app).await);
+    other.tokens().await;
+    app.clock.advance(std::time::Duration::from_secs(25 * 60 * 60));
+    Client::register(&app).await;
+    let page = Browser::new().open(&client.authorize_url(&[])).await;
+    assert_eq!((page.status, page.goes_nowhere()), (400, true));
+    assert!(page.body.contains("add it again"), "{}", page.body);
+    let tokens = client.token(&client.redemption("code")).await;
+    assert_eq!((tokens.status, tokens.error()), (401, "invalid_client"), "the word that makes clients register anew");
+    assert_eq!(Browser::new().open(&other.authorize_url(&[])).await.status, 200, "who was used is kept");
 }

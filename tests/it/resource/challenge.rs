@@ -109,3 +109,22 @@ async fn jwt_13_a_token_stands_in_one_header_and_nowhere_else() {
         assert!(matches!(status, 400 | 401 | 431), "{status}: {}", &value[..value.len().min(30)]);
     }
 }
+
+#[tokio::test]
+async fn jwt_16_a_key_that_is_taken_away_takes_its_tokens_along() {
+    let app = App::start();
+    let client = Client::register(&app).await;
+    let tokens = client.tokens().await;
+    let jwks = format!("{}/oauth/jwks", app.url);
+    let before = Page::read(http().get(&jwks).send().await.unwrap()).await.body;
+    let path = app.folder.path().join("config.yaml");
+    let port = app.url.trim_start_matches("http://").to_owned();
+    std::fs::write(&path, std::fs::read_to_string(&path).unwrap().replace("127.0.0.1:0", &port)).unwrap();
+    std::fs::remove_file(app.folder.path().join("keys/signing-es256.pem")).unwrap();
+    let app = app.restart();
+    assert_eq!(Session::new(&app, tokens.access()).status().await, 401);
+    assert_ne!(Page::read(http().get(&jwks).send().await.unwrap()).await.body, before);
+    // The login itself was not at risk: the next refresh is signed by the new key.
+    let next = client.refresh(tokens.refresh()).await;
+    assert_eq!(Session::new(&app, next.access()).status().await, 200);
+}

@@ -84,11 +84,15 @@ impl Client {
 
     /// A public client of a bridge whose public address is not the one it listens on.
     pub async fn register_at(app: &App, base: &str) -> Self {
-        let metadata = json!({"redirect_uris": [REDIRECT_URI]});
+        Self::register_for(&app.resource(), base, json!({"redirect_uris": [REDIRECT_URI]})).await
+    }
+
+    /// A client with these metadata that asks for `resource` and reaches the issuer at `base`.
+    pub async fn register_for(resource: &str, base: &str, metadata: Value) -> Self {
         let request = http().post(format!("{base}/oauth/register")).json(&metadata);
         let registration: Value = request.send().await.unwrap().json().await.unwrap();
-        let id = registration["client_id"].as_str().unwrap().to_owned();
-        Self { http: http(), base: base.to_owned(), resource: app.resource(), id, registration }
+        let id = registration["client_id"].as_str().unwrap_or_else(|| panic!("{registration}")).to_owned();
+        Self { http: http(), base: base.to_owned(), resource: resource.to_owned(), id, registration }
     }
 
     /// The parameters of a good authorization request.

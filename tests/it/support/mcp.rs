@@ -20,17 +20,27 @@ pub struct Session {
 impl Session {
     /// A client with a token and no session yet.
     pub fn new(app: &App, token: &str) -> Self {
-        Self { http: http(), url: app.resource(), token: token.to_owned(), id: None, version: "2025-11-25" }
+        Self::at(&app.resource(), token)
+    }
+
+    /// The same, of the endpoint at `url`.
+    pub fn at(url: &str, token: &str) -> Self {
+        Self { http: http(), url: url.to_owned(), token: token.to_owned(), id: None, version: "2025-11-25" }
     }
 
     /// Initializes a session.
     pub async fn initialize(app: &App, token: &str) -> Self {
-        Self::initialize_as(app, token, json!({})).await
+        Self::new(app, token).initialized(json!({})).await
     }
 
     /// Initializes a session of a client that can do this much.
     pub async fn initialize_as(app: &App, token: &str, capabilities: Value) -> Self {
-        let mut session = Self::new(app, token);
+        Self::new(app, token).initialized(capabilities).await
+    }
+
+    /// With its session initialized, of a client that can do this much.
+    pub async fn initialized(self, capabilities: Value) -> Self {
+        let mut session = self;
         let mut request = initialize("2025-11-25");
         request["params"]["capabilities"] = capabilities;
         let page = session.post(&request).await;

@@ -4,7 +4,9 @@ pub mod app;
 pub mod browser;
 pub mod client;
 pub mod mcp;
+pub mod program;
 
 pub use app::App;
 pub use browser::Browser;
 pub use client::Client;
+pub use program::Program;

@@ -1,0 +1,73 @@
+//! The bridge as the program that an operator starts: its own process, its own log, the clock of the machine.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// A running program. It is killed when this is dropped.
+pub struct Program {
+    /// Where it listens, as `http://address`.
+    pub url: String,
+    /// Its folder, with `config.yaml`, and its log in `log`.
+    pub folder: TempDir,
+    child: Child,
+}
+
+impl Program {
+    /// Starts it in this folder, with these environment variables. The configuration has `log.output: log` and lets the
+    /// system choose the port.
+    pub fn start(folder: TempDir, environment: &[(&str, &str)]) -> Self {
+        let mut start = command(folder.path(), &[]);
+        let mut child = start.envs(environment.iter().copied()).stdout(Stdio::piped()).spawn().unwrap();
+        let greeting = BufReader::new(child.stdout.take().unwrap()).lines();
+        let ready = greeting.map(Result::unwrap).find(|line| line.starts_with("  keys"));
+        assert!(ready.is_some(), "it starts: {:?}", std::fs::read_to_string(folder.path().join("log")));
+        let url = format!("http://{}", listens(&folder.path().join("log")));
+        Self { url, folder, child }
+    }
+
+    /// Runs another of the program's commands beside it.
+    pub fn beside(&self, arguments: &[&str], input: &str) {
+        let mut other = command(self.folder.path(), arguments).stdin(Stdio::piped()).spawn().unwrap();
+        other.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        assert!(other.wait().unwrap().success(), "{arguments:?}");
+    }
+
+    /// Stops it, and gives back everything it logged.
+    pub fn stop(mut self) -> String {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        self.child.wait().unwrap();
+        std::fs::read_to_string(self.folder.path().join("log")).unwrap()
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Where the log says that it listens, which it does while the greeting is printed.
+fn listens(log: &Path) -> String {
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(20) {
+        let log = std::fs::read_to_string(log).unwrap();
+        let address = log.split_once("listening on: ").and_then(|(_, rest)| rest.split_once('\n'));
+        if let Some((address, _)) = address {
+            return address.to_owned();
+        }
+        std::thread::yield_now();
+    }
+    panic!("the log does not say where it listens");
+}
+
+fn command(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mcp-bridge"));
+    command.args(arguments).current_dir(folder).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command
+}
