@@ -1,5 +1,7 @@
 //! The pages of a flow: login, consent, and the way back to the client.
 
+use std::net::IpAddr;
+
 use actix_web::http::StatusCode;
 use actix_web::http::header;
 use actix_web::web::{Data, Path, Payload};
@@ -75,77 +77,81 @@ fn login_page(state: &State, bound: &Bound, asked: &Asked, username: &str, error
     response
 }
 
-/// `POST /oauth/authorize/{flow}/login`
-pub async fn log_in(request: HttpRequest, flow: Path<FlowId>, payload: Payload, state: Data<State>) -> HttpResponse {
-    let body = match form(&request, payload, &state, &state.limits.login).await {
-        Ok(body) => body,
-        Err(response) => return respond::unread(&state.authorization().pages, &response),
-    };
-    match check_login(&request, &flow, &body, &state).await {
-        Ok(response) => response,
-        Err(fault) => fault_page(&state, &fault),
+/// A form of one of our pages, found to come from that page in the browser of its flow: what no step can skip.
+struct PageForm {
+    bound: Bound,
+    fields: Parameters,
+    address: IpAddr,
+}
+
+impl PageForm {
+    async fn read(request: &HttpRequest, flow: &FlowId, payload: Payload, state: &State) -> Result<Self, HttpResponse> {
+        let body = form(request, payload, state, &state.limits.login).await;
+        let body = body.map_err(|response| respond::unread(&state.authorization().pages, &response))?;
+        Self::check(request, flow, &body, state).await.map_err(|fault| fault_page(state, &fault))
+    }
+
+    async fn check(request: &HttpRequest, flow: &FlowId, body: &[u8], state: &State) -> Result<Self, FlowFault> {
+        let server = &state.authorization().server;
+        let fields = Parameters::parse(body).map_err(|_| FlowFault::Forged)?;
+        let bound = server.find_flow(flow, state.cookies().find(request, flow)).await?;
+        let form = Self { bound, fields, address: client_address(request, state) };
+        server.check_csrf_token(&form.bound, form.field("csrf")?)?;
+        Ok(form)
+    }
+
+    fn field(&self, name: &'static str) -> Result<Option<&str>, FlowFault> {
+        self.fields.one(name).map_err(|_| FlowFault::Forged)
     }
 }
 
-async fn check_login(
-    request: &HttpRequest,
-    flow: &FlowId,
-    body: &[u8],
-    state: &State,
-) -> Result<HttpResponse, FlowFault> {
-    let form = Parameters::parse(body).map_err(|_| FlowFault::Forged)?;
-    let field = |name| form.one(name).map_err(|_| FlowFault::Forged);
-    let bound = state.authorization().server.find_flow(flow, state.cookies().find(request, flow)).await?;
-    state.authorization().server.check_csrf_token(&bound, field("csrf")?)?;
-    if field("decision")? == Some("cancel") {
-        return Ok(returning(state, &bound, &state.authorization().server.deny(&bound).await?));
+/// `POST /oauth/authorize/{flow}/login`
+pub async fn log_in(request: HttpRequest, flow: Path<FlowId>, payload: Payload, state: Data<State>) -> HttpResponse {
+    match PageForm::read(&request, &flow, payload, &state).await {
+        Ok(form) => check_login(&form, &state).await.unwrap_or_else(|fault| fault_page(&state, &fault)),
+        Err(response) => response,
     }
-    let username = field("username")?.unwrap_or_default();
-    let password = Secret::new(field("password")?.unwrap_or_default());
-    let login = LogIn { username, password: &password, address: client_address(request, state) };
-    let error = match state.authorization().server.log_in(&bound, login).await {
-        Ok(Next::Answer(answer)) => return Ok(returning(state, &bound, &answer)),
-        Ok(Next::Step { cookie }) => return Ok(next_page(state, &bound, &cookie)),
+}
+
+async fn check_login(form: &PageForm, state: &State) -> Result<HttpResponse, FlowFault> {
+    let (server, bound) = (&state.authorization().server, &form.bound);
+    if form.field("decision")? == Some("cancel") {
+        return Ok(returning(state, bound, &server.deny(bound).await?));
+    }
+    let username = form.field("username")?.unwrap_or_default();
+    let password = Secret::new(form.field("password")?.unwrap_or_default());
+    let login = LogIn { username, password: &password, address: form.address };
+    let error = match server.log_in(bound, login).await {
+        Ok(Next::Answer(answer)) => return Ok(returning(state, bound, &answer)),
+        Ok(Next::Step { cookie }) => return Ok(next_page(state, bound, &cookie)),
         Err(LogInFault::Flow(fault)) => return Err(fault),
         Err(LogInFault::Wrong) => LoginError::WrongCredentials,
         Err(LogInFault::Throttled(wait)) => LoginError::TooManyAttempts { retry_after: wait.seconds() },
         Err(LogInFault::Busy(wait)) => LoginError::Busy { retry_after: wait.seconds() },
     };
-    match state.authorization().server.step(&bound).await? {
-        Step::Login(asked) => Ok(login_page(state, &bound, &asked, username, Some(error))),
+    match server.step(bound).await? {
+        Step::Login(asked) => Ok(login_page(state, bound, &asked, username, Some(error))),
         Step::Consent { .. } => Err(FlowFault::Gone),
     }
 }
 
 /// `POST /oauth/authorize/{flow}/consent`
 pub async fn decide(request: HttpRequest, flow: Path<FlowId>, payload: Payload, state: Data<State>) -> HttpResponse {
-    let body = match form(&request, payload, &state, &state.limits.login).await {
-        Ok(body) => body,
-        Err(response) => return respond::unread(&state.authorization().pages, &response),
-    };
-    match check_decision(&request, &flow, &body, &state).await {
-        Ok(response) => response,
-        Err(fault) => fault_page(&state, &fault),
+    match PageForm::read(&request, &flow, payload, &state).await {
+        Ok(form) => check_decision(&form, &state).await.unwrap_or_else(|fault| fault_page(&state, &fault)),
+        Err(response) => response,
     }
 }
 
 /// What was asked stands in the store; the form says yes or no and nothing else.
-async fn check_decision(
-    request: &HttpRequest,
-    flow: &FlowId,
-    body: &[u8],
-    state: &State,
-) -> Result<HttpResponse, FlowFault> {
-    let form = Parameters::parse(body).map_err(|_| FlowFault::Forged)?;
-    let field = |name| form.one(name).map_err(|_| FlowFault::Forged);
-    let bound = state.authorization().server.find_flow(flow, state.cookies().find(request, flow)).await?;
-    state.authorization().server.check_csrf_token(&bound, field("csrf")?)?;
-    let answer = match field("decision")? {
-        Some("allow") => state.authorization().server.allow(&bound).await?,
-        Some("deny") => state.authorization().server.deny(&bound).await?,
+async fn check_decision(form: &PageForm, state: &State) -> Result<HttpResponse, FlowFault> {
+    let (server, bound) = (&state.authorization().server, &form.bound);
+    let answer = match form.field("decision")? {
+        Some("allow") => server.allow(bound).await?,
+        Some("deny") => server.deny(bound).await?,
         _ => return Err(FlowFault::Forged),
     };
-    Ok(returning(state, &bound, &answer))
+    Ok(returning(state, bound, &answer))
 }
 
 /// Sends the browser from a form to the next page, so that reloading does not send the form again.

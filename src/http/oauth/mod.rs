@@ -25,33 +25,25 @@ pub async fn jwks(state: Data<State>) -> HttpResponse {
 
 /// `POST /oauth/token`
 pub async fn token(request: HttpRequest, payload: Payload, state: Data<State>) -> HttpResponse {
-    let form = match form(&request, payload, &state, &state.limits.token).await {
-        Ok(form) => form,
+    let call = match ClientCall::read(&request, payload, &state).await {
+        Ok(call) => call,
         Err(response) => return response,
     };
-    let authorization = match authorization(&request) {
-        Ok(authorization) => authorization,
-        Err(error) => return answer::oauth_error(&error),
-    };
-    match state.authorization().server.token(&form, authorization).await {
+    match state.authorization().server.token(&call.form, call.authorization).await {
         Ok(response) => answer::private_json(StatusCode::OK, response.to_json()),
-        Err(refused) => answer::refused(&refused, authorization.is_some()),
+        Err(refused) => answer::refused(&refused, call.authorization.is_some()),
     }
 }
 
 /// `POST /oauth/revoke`
 pub async fn revoke(request: HttpRequest, payload: Payload, state: Data<State>) -> HttpResponse {
-    let form = match form(&request, payload, &state, &state.limits.token).await {
-        Ok(form) => form,
+    let call = match ClientCall::read(&request, payload, &state).await {
+        Ok(call) => call,
         Err(response) => return response,
     };
-    let authorization = match authorization(&request) {
-        Ok(authorization) => authorization,
-        Err(error) => return answer::oauth_error(&error),
-    };
-    match state.authorization().server.revoke(&form, authorization).await {
+    match state.authorization().server.revoke(&call.form, call.authorization).await {
         Ok(()) => answer::private_json(StatusCode::OK, "{}"),
-        Err(refused) => answer::refused(&refused, authorization.is_some()),
+        Err(refused) => answer::refused(&refused, call.authorization.is_some()),
     }
 }
 
@@ -72,6 +64,20 @@ pub async fn register(request: HttpRequest, payload: Payload, state: Data<State>
         Some(Ok(registered)) => answer::private_json(StatusCode::CREATED, registered.to_json()),
         Some(Err(refused)) => answer::refused(&refused, false),
         None => answer::not_found().await,
+    }
+}
+
+/// What a client sends to be looked at together with its credentials.
+struct ClientCall<'a> {
+    form: Bytes,
+    authorization: Option<&'a str>,
+}
+
+impl<'a> ClientCall<'a> {
+    async fn read(request: &'a HttpRequest, payload: Payload, state: &State) -> Result<Self, HttpResponse> {
+        let form = form(request, payload, state, &state.limits.token).await?;
+        let authorization = authorization(request).map_err(|error| answer::oauth_error(&error))?;
+        Ok(Self { form, authorization })
     }
 }
 
