@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use crate::app::{App, StartError, tasks};
 use crate::authorization_server::refresh_policy;
 use crate::bridge::Bridge;
-use crate::http::{guard, routes};
+use crate::http::{middleware, routes};
 
 /// A bridge that answers.
 pub struct Running {
@@ -41,7 +41,7 @@ impl App {
             let routed = Data::clone(&state);
             Web::new()
                 .app_data(Data::clone(&state))
-                .wrap(from_fn(guard::middleware))
+                .wrap(from_fn(middleware::run))
                 .configure(move |app| routes(app, &routed))
         })
         .workers(workers)

@@ -1,15 +1,10 @@
 //! The files of `static/`, embedded, and the theme made from the operator's colours.
 
-use actix_web::http::header;
-use actix_web::web::{Data, Path};
-use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
 
 use crate::base::digest::Digest;
 use crate::config::section::Branding;
-use crate::http::answer;
 use crate::http::page::theme_css;
-use crate::http::state::State;
 
 const STYLE_SHEET: &str = "text/css; charset=utf-8";
 
@@ -48,23 +43,6 @@ pub fn find(path: &str) -> Option<Asset> {
 #[must_use]
 pub fn theme(branding: &Branding) -> Asset {
     Asset::new(STYLE_SHEET, Bytes::from(theme_css(branding)))
-}
-
-/// `GET /static/{file}`, below the path of the issuer.
-pub async fn get(request: HttpRequest, file: Path<String>, state: Data<State>) -> HttpResponse {
-    let found =
-        if file.as_str() == "theme.css" { Some(state.authorization().pages.theme.clone()) } else { find(&file) };
-    let Some(asset) = found else { return answer::not_found().await };
-    let tag = request.headers().get(header::IF_NONE_MATCH);
-    let mut response = match tag.is_some_and(|tag| tag.as_bytes() == asset.etag.as_bytes()) {
-        true => HttpResponse::NotModified(),
-        false => HttpResponse::Ok(),
-    };
-    response
-        .insert_header((header::CONTENT_TYPE, asset.content_type))
-        .insert_header((header::CACHE_CONTROL, "no-cache"))
-        .insert_header((header::ETAG, asset.etag))
-        .body(asset.bytes)
 }
 
 #[cfg(test)]

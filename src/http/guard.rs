@@ -1,19 +1,15 @@
-//! What comes before everything else, on every route: the `Host` and `Origin` headers, and CORS for the origins allowed.
+//! Which hosts and origins may be named in a request.
 //!
 //! A page elsewhere that resolves its own name to this address (DNS rebinding) still sends its own name as `Host`.
 
 use std::net::IpAddr;
 
-use actix_web::body::{BoxBody, MessageBody};
-use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use actix_web::http::{Method, StatusCode, Version};
-use actix_web::middleware::Next;
-use actix_web::{Error, HttpResponse, web};
+use actix_web::dev::ServiceRequest;
+use actix_web::http::header::{self, HeaderMap, HeaderValue};
+use actix_web::http::{Method, Version};
 use ipnet::IpNet;
 
-use crate::http::answer;
-use crate::http::state::State;
+use crate::http::real_ip;
 
 /// What may stand in `Host` and `Origin`, and whose `X-Forwarded-For` is believed.
 #[derive(Clone, Debug)]
@@ -28,14 +24,22 @@ pub struct Guard {
     pub is_https: bool,
 }
 
-enum Refusal {
+/// Why a request is not looked at.
+pub enum Refusal {
+    /// `Host` is missing, repeated or malformed.
     BadHost,
+    /// `Host` is somebody else's name.
     ForeignHost,
+    /// `Origin` is somebody else's, or a form comes from somebody else's page.
     ForeignOrigin,
 }
 
 impl Guard {
-    fn check(&self, headers: &HeaderMap, version: Version, form: Form) -> Result<(), Refusal> {
+    /// Checks what a request says of where it goes and where it comes from.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub fn check(&self, headers: &HeaderMap, version: Version, form: Form) -> Result<(), Refusal> {
         let mut hosts = headers.get_all(header::HOST);
         match (hosts.next(), hosts.next()) {
             (Some(host), None) => self.check_host(host)?,
@@ -69,7 +73,7 @@ impl Guard {
     /// The address of the client: the peer, unless the peer is a trusted proxy that says otherwise.
     #[must_use]
     pub fn client_address(&self, peer: Option<IpAddr>, headers: &HeaderMap) -> IpAddr {
-        crate::http::real_ip::client_address(&self.trusted_proxies, peer, headers)
+        real_ip::client_address(&self.trusted_proxies, peer, headers)
     }
 }
 
@@ -87,45 +91,22 @@ fn host_name(host: &str) -> Option<&str> {
     (port_is_good && !name.is_empty() && name.bytes().all(legal)).then_some(name)
 }
 
-/// Refuses foreign hosts and origins, answers preflights, and adds the headers that every answer has.
-pub async fn middleware(
-    request: ServiceRequest,
-    next: Next<impl MessageBody + 'static>,
-) -> Result<ServiceResponse<BoxBody>, Error> {
-    let state = request.app_data::<web::Data<State>>().cloned();
-    let Some(state) = state else { return next.call(request).await.map(ServiceResponse::map_into_boxed_body) };
-    let is_page = state.is_page(request.path());
-    let form = if is_page { Form::of(&request) } else { Form::None };
-    if let Err(refusal) = state.guard.check(request.headers(), request.version(), form) {
-        let response = refused(&refusal);
-        return Ok(request.into_response(response).map_into_boxed_body());
-    }
-    let origin = request.headers().get(header::ORIGIN).cloned();
-    let mut response = if request.method() == Method::OPTIONS && origin.is_some() && !is_page {
-        request.into_response(preflight())
-    } else {
-        next.call(request).await?.map_into_boxed_body()
-    };
-    // OAuth 2.1 §3.1: the authorization endpoint MUST NOT support CORS.
-    if let Some(origin) = origin.filter(|_| !is_page) {
-        allow_origin(response.headers_mut(), origin);
-    }
-    add_common_headers(response.headers_mut(), state.guard.is_https);
-    Ok(response)
-}
-
 /// Whether a request is a form, and whether the browser says that it came from one of our pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Form {
+pub enum Form {
+    /// It is none.
     None,
+    /// It comes from a page of ours.
     SameOrigin,
+    /// The browser does not say.
     Unsaid,
+    /// It comes from somebody else's page.
     Foreign,
 }
 
 impl Form {
     /// Of a request to one of the pages.
-    fn of(request: &ServiceRequest) -> Self {
+    pub fn of(request: &ServiceRequest) -> Self {
         if request.method() != Method::POST {
             return Self::None;
         }
@@ -134,55 +115,6 @@ impl Form {
             Some(b"none") | None => Self::Unsaid,
             Some(_) => Self::Foreign,
         }
-    }
-}
-
-fn refused(refusal: &Refusal) -> HttpResponse {
-    match refusal {
-        Refusal::BadHost => {
-            let mut response = answer::message(
-                StatusCode::BAD_REQUEST,
-                "bad_request",
-                "the Host header is missing, repeated or malformed",
-            );
-            response.head_mut().set_connection_type(actix_http::ConnectionType::Close);
-            response
-        }
-        Refusal::ForeignHost => answer::message(
-            StatusCode::MISDIRECTED_REQUEST,
-            "misdirected_request",
-            "this host name is not served here; the operator can add it to server.allowed_hosts",
-        ),
-        Refusal::ForeignOrigin => answer::message(
-            StatusCode::FORBIDDEN,
-            "forbidden_origin",
-            "requests from this origin are not allowed; the operator can add it to server.allowed_origins",
-        ),
-    }
-}
-
-const ALLOWED_HEADERS: &str =
-    "Authorization, Content-Type, Accept, Mcp-Session-Id, MCP-Protocol-Version, Mcp-Method, Mcp-Name, Last-Event-ID";
-
-fn preflight() -> HttpResponse {
-    HttpResponse::NoContent()
-        .insert_header((header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, DELETE, OPTIONS"))
-        .insert_header((header::ACCESS_CONTROL_ALLOW_HEADERS, ALLOWED_HEADERS))
-        .insert_header((header::ACCESS_CONTROL_MAX_AGE, "86400"))
-        .finish()
-}
-
-fn allow_origin(headers: &mut HeaderMap, origin: HeaderValue) {
-    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-    headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("Mcp-Session-Id, WWW-Authenticate"));
-    headers.append(header::VARY, HeaderValue::from_static("Origin"));
-}
-
-fn add_common_headers(headers: &mut HeaderMap, is_https: bool) {
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    if is_https {
-        let value = HeaderValue::from_static("max-age=63072000; includeSubDomains");
-        headers.insert(HeaderName::from_static("strict-transport-security"), value);
     }
 }
 

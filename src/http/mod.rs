@@ -6,6 +6,7 @@ mod body;
 mod cookie;
 mod answer;
 pub mod guard;
+pub mod middleware;
 mod health;
 mod mcp;
 mod oauth;
@@ -13,6 +14,7 @@ pub mod page;
 mod real_ip;
 mod resource_metadata;
 pub mod state;
+mod static_file;
 mod stream;
 
 use actix_web::web::{self, ServiceConfig};
@@ -70,7 +72,7 @@ fn authorization_server_routes(app: &mut ServiceConfig, base: &str) {
         post(app, &path, web::route().to(oauth::register));
     }
     post(app, &format!("{base}/oauth/revoke"), web::route().to(oauth::revoke));
-    get(app, &format!("{base}/static/{{file}}"), web::route().to(assets::get));
+    get(app, &format!("{base}/static/{{file}}"), web::route().to(static_file::get));
 }
 
 /// RFC 9110 §9.3.2: HEAD has the header of GET; actix leaves the content out.

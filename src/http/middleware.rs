@@ -1,0 +1,89 @@
+//! What comes before everything else, on every route: hosts and origins are checked, CORS is answered for the origins
+//! allowed, and every answer gets the headers that all have.
+
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::{Method, StatusCode};
+use actix_web::middleware::Next;
+use actix_web::{Error, HttpResponse, web};
+
+use crate::http::answer;
+use crate::http::guard::{Form, Refusal};
+use crate::http::state::State;
+
+/// Refuses foreign hosts and origins, answers preflights, and adds the headers that every answer has.
+pub async fn run(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let state = request.app_data::<web::Data<State>>().cloned();
+    let Some(state) = state else { return next.call(request).await.map(ServiceResponse::map_into_boxed_body) };
+    let is_page = state.is_page(request.path());
+    let form = if is_page { Form::of(&request) } else { Form::None };
+    if let Err(refusal) = state.guard.check(request.headers(), request.version(), form) {
+        let response = refused(&refusal);
+        return Ok(request.into_response(response).map_into_boxed_body());
+    }
+    let origin = request.headers().get(header::ORIGIN).cloned();
+    let mut response = if request.method() == Method::OPTIONS && origin.is_some() && !is_page {
+        request.into_response(preflight())
+    } else {
+        next.call(request).await?.map_into_boxed_body()
+    };
+    // OAuth 2.1 §3.1: the authorization endpoint MUST NOT support CORS.
+    if let Some(origin) = origin.filter(|_| !is_page) {
+        allow_origin(response.headers_mut(), origin);
+    }
+    add_common_headers(response.headers_mut(), state.guard.is_https);
+    Ok(response)
+}
+
+fn refused(refusal: &Refusal) -> HttpResponse {
+    match refusal {
+        Refusal::BadHost => {
+            let mut response = answer::message(
+                StatusCode::BAD_REQUEST,
+                "bad_request",
+                "the Host header is missing, repeated or malformed",
+            );
+            response.head_mut().set_connection_type(actix_http::ConnectionType::Close);
+            response
+        }
+        Refusal::ForeignHost => answer::message(
+            StatusCode::MISDIRECTED_REQUEST,
+            "misdirected_request",
+            "this host name is not served here; the operator can add it to server.allowed_hosts",
+        ),
+        Refusal::ForeignOrigin => answer::message(
+            StatusCode::FORBIDDEN,
+            "forbidden_origin",
+            "requests from this origin are not allowed; the operator can add it to server.allowed_origins",
+        ),
+    }
+}
+
+const ALLOWED_HEADERS: &str =
+    "Authorization, Content-Type, Accept, Mcp-Session-Id, MCP-Protocol-Version, Mcp-Method, Mcp-Name, Last-Event-ID";
+
+fn preflight() -> HttpResponse {
+    HttpResponse::NoContent()
+        .insert_header((header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, DELETE, OPTIONS"))
+        .insert_header((header::ACCESS_CONTROL_ALLOW_HEADERS, ALLOWED_HEADERS))
+        .insert_header((header::ACCESS_CONTROL_MAX_AGE, "86400"))
+        .finish()
+}
+
+fn allow_origin(headers: &mut HeaderMap, origin: HeaderValue) {
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+    headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("Mcp-Session-Id, WWW-Authenticate"));
+    headers.append(header::VARY, HeaderValue::from_static("Origin"));
+}
+
+fn add_common_headers(headers: &mut HeaderMap, is_https: bool) {
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if is_https {
+        let value = HeaderValue::from_static("max-age=63072000; includeSubDomains");
+        headers.insert(HeaderName::from_static("strict-transport-security"), value);
+    }
+}
