@@ -15,7 +15,9 @@ pub fn client_address(trusted: &[IpNet], peer: Option<IpAddr>, headers: &HeaderM
     if !is_trusted(&peer) {
         return peer;
     }
-    let values: Vec<&str> = headers.get_all("x-forwarded-for").filter_map(|value| value.to_str().ok()).collect();
+    // Bytes that are no text spoil their own hop only: a line left out would let the line before it speak.
+    let values: Vec<_> =
+        headers.get_all("x-forwarded-for").map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
     let mut client = peer;
     for hop in values.iter().rev().flat_map(|value| value.rsplit(',')) {
         let Ok(address) = hop.trim().parse::<IpAddr>() else { break };
@@ -36,7 +38,8 @@ mod tests {
     fn client(peer: &str, forwarded: &[&str]) -> String {
         let mut headers = HeaderMap::new();
         for value in forwarded {
-            headers.append(HeaderName::from_static("x-forwarded-for"), HeaderValue::from_str(value).unwrap());
+            let value = HeaderValue::from_bytes(value.as_bytes()).unwrap();
+            headers.append(HeaderName::from_static("x-forwarded-for"), value);
         }
         let trusted = ["10.0.0.0/8".parse().unwrap()];
         client_address(&trusted, Some(peer.parse().unwrap()), &headers).to_string()
@@ -50,6 +53,8 @@ mod tests {
         assert_eq!(client("10.0.0.1", &["6.6.6.6", "1.2.3.4"]), "1.2.3.4");
         assert_eq!(client("10.0.0.1", &["6.6.6.6, nonsense, 10.0.0.2"]), "10.0.0.2");
         assert_eq!(client("10.0.0.1", &["10.0.0.3, 10.0.0.2"]), "10.0.0.3");
+        assert_eq!(client("10.0.0.1", &["6.6.6.6", "ÿ, 1.2.3.4"]), "1.2.3.4");
+        assert_eq!(client("10.0.0.1", &["6.6.6.6", "ÿ"]), "10.0.0.1");
         assert_eq!(client("::ffff:10.0.0.1", &["1.2.3.4"]), "1.2.3.4");
     }
 }
