@@ -52,8 +52,9 @@ impl Guard {
             (None, _) => Ok(()),
             // MCP Streamable HTTP, "Security": an invalid Origin MUST be answered with 403.
             (Some(origin), None) if self.is_allowed_origin(origin) => Ok(()),
-            // Our pages ask for no referrer, so browsers hide the origin of their forms, but not that it is the same.
-            (Some(origin), None) if origin == "null" && form == Form::SameOrigin => Ok(()),
+            // Our pages ask for no referrer, so browsers hide the origin of their forms. Newer ones say that it is the
+            // same; with older ones the form's token and the cookie, which no other site's form brings along, decide.
+            (Some(origin), None) if origin == "null" && matches!(form, Form::SameOrigin | Form::Unsaid) => Ok(()),
             _ => Err(Refusal::ForeignOrigin),
         }?;
         // A form of another site is refused even before its token is looked at.

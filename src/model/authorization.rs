@@ -22,9 +22,9 @@ pub struct AuthorizationRequest {
     pub resource: String,
     /// The scopes asked for that exist here; empty when the client asked for none in particular.
     pub scopes: ScopeSet,
-    /// Whether the browser was sent here by another site, or did not say: then remembered consent does not suffice
-    /// for clients whose redirect anyone on the machine may receive.
-    pub cross_site: bool,
+    /// Whether the person is asked for consent even if it is remembered: another site sent the browser here, or the
+    /// browser did not say; or the client wants it so (`prompt=consent`).
+    pub asks_again: bool,
 }
 
 /// An authorization request in one browser.

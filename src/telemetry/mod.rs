@@ -11,7 +11,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
 
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{LevelFilter, ParseError, Targets};
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
@@ -19,6 +19,8 @@ use tracing_subscriber::{Layer, Registry, fmt};
 
 use crate::config::section::{Log, LogFormat, LogOutput};
 use crate::telemetry::line::Style;
+
+const MALFORMED_REQUESTS: &str = "actix_http::h1::dispatcher";
 
 /// Why nothing can be logged.
 #[derive(Debug, thiserror::Error)]
@@ -33,7 +35,7 @@ pub enum StartError {
     },
     /// `log.level` is not understood; the configuration's own check is stricter.
     #[error("log.level is not understood")]
-    Level(#[from] tracing_subscriber::filter::ParseError),
+    Level(#[from] ParseError),
     /// Called twice.
     #[error("logging was started already")]
     Started(#[from] TryInitError),
@@ -50,9 +52,20 @@ pub fn start(log: &Log) -> Result<(), StartError> {
         LogFormat::Text if terminal => Style::ColoredText,
         LogFormat::Text => Style::Text,
     };
-    let targets = Targets::from_str(&log.level)?;
+    let targets = targets(&log.level)?;
     tracing_subscriber::registry().with(layer(style, output).with_filter(targets)).try_init()?;
     Ok(())
+}
+
+/// What is logged. actix logs every malformed request as an error, which would let strangers alarm the operator: that is
+/// heard only by who asks for it by name.
+fn targets(level: &str) -> Result<Targets, ParseError> {
+    let targets = Targets::from_str(level)?;
+    Ok(if level.contains(MALFORMED_REQUESTS) {
+        targets
+    } else {
+        targets.with_target(MALFORMED_REQUESTS, LevelFilter::OFF)
+    })
 }
 
 /// Formats events and passes each as one finished line to `output`.

@@ -283,7 +283,7 @@ impl AuthorizationServer {
         user: &UserId,
         scopes: &ScopeSet,
     ) -> Result<bool, StoreError> {
-        if request.cross_site || self.settings.remember_consent.is_zero() {
+        if request.asks_again || self.settings.remember_consent.is_zero() {
             return Ok(false);
         }
         let (client, uri, resource) =

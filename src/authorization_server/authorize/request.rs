@@ -130,7 +130,8 @@ impl AuthorizationServer {
             code_challenge: code_challenge(parameters)?,
             resource: self.check_resource(parameters)?,
             scopes: self.known_scopes(parameters)?,
-            cross_site,
+            // OpenID Connect Core §3.1.2.1: prompt=consent asks before anything is returned.
+            asks_again: cross_site || prompts(parameters, "consent"),
         })
     }
 
@@ -213,11 +214,15 @@ fn response_mode(_: &AuthorizationServer, parameters: &Parameters) -> Result<(),
 
 /// OpenID Connect Core §3.1.2.6: without a person there is nobody who could log in. No browser session is kept.
 fn no_prompt_none(_: &AuthorizationServer, parameters: &Parameters) -> Result<(), OauthError> {
-    let prompt = parameters.one("prompt").unwrap_or_default().unwrap_or_default();
-    if prompt.split(' ').any(|word| word == "none") {
+    if prompts(parameters, "none") {
         return Err(OauthError::new(ErrorCode::LoginRequired, "a person has to log in"));
     }
     Ok(())
+}
+
+fn prompts(parameters: &Parameters, word: &str) -> bool {
+    let prompt = parameters.one("prompt").unwrap_or_default().unwrap_or_default();
+    prompt.split(' ').any(|given| given == word)
 }
 
 fn code_challenge(parameters: &Parameters) -> Result<String, OauthError> {

@@ -102,8 +102,8 @@ impl OauthServer {
             default_scopes: read_default_scopes(reader),
             allow_dynamic_registration: reader.boolean(
                 "allow_dynamic_registration",
-                false,
-                "Clients may register themselves (RFC 7591), as most MCP clients do.",
+                true,
+                "Clients may register themselves (RFC 7591). There is no other way for one to come in yet.",
             ),
             registration: reader.section("registration", "Bounds of dynamic registration.", Registration::read),
             remember_consent: reader.section("consent", "The question whether a client may act.", read_consent),

@@ -1,7 +1,7 @@
 //! Redirect URIs: what one may look like, which the operator allows, and when two are the same.
 //! [RFC 6749 §3.1.2](https://www.rfc-editor.org/rfc/rfc6749#section-3.1.2), [RFC 8252 §7.3, §8.4](https://www.rfc-editor.org/rfc/rfc8252#section-7.3)
 
-use url::{Host, Url};
+use url::Url;
 
 /// The longest redirect URI that is accepted, in bytes.
 const LONGEST: usize = 2048;
@@ -176,16 +176,6 @@ fn patterns(entry: &str) -> Vec<Pattern> {
         "@loopback" => vec![Pattern::Loopback],
         // Any port already matches on loopback, so `*` says no more than no port at all.
         uri => vec![Pattern::Exact(uri.replacen(":*", "", 1))],
-    }
-}
-
-/// The host a person is shown, in ASCII (IDN in its `xn--` form, so that look-alikes show).
-#[must_use]
-pub fn host(uri: &str) -> Option<String> {
-    let url = Url::parse(uri).ok()?;
-    match url.host()? {
-        Host::Domain(domain) => Some(domain.to_owned()),
-        other => Some(other.to_string()),
     }
 }
 

@@ -84,7 +84,7 @@ impl Sample {
             code_challenge: "challenge".to_owned(),
             resource: "https://mcp.example.com/mcp".to_owned(),
             scopes: ScopeSet::parse("mcp:read mcp:write").unwrap(),
-            cross_site: true,
+            asks_again: true,
         };
         Flow {
             id: FlowId::new(&self.name),

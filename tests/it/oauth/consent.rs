@@ -132,6 +132,8 @@ async fn cons_5_who_is_sent_by_another_site_is_asked_again() {
         browser.arrives = site;
         assert_eq!(asks(&logged_in(&client, &mut browser, "alice", &[]).await), asked, "{site}");
     }
+    let wanted = logged_in(&client, &mut Browser::new(), "alice", &[("prompt", Some("consent"))]).await;
+    assert!(asks(&wanted), "a client that wants it so");
     let mut browser = Browser::new();
     browser.arrives = "";
     assert!(asks(&logged_in(&client, &mut browser, "alice", &[]).await), "a browser that does not say");

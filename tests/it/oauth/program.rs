@@ -30,7 +30,7 @@ upstreams:
   me: {builtin: whoami}
 "#;
 
-/// The block of the seed, with a hash and a key in place of its dots, and registration so that there is a client.
+/// The block of the seed, with a hash and a key in place of its dots.
 const SEED: &str = r#"
 log: {output: log}
 server:
@@ -53,7 +53,6 @@ server:
         - username: reader
           password_env: "READER_PASSWORD"
           scopes: ["mcp:read"]
-    allow_dynamic_registration: true
     allowed_redirect_uris:
       - "https://claude.ai/api/mcp/auth_callback"
     scopes_supported:
