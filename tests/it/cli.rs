@@ -144,6 +144,21 @@ fn a_port_that_is_taken_is_74_and_a_dead_bridge_is_unhealthy() {
 }
 
 #[test]
+fn a_bridge_is_asked_for_its_health_by_the_name_it_serves() {
+    // On an address that is no name of the bridge, as every address is in a container.
+    let free = std::net::TcpListener::bind("127.0.0.2:0").unwrap().local_addr().unwrap().to_string();
+    let public = "enabled: true\n    issuer: https://mcp.example.com";
+    let folder = folder(&CONFIG.replace("127.0.0.1:0", &free).replace("enabled: true", public));
+    let started = Started::new(folder.path());
+    let healthy = run(folder.path(), &["healthcheck"]);
+    assert_eq!(healthy.status.code(), Some(0), "{}", text(&healthy));
+    assert_eq!(started.stop(), 0);
+    let dead = run(folder.path(), &["healthcheck"]);
+    assert_eq!(dead.status.code(), Some(1));
+    assert!(text(&dead).contains("start it with"), "{}", text(&dead));
+}
+
+#[test]
 fn a_required_upstream_that_is_missing_is_69() {
     let folder =
         folder(&CONFIG.replace(
