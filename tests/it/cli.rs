@@ -170,6 +170,31 @@ fn a_required_upstream_that_is_missing_is_69() {
 }
 
 #[test]
+fn a_start_that_fails_keeps_no_user_whose_password_nobody_saw() {
+    let gone = "gone: {command: /nonexistent/server, required: true, startup_timeout: 2s}";
+    let folder = folder(&CONFIG.replace("me: {builtin: whoami}", gone));
+    assert_eq!(run(folder.path(), &[]).status.code(), Some(69));
+    std::fs::write(folder.path().join("config.yaml"), CONFIG).unwrap();
+    let started = Started::new(folder.path());
+    assert!(started.said("password").is_some(), "{:?}", started.greeting);
+    assert_eq!(started.stop(), 0);
+}
+
+#[test]
+fn a_start_that_waits_for_an_upstream_can_be_stopped() {
+    let silent = "silent: {command: sh, args: [-c, 'echo started >&2; while read -r line; do :; done'], required: true, startup_timeout: 60s}";
+    let folder = folder(&CONFIG.replace("me: {builtin: whoami}", silent));
+    for signal in [rustix::process::Signal::INT, rustix::process::Signal::TERM] {
+        let mut child = command(folder.path(), &[]).spawn().unwrap();
+        let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+        assert!(log.any(|line| line.unwrap().contains("started")), "the upstream runs");
+        rustix::process::kill_process(rustix::process::Pid::from_child(&child), signal).unwrap();
+        assert!(log.all(|line| !line.unwrap().contains("panic")));
+        assert_eq!(child.wait().unwrap().code(), Some(0));
+    }
+}
+
+#[test]
 fn users_are_managed_beside_a_running_bridge() {
     let folder = folder(CONFIG);
     let started = Started::new(folder.path());
