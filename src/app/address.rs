@@ -19,13 +19,38 @@ pub struct Addresses {
     pub resource: String,
     /// Where the resource's metadata stands, its path inserted (RFC 9728 §3.1).
     pub resource_metadata: String,
-    /// Host names that are ours.
+    /// Host names that are ours, the public one first.
     pub hosts: Vec<String>,
     /// Origins that are ours.
     pub origins: Vec<String>,
 }
 
 impl Addresses {
+    /// Those of a bridge with this configuration that listens at `local`.
+    #[must_use]
+    pub fn new(config: &Config, local: SocketAddr) -> Self {
+        let issuer = config.oauth_server.as_ref().and_then(|section| section.issuer.clone());
+        let public = config.server.public_url.clone();
+        let public = public.or_else(|| issuer.as_deref().and_then(origin)).unwrap_or_else(|| listener_url(local));
+        let issuer = issuer.unwrap_or_else(|| public.clone());
+        let path = config.endpoint.path.trim_end_matches('/');
+        let mut hosts: Vec<String> = [&public, &issuer].into_iter().filter_map(|url| host(url)).collect();
+        let mut origins: Vec<String> = [&public, &issuer].into_iter().filter_map(|url| origin(url)).collect();
+        if local.ip().is_loopback() {
+            hosts.extend(LOOPBACK_NAMES.map(str::to_owned));
+            origins.extend(LOOPBACK_NAMES.map(|name| format!("http://{name}:{}", local.port())));
+        }
+        let resource = format!("{public}{path}");
+        Self {
+            listens: local,
+            resource: resource::canonical(&resource).unwrap_or(resource),
+            resource_metadata: format!("{public}/.well-known/oauth-protected-resource{path}"),
+            origins,
+            hosts,
+            issuer,
+        }
+    }
+
     /// Whether people reach the bridge by https.
     #[must_use]
     pub fn is_https(&self) -> bool {
@@ -44,30 +69,7 @@ pub(super) fn bind(config: &Config) -> Result<(TcpListener, Addresses), StartErr
     };
     let listener = TcpListener::bind(listen).map_err(failed)?;
     let local = listener.local_addr().map_err(failed)?;
-    Ok((listener, addresses(config, local)))
-}
-
-fn addresses(config: &Config, local: SocketAddr) -> Addresses {
-    let issuer = config.oauth_server.as_ref().and_then(|section| section.issuer.clone());
-    let public = config.server.public_url.clone();
-    let public = public.or_else(|| issuer.as_deref().and_then(origin)).unwrap_or_else(|| listener_url(local));
-    let issuer = issuer.unwrap_or_else(|| public.clone());
-    let path = config.endpoint.path.trim_end_matches('/');
-    let mut hosts: Vec<String> = [&public, &issuer].into_iter().filter_map(|url| host(url)).collect();
-    let mut origins: Vec<String> = [&public, &issuer].into_iter().filter_map(|url| origin(url)).collect();
-    if local.ip().is_loopback() {
-        hosts.extend(LOOPBACK_NAMES.map(str::to_owned));
-        origins.extend(LOOPBACK_NAMES.map(|name| format!("http://{name}:{}", local.port())));
-    }
-    let resource = format!("{public}{path}");
-    Addresses {
-        listens: local,
-        resource: resource::canonical(&resource).unwrap_or(resource),
-        resource_metadata: format!("{public}/.well-known/oauth-protected-resource{path}"),
-        origins,
-        hosts,
-        issuer,
-    }
+    Ok((listener, Addresses::new(config, local)))
 }
 
 fn listener_url(local: SocketAddr) -> String {

@@ -26,8 +26,11 @@ pub(super) async fn create(
     now: Timestamp,
 ) -> Result<Option<FirstUser>, StartError> {
     let failed = |error: crate::store::StoreError| StartError::Io(error.to_string());
-    if !section.create_first_user || !section.users.is_empty() || !store.list_users().await.map_err(failed)?.is_empty()
-    {
+    if !section.users.is_empty() || !store.list_users().await.map_err(failed)?.is_empty() {
+        return Ok(None);
+    }
+    if !section.create_first_user {
+        tracing::warn!("nobody can log in yet; add a user with: mcp-bridge user add NAME");
         return Ok(None);
     }
     let name = UserId::new("admin");

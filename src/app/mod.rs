@@ -64,8 +64,6 @@ pub struct App {
     clock: Clock,
     /// Where it is reached.
     pub addresses: Addresses,
-    /// The user that was just made, with the password nobody will see again.
-    pub first_user: Option<FirstUser>,
 }
 
 impl App {
@@ -81,9 +79,9 @@ impl App {
             Some(section) => Some(Issuing::open(section, &addresses, &store, &surroundings).await?),
             None => None,
         };
-        let (first_user, authorization, resource_server) = match issuing {
-            Some(issuing) => (issuing.first_user, Some(issuing.authorization), Some(issuing.resource)),
-            None => (None, None, None),
+        let (authorization, resource_server) = match issuing {
+            Some(issuing) => (Some(issuing.authorization), Some(issuing.resource)),
+            None => (None, None),
         };
         let bridge = start_bridge(&config, surroundings).await?;
         let state = State {
@@ -95,7 +93,20 @@ impl App {
             read_timeout: config.server.read_timeout,
             limits: limits(&config),
         };
-        Ok(Self { listener, config, state, store, clock, addresses, first_user })
+        Ok(Self { listener, config, state, store, clock, addresses })
+    }
+
+    /// Makes the first user where that is wanted and there is none, and gives the password nobody will see again.
+    ///
+    /// Not a part of [`App::start`], which may fail late or be broken off: the user would stay, and the password be lost.
+    ///
+    /// # Errors
+    /// [`StartError`], when the store cannot be read or written.
+    pub async fn first_user(&self) -> Result<Option<FirstUser>, StartError> {
+        match &self.config.oauth_server {
+            Some(section) => first_user::create(section, self.store.as_ref(), self.clock.now()).await,
+            None => Ok(None),
+        }
     }
 
     /// Where generated keys are kept.
@@ -127,7 +138,6 @@ pub fn open_store(config: &Config, now: Timestamp) -> Result<Arc<dyn Store>, Sta
 struct Issuing {
     authorization: Authorization,
     resource: ResourceServer,
-    first_user: Option<FirstUser>,
 }
 
 impl Issuing {
@@ -140,7 +150,6 @@ impl Issuing {
         let keys = Keys::open(&section.signing).map_err(|error| StartError::Configuration(error.to_string()))?;
         let keys = Arc::new(keys);
         let Surroundings { clock, password_cost, .. } = surroundings;
-        let first_user = first_user::create(section, store.as_ref(), clock.now()).await?;
         let identity = Identity::new(&section.users, section.lockout, store.clone(), *password_cost);
         let identity = Arc::new(identity.map_err(|error| StartError::Configuration(error.to_string()))?);
         let configured = identity.configured();
@@ -160,7 +169,7 @@ impl Issuing {
         let services = Services { store: Arc::clone(store), keys, identity, clock: clock.clone() };
         let server = AuthorizationServer::new(section, &addresses.issuer, &addresses.resource, services);
         let pages = Pages::new(&addresses.issuer, section.branding.clone(), section.scopes_supported.clone());
-        Ok(Self { authorization: Authorization { server, pages }, resource, first_user })
+        Ok(Self { authorization: Authorization { server, pages }, resource })
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::app::{App, Surroundings};
+use crate::app::{App, FirstUser, Surroundings};
 use crate::base::clock::Clock;
 use crate::cli::{Failure, load, say};
 use crate::identity::password::COST;
@@ -22,11 +22,16 @@ pub(super) fn run(path: &Path) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         // Before anything is said, so that whoever waits for the greeting can stop the bridge at once.
-        let signals = Signals::new()?;
+        let mut signals = Signals::new()?;
         let surroundings = Surroundings { clock: Clock::system(), keeper: PathBuf::from(MYSELF), password_cost: COST };
-        let app = App::start(config, surroundings).await?;
+        let app = tokio::select! {
+            app = App::start(config, surroundings) => app?,
+            // A required upstream may take its time, and nothing is promised to anybody yet.
+            () = signals.next() => return Ok(()),
+        };
+        let first_user = app.first_user().await?;
         // Nobody may be reading; that is no reason not to serve.
-        if let Err(failure) = greet(&app) {
+        if let Err(failure) = greet(&app, first_user.as_ref()) {
             tracing::warn!(error = failure.text, "the greeting could not be written to standard output");
         }
         until_told(app, signals).await
@@ -67,11 +72,11 @@ async fn until_told(app: App, mut signals: Signals) -> Result<(), Failure> {
 }
 
 /// Says what a person needs to go on. The password is printed here once and kept nowhere.
-fn greet(app: &App) -> Result<(), Failure> {
+fn greet(app: &App, first_user: Option<&FirstUser>) -> Result<(), Failure> {
     say(format!("mcp-bridge {} is ready", env!("CARGO_PKG_VERSION")))?;
     say("")?;
     say(format!("  connector  {}", app.addresses.resource))?;
-    if let Some(user) = &app.first_user {
+    if let Some(user) = first_user {
         say(format!("  login      {}", user.name))?;
         say(format!(
             "  password   {}   (shown this once; change it with: mcp-bridge user passwd {})",

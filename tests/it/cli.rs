@@ -144,6 +144,21 @@ fn a_port_that_is_taken_is_74_and_a_dead_bridge_is_unhealthy() {
 }
 
 #[test]
+fn a_bridge_is_asked_for_its_health_by_the_name_it_serves() {
+    // On an address that is no name of the bridge, as every address is in a container.
+    let free = std::net::TcpListener::bind("127.0.0.2:0").unwrap().local_addr().unwrap().to_string();
+    let public = "enabled: true\n    issuer: https://mcp.example.com";
+    let folder = folder(&CONFIG.replace("127.0.0.1:0", &free).replace("enabled: true", public));
+    let started = Started::new(folder.path());
+    let healthy = run(folder.path(), &["healthcheck"]);
+    assert_eq!(healthy.status.code(), Some(0), "{}", text(&healthy));
+    assert_eq!(started.stop(), 0);
+    let dead = run(folder.path(), &["healthcheck"]);
+    assert_eq!(dead.status.code(), Some(1));
+    assert!(text(&dead).contains("start it with"), "{}", text(&dead));
+}
+
+#[test]
 fn a_required_upstream_that_is_missing_is_69() {
     let folder =
         folder(&CONFIG.replace(
@@ -152,6 +167,31 @@ fn a_required_upstream_that_is_missing_is_69() {
         ));
     let output = run(folder.path(), &[]);
     assert_eq!(output.status.code(), Some(69), "{}", text(&output));
+}
+
+#[test]
+fn a_start_that_fails_keeps_no_user_whose_password_nobody_saw() {
+    let gone = "gone: {command: /nonexistent/server, required: true, startup_timeout: 2s}";
+    let folder = folder(&CONFIG.replace("me: {builtin: whoami}", gone));
+    assert_eq!(run(folder.path(), &[]).status.code(), Some(69));
+    std::fs::write(folder.path().join("config.yaml"), CONFIG).unwrap();
+    let started = Started::new(folder.path());
+    assert!(started.said("password").is_some(), "{:?}", started.greeting);
+    assert_eq!(started.stop(), 0);
+}
+
+#[test]
+fn a_start_that_waits_for_an_upstream_can_be_stopped() {
+    let silent = "silent: {command: sh, args: [-c, 'echo started >&2; while read -r line; do :; done'], required: true, startup_timeout: 60s}";
+    let folder = folder(&CONFIG.replace("me: {builtin: whoami}", silent));
+    for signal in [rustix::process::Signal::INT, rustix::process::Signal::TERM] {
+        let mut child = command(folder.path(), &[]).spawn().unwrap();
+        let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+        assert!(log.any(|line| line.unwrap().contains("started")), "the upstream runs");
+        rustix::process::kill_process(rustix::process::Pid::from_child(&child), signal).unwrap();
+        assert!(log.all(|line| !line.unwrap().contains("panic")));
+        assert_eq!(child.wait().unwrap().code(), Some(0));
+    }
 }
 
 #[test]
