@@ -1,6 +1,8 @@
 //! Calls: what clients send, and in which form they are answered.
 
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use crate::mcp::{child, with_child};
 use crate::support::app::BASIC;
@@ -150,4 +152,44 @@ async fn mcp_16_answers_do_not_cross_between_people_with_the_same_ids() {
         })
     });
     futures_util::future::join_all(calls).await;
+}
+
+#[tokio::test]
+async fn mcp_23_a_client_that_has_said_all_it_has_to_say_is_still_answered() {
+    let app = with_child("");
+    let token = token(&app).await;
+    let body = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "slow", "arguments": {"milliseconds": 300}}});
+    let body = body.to_string();
+    let head = format!(
+        "POST /mcp HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    let mut stream = TcpStream::connect(app.local_url().trim_start_matches("http://")).await.unwrap();
+    stream.write_all((head + &body).as_bytes()).await.unwrap();
+    stream.shutdown().await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("\"waited\""), "{answer}");
+}
+
+#[tokio::test]
+async fn child_2_nothing_that_is_sent_decides_what_runs() {
+    let app = with_child(", \"--marker\", \"as configured\"");
+    let session = Session::initialize(&app, &token(&app).await).await;
+    let plain = session.tool("environment", json!({})).await["result"].clone();
+    let tricks =
+        json!({"command": "/bin/sh", "args": ["-c", "id"], "env": {"EVIL": "1"}, "cwd": "/", "transport": "stdio"});
+    let call = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "command": "/bin/sh",
+        "params": {"name": "environment", "arguments": tricks, "command": "/bin/sh", "_meta": {"env": {"EVIL": "1"}}}});
+    let request = session.request(reqwest::Method::POST).query(&[("command", "/bin/sh"), ("transport", "stdio")]);
+    let request =
+        request.header("content-type", "application/json").header("x-command", "/bin/sh").header("mcp-env", "EVIL=1");
+    let tricked = last_message(&Page::read(request.body(call.to_string()).send().await.unwrap()).await);
+    let configured = |result: &Value| {
+        let text = result["content"][0]["text"].as_str().unwrap();
+        let said: Value = serde_json::from_str(text).unwrap();
+        ["argv", "env", "cwd", "pid"].map(|member| said[member].clone())
+    };
+    assert_eq!(configured(&plain), configured(&tricked["result"]));
+    assert!(plain.to_string().contains("as configured"));
 }
