@@ -222,6 +222,25 @@ fn users_are_managed_beside_a_running_bridge() {
 }
 
 #[test]
+fn what_would_have_no_effect_on_users_is_refused() {
+    let hash = bcrypt::hash("correct horse", 4).unwrap();
+    let user = format!("users: [{{username: Ada, password_hash: \"{hash}\", scopes: [\"mcp:read\"]}}]");
+    let configured = folder(&CONFIG.replace("create_first_user: true", &user));
+    for arguments in [["add", "ada"], ["passwd", "ADA"], ["disable", "ada"], ["enable", "ada"]] {
+        let output = with_input(configured.path(), &["user", arguments[0], arguments[1]], "a good password\n");
+        assert_eq!(output.status.code(), Some(64), "{arguments:?}: {}", text(&output));
+        assert!(text(&output).contains("builtin.users"), "{}", text(&output));
+    }
+    let typo = with_input(configured.path(), &["user", "add", "eve", "--scopes", "mcp:raed"], "a good password\n");
+    assert_eq!(typo.status.code(), Some(64));
+    assert!(text(&typo).contains("`mcp:raed`"), "{}", text(&typo));
+    assert_eq!(text(&run(configured.path(), &["user", "list"])), "");
+    let forgetful = folder(&format!("{CONFIG}storage: {{type: memory}}\n"));
+    let output = with_input(forgetful.path(), &["user", "add", "eve"], "a good password\n");
+    assert_eq!(output.status.code(), Some(78), "{}", text(&output));
+}
+
+#[test]
 fn hashes_and_keys_are_made_for_the_configuration() {
     let folder = folder(CONFIG);
     let hash = with_input(folder.path(), &["hash-password"], "correct horse\n");
