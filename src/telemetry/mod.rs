@@ -24,7 +24,7 @@ use crate::telemetry::line::Style;
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// `log.output` cannot be written to.
-    #[error("the log file {} cannot be opened", path.display())]
+    #[error("the log file {} cannot be opened: {source}; change log.output, or let this user write there", path.display())]
     Output {
         /// The file.
         path: PathBuf,
