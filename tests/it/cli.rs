@@ -278,6 +278,14 @@ fn hashes_and_keys_are_made_for_the_configuration() {
 }
 
 #[test]
+fn ctrl_c_at_the_password_prompt_gives_the_terminal_back() {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/cli/interrupted_prompt.py");
+    let mut python = Command::new("python3");
+    let output = python.arg(script).args([env!("CARGO_BIN_EXE_mcp-bridge"), "hash-password"]).output().unwrap();
+    assert_eq!(text(&output), "hidden=True ended=-2 echoes=True\n");
+}
+
+#[test]
 fn log_7_shown_configuration_holds_no_secret() {
     let secret = "very-secret-token-value";
     let yaml = format!("{CONFIG}  far: {{url: \"https://mcp.example.com/mcp\", auth: {{token: {secret}}}}}\n");
