@@ -18,7 +18,7 @@ use crate::http::guard::Guard;
 use crate::http::state::{AddressLimits, Authorization, Endpoint, Pages, State};
 use crate::identity::Identity;
 use crate::identity::throttle::AddressLimit;
-use crate::keys::Keys;
+use crate::keys::{KeyError, Keys};
 use crate::protocol::oauth::scope;
 use crate::resource_server::{ResourceServer, Settings};
 use crate::store::Store;
@@ -53,6 +53,19 @@ pub enum StartError {
     /// Anything else: 1.
     #[error("{0}")]
     Failed(String),
+}
+
+impl From<KeyError> for StartError {
+    fn from(error: KeyError) -> Self {
+        match error {
+            KeyError::File { .. } => {
+                Self::Io(format!("{error}; this user needs access to what server.oauth_server.signing names"))
+            }
+            KeyError::Derivation { .. } => Self::Io(error.to_string()),
+            KeyError::Mode { .. } | KeyError::Unusable { .. } => Self::Configuration(error.to_string()),
+            KeyError::Generation(_) | KeyError::Signing(_) => Self::Failed(error.to_string()),
+        }
+    }
 }
 
 /// A bridge that is put together and listens, but does not answer yet.
@@ -147,8 +160,7 @@ impl Issuing {
         store: &Arc<dyn Store>,
         surroundings: &Surroundings,
     ) -> Result<Self, StartError> {
-        let keys = Keys::open(&section.signing).map_err(|error| StartError::Configuration(error.to_string()))?;
-        let keys = Arc::new(keys);
+        let keys = Arc::new(Keys::open(&section.signing)?);
         let Surroundings { clock, password_cost, .. } = surroundings;
         let identity = Identity::new(&section.users, section.lockout, store.clone(), *password_cost);
         let identity = Arc::new(identity.map_err(|error| StartError::Configuration(error.to_string()))?);

@@ -107,5 +107,6 @@ fn load(path: &Path) -> Result<Config, Failure> {
 
 /// Writes a line to standard output.
 fn say(line: impl AsRef<str>) -> Result<(), Failure> {
-    Ok(writeln!(std::io::stdout(), "{}", line.as_ref())?)
+    writeln!(std::io::stdout(), "{}", line.as_ref())
+        .map_err(|error| Failure { code: 74, text: format!("standard output: {error}") })
 }

@@ -9,6 +9,8 @@ use crate::base::id::UserId;
 use crate::base::username::canonical_username;
 use crate::cli::arguments::UserCommand;
 use crate::cli::{Failure, load, password, say};
+use crate::config::Config;
+use crate::config::section::{OauthServer, Storage};
 use crate::identity::password::hash_password;
 use crate::model::user::User;
 use crate::protocol::oauth::scope::ScopeSet;
@@ -16,10 +18,45 @@ use crate::store::{Store, StoreError};
 
 pub(super) fn run(path: &Path, command: UserCommand) -> Result<(), Failure> {
     let config = load(path)?;
+    check(&config, &command)?;
     let now = Clock::system().now();
     let store = app::open_store(&config, now)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(execute(store, command, now))
+}
+
+/// What the store would take, and what would mean nothing to a bridge with this configuration.
+fn check(config: &Config, command: &UserCommand) -> Result<(), Failure> {
+    if config.storage == Storage::Memory {
+        let text =
+            "storage.type is memory, which no other process can reach; write users under builtin.users, or use sqlite";
+        return Err(Failure { code: 78, text: text.to_owned() });
+    }
+    let Some(section) = &config.oauth_server else { return Ok(()) };
+    if let UserCommand::Add { scopes, .. } = command {
+        let scopes = ScopeSet::parse(scopes).map_err(Failure::usage)?;
+        if let Some(unknown) = scopes.iter().find(|scope| !section.knows_scope(scope)) {
+            return Err(Failure::usage(format!("`{unknown}` is not in server.oauth_server.scopes_supported")));
+        }
+    }
+    match command {
+        UserCommand::Add { name, .. }
+        | UserCommand::Passwd { name }
+        | UserCommand::Disable { name }
+        | UserCommand::Enable { name } => changed_here(section, name),
+        // One that the configuration hides can be removed: it would come to light with the next change there.
+        UserCommand::List | UserCommand::Remove { .. } => Ok(()),
+    }
+}
+
+/// A user of the configuration hides one of the store: what is changed here would have no effect, least of all a lock-out.
+fn changed_here(section: &OauthServer, name: &str) -> Result<(), Failure> {
+    let id = known(name)?;
+    let hidden = section.users.iter().any(|user| canonical_username(&user.username).as_ref() == Some(&id));
+    if !hidden {
+        return Ok(());
+    }
+    Err(Failure::usage(format!("{id} stands in the configuration, under builtin.users; change it there and restart")))
 }
 
 async fn execute(store: Arc<dyn Store>, command: UserCommand, now: Timestamp) -> Result<(), Failure> {
@@ -36,7 +73,9 @@ async fn execute(store: Arc<dyn Store>, command: UserCommand, now: Timestamp) ->
         }
         UserCommand::Disable { name } => done(&name, store.disable_user(&known(&name)?, now).await, "is disabled"),
         UserCommand::Enable { name } => done(&name, store.enable_user(&known(&name)?).await, "is enabled"),
-        UserCommand::Remove { name } => done(&name, store.remove_user(&known(&name)?, now).await, "is removed"),
+        UserCommand::Remove { name } => {
+            done(&name, store.remove_user(&known(&name)?, now).await, "is removed from the store")
+        }
     }
 }
 

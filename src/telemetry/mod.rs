@@ -26,7 +26,7 @@ const MALFORMED_REQUESTS: &str = "actix_http::h1::dispatcher";
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// `log.output` cannot be written to.
-    #[error("the log file {} cannot be opened", path.display())]
+    #[error("the log file {} cannot be opened: {source}; change log.output, or let this user write there", path.display())]
     Output {
         /// The file.
         path: PathBuf,

@@ -222,6 +222,43 @@ fn users_are_managed_beside_a_running_bridge() {
 }
 
 #[test]
+fn files_that_cannot_be_used_are_74_and_named() {
+    let folder = folder(CONFIG);
+    std::fs::write(folder.path().join("no-folder"), "").unwrap();
+    let with = |yaml: &str| {
+        std::fs::write(folder.path().join("config.yaml"), yaml).unwrap();
+        let output = run(folder.path(), &[]);
+        assert_eq!(output.status.code(), Some(74), "{}", text(&output));
+        text(&output)
+    };
+    let key_dir = with(&CONFIG.replace("enabled: true", "enabled: true\n    signing: {key_dir: no-folder/keys}"));
+    assert!(key_dir.contains("no-folder/keys") && key_dir.contains("server.oauth_server.signing"), "{key_dir}");
+    let log = with(&format!("{CONFIG}log: {{output: no-folder/bridge.log}}\n"));
+    assert!(log.contains("Not a directory") && log.contains("log.output"), "{log}");
+    let database = with(&format!("{CONFIG}storage: {{path: no-folder/bridge.db}}\n"));
+    assert!(database.contains("no-folder/bridge.db: Not a directory"), "{database}");
+}
+
+#[test]
+fn what_would_have_no_effect_on_users_is_refused() {
+    let hash = bcrypt::hash("correct horse", 4).unwrap();
+    let user = format!("users: [{{username: Ada, password_hash: \"{hash}\", scopes: [\"mcp:read\"]}}]");
+    let configured = folder(&CONFIG.replace("create_first_user: true", &user));
+    for arguments in [["add", "ada"], ["passwd", "ADA"], ["disable", "ada"], ["enable", "ada"]] {
+        let output = with_input(configured.path(), &["user", arguments[0], arguments[1]], "a good password\n");
+        assert_eq!(output.status.code(), Some(64), "{arguments:?}: {}", text(&output));
+        assert!(text(&output).contains("builtin.users"), "{}", text(&output));
+    }
+    let typo = with_input(configured.path(), &["user", "add", "eve", "--scopes", "mcp:raed"], "a good password\n");
+    assert_eq!(typo.status.code(), Some(64));
+    assert!(text(&typo).contains("`mcp:raed`"), "{}", text(&typo));
+    assert_eq!(text(&run(configured.path(), &["user", "list"])), "");
+    let forgetful = folder(&format!("{CONFIG}storage: {{type: memory}}\n"));
+    let output = with_input(forgetful.path(), &["user", "add", "eve"], "a good password\n");
+    assert_eq!(output.status.code(), Some(78), "{}", text(&output));
+}
+
+#[test]
 fn hashes_and_keys_are_made_for_the_configuration() {
     let folder = folder(CONFIG);
     let hash = with_input(folder.path(), &["hash-password"], "correct horse\n");
@@ -231,7 +268,9 @@ fn hashes_and_keys_are_made_for_the_configuration() {
         let file = format!("{algorithm}.pem");
         assert_eq!(run(folder.path(), &["keygen", "--algorithm", algorithm, "--out", &file]).status.code(), Some(0));
         assert_eq!(std::fs::metadata(folder.path().join(&file)).unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(run(folder.path(), &["keygen", "--out", &file]).status.code(), Some(74), "an existing file is kept");
+        let kept = run(folder.path(), &["keygen", "--out", &file]);
+        assert_eq!(kept.status.code(), Some(74), "an existing file is kept");
+        assert!(text(&kept).contains("name another"), "{}", text(&kept));
         let with_key = CONFIG.replace("enabled: true", &format!("enabled: true\n    signing: {{key_file: {file}}}"));
         std::fs::write(folder.path().join("config.yaml"), with_key).unwrap();
         assert_eq!(Started::new(folder.path()).stop(), 0, "{algorithm}");
@@ -265,6 +304,14 @@ fn a_key_file_that_cannot_sign_is_a_fault_of_the_configuration() {
             assert!(text(&output).contains(word) && text(&output).contains("openssl"), "{}", text(&output));
         }
     }
+}
+
+#[test]
+fn ctrl_c_at_the_password_prompt_gives_the_terminal_back() {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/cli/interrupted_prompt.py");
+    let mut python = Command::new("python3");
+    let output = python.arg(script).args([env!("CARGO_BIN_EXE_mcp-bridge"), "hash-password"]).output().unwrap();
+    assert_eq!(text(&output), "hidden=True ended=-2 echoes=True\n");
 }
 
 #[test]

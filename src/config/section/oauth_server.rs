@@ -112,6 +112,12 @@ impl OauthServer {
         enabled.then_some(server)
     }
 
+    /// Whether a user may be given this scope: it is offered, or one of ours.
+    #[must_use]
+    pub fn knows_scope(&self, scope: &str) -> bool {
+        scope::is_known(scope, self.scopes_supported.keys())
+    }
+
     /// What no key can know alone.
     fn check(&self, reader: &Reader<'_>) {
         // RFC 6749 §4.1.2: a maximum authorization code lifetime of 10 minutes is RECOMMENDED.
@@ -141,7 +147,7 @@ impl OauthServer {
     }
 
     fn check_scopes(&self, reader: &Reader<'_>, key: &str, scopes: &ScopeSet) {
-        for unknown in scopes.iter().filter(|scope| !scope::is_known(scope, self.scopes_supported.keys())) {
+        for unknown in scopes.iter().filter(|scope| !self.knows_scope(scope)) {
             let fix = format!("add `{unknown}` there, or remove it here");
             reader.fault(key, Wrong::new(format!("`{unknown}` is not in scopes_supported"), fix));
         }
