@@ -9,6 +9,7 @@ mod bridge;
 mod children;
 mod cli;
 mod config;
+mod log;
 mod oauth;
 mod resource;
 mod support;
