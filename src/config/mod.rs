@@ -15,7 +15,7 @@ pub mod section;
 mod value;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::{Value, json};
 
@@ -29,8 +29,6 @@ use crate::config::section::{Endpoint, Log, OauthServer, Server, ServerSection, 
 /// A configuration in which everything was checked. Passed on as sections; there is no global.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The folder of the file, against which relative paths are read.
-    pub folder: PathBuf,
     /// `log`.
     pub log: Log,
     /// `server`, its limits and what guards every route.
@@ -153,7 +151,6 @@ fn read(reader: &mut Reader<'_>) -> Config {
         reader.warn("upstreams", Wrong::new("no MCP server is behind the bridge", fix));
     }
     Config {
-        folder: reader.folder().to_owned(),
         log,
         server: section.server,
         oauth_server: section.oauth_server,

@@ -37,7 +37,8 @@ fn run(folder: &Path, arguments: &[&str]) -> Output {
 
 fn with_input(folder: &Path, arguments: &[&str], input: &str) -> Output {
     let mut child = command(folder, arguments).stdin(Stdio::piped()).spawn().unwrap();
-    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    // A program that refuses to go on ends without reading.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
     child.wait_with_output().unwrap()
 }
 
@@ -111,6 +112,30 @@ fn a_faulty_or_missing_file_is_78_and_every_fault_is_told() {
 }
 
 #[test]
+fn ops_6_a_start_with_a_bad_file_is_over_at_once_and_leaves_nothing_behind() {
+    let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/config");
+    let samples = std::fs::read_dir(samples).unwrap().map(|entry| entry.unwrap().path());
+    for sample in samples.filter(|path| path.is_file()) {
+        let folder = folder(&std::fs::read_to_string(&sample).unwrap());
+        let [checked, started] = [&["config", "check"][..], &[]].map(|arguments| run(folder.path(), arguments));
+        assert_eq!(started.status.code(), Some(78), "{}: {}", sample.display(), text(&started));
+        assert_eq!((checked.status.code(), text(&checked)), (Some(78), text(&started)), "one check for both");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "{}", sample.display());
+    }
+}
+
+#[test]
+fn ops_14_warnings_are_in_the_log_of_every_start() {
+    let folder = folder(&CONFIG.replace("me: {builtin: whoami}", "{}"));
+    for _ in 0..2 {
+        let mut started = Started::new(folder.path());
+        let mut log = BufReader::new(started.child.stderr.take().unwrap()).lines();
+        assert!(log.any(|line| line.unwrap().contains("no MCP server is behind the bridge")));
+        assert_eq!(started.stop(), 0);
+    }
+}
+
+#[test]
 fn the_first_start_prints_the_login_once() {
     let folder = folder(CONFIG);
     let started = Started::new(folder.path());
@@ -135,6 +160,7 @@ fn a_port_that_is_taken_is_74_and_a_dead_bridge_is_unhealthy() {
     let output = run(folder.path(), &[]);
     assert_eq!(output.status.code(), Some(74), "{}", text(&output));
     assert!(text(&output).contains("server.listen"));
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is made before the port is ours");
     drop(taken);
     assert_eq!(run(folder.path(), &["healthcheck"]).status.code(), Some(1));
     let started = Started::new(folder.path());

@@ -145,6 +145,16 @@ fn host_6_the_default_is_loopback_and_http_on_every_address_is_refused() {
 }
 
 #[test]
+fn ops_14_what_is_insecure_has_a_name_that_says_so_and_a_warning_at_every_start() {
+    let insecure: Vec<String> = known_places().into_iter().filter(|place| place.contains("danger_")).collect();
+    assert_eq!(insecure, ["server.danger_http"]);
+    let text =
+        "server: {listen: ':8080', danger_http: true, oauth_server: {enabled: true, issuer: 'http://127.0.0.1:8080'}}";
+    let warnings = parse(text).unwrap().warnings;
+    assert!(warnings.iter().any(|warning| warning.path == "server.danger_http"), "{warnings:?}");
+}
+
+#[test]
 fn the_repositorys_configuration_loads() {
     let text = reference_file();
     let config = parse(&text).unwrap_or_else(|faults| panic!("{faults}"));

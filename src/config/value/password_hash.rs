@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn unusual_costs_are_remarked_upon() {
+    fn login_11_unusual_costs_are_remarked_upon() {
         let with_cost = |cost: &str| unusual_cost(&Secret::from(LEGAL.replace("$12$", cost))).is_some();
         assert!(with_cost("$04$") && with_cost("$15$"));
         assert!(!with_cost("$10$") && !with_cost("$14$"));
