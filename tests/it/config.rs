@@ -202,6 +202,21 @@ fn the_reference_in_config_yaml_is_complete_and_states_the_defaults() {
     }
 }
 
+#[test]
+fn the_examples_of_the_readme_load_and_clients_can_get_in() {
+    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let environment = Environment::table(&[("SEARCH_TOKEN", "secret-token"), ("EVE_PASSWORD", "correct horse")]);
+    let examples = readme.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+    let examples: Vec<String> = examples.map(|text| text.replace("$2b$12$…", HASH)).collect();
+    assert_eq!(examples.len(), 3);
+    for example in examples {
+        let config = Config::parse(&example, Path::new("/srv/bridge"), &environment);
+        let config = config.unwrap_or_else(|faults| panic!("{faults}\n{example}"));
+        // Nobody could use an issuer whose clients cannot register: there is no other way in yet.
+        assert!(config.oauth_server.is_none_or(|server| server.allow_dynamic_registration || server.issuer.is_none()));
+    }
+}
+
 fn reference_file() -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("config.yaml")).unwrap()
 }
