@@ -26,7 +26,7 @@ use crate::store::sqlite::Sqlite;
 
 pub use address::Addresses;
 pub use first_user::FirstUser;
-pub use serve::Running;
+pub use serve::{NOISY_TARGET, Running};
 
 /// What a start depends on besides the configuration.
 pub struct Surroundings {

@@ -17,6 +17,9 @@ use crate::authorization_server::refresh_policy;
 use crate::bridge::Bridge;
 use crate::http::{middleware, routes};
 
+/// Where actix logs each malformed request as an error, with which strangers could alarm the operator.
+pub const NOISY_TARGET: &str = "actix_http::h1::dispatcher";
+
 /// A bridge that answers.
 pub struct Running {
     server: JoinHandle<std::io::Result<()>>,

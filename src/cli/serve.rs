@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::app::{App, FirstUser, Surroundings};
+use crate::app::{App, FirstUser, NOISY_TARGET, Surroundings};
 use crate::base::clock::Clock;
 use crate::cli::{Failure, load, say};
 use crate::identity::password::COST;
@@ -15,7 +15,7 @@ const MYSELF: &str = "/proc/self/exe";
 
 pub(super) fn run(path: &Path) -> Result<(), Failure> {
     let config = load(path)?;
-    telemetry::start(&config.log).map_err(|error| Failure { code: 74, text: error.to_string() })?;
+    telemetry::start(&config.log, NOISY_TARGET).map_err(|error| Failure { code: 74, text: error.to_string() })?;
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }

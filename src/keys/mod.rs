@@ -209,7 +209,9 @@ fn unusable(path: &Path, Unfit(found): Unfit, algorithm: Option<SigningAlgorithm
         }
         Some(SigningAlgorithm::EdDsa) => "an unencrypted Ed25519 private key in PEM, for algorithm EdDSA",
     };
-    let file = path.display();
+    // A new file: what stands in the other one may still be wanted.
+    let file = path.with_extension("new.pem");
+    let file = file.display();
     let command = match algorithm {
         None | Some(SigningAlgorithm::Es256) => format!("openssl ecparam -genkey -name prime256v1 -noout -out {file}"),
         Some(SigningAlgorithm::Rs256) => format!("openssl genrsa -out {file} 2048"),

@@ -20,8 +20,6 @@ use tracing_subscriber::{Layer, Registry, fmt};
 use crate::config::section::{Log, LogFormat, LogOutput};
 use crate::telemetry::line::Style;
 
-const MALFORMED_REQUESTS: &str = "actix_http::h1::dispatcher";
-
 /// Why nothing can be logged.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -41,31 +39,27 @@ pub enum StartError {
     Started(#[from] TryInitError),
 }
 
-/// Sends everything logged from now on where the configuration says.
+/// Sends everything logged from now on where the configuration says. The target `quiet` is heard only by who names it in
+/// `log.level`.
 ///
 /// # Errors
 /// A file that cannot be opened, or a second call.
-pub fn start(log: &Log) -> Result<(), StartError> {
+pub fn start(log: &Log, quiet: &str) -> Result<(), StartError> {
     let (output, terminal) = open(&log.output)?;
     let style = match log.format {
         LogFormat::Json => Style::Json,
         LogFormat::Text if terminal => Style::ColoredText,
         LogFormat::Text => Style::Text,
     };
-    let targets = targets(&log.level)?;
+    let targets = targets(&log.level, quiet)?;
     tracing_subscriber::registry().with(layer(style, output).with_filter(targets)).try_init()?;
     Ok(())
 }
 
-/// What is logged. actix logs every malformed request as an error, which would let strangers alarm the operator: that is
-/// heard only by who asks for it by name.
-fn targets(level: &str) -> Result<Targets, ParseError> {
+/// What is logged: of `quiet` only what is asked for by name.
+fn targets(level: &str, quiet: &str) -> Result<Targets, ParseError> {
     let targets = Targets::from_str(level)?;
-    Ok(if level.contains(MALFORMED_REQUESTS) {
-        targets
-    } else {
-        targets.with_target(MALFORMED_REQUESTS, LevelFilter::OFF)
-    })
+    Ok(if level.contains(quiet) { targets } else { targets.with_target(quiet, LevelFilter::OFF) })
 }
 
 /// Formats events and passes each as one finished line to `output`.

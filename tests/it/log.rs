@@ -17,7 +17,11 @@ async fn log_1_and_log_3_no_secret_and_no_query_is_logged_at_any_level() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("bridge.log");
     let output = LogOutput::File(path.clone());
-    telemetry::start(&Log { level: "trace".to_owned(), format: LogFormat::Json, output }).unwrap();
+    telemetry::start(
+        &Log { level: "trace".to_owned(), format: LogFormat::Json, output },
+        mcp_bridge::app::NOISY_TARGET,
+    )
+    .unwrap();
 
     let app = App::start();
     let client = Client::register(&app).await;
