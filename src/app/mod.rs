@@ -21,8 +21,8 @@ use crate::identity::throttle::AddressLimit;
 use crate::keys::{KeyError, Keys};
 use crate::protocol::oauth::scope;
 use crate::resource_server::{ResourceServer, Settings};
-use crate::store::Store;
 use crate::store::sqlite::Sqlite;
+use crate::store::{Present, Store};
 
 pub use address::Addresses;
 pub use first_user::FirstUser;
@@ -166,7 +166,8 @@ impl Issuing {
         let identity = Arc::new(identity.map_err(|error| StartError::Configuration(error.to_string()))?);
         let configured = identity.configured();
         let failed = |error: crate::store::StoreError| StartError::Io(error.to_string());
-        store.revoke_absent_users(&configured, clock.now()).await.map_err(failed)?;
+        let present = Present { configured, stored: true, issuers: Vec::new() };
+        store.revoke_absent_users(present, clock.now()).await.map_err(failed)?;
         let scopes_supported: Vec<String> = section.scopes_supported.keys().cloned().collect();
         let settings = Settings {
             issuer: addresses.issuer.clone(),

@@ -37,8 +37,28 @@ id! {
     ClientId
 }
 id! {
-    /// A person: the canonical user name of a built-in user. The `sub` of our access tokens (RFC 9068 §2.2).
+    /// A person: the canonical user name of a built-in user, or issuer and subject at an identity provider. The `sub` of
+    /// our access tokens (RFC 9068 §2.2).
     UserId
+}
+
+impl UserId {
+    /// A person at an identity provider. OpenID Connect Core §5.7: only `iss` and `sub` together identify one, never an
+    /// e-mail address. No user name has this form; an issuer has no fragment (§2), so it reads one way only.
+    #[must_use]
+    pub fn federated(issuer: &str, subject: &str) -> Self {
+        Self(format!("{issuer}#{subject}"))
+    }
+
+    /// Whether it is a person at an identity provider.
+    #[must_use]
+    pub fn is_federated(&self) -> bool {
+        self.0.contains("://")
+    }
+}
+id! {
+    /// The operator's name of an identity provider; `default` for the only one that has none.
+    ProviderName
 }
 id! {
     /// What one approval gave to one client: its refresh-token family and all access tokens made from it.

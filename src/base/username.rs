@@ -10,7 +10,8 @@ const MAX_LENGTH: usize = 128;
 /// The user that a name as typed stands for: NFKC, trimmed, in lower case, so that `Alice`, ` ALICE` and full-width `Ａｌｉｃｅ` are
 /// one person with one throttle.
 ///
-/// `None`: empty, over 128 characters, or with characters that cannot be seen.
+/// `None`: empty, over 128 characters, with characters that cannot be seen, or with `://`, which is in the identifiers of people
+/// at identity providers ([`UserId::federated`]): nobody can have a name that is somebody else's there.
 #[must_use]
 pub fn canonical_username(name: &str) -> Option<UserId> {
     // Four bytes a character, generously trimmed: nothing longer is worth normalising.
@@ -21,7 +22,10 @@ pub fn canonical_username(name: &str) -> Option<UserId> {
     // Lower case can come apart again ("İ"), hence the second normalisation.
     let lower: String = composed.to_lowercase().nfkc().collect();
     let name = lower.trim();
-    let legal = !name.is_empty() && name.chars().count() <= MAX_LENGTH && !name.chars().any(is_invisible);
+    let legal = !name.is_empty()
+        && name.chars().count() <= MAX_LENGTH
+        && !name.chars().any(is_invisible)
+        && !name.contains("://");
     legal.then(|| UserId::new(name))
 }
 
@@ -58,6 +62,8 @@ mod tests {
             "al\nice",
             "al\u{200b}ice",
             "\u{202e}ecila",
+            "https://accounts.google.com#107",
+            "https\u{ff1a}//accounts.google.com#107",
             &"a".repeat(129),
             &"é".repeat(100_000),
         ] {

@@ -58,7 +58,12 @@ pub fn configured(users: &[BuiltinUser]) -> Result<(HashMap<UserId, Configured>,
                 credential
             }
         };
-        let active = ActiveUser { id: id.clone(), scopes: user.scopes.clone(), email: user.email.clone() };
+        let active = ActiveUser {
+            id: id.clone(),
+            name: id.as_str().to_owned(),
+            scopes: user.scopes.clone(),
+            email: user.email.clone(),
+        };
         let user = Configured { user: active, disabled: user.disabled, credential };
         if configured.insert(id.clone(), user).is_some() {
             return Err(IdentityError::Duplicate(id));

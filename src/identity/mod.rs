@@ -5,6 +5,7 @@
 
 mod credential;
 mod pool;
+pub mod federated;
 pub mod password;
 pub mod throttle;
 
@@ -17,13 +18,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Instant;
 
+use crate::base::clock::Timestamp;
 use crate::base::digest::Digest;
-use crate::base::id::UserId;
+use crate::base::id::{ProviderName, UserId};
 use crate::base::random;
 use crate::base::secret::Secret;
 use crate::base::username::canonical_username;
 use crate::config::section::{BuiltinUser, Lockout};
 use crate::identity::credential::{Configured, Credential};
+use crate::identity::federated::{Attempt, Callback, Failure, Provider, Reason};
 use crate::identity::password::{Outcome, PasswordError, PasswordHash};
 use crate::identity::pool::Pool;
 use crate::identity::throttle::{LoginThrottle, RetryAfter};
@@ -36,6 +39,7 @@ const BUSY: RetryAfter = RetryAfter(std::time::Duration::from_secs(5));
 /// The people who may log in.
 pub struct Identity {
     configured: HashMap<UserId, Configured>,
+    providers: Vec<Provider>,
     store: Arc<dyn Users>,
     throttle: LoginThrottle,
     pool: Pool,
@@ -52,10 +56,24 @@ pub struct Identity {
 pub struct ActiveUser {
     /// The canonical user name.
     pub id: UserId,
+    /// The name under which pages speak of the user.
+    pub name: String,
     /// What the user may grant to clients.
     pub scopes: ScopeSet,
     /// E-mail address.
     pub email: Option<String>,
+}
+
+/// Whether a grant of somebody may go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It may.
+    Active(ActiveUser),
+    /// The user is gone or disabled, the provider or the configuration does not let the person in any more, or the person
+    /// has to log in again; for the log, in words.
+    Ended(String),
+    /// The provider that would know cannot be asked, and has not been for too long.
+    Unknown(String),
 }
 
 /// Why nobody was logged in.
@@ -77,6 +95,17 @@ pub enum LoginError {
         retry_after: RetryAfter,
     },
     /// The users could not be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Why nobody was logged in at a provider.
+#[derive(Debug, thiserror::Error)]
+pub enum FederatedError {
+    /// The person did not get in.
+    #[error(transparent)]
+    Failure(#[from] Failure),
+    /// People could not be read or remembered.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -125,6 +154,7 @@ impl Identity {
         let (configured, highest) = credential::configured(users)?;
         Ok(Self {
             configured,
+            providers: Vec::new(),
             store,
             throttle: LoginThrottle::new(lockout),
             pool: Pool::new(),
@@ -181,7 +211,54 @@ impl Identity {
             return Ok((!configured.disabled).then(|| configured.user.clone()));
         }
         let stored = self.store.find_user(user).await?.filter(|stored| !stored.disabled);
-        Ok(stored.map(|stored| ActiveUser { id: stored.id, scopes: stored.scopes, email: stored.email }))
+        Ok(stored.map(|stored| ActiveUser {
+            name: stored.id.as_str().to_owned(),
+            id: stored.id,
+            scopes: stored.scopes,
+            email: stored.email,
+        }))
+    }
+
+    /// Whether people can log in with a password.
+    #[must_use]
+    pub fn has_passwords(&self) -> bool {
+        true
+    }
+
+    /// The identity providers, in the order of the configuration.
+    #[must_use]
+    pub fn providers(&self) -> &[Provider] {
+        &self.providers
+    }
+
+    /// The identity provider of this name.
+    #[must_use]
+    pub fn provider(&self, name: &ProviderName) -> Option<&Provider> {
+        self.providers.iter().find(|provider| provider.name() == name)
+    }
+
+    /// Logs in the person that a provider sent back: asks the provider who it is, whether that person may come in, and
+    /// remembers the person.
+    ///
+    /// # Errors
+    /// [`FederatedError`].
+    pub async fn log_in_at(
+        &self,
+        _provider: &Provider,
+        _callback: &Callback,
+        _attempt: &Attempt,
+        _now: Timestamp,
+    ) -> Result<ActiveUser, FederatedError> {
+        Err(Failure::new(Reason::Unreachable, "skeleton").into())
+    }
+
+    /// Whether a grant of this user may go on: for somebody from a provider, by asking there.
+    ///
+    /// # Errors
+    /// The store cannot be read or written.
+    pub async fn confirm(&self, user: &UserId, _now: Timestamp) -> Result<Standing, StoreError> {
+        let active = self.find_active(user).await?;
+        Ok(active.map_or_else(|| Standing::Ended("the user is gone or disabled".to_owned()), Standing::Active))
     }
 
     /// The active users of the configuration, by name.

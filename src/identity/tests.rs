@@ -12,6 +12,7 @@ use super::*;
 use crate::base::clock::Timestamp;
 use crate::config::section::PasswordSource;
 use crate::model::user::User;
+use crate::store::Present;
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 const ELSEWHERE: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 1));
@@ -52,7 +53,10 @@ impl Users for Stored {
     async fn remove_user(&self, _: &UserId, _: Timestamp) -> Result<bool, StoreError> {
         not_here()
     }
-    async fn revoke_absent_users(&self, _: &[UserId], _: Timestamp) -> Result<(), StoreError> {
+    async fn revoke_grants_of(&self, _: &UserId, _: Timestamp) -> Result<(), StoreError> {
+        unreachable!()
+    }
+    async fn revoke_absent_users(&self, _: Present, _: Timestamp) -> Result<(), StoreError> {
         not_here()
     }
 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::clock::Timestamp;
 use crate::base::digest::Digest;
-use crate::base::id::{ClientId, FlowId, GrantId, UserId};
+use crate::base::id::{ClientId, FlowId, GrantId, ProviderName, UserId};
 use crate::protocol::oauth::scope::ScopeSet;
 
 /// An authorization request that passed every check (RFC 6749 §4.1.1, RFC 7636 §4.3, RFC 8707 §2).
@@ -48,8 +48,38 @@ pub struct Flow {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "stage", rename_all = "snake_case")]
 pub enum Stage {
-    /// Nobody has logged in yet.
-    Login,
+    /// Nobody has logged in yet, nor chosen where to.
+    Login {
+        /// Whether whoever is logged in at a provider is not the one that is wanted: the provider has to ask.
+        #[serde(default)]
+        afresh: bool,
+    },
+    /// The person will log in at a provider, and is asked before that whether the client may: otherwise a provider that
+    /// asks nothing would hand out codes to any client (MCP Security Best Practices, "Confused Deputy").
+    Permission {
+        /// Where the person will log in.
+        provider: ProviderName,
+        /// See [`Stage::Login`].
+        afresh: bool,
+    },
+    /// The person allowed it and was sent to the provider with a `state` that follows from this browser's new cookie.
+    Away {
+        /// Where to.
+        provider: ProviderName,
+        /// What was allowed; who comes back may have less.
+        scopes: ScopeSet,
+        /// See [`Stage::Login`].
+        afresh: bool,
+        /// Until when the answer is taken.
+        until: Timestamp,
+    },
+    /// The provider's answer came and its `state` is spent; the provider is being asked who it was.
+    Returned {
+        /// Where from.
+        provider: ProviderName,
+        /// What was allowed.
+        scopes: ScopeSet,
+    },
     /// `user` has logged in and is asked to allow `scopes`.
     Consent {
         /// Who logged in.

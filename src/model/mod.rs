@@ -1,6 +1,8 @@
 //! What is remembered, and its legal transitions. No I/O; time is an argument.
 
+pub mod account;
 pub mod authorization;
+pub mod browser_session;
 pub mod client;
 pub mod consent;
 pub mod grant;

@@ -16,7 +16,9 @@ use crate::base::digest::Digest;
 use crate::base::id::GrantId;
 use crate::base::id::{ClientId, FlowId, UserId};
 use crate::base::secret::Secret;
+use crate::model::account::Account;
 use crate::model::authorization::{AuthorizationCode, Flow, Stage};
+use crate::model::browser_session::BrowserSession;
 use crate::model::client::Client;
 use crate::model::consent::Consent;
 use crate::model::grant::{Redemption, RefreshPolicy, RefreshToken, Rotation};
@@ -26,7 +28,7 @@ pub use revoked::Revoked;
 pub use sqlite::{OpenError, Sqlite};
 
 /// Everything that is kept.
-pub trait Store: Clients + Flows + Tokens + Consents + Users {
+pub trait Store: Clients + Flows + Tokens + Consents + Users + Accounts + BrowserSessions {
     /// What was revoked lately, in memory: asked for every request, never a database read.
     fn revoked(&self) -> &Revoked;
 }
@@ -167,16 +169,59 @@ pub trait Users: Send + Sync {
     /// Sets a password and revokes the user's grants. `false`: no such user.
     async fn set_password(&self, id: &UserId, password_hash: Secret, now: Timestamp) -> Result<bool, StoreError>;
 
-    /// Disables a user and revokes the user's grants. `false`: no such user.
+    /// Disables a user, one of an identity provider too, and revokes the user's grants. `false`: no such user.
     async fn disable_user(&self, id: &UserId, now: Timestamp) -> Result<bool, StoreError>;
 
-    /// Lets a disabled user log in again. `false`: no such user.
+    /// Lets a disabled user log in again, one of an identity provider too. `false`: no such user.
     async fn enable_user(&self, id: &UserId) -> Result<bool, StoreError>;
 
-    /// Removes a user, the consents, and revokes the grants. `false`: no such user.
+    /// Removes a user, one of an identity provider too, the consents, and revokes the grants. `false`: no such user.
     async fn remove_user(&self, id: &UserId, now: Timestamp) -> Result<bool, StoreError>;
 
-    /// Revokes the grants of users that are neither active in the store nor among `configured`: called at start, so that
-    /// who was removed from the configuration file is out.
-    async fn revoke_absent_users(&self, configured: &[UserId], now: Timestamp) -> Result<(), StoreError>;
+    /// Revokes the grants of a user who stays, whether in the store or not.
+    async fn revoke_grants_of(&self, id: &UserId, now: Timestamp) -> Result<(), StoreError>;
+
+    /// Revokes the grants of everybody who is not among `present`: called at start, so that who was removed from the
+    /// configuration file is out.
+    async fn revoke_absent_users(&self, present: Present, now: Timestamp) -> Result<(), StoreError>;
+}
+
+/// Who can log in at all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Present {
+    /// The active users of the configuration file.
+    pub configured: Vec<UserId>,
+    /// Whether the users of the store who are not disabled can.
+    pub stored: bool,
+    /// The issuers whose people can, unless they are disabled.
+    pub issuers: Vec<String>,
+}
+
+/// People known from identity providers.
+#[async_trait]
+pub trait Accounts: Send + Sync {
+    /// The person.
+    async fn find_account(&self, user: &UserId) -> Result<Option<Account>, StoreError>;
+
+    /// Everybody, by identifier.
+    async fn list_accounts(&self) -> Result<Vec<Account>, StoreError>;
+
+    /// Adds a person, or replaces what is known; `created_at` and `disabled` stay what they were, and so does the refresh
+    /// token when none is given. `false`: the person is disabled, and nothing changed.
+    async fn record_account(&self, account: Account) -> Result<bool, StoreError>;
+}
+
+/// Browsers in which somebody has logged in.
+///
+/// Whoever loses the grants also loses these.
+#[async_trait]
+pub trait BrowserSessions: Send + Sync {
+    /// Adds a session.
+    async fn add_session(&self, session: BrowserSession) -> Result<(), StoreError>;
+
+    /// The session, unless it has expired.
+    async fn find_session(&self, cookie: &Digest, now: Timestamp) -> Result<Option<BrowserSession>, StoreError>;
+
+    /// Ends a session. `false`: there was none.
+    async fn remove_session(&self, cookie: &Digest) -> Result<bool, StoreError>;
 }

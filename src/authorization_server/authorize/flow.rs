@@ -174,9 +174,11 @@ impl AuthorizationServer {
             resource: request.resource.clone(),
         };
         match &bound.flow.stage {
-            Stage::Login => Ok(Step::Login(asked)),
+            Stage::Login { .. } => Ok(Step::Login(asked)),
             Stage::Consent { user, scopes } => Ok(Step::Consent { asked, user: user.clone(), scopes: scopes.clone() }),
-            Stage::Finished => Err(FlowFault::Gone),
+            Stage::Permission { .. } | Stage::Away { .. } | Stage::Returned { .. } | Stage::Finished => {
+                Err(FlowFault::Gone)
+            }
         }
     }
 
@@ -185,7 +187,7 @@ impl AuthorizationServer {
     /// # Errors
     /// [`LogInFault`].
     pub async fn log_in(&self, bound: &Bound, login: LogIn<'_>) -> Result<Next, LogInFault> {
-        if bound.flow.stage != Stage::Login {
+        if !matches!(bound.flow.stage, Stage::Login { .. }) {
             return Err(FlowFault::Gone.into());
         }
         let user = self.services.identity.log_in(login.username, login.password, login.address).await;

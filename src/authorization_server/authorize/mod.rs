@@ -75,7 +75,7 @@ impl AuthorizationServer {
             id: FlowId::new(random::identifier()),
             browser: Digest::of(&cookie),
             request,
-            stage: Stage::Login,
+            stage: Stage::Login { afresh: false },
             started_at: now,
             expires_at: now + FLOW_LIFETIME,
         };

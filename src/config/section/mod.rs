@@ -2,6 +2,7 @@
 
 mod builtin;
 mod command;
+mod federated;
 mod http_upstream;
 mod log;
 mod oauth_server;
@@ -12,9 +13,10 @@ mod upstream;
 
 pub use builtin::{Branding, BuiltinUser, Lockout, PasswordSource};
 pub use command::{Command, InheritEnv, RestartPolicy};
+pub use federated::{Admission, ClientAuthentication, Dialect, Provider};
 pub use http_upstream::{HttpUpstream, UpstreamAuth};
 pub use log::{Log, LogFormat, LogOutput};
-pub use oauth_server::{OauthServer, Registration};
+pub use oauth_server::{Mode, OauthServer, Registration};
 pub(super) use server::ServerSection;
 pub use server::{Endpoint, EndpointAuth, RateLimit, Server, Session};
 pub use signing::{Signing, SigningAlgorithm};

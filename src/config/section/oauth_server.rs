@@ -8,6 +8,7 @@ use crate::config::quantity::print_duration;
 use crate::config::reader::Reader;
 use crate::config::reader::kind;
 use crate::config::section::builtin::{Branding, Builtin, BuiltinUser, Lockout};
+use crate::config::section::federated::Provider;
 use crate::config::section::signing::Signing;
 use crate::config::value::redirect_uri::{PATTERN, PRESETS};
 use crate::config::value::scope::{self, SCOPE};
@@ -19,6 +20,12 @@ use crate::protocol::oauth::scope::{READ, ScopeSet, WRITE};
 pub struct OauthServer {
     /// `issuer`, without trailing slash, query or fragment; https unless its host is loopback. `None`: the public URL.
     pub issuer: Option<String>,
+    /// `mode`: where people log in.
+    pub mode: Mode,
+    /// `federated`: the identity providers; none in mode `builtin`.
+    pub providers: Vec<Provider>,
+    /// `builtin.session_lifetime`: how long a browser in which somebody logged in is not asked again. Zero: never.
+    pub session_lifetime: Duration,
     /// `token_lifetime` of access tokens.
     pub token_lifetime: Duration,
     /// `refresh_token_lifetime`: how long an unused refresh token lives.
@@ -62,16 +69,30 @@ pub struct Registration {
     pub unused_expiry: Duration,
 }
 
-/// The only mode so far.
-const MODES: [(&str, ()); 1] = [("builtin", ())];
+/// `mode`: where people log in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// `builtin`: here, with a password.
+    Builtin,
+    /// `federated`: at an identity provider.
+    Federated,
+    /// `both`, as they choose.
+    Both,
+}
+
+const MODES: [(&str, Mode); 1] = [("builtin", Mode::Builtin)];
 
 impl OauthServer {
     /// `None` when it is not enabled; its keys are checked all the same.
     pub(in crate::config) fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let enabled = reader.boolean("enabled", false, "Log people in, and issue tokens for this bridge.");
-        reader.choice("mode", &MODES, (), "Where people log in: builtin, with passwords kept here.");
+        let mode =
+            reader.choice("mode", &MODES, Mode::Builtin, "Where people log in: builtin, with passwords kept here.");
         let builtin = reader.section("builtin", "Users of this file and how their login looks.", Builtin::read);
         let server = Self {
+            mode,
+            providers: Vec::new(),
+            session_lifetime: Duration::ZERO,
             issuer: reader.optional("issuer", &ISSUER, "The https URL of this server. Without it, public_url."),
             token_lifetime: reader.duration("token_lifetime", "1h", "How long an access token is valid."),
             refresh_token_lifetime: reader.duration("refresh_token_lifetime", "14d", "Of an unused refresh token."),

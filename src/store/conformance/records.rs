@@ -21,7 +21,9 @@ pub(super) async fn a_client_comes_back_as_it_was_added(store: &Arc<dyn Store>) 
 
 pub(super) async fn a_flow_comes_back_until_it_expires(store: &Arc<dyn Store>) {
     let sample = Sample::new("a");
-    for (name, stage) in [("login", Stage::Login), ("consent", sample.consenting()), ("finished", Stage::Finished)] {
+    for (name, stage) in
+        [("login", Stage::Login { afresh: false }), ("consent", sample.consenting()), ("finished", Stage::Finished)]
+    {
         let mut flow = sample.flow();
         flow.id = FlowId::new(name);
         flow.stage = stage;

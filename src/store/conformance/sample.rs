@@ -90,7 +90,7 @@ impl Sample {
             id: FlowId::new(&self.name),
             browser: digest("browser"),
             request,
-            stage: Stage::Login,
+            stage: Stage::Login { afresh: false },
             started_at: NOW,
             expires_at: NOW + minutes(10),
         }

@@ -132,7 +132,11 @@ fn find(connection: &Connection, id: &FlowId, now: Timestamp) -> rusqlite::Resul
 fn user_of(stage: &Stage) -> Option<&UserId> {
     match stage {
         Stage::Consent { user, .. } => Some(user),
-        Stage::Login | Stage::Finished => None,
+        Stage::Login { .. }
+        | Stage::Permission { .. }
+        | Stage::Away { .. }
+        | Stage::Returned { .. }
+        | Stage::Finished => None,
     }
 }
 

@@ -9,7 +9,7 @@ use crate::base::secret::Secret;
 use crate::model::user::User;
 use crate::store::sqlite::Sqlite;
 use crate::store::sqlite::grants;
-use crate::store::{StoreError, Users};
+use crate::store::{Present, StoreError, Users};
 
 #[async_trait]
 impl Users for Sqlite {
@@ -91,9 +91,13 @@ impl Users for Sqlite {
         .await
     }
 
-    async fn revoke_absent_users(&self, configured: &[UserId], now: Timestamp) -> Result<(), StoreError> {
-        let configured = configured.to_vec();
-        self.write_at(now, move |writing| grants::revoke_of_absent(writing, &configured, now)).await
+    async fn revoke_grants_of(&self, id: &UserId, now: Timestamp) -> Result<(), StoreError> {
+        let id = id.clone();
+        self.write_at(now, move |writing| grants::revoke_of_user(writing, &id, now)).await
+    }
+
+    async fn revoke_absent_users(&self, present: Present, now: Timestamp) -> Result<(), StoreError> {
+        self.write_at(now, move |writing| grants::revoke_of_absent(writing, &present.configured, now)).await
     }
 }
 

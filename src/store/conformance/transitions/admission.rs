@@ -85,7 +85,7 @@ pub(in crate::store::conformance) async fn cons_10_a_flow_answers_once(store: &A
     let mut code = sample.code();
     code.digest = digest("second code");
     assert!(!store.approve_flow(&finished, code.clone(), sample.consent()).await.unwrap());
-    assert!(!store.advance_flow(&finished, finished.browser, Stage::Login, NOW).await.unwrap());
+    assert!(!store.advance_flow(&finished, finished.browser, Stage::Login { afresh: false }, NOW).await.unwrap());
     assert_eq!(store.find_code(&code.digest).await.unwrap(), None);
 
     let denied = Sample::new("denied").flow();

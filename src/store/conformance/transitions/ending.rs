@@ -5,8 +5,8 @@ use std::sync::Arc;
 use crate::base::digest::Digest;
 use crate::base::id::{ClientId, FlowId, UserId};
 use crate::model::grant::{Redemption, RefreshPolicy, Rotation};
-use crate::store::Store;
 use crate::store::conformance::sample::{ACCESS_TOKEN_LIFETIME, NOW, POLICY, Sample, minutes};
+use crate::store::{Present, Store};
 
 pub(in crate::store::conformance) async fn a_removed_client_takes_everything_along(store: &Arc<dyn Store>) {
     let (gone, stays) = (Sample::new("gone"), Sample::new("stays"));
@@ -92,7 +92,17 @@ pub(in crate::store::conformance) async fn absent_users_are_out(store: &Arc<dyn 
     store.add_user(locked_out).await.unwrap();
     let code = pending_code_of(store, absent, &Sample::new("pending")).await;
 
-    store.revoke_absent_users(&[configured.user_id(), UserId::new("it's \"quoted\"")], NOW).await.unwrap();
+    store
+        .revoke_absent_users(
+            Present {
+                configured: vec![configured.user_id(), UserId::new("it's \"quoted\"")],
+                stored: true,
+                issuers: Vec::new(),
+            },
+            NOW,
+        )
+        .await
+        .unwrap();
     for (sample, is_out) in [(configured, false), (kept, false), (disabled, true), (absent, true)] {
         assert_eq!(store.revoked().has_grant(&sample.code().grant), is_out, "{}", sample.name);
     }

@@ -1,0 +1,50 @@
+//! Why a login at a provider came to nothing: what the person is told, and what only the log sees.
+
+use std::fmt;
+
+/// A login that came to nothing.
+#[derive(Debug)]
+pub struct Failure {
+    /// What the person is told about; in words of ours, never the provider's.
+    pub reason: Reason,
+    /// What happened, for the log. May quote the provider; never a token, code or secret.
+    pub cause: String,
+}
+
+/// What the person is told about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// The provider does not answer, or not sensibly: worth another try.
+    Unreachable,
+    /// The provider does not take us for its client, or contradicts its own metadata: the operator has to look.
+    Misconfigured,
+    /// The person said no there, or may not use this client there.
+    Denied,
+    /// What came cannot be trusted: signature, issuer, audience, nonce or time.
+    Untrusted,
+    /// No address, or none that the provider says is verified.
+    NoVerifiedEmail,
+    /// Not in `allowed_domains`.
+    WrongDomain,
+    /// Let in, but without any scope.
+    NothingToGrant,
+    /// Disabled here.
+    Disabled,
+    /// The provider no longer stands by an earlier login.
+    Ended,
+}
+
+impl Failure {
+    /// A failure with its cause.
+    pub fn new(reason: Reason, cause: impl Into<String>) -> Self {
+        Self { reason, cause: cause.into() }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}: {}", self.reason, self.cause)
+    }
+}
+
+impl std::error::Error for Failure {}

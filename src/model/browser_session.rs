@@ -1,0 +1,18 @@
+//! A browser in which somebody has logged in lately, so that the next app needs no second login.
+
+use crate::base::clock::Timestamp;
+use crate::base::digest::Digest;
+use crate::base::id::UserId;
+
+/// Somebody's login, remembered in one browser.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BrowserSession {
+    /// Digest of the cookie.
+    pub digest: Digest,
+    /// Who logged in.
+    pub user: UserId,
+    /// When.
+    pub created_at: Timestamp,
+    /// When it is forgotten.
+    pub expires_at: Timestamp,
+}
