@@ -13,6 +13,7 @@ pub mod authorize;
 pub mod client;
 pub mod error;
 pub mod revocation;
+pub mod session;
 pub mod token;
 
 use std::sync::Arc;
@@ -61,6 +62,7 @@ struct Settings {
     default_scopes: ScopeSet,
     client_bounds: Option<ClientBounds>,
     remember_consent: Duration,
+    session_lifetime: Duration,
 }
 
 impl AuthorizationServer {
@@ -85,6 +87,7 @@ impl AuthorizationServer {
                 unused_expiry: section.registration.unused_expiry,
             }),
             remember_consent: section.remember_consent,
+            session_lifetime: section.session_lifetime,
         };
         Self { settings, services, metadata: metadata.into() }
     }
