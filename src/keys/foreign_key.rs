@@ -135,15 +135,17 @@ impl Material {
 
     /// RFC 8725 §3.1: an algorithm is used with the one kind of key that it is made for, and each curve has its own.
     const fn algorithms(&self) -> &'static [ForeignAlgorithm] {
-        use ForeignAlgorithm as A;
+        use ForeignAlgorithm::{
+            Ed448, Ed25519, EdDsa, Es256, Es256k, Es384, Es512, Ps256, Ps384, Ps512, Rs256, Rs384, Rs512,
+        };
         match self.kind {
-            Kind::Rsa => &[A::Rs256, A::Rs384, A::Rs512, A::Ps256, A::Ps384, A::Ps512],
-            Kind::P256 => &[A::Es256],
-            Kind::P384 => &[A::Es384],
-            Kind::P521 => &[A::Es512],
-            Kind::Secp256k1 => &[A::Es256k],
-            Kind::Ed25519 => &[A::EdDsa, A::Ed25519],
-            Kind::Ed448 => &[A::EdDsa, A::Ed448],
+            Kind::Rsa => &[Rs256, Rs384, Rs512, Ps256, Ps384, Ps512],
+            Kind::P256 => &[Es256],
+            Kind::P384 => &[Es384],
+            Kind::P521 => &[Es512],
+            Kind::Secp256k1 => &[Es256k],
+            Kind::Ed25519 => &[EdDsa, Ed25519],
+            Kind::Ed448 => &[EdDsa, Ed448],
         }
     }
 }
@@ -157,7 +159,6 @@ fn jwk(key_type: &str, members: &[(&str, Value)]) -> Result<Jwk, JoseError> {
 }
 
 /// A member that is a string, if it is there at all. `None`: it is something else.
-#[expect(clippy::option_option, reason = "missing is fine, of another type is not; `?` tells them apart")]
 fn text(members: &Members<'_>, name: &str) -> Option<Option<String>> {
     members.read(name).ok()
 }
