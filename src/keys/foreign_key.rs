@@ -52,7 +52,8 @@ impl ForeignKey {
 
     /// Whether this key made the signature.
     pub fn has_made(&self, signature: &[u8], signed: &str, verifier: &dyn JwsVerifier) -> bool {
-        // RFC 7518 §3.4, RFC 8017 §8.1.2: exactly as long as the key makes them. josekit checks that of ECDSA alone.
+        // RFC 7518 §3.4, RFC 8017 §8.1.2: exactly as long as the key makes them. josekit itself
+        // says so of ECDSA alone, and leaves the others to OpenSSL.
         signature.len() == self.signature_length && verifier.verify(signed.as_bytes(), signature).is_ok()
     }
 }

@@ -2,7 +2,8 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use josekit::jwe::{self, Dir};
+use josekit::jwe::enc::A256GCM;
+use josekit::jwe::{self, Dir, JweContentEncryption as _};
 
 use super::keys;
 use crate::base::secret::Secret;
@@ -52,6 +53,12 @@ fn it_is_a_jwe_that_others_can_read_with_the_key() {
     let compressed = jwe::serialize_compact(b"secret", &header, &encrypter).unwrap();
     assert!(jwe::deserialize_compact(&compressed, &decrypter).is_ok());
     assert_eq!(keys.unseal(LABEL, &compressed), None);
+    // Nor with an initialization vector of a length that RFC 7518 §5.3 does not have.
+    for (nonce, right) in [(&[7; 12][..], true), (&[7; 16][..], false), (&[7; 8][..], false)] {
+        let (ciphertext, tag) = A256GCM.encrypt(&key, Some(nonce), b"secret", HEADER.as_bytes()).unwrap();
+        let [nonce, ciphertext, tag] = [nonce, &ciphertext, &tag.unwrap()].map(|part| URL_SAFE_NO_PAD.encode(part));
+        assert_eq!(keys.unseal(LABEL, &format!("{HEADER}..{nonce}.{ciphertext}.{tag}")).is_some(), right);
+    }
 }
 
 #[test]
