@@ -63,7 +63,7 @@ impl From<KeyError> for StartError {
             }
             KeyError::Derivation { .. } => Self::Io(error.to_string()),
             KeyError::Mode { .. } | KeyError::Unusable { .. } => Self::Configuration(error.to_string()),
-            KeyError::Generation(_) | KeyError::Signing(_) => Self::Failed(error.to_string()),
+            KeyError::Generation(_) | KeyError::Signing(_) | KeyError::Sealing(_) => Self::Failed(error.to_string()),
         }
     }
 }
