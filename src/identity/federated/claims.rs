@@ -81,10 +81,10 @@ pub fn displayable(name: &str) -> Option<String> {
     Some(name.trim().to_owned()).filter(|name| !name.is_empty())
 }
 
-/// The names in a list of texts. Anything else is no list of groups: what is not understood gives nothing.
+/// The texts in a list. What is no text in it names no group, and what is no list names none at all.
 pub fn group_names(claim: &Value) -> Vec<String> {
-    let names = claim.as_array().and_then(|names| names.iter().map(Value::as_str).collect::<Option<Vec<_>>>());
-    let usable = names.unwrap_or_default().into_iter().filter(|name| !name.is_empty() && name.len() <= GROUP);
+    let names = claim.as_array().into_iter().flatten().filter_map(Value::as_str);
+    let usable = names.filter(|name| !name.is_empty() && name.len() <= GROUP);
     usable.take(GROUPS).map(str::to_owned).collect()
 }
 
@@ -126,7 +126,7 @@ mod tests {
             (json!({"groups": []}), json!({"groups": ["c"]}), "groups", &[]),
             (json!({"groups": null}), json!({"groups": ["c"]}), "groups", &[]),
             (json!({"groups": "admins"}), json!({}), "groups", &[]),
-            (json!({"groups": ["admins", 1]}), json!({}), "groups", &[]),
+            (json!({"groups": ["a", 1, null, ["admins"]]}), json!({}), "groups", &["a"]),
             (json!({"groups": {"admins": true}}), json!({}), "groups", &[]),
             (json!({"groups": [["admins"]]}), json!({}), "groups", &[]),
             (json!({"a": {"b": "admins"}}), json!({}), "a.b.c", &[]),

@@ -15,6 +15,8 @@ use crate::keys::Verified;
 const SKEW: f64 = 60.0;
 /// How far in the future a token may be issued, beyond the skew, in seconds.
 const EARLY: f64 = 60.0;
+/// How long ago a token may have been issued, in seconds: it is fetched the moment it is made.
+const STALE: f64 = 86_400.0;
 /// 9999-12-31T23:59:59Z. No later date is meant seriously.
 const LAST_DATE: f64 = 253_402_300_799.0;
 
@@ -95,14 +97,17 @@ fn check_times(claims: &Map<String, Value>, now: Timestamp) -> Result<(), String
     let now = now.unix() as f64;
     let expires_at = date(claims, "exp")?.ok_or("exp is missing")?;
     if now >= expires_at + SKEW {
-        return Err("it has expired".to_owned());
+        return Err("it has expired (exp)".to_owned());
     }
     let issued_at = date(claims, "iat")?.ok_or("iat is missing")?;
     if issued_at > now + SKEW + EARLY {
-        return Err("it was issued in the future".to_owned());
+        return Err("it was issued in the future (iat)".to_owned());
+    }
+    if issued_at < now - STALE {
+        return Err("it was issued too long ago (iat)".to_owned());
     }
     if date(claims, "nbf")?.is_some_and(|not_before| not_before > now + SKEW) {
-        return Err("it is not valid yet".to_owned());
+        return Err("it is not valid yet (nbf)".to_owned());
     }
     Ok(())
 }

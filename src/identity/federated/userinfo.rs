@@ -29,10 +29,11 @@ pub async fn ask(
         return Ok(None);
     }
     let claims = http::object(url, &answer.body)?;
-    let untrusted = |cause: String| Failure::new(Reason::Untrusted, format!("userinfo: {cause}"));
-    // §5.3.2: sub MUST be verified to be exactly that of the ID token; otherwise the claims MUST NOT be used.
-    if id_token::subject(&claims).map_err(untrusted)? != subject {
-        return Err(untrusted("it speaks of somebody else".to_owned()));
+    // §5.3.2: sub MUST be there, and MUST be verified to be exactly that of the ID token; otherwise the claims MUST NOT be used.
+    let said = id_token::subject(&claims)
+        .map_err(|cause| Failure::new(Reason::Unreachable, format!("userinfo says nothing of a person: {cause}")))?;
+    if said != subject {
+        return Err(Failure::new(Reason::Untrusted, "userinfo speaks of somebody else"));
     }
     Ok(Some(claims))
 }
