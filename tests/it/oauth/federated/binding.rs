@@ -139,7 +139,8 @@ async fn fed_3_before_the_yes_there_is_no_state_and_no_cookie_that_the_callback_
     let flow = question.action().rsplit('/').nth(1).unwrap().to_owned();
     let callback = format!("{}/oauth/callback?code=x&iss={}&state=", app.url, provider.url);
     let mut before = browser.copy();
-    for guess in ["", "x", &question.csrf(), before.cookies.values().next().unwrap()] {
+    let cookie = before.cookies.values().next().unwrap().clone();
+    for guess in ["", "x", &question.csrf(), &cookie] {
         refused(&before.arrive(&format!("{callback}{flow}.{guess}")).await);
     }
     let there = allow(&mut browser, &question).await.refresh();

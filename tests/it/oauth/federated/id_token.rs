@@ -10,8 +10,11 @@ use crate::support::{App, Browser, Client, Provider};
 
 const NOW: i64 = 1_800_000_000;
 
+/// What a provider is told to do.
+type Change<'a> = &'a dyn Fn(&mut Script);
+
 /// With each of these lies nobody gets in, and without them everybody does.
-async fn lies(cases: &[(&str, &dyn Fn(&mut Script))]) {
+async fn lies(cases: &[(&str, Change<'_>)]) {
     let provider = Provider::start();
     let app = start(&provider, |_| ());
     let client = Client::register(&app).await;
@@ -135,7 +138,7 @@ async fn fed_7_a_token_of_another_login_is_refused() {
 
 #[tokio::test]
 async fn fed_7_what_is_right_is_believed() {
-    let right: [(&str, &dyn Fn(&mut Script)); 9] = [
+    let right: [(&str, Change<'_>); 9] = [
         ("ES256", &|script: &mut Script| script.signer = Signer::P256),
         ("no kid", &header(json!({"kid": null}))),
         ("a list of one aud", &claims(json!({"aud": [CLIENT_ID]}))),

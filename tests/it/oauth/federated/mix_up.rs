@@ -37,7 +37,8 @@ async fn fed_5_an_answer_with_another_issuer_or_none_is_not_redeemed() {
     let (honest, evil) = (Provider::start(), Provider::start());
     let app = both(&honest, &evil);
     let client = Client::register(&app).await;
-    for issuer in [None, Some(""), Some(evil.url.as_str()), Some("https://elsewhere.example"), Some(&format!("{}/x", honest.url))]
+    for issuer in
+        [None, Some(""), Some(evil.url.as_str()), Some("https://elsewhere.example"), Some(&format!("{}/x", honest.url))]
     {
         let mut browser = Browser::new();
         let asked = leave_for(&mut browser, &client, "honest").await;

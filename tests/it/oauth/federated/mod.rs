@@ -13,6 +13,11 @@ mod pages;
 mod refresh;
 mod whole_flow;
 
+use std::time::Duration;
+
+use mcp_bridge::base::id::UserId;
+use mcp_bridge::config::section::Storage;
+use mcp_bridge::store::Sqlite;
 use serde_json::{Value, json};
 
 use crate::support::app::PASSWORD;
@@ -184,4 +189,11 @@ pub fn parameter(url: &str, name: &str) -> Option<String> {
 /// The first characters of an address as they stand in a page.
 fn escaped(url: &str) -> String {
     url.split('?').next().unwrap_or_default().to_owned()
+}
+
+/// An operator disables somebody in the store, beside the running bridge.
+pub async fn disable(app: &App, user: &str) {
+    let path = app.folder.path().join("data/mcp-bridge.db");
+    let store = Sqlite::open(&Storage::Sqlite { path }, app.clock.now(), Duration::from_secs(3600)).unwrap();
+    assert!(store.disable_user(&UserId::new(user), app.clock.now()).await.unwrap(), "{user} is known");
 }

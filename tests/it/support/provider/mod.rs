@@ -19,6 +19,7 @@ use tokio::sync::oneshot;
 use endpoints::Issued;
 pub use script::{Fault, Script, Signer};
 pub use server::Got;
+pub use tokens::strangers_key;
 
 /// The bridge's `client_id` at every provider.
 pub const CLIENT_ID: &str = "bridge-at-provider";
