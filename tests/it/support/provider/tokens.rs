@@ -42,8 +42,10 @@ fn named(mut key: Jwk, key_id: &str, algorithm: &str) -> Jwk {
     key
 }
 
+/// josekit leaves out what a key is called and made for.
 fn public(key: &Jwk) -> Value {
-    Value::Object(key.to_public_key().unwrap().as_ref().clone())
+    let public = named(key.to_public_key().unwrap(), key.key_id().unwrap(), key.algorithm().unwrap());
+    Value::Object(public.into())
 }
 
 /// The JWK set of the moment.
