@@ -237,6 +237,13 @@ impl Identity {
         self.providers.iter().find(|provider| provider.name() == name)
     }
 
+    /// The identity provider that a person comes from.
+    #[must_use]
+    pub fn provider_of(&self, user: &UserId) -> Option<&Provider> {
+        let (issuer, _) = user.as_str().split_once('#').filter(|_| user.is_federated())?;
+        self.providers.iter().find(|provider| provider.is_issuer(issuer))
+    }
+
     /// Logs in the person that a provider sent back: asks the provider who it is, whether that person may come in, and
     /// remembers the person.
     ///
