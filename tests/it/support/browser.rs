@@ -149,7 +149,8 @@ impl Page {
 
     /// Where the link with this text leads.
     pub fn link(&self, text: &str) -> String {
-        let (before, _) = self.body.split_once(text).unwrap_or_else(|| panic!("no {text} in {self:?}"));
+        let (before, _) =
+            self.body.split_once(&format!(">{text}</a>")).unwrap_or_else(|| panic!("no {text} in {self:?}"));
         let (_, rest) = before.rsplit_once("href=\"").unwrap_or_else(|| panic!("no link of {text} in {self:?}"));
         self.url.join(&unescaped(rest.split_once('"').unwrap().0)).unwrap().to_string()
     }

@@ -24,8 +24,7 @@ async fn fed_14_the_provider_s_words_reach_neither_the_page_nor_the_client() {
     let provider = Provider::start();
     let app = start(&provider, |_| ());
     let client = Client::register(&app).await;
-    for error in
-        ["access_denied", "server_error", "login_required", "invalid_scope", "<script>provider-text</script>", ""]
+    for error in ["access_denied", "server_error", "login_required", "invalid_scope", "<script>provider-text</script>"]
     {
         provider.script(|s| {
             s.callback = json!({"code": null, "error": error, "error_uri": "https://provider-text.example/",

@@ -194,7 +194,7 @@ async fn fed_16_a_domain_or_a_provider_taken_from_the_configuration_takes_its_pe
     let other_domain = |text: &str, _: &Provider| text.replace("\"example.com\"", "\"other.example\"");
     let other_provider = |text: &str, provider: &Provider| {
         let issuer = format!("\"upstream_issuer\":\"{}\"", provider.url);
-        text.replace(&issuer, "\"upstream_issuer\":\"https://elsewhere.example\"")
+        text.replace(&issuer, "\"upstream_issuer\":\"http://127.0.0.1:9\"")
     };
     let changes: [fn(&str, &Provider) -> String; 2] = [other_domain, other_provider];
     for (n, change) in changes.into_iter().enumerate() {
