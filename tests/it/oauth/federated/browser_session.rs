@@ -196,6 +196,30 @@ async fn login_24_a_session_ends_when_it_says() {
 }
 
 #[tokio::test]
+async fn fed_16_a_session_counts_no_longer_than_the_provider_s_word() {
+    let provider = Provider::start();
+    let app = start(&provider, |server| server["federated"]["reauthentication_interval"] = json!("1h"));
+    let browser = logged_in(&provider, &app).await;
+    app.clock.advance(Duration::from_secs(3599));
+    assert!(is_logged_in(&app, &browser).await);
+    app.clock.advance(Duration::from_secs(2));
+    assert!(!is_logged_in(&app, &browser).await, "the session would last for twelve hours");
+}
+
+#[tokio::test]
+async fn login_5_who_says_not_me_ends_the_session() {
+    let provider = Provider::start();
+    let app = start(&provider, |_| ());
+    let mut browser = logged_in(&provider, &app).await;
+    let before = browser.copy();
+    let client = Client::register(&app).await;
+    let question = browser.open(&client.authorize_url(&[])).await;
+    browser.submit(&question, &[("decision", "switch")]).await;
+    assert!(!browser.cookies.contains_key(COOKIE), "{:?}", browser.cookies);
+    assert!(!is_logged_in(&app, &before).await, "the old cookie is nobody's");
+}
+
+#[tokio::test]
 async fn sessions_can_be_switched_off() {
     let provider = Provider::start();
     let app = start(&provider, |server| server["builtin"]["session_lifetime"] = json!("0s"));

@@ -179,6 +179,21 @@ async fn fed_16_the_provider_is_asked_once_a_minute_and_by_one_at_a_time() {
 }
 
 #[tokio::test]
+async fn fed_16_two_apps_of_one_person_at_once_ask_the_provider_once() {
+    let (provider, app, client) = two_hours().await;
+    let other = Client::register(&app).await;
+    let (one, two) = (tokens(&client).await, tokens(&other).await);
+    for round in 1..=3 {
+        app.clock.advance(A_MINUTE);
+        let asked = provider.count(TOKEN);
+        // The rest of the person's apps, while the provider's token is being replaced.
+        let (one, two) = tokio::join!(client.refresh(one.refresh()), other.refresh(two.refresh()));
+        assert_eq!((one.status, two.status), (200, 200), "{round}: {one:?} {two:?}");
+        assert_eq!(provider.count(TOKEN), asked + 1, "{round}");
+    }
+}
+
+#[tokio::test]
 async fn fed_16_a_restart_forgets_neither_the_person_nor_the_provider_s_refresh_token() {
     let (provider, app, mut client) = two_hours().await;
     let tokens = tokens(&client).await;
