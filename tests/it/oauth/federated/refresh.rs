@@ -179,10 +179,26 @@ async fn fed_16_the_provider_is_asked_once_a_minute_and_by_one_at_a_time() {
 }
 
 #[tokio::test]
-async fn fed_16_a_restart_forgets_neither_the_person_nor_the_provider_s_refresh_token() {
+async fn fed_16_two_apps_of_one_person_at_once_ask_the_provider_once() {
     let (provider, app, client) = two_hours().await;
+    let other = Client::register(&app).await;
+    let (one, two) = (tokens(&client).await, tokens(&other).await);
+    for round in 1..=3 {
+        app.clock.advance(A_MINUTE);
+        let asked = provider.count(TOKEN);
+        // The rest of the person's apps, while the provider's token is being replaced.
+        let (one, two) = tokio::join!(client.refresh(one.refresh()), other.refresh(two.refresh()));
+        assert_eq!((one.status, two.status), (200, 200), "{round}: {one:?} {two:?}");
+        assert_eq!(provider.count(TOKEN), asked + 1, "{round}");
+    }
+}
+
+#[tokio::test]
+async fn fed_16_a_restart_forgets_neither_the_person_nor_the_provider_s_refresh_token() {
+    let (provider, app, mut client) = two_hours().await;
     let tokens = tokens(&client).await;
     let app = app.restart_in_place();
+    client.reconnect();
     app.clock.advance(A_MINUTE);
     assert_eq!(Session::new(&app, tokens.access()).status().await, 200);
     let next = client.refresh(tokens.refresh()).await;
@@ -198,7 +214,7 @@ async fn fed_16_a_domain_or_a_provider_taken_from_the_configuration_takes_its_pe
     };
     let changes: [fn(&str, &Provider) -> String; 2] = [other_domain, other_provider];
     for (n, change) in changes.into_iter().enumerate() {
-        let (provider, app, client) = two_hours().await;
+        let (provider, app, mut client) = two_hours().await;
         let tokens = tokens(&client).await;
         let path = app.folder.path().join("config.yaml");
         let text = std::fs::read_to_string(&path).unwrap();
@@ -206,6 +222,7 @@ async fn fed_16_a_domain_or_a_provider_taken_from_the_configuration_takes_its_pe
         assert_ne!(changed, text);
         std::fs::write(&path, changed).unwrap();
         let app = app.restart_in_place();
+        client.reconnect();
         app.clock.advance(A_MINUTE);
         let next = client.refresh(tokens.refresh()).await;
         assert_eq!((next.status, next.error()), (400, "invalid_grant"), "{n}: {next:?}");
