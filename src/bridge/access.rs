@@ -16,7 +16,7 @@ impl Needed {
     pub fn by_method(method: &Method) -> Self {
         match method {
             // A caller that may do nothing may still introduce itself.
-            Method::Initialize => Self(Vec::new()),
+            Method::Initialize | Method::Discover => Self(Vec::new()),
             Method::Ping
             | Method::ToolsList
             | Method::PromptsList
@@ -28,6 +28,7 @@ impl Needed {
             | Method::ResourcesUnsubscribe
             | Method::CompletionComplete
             | Method::LoggingSetLevel
+            | Method::Listen
             | Method::Initialized
             | Method::Cancelled
             | Method::Progress

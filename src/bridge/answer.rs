@@ -11,6 +11,7 @@ use tokio::time::Sleep;
 
 use crate::bridge::mailbox::{Event, Reader};
 use crate::bridge::session::UnderWay;
+use crate::bridge::stateless::exchange::Attendance;
 use crate::protocol::mcp::event_stream;
 use crate::protocol::mcp::reply;
 
@@ -42,7 +43,7 @@ pub enum Answer {
 /// Why nothing was done. The status code is the caller's to choose; the one in mind is named.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// 400: not a message that everybody would read in the same way.
+    /// 400: not a message that everybody would read in the same way, or without what it has to say of itself.
     Malformed {
         /// A JSON-RPC error.
         body: Bytes,
@@ -52,6 +53,13 @@ pub enum Refusal {
         /// A JSON-RPC error.
         body: Bytes,
     },
+    /// 404: nobody here knows the method.
+    UnknownMethod {
+        /// A JSON-RPC error.
+        body: Bytes,
+    },
+    /// 405: without sessions there is nothing to GET or DELETE.
+    PostOnly,
     /// 404: no such session, or not this caller's.
     SessionUnknown,
     /// 400: this needs a session.
@@ -78,11 +86,12 @@ impl Refusal {
     pub fn body(&self) -> Bytes {
         let rpc = |code, text| reply::error(reply::NO_ID, code, text);
         match self {
-            Self::Malformed { body } | Self::UnsupportedVersion { body } => body.clone(),
+            Self::Malformed { body } | Self::UnsupportedVersion { body } | Self::UnknownMethod { body } => body.clone(),
             Self::SessionUnknown => rpc(reply::TIMED_OUT, "Session not found"),
             Self::SessionRequired => {
                 rpc(reply::INVALID_REQUEST, "This needs a session: send initialize, then Mcp-Session-Id")
             }
+            Self::PostOnly => rpc(reply::INVALID_REQUEST, "This version of the protocol knows POST alone"),
             Self::NotAsked => rpc(reply::INVALID_REQUEST, "Nothing was asked under this id"),
             Self::NotAcceptable => {
                 rpc(reply::INVALID_REQUEST, "Not Acceptable: accept application/json and text/event-stream")
@@ -101,34 +110,44 @@ impl Refusal {
     }
 }
 
-/// Server-sent events for one response, each item one event. Dropping it cancels nothing.
+/// Server-sent events for one response, each item one event. Dropping it cancels nothing in a session, and the call without
+/// one (MCP 2026-07-28, Cancellation).
 #[derive(Debug)]
 pub struct EventStream {
     first: Option<Bytes>,
     reader: Option<Reader>,
     lifetime: Option<Duration>,
     end: Option<Pin<Box<Sleep>>>,
-    _under_way: Option<UnderWay>,
+    _held: Option<Held>,
+}
+
+/// What a stream keeps as it is while it lasts.
+#[derive(Debug)]
+pub enum Held {
+    /// A session is in use.
+    Session(UnderWay),
+    /// A client of the stateless era waits for its answer.
+    Exchange(Attendance),
 }
 
 impl EventStream {
     /// The events of a call, beginning with `first` if it was read already.
     #[must_use]
-    pub fn of_call(first: Option<Bytes>, reader: Reader, under_way: Option<UnderWay>) -> Self {
+    pub fn of_call(first: Option<Bytes>, reader: Reader, held: Option<Held>) -> Self {
         let first = first.map(|message| event_stream::frame(&message));
-        Self { first, reader: Some(reader), lifetime: None, end: None, _under_way: under_way }
+        Self { first, reader: Some(reader), lifetime: None, end: None, _held: held }
     }
 
     /// One message, and the end.
     #[must_use]
     pub fn of_message(message: &[u8]) -> Self {
-        Self { first: Some(event_stream::frame(message)), reader: None, lifetime: None, end: None, _under_way: None }
+        Self { first: Some(event_stream::frame(message)), reader: None, lifetime: None, end: None, _held: None }
     }
 
     /// The events of a session, for `lifetime` at most.
     #[must_use]
     pub const fn of_session(reader: Reader, lifetime: Option<Duration>) -> Self {
-        Self { first: None, reader: Some(reader), lifetime, end: None, _under_way: None }
+        Self { first: None, reader: Some(reader), lifetime, end: None, _held: None }
     }
 
     fn is_over(&mut self, context: &mut Context<'_>) -> bool {

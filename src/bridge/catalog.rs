@@ -12,6 +12,7 @@ use crate::bridge::upstream::link::{AskFault, Link};
 use crate::bridge::uri_template::UriTemplate;
 use crate::protocol::mcp::message::{Kind, Message};
 use crate::protocol::mcp::object;
+use crate::protocol::mcp::param_header::{self, ParamHeader};
 use crate::protocol::mcp::splice::{self, Edit, Span};
 
 /// How many pages of one list are read.
@@ -135,6 +136,8 @@ pub struct Entry {
     pub shown: Bytes,
     /// A tool that declares `annotations.readOnlyHint: true`.
     pub is_read_only: bool,
+    /// A tool's arguments that header fields repeat.
+    pub headers: Arc<[ParamHeader]>,
     template: Option<UriTemplate>,
 }
 
@@ -227,7 +230,7 @@ fn read_page(answer: &Message, kind: ListKind, view: &View, list: &mut List) -> 
 }
 
 fn read_entry(raw: &str, kind: ListKind, view: &View) -> Option<Entry> {
-    let [key, annotations] = object::members(raw, &[kind.key(), "annotations"]).ok()?;
+    let [key, annotations, schema] = object::members(raw, &[kind.key(), "annotations", "inputSchema"]).ok()?;
     let (key_at, key) = (Span::of(key?.get(), raw)?, serde_json::from_str::<String>(key?.get()).ok()?);
     let is_read_only = kind == ListKind::Tools
         && annotations
@@ -240,7 +243,8 @@ fn read_entry(raw: &str, kind: ListKind, view: &View) -> Option<Entry> {
         None => Bytes::copy_from_slice(raw.as_bytes()),
     };
     let template = (kind == ListKind::Templates).then(|| UriTemplate::parse(&key));
-    Some(Entry { key, shown, is_read_only, template })
+    let headers = schema.filter(|_| kind == ListKind::Tools).map(|schema| param_header::of_schema(schema.get()));
+    Some(Entry { key, shown, is_read_only, headers: headers.unwrap_or_default().into(), template })
 }
 
 #[cfg(test)]

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::bridge::post::{self, Caller, RETRY_AFTER};
-use crate::bridge::session::ClientFeatures;
 use crate::bridge::{Answer, Bridge, EventStream, Refusal, merge};
+use crate::protocol::mcp::client_features::ClientFeatures;
 use crate::protocol::mcp::message::{Kind, Message, Param};
 use crate::protocol::mcp::reply;
 use crate::protocol::mcp::version::ProtocolVersion;

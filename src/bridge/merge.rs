@@ -24,40 +24,78 @@ pub fn introduction(upstreams: &[Arc<Upstream>], version: ProtocolVersion) -> By
     {
         return hello.answered_as(version);
     }
-    let instructions: Vec<String> = upstreams.iter().filter_map(|upstream| instructions(upstream)).collect();
     let mut result = json!({
         "protocolVersion": version.as_str(),
-        "capabilities": capabilities(upstreams),
-        "serverInfo": {"name": "mcp-bridge", "title": "MCP Bridge", "version": env!("CARGO_PKG_VERSION")},
+        "capabilities": merged_capabilities(upstreams),
+        "serverInfo": own_identity(),
     });
-    if !instructions.is_empty()
+    if let Some(instructions) = instructions(upstreams)
         && let Some(result) = result.as_object_mut()
     {
-        result.insert("instructions".to_owned(), Value::from(instructions.join("\n\n")));
+        result.insert("instructions".to_owned(), Value::from(instructions));
     }
     Bytes::from(result.to_string())
 }
 
-fn instructions(upstream: &Upstream) -> Option<String> {
-    let hello = upstream.hello().filter(|_| upstream.link().is_some())?;
-    hello.instructions().map(|text| format!("{}: {text}", upstream.name()))
+/// What the bridge is, where it does not speak for one upstream.
+#[must_use]
+pub fn own_identity() -> Value {
+    json!({"name": "mcp-bridge", "title": "MCP Bridge", "version": env!("CARGO_PKG_VERSION")})
 }
 
-fn capabilities(upstreams: &[Arc<Upstream>]) -> Value {
+/// How to use what is here: an only upstream's own words, or those of each, under its name.
+#[must_use]
+pub fn instructions(upstreams: &[Arc<Upstream>]) -> Option<String> {
+    if let [only] = upstreams {
+        return only.hello()?.instructions().map(str::to_owned);
+    }
+    let named = |upstream: &Arc<Upstream>| {
+        let hello = upstream.hello().filter(|_| upstream.link().is_some())?;
+        hello.instructions().map(|text| format!("{}: {text}", upstream.name()))
+    };
+    let all: Vec<String> = upstreams.iter().filter_map(named).collect();
+    (!all.is_empty()).then(|| all.join("\n\n"))
+}
+
+/// What is offered, JSON: an only upstream's own words, or everything together.
+#[must_use]
+pub fn capabilities(upstreams: &[Arc<Upstream>]) -> String {
+    match upstreams {
+        [only] if only.hello().is_some() => only.hello().map(|hello| hello.capabilities()).unwrap_or_default(),
+        several => merged_capabilities(several).to_string(),
+    }
+}
+
+/// What is offered, as far as the bridge acts on it.
+#[must_use]
+pub fn offers(upstreams: &[Arc<Upstream>]) -> Offers {
+    if let [only] = upstreams
+        && let Some(hello) = only.hello()
+    {
+        return hello.offers;
+    }
     let hellos: Vec<_> = upstreams.iter().map(|upstream| upstream.hello()).collect();
     let offers = hellos.iter().flatten().fold(Offers::default(), |all, hello| all.union(hello.offers));
     // One that was never up may yet bring anything; a client that was told of no tools would never look for them.
     let may_come = hellos.iter().any(Option::is_none);
+    let (tools, prompts, resources) =
+        (offers.tools || may_come, offers.prompts || may_come, offers.resources || may_come);
     // Lists change whenever an upstream comes or goes.
+    let (tools_changed, prompts_changed, resources_changed) = (tools, prompts, resources);
+    Offers { tools, prompts, resources, tools_changed, prompts_changed, resources_changed, ..offers }
+}
+
+fn merged_capabilities(upstreams: &[Arc<Upstream>]) -> Value {
+    let offers = offers(upstreams);
     let changing = json!({"listChanged": true});
     let mut all = serde_json::Map::new();
-    if offers.tools || may_come {
+    if offers.tools {
         all.insert("tools".to_owned(), changing.clone());
     }
-    if offers.prompts || may_come {
+    if offers.prompts {
         all.insert("prompts".to_owned(), changing);
     }
-    if offers.resources || may_come {
+    if offers.resources {
         let subscribe = offers.subscribe.then_some(("subscribe".to_owned(), Value::from(true)));
         let resources = [("listChanged".to_owned(), Value::from(true))].into_iter().chain(subscribe);
         all.insert("resources".to_owned(), Value::Object(resources.collect()));

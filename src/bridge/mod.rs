@@ -9,7 +9,6 @@
 pub mod answer;
 pub mod access;
 pub mod mailbox;
-pub mod log_level;
 pub mod session;
 pub mod sessions;
 pub mod hub;
@@ -19,6 +18,7 @@ pub mod catalog;
 pub mod route;
 pub mod merge;
 pub mod upstream;
+pub mod stateless;
 mod post;
 mod initialize;
 mod request;
@@ -40,9 +40,11 @@ use crate::base::clock::Clock;
 use crate::bridge::hub::Hub;
 use crate::bridge::session::Session;
 use crate::bridge::sessions::Sessions;
+use crate::bridge::stateless::era;
 use crate::bridge::upstream::{State, Upstream};
 use crate::config::section;
 use crate::model::principal::Principal;
+use crate::protocol::mcp::mirror::{Field, Mirror};
 use crate::protocol::mcp::reply;
 
 /// The bridge.
@@ -50,6 +52,7 @@ use crate::protocol::mcp::reply;
 pub struct Bridge {
     upstreams: Vec<Arc<Upstream>>,
     hub: Arc<Hub>,
+    own_identity: Arc<str>,
     request_timeout: Duration,
     stop: watch::Sender<bool>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
@@ -84,7 +87,9 @@ pub struct PostRequest {
     /// `Mcp-Session-Id`.
     pub session_id: Option<String>,
     /// `MCP-Protocol-Version`.
-    pub protocol_version: Option<String>,
+    pub protocol_version: Field,
+    /// What else the header says of the body; only read when the version is one that has it so.
+    pub mirror: Mirror,
     /// The client takes `application/json`.
     pub accepts_json: bool,
     /// The client takes `text/event-stream`.
@@ -127,7 +132,9 @@ impl Bridge {
             upstreams.iter().map(|upstream| runtime.spawn(Arc::clone(upstream).run(stop.subscribe()))).collect();
         let bridge = Arc::new_cyclic(|this| {
             tasks.push(runtime.spawn(sweep(Weak::clone(this), hub.sessions.sweep_interval(), stop.subscribe())));
-            Self { upstreams, hub, request_timeout: options.request_timeout, stop, tasks: Mutex::new(tasks) }
+            let own_identity = merge::own_identity().to_string().into();
+            let request_timeout = options.request_timeout;
+            Self { upstreams, hub, own_identity, request_timeout, stop, tasks: Mutex::new(tasks) }
         });
         match bridge.missing().await {
             None => Ok(bridge),
@@ -145,15 +152,11 @@ impl Bridge {
 
     /// Opens the session's own stream (GET).
     #[must_use]
-    pub fn listen(
-        &self,
-        principal: &Arc<Principal>,
-        session_id: Option<&str>,
-        protocol_version: Option<&str>,
-    ) -> Answer {
+    pub fn listen(&self, principal: &Arc<Principal>, session_id: Option<&str>, protocol_version: &Field) -> Answer {
         let open = || {
+            era::check_verb(session_id, protocol_version)?;
             let session = self.session(principal, session_id)?.ok_or(Refusal::SessionRequired)?;
-            post::check_version(protocol_version, Some(&session))?;
+            era::check_version(protocol_version, Some(&session), reply::NO_ID)?;
             let reader = session.mailbox.reader().ok_or(Refusal::SessionUnknown)?;
             let lifetime = principal.expires_at.map(|end| end.since(self.hub.clock.now()));
             Ok(Answer::Stream { events: EventStream::of_session(reader, lifetime), session_id: None })
@@ -163,7 +166,10 @@ impl Bridge {
 
     /// Ends a session (DELETE).
     #[must_use]
-    pub fn end(&self, principal: &Arc<Principal>, session_id: Option<&str>) -> Answer {
+    pub fn end(&self, principal: &Arc<Principal>, session_id: Option<&str>, protocol_version: &Field) -> Answer {
+        if let Err(refusal) = era::check_verb(session_id, protocol_version) {
+            return Answer::Refused(refusal);
+        }
         let Some(id) = session_id else { return Answer::Refused(Refusal::SessionRequired) };
         match self.hub.sessions.remove(id, principal) {
             Some(session) => {

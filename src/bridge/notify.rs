@@ -16,7 +16,7 @@ impl Bridge {
         (method, params): (&Method, &Params),
     ) -> Result<(), Refusal> {
         // Without a session there is nothing that it could be about.
-        let Some(session) = &caller.session else { return Ok(()) };
+        let Some(session) = caller.session() else { return Ok(()) };
         match method {
             Method::Cancelled => {
                 let Some(id) = params.get(Param::RequestId) else { return Ok(()) };

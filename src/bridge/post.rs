@@ -5,15 +5,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::bridge::answer::Held;
 use crate::bridge::mailbox::{Event, Reader};
 use crate::bridge::session::Session;
+use crate::bridge::stateless::era::{self, Era};
+use crate::bridge::stateless::exchange::Attendance;
 use crate::bridge::upstream::inbound;
 use crate::bridge::{Answer, Bridge, EventStream, PostRequest, Refusal};
 use crate::model::principal::Principal;
 use crate::protocol::mcp::message::{self, Kind, Message, MessageFault};
 use crate::protocol::mcp::method::Method;
 use crate::protocol::mcp::reply;
-use crate::protocol::mcp::version::ProtocolVersion;
 
 /// How many messages a batch may hold.
 const MAX_BATCH: usize = 50;
@@ -26,9 +28,19 @@ pub(super) const RETRY_AFTER: Duration = Duration::from_secs(2);
 #[derive(Clone, Debug)]
 pub(super) struct Caller {
     pub principal: Arc<Principal>,
-    pub session: Option<Arc<Session>>,
+    pub era: Era,
     pub accepts_stream: bool,
     pub accepts_json: bool,
+}
+
+impl Caller {
+    /// The session that the request belongs to.
+    pub(super) const fn session(&self) -> Option<&Arc<Session>> {
+        match &self.era {
+            Era::Session(session) => session.as_ref(),
+            Era::Stateless(_) => None,
+        }
+    }
 }
 
 /// How far a request has come.
@@ -38,6 +50,8 @@ pub(super) enum Begun {
     Answered(Bytes),
     /// An upstream has it.
     Waiting(Reader),
+    /// The same, for as long as the client stays (the stateless era).
+    Attended(Reader, Attendance),
 }
 
 impl Bridge {
@@ -54,17 +68,24 @@ impl Bridge {
         let message = if is_batch { None } else { Some(parse(body.clone())?) };
         let mut caller = Caller {
             principal: Arc::clone(principal),
-            session: None,
+            era: Era::Session(None),
             accepts_stream: request.accepts_event_stream,
             accepts_json: request.accepts_json,
         };
+        if let Some(message) = &message
+            && era::is_stateless(request, message)
+        {
+            return self.take_stateless(caller, request, message).await;
+        }
         if let Some(message) = &message
             && matches!(message.kind(), Kind::Request { method: Method::Initialize, .. })
         {
             return self.initialize(&caller, message).await;
         }
-        caller.session = self.session(principal, request.session_id.as_deref())?;
-        check_version(request.protocol_version.as_deref(), caller.session.as_deref())?;
+        let session = self.session(principal, request.session_id.as_deref())?;
+        let id = message.as_ref().map_or(reply::NO_ID, Message::id_or_null);
+        era::check_version(&request.protocol_version, session.as_deref(), id)?;
+        caller.era = Era::Session(session);
         match message {
             Some(message) => self.take_one(&caller, &message).await,
             None => self.take_batch(&caller, &body).await,
@@ -76,13 +97,13 @@ impl Bridge {
         if !self.is_request(caller, message).await? {
             return Ok(Answer::Accepted);
         }
-        let under_way = caller.session.as_ref().map(Session::begin);
+        let under_way = caller.session().map(Session::begin);
         let mut reader = match self.begin(caller, message).await? {
             Begun::Answered(body) => return Ok(finished(caller, body)),
-            Begun::Waiting(reader) => reader,
+            Begun::Waiting(reader) | Begun::Attended(reader, _) => reader,
         };
         let stream = |first, reader| {
-            let events = EventStream::of_call(first, reader, under_way);
+            let events = EventStream::of_call(first, reader, under_way.map(Held::Session));
             Ok(Answer::Stream { events, session_id: None })
         };
         if !caller.accepts_json {
@@ -106,7 +127,7 @@ impl Bridge {
     /// 2025-03-26: several messages in one request, answered by one array.
     async fn take_batch(&self, caller: &Caller, body: &Bytes) -> Result<Answer, Refusal> {
         let fault = |fault: MessageFault| Refusal::Malformed { body: fault.body() };
-        if !caller.session.as_ref().is_some_and(|session| session.version.has_batches()) {
+        if !caller.session().is_some_and(|session| session.version.has_batches()) {
             let body = reply::error(
                 reply::NO_ID,
                 reply::INVALID_REQUEST,
@@ -121,7 +142,7 @@ impl Bridge {
             self.permit(caller, message).await?;
         }
         let alone = Caller { accepts_stream: false, ..caller.clone() };
-        let under_way = caller.session.as_ref().map(Session::begin);
+        let under_way = caller.session().map(Session::begin);
         let answers =
             futures_util::future::join_all(messages.iter().map(|message| self.answer_alone(&alone, message))).await;
         drop(under_way);
@@ -152,7 +173,7 @@ impl Bridge {
         };
         match begun {
             Ok(Begun::Answered(body)) => Some(body),
-            Ok(Begun::Waiting(mut reader)) => match reader.next().await {
+            Ok(Begun::Waiting(mut reader) | Begun::Attended(mut reader, _)) => match reader.next().await {
                 Some(Event::Last(body)) => Some(body),
                 _ => Some(unanswered(message)),
             },
@@ -169,29 +190,11 @@ impl Bridge {
             }
             Kind::Answer { id, .. } => {
                 // Only the session that was asked may answer; to any other, the question does not exist.
-                let Some((session, id)) = caller.session.as_ref().zip(*id) else { return Err(Refusal::NotAsked) };
+                let Some((session, id)) = caller.session().zip(*id) else { return Err(Refusal::NotAsked) };
                 if inbound::answered(session, message, id).await { Ok(false) } else { Err(Refusal::NotAsked) }
             }
         }
     }
-}
-
-/// Checks `MCP-Protocol-Version`.
-pub(super) fn check_version(header: Option<&str>, session: Option<&Session>) -> Result<(), Refusal> {
-    // MCP 2025-11-25, Protocol Version Header: absent is tolerated; invalid or unsupported is 400.
-    let Some(header) = header else { return Ok(()) };
-    let known = ProtocolVersion::offered(header);
-    if known.is_some_and(|version| session.is_none_or(|session| session.version == version)) {
-        return Ok(());
-    }
-    let supported: Vec<&str> = match session {
-        Some(session) => vec![session.version.as_str()],
-        None => ProtocolVersion::OFFERED.map(ProtocolVersion::as_str).to_vec(),
-    };
-    let data = serde_json::json!({"supported": supported, "requested": header});
-    let body =
-        reply::error_with_data(reply::NO_ID, reply::UNSUPPORTED_VERSION, "Unsupported protocol version", Some(&data));
-    Err(Refusal::UnsupportedVersion { body })
 }
 
 /// An answer of its own, in the form the client takes.
@@ -210,7 +213,7 @@ pub(super) fn error(message: &Message, code: i32, text: &str) -> Bytes {
     }
 }
 
-fn unanswered(message: &Message) -> Bytes {
+pub(super) fn unanswered(message: &Message) -> Bytes {
     error(message, reply::UNAVAILABLE, "The request was not answered")
 }
 

@@ -11,10 +11,11 @@ use crate::bridge::initialize::PATIENCE;
 use crate::bridge::mailbox::Mailbox;
 use crate::bridge::post::{self, Begun, Caller, RETRY_AFTER};
 use crate::bridge::route::{self, Named};
+use crate::bridge::stateless::era::Era;
 use crate::bridge::upstream::call::{Call, Owner};
 use crate::bridge::upstream::wire::SendFault;
 use crate::bridge::upstream::{State, Upstream};
-use crate::bridge::{Bridge, Refusal, merge};
+use crate::bridge::{Bridge, Refusal, merge, stateless, subscribe};
 use crate::protocol::mcp::message::{Kind, Message, Param, Params};
 use crate::protocol::mcp::method::Method;
 use crate::protocol::mcp::reply;
@@ -49,9 +50,11 @@ impl Bridge {
     }
 
     /// Reads the tools again of upstreams that may have this one and do not tell when their list changes. True when
-    /// any was read.
-    async fn learn_tool(&self, shown: &str) -> bool {
-        let mut has_read = false;
+    /// any was read, now or for the first time.
+    pub(super) async fn learn_tool(&self, shown: &str) -> bool {
+        // Nothing is known of one whose first try is under way; an early caller would be refused for that alone.
+        let mut has_read = self.upstreams.iter().any(|upstream| upstream.state() == State::Starting);
+        self.wait_for_first_try().await;
         for upstream in &self.upstreams {
             let Some(name) = upstream.view.naming.original(shown) else { continue };
             let is_listed = upstream.catalogue().tools.find(name).is_some();
@@ -181,14 +184,27 @@ impl Bridge {
         }
         let Some(link) = upstream.link() else { return Ok(Begun::Answered(unavailable(message, upstream))) };
         let (mailbox, reader) = Mailbox::of_call();
-        let owner = caller.session.as_ref().map_or(Owner::Nobody, |session| Owner::Session(Arc::clone(session)));
         let limit = upstream.settings.timeout.min(self.request_timeout);
-        let mut call = Call::new(Bytes::copy_from_slice(message.bytes(*id)), owner, mailbox, limit);
+        let mut call = Call::new(Bytes::copy_from_slice(message.bytes(*id)), Owner::Nobody, mailbox, limit);
         call.progress_token = token(message, params);
         call.principal = Some(Arc::clone(&caller.principal));
         call.accepts_stream = caller.accepts_stream;
-        match link.request(call, message, edits).await {
-            Ok(()) => Ok(Begun::Waiting(reader)),
+        let begun = match &caller.era {
+            Era::Session(session) => {
+                call.owner = session.as_ref().map_or(Owner::Nobody, |session| Owner::Session(Arc::clone(session)));
+                link.request(call, message, edits).await.map(|()| Begun::Waiting(reader))
+            }
+            Era::Stateless(envelope) => {
+                if let Some(level) = envelope.log_level {
+                    subscribe::lower_level(upstream, &link, level).await;
+                }
+                let attendance = self.exchange(caller, message, *envelope, &mut call);
+                let edits = [edits, &stateless::for_session_era(message)].concat();
+                link.request(call, message, &edits).await.map(|()| Begun::Attended(reader, attendance))
+            }
+        };
+        match begun {
+            Ok(begun) => Ok(begun),
             Err(SendFault::Busy) => Err(Refusal::Busy { retry_after: RETRY_AFTER }),
             Err(SendFault::Lost) => Ok(Begun::Answered(unavailable(message, upstream))),
         }

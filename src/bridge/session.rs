@@ -7,11 +7,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use bytes::Bytes;
 
 use crate::base::clock::Timestamp;
-use crate::bridge::log_level::LogLevel;
 use crate::bridge::mailbox::Mailbox;
 use crate::bridge::upstream::link::Link;
 use crate::model::principal::Principal;
-use crate::protocol::mcp::object;
+use crate::protocol::mcp::client_features::ClientFeatures;
+use crate::protocol::mcp::log_level::LogLevel;
 use crate::protocol::mcp::version::ProtocolVersion;
 
 /// How many requests of upstreams may wait for the client of one session.
@@ -35,40 +35,6 @@ pub struct Session {
     under_way: AtomicUsize,
     asked: Mutex<HashMap<u64, Asked>>,
     level: AtomicU8,
-}
-
-/// What a client declared in `capabilities` of `initialize`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "one a capability, as the protocol has them")]
-pub struct ClientFeatures {
-    /// `sampling`.
-    pub sampling: bool,
-    /// `elicitation`, with forms.
-    pub elicitation_form: bool,
-    /// `elicitation.url`.
-    pub elicitation_url: bool,
-    /// `roots`.
-    pub roots: bool,
-}
-
-impl ClientFeatures {
-    /// Reads `capabilities`.
-    #[must_use]
-    pub fn read(capabilities: &str) -> Self {
-        let Ok([sampling, elicitation, roots]) = object::members(capabilities, &["sampling", "elicitation", "roots"])
-        else {
-            return Self::default();
-        };
-        let modes = elicitation.and_then(|modes| object::members(modes.get(), &["form", "url"]).ok());
-        let [form, url] = modes.map_or([false; 2], |modes| modes.map(|mode| mode.is_some()));
-        Self {
-            sampling: sampling.is_some(),
-            // MCP 2025-11-25, Elicitation: an empty object means forms alone.
-            elicitation_form: modes.is_some() && (form || !url),
-            elicitation_url: url,
-            roots: roots.is_some(),
-        }
-    }
 }
 
 /// A request of an upstream that waits for this session's client.
@@ -186,19 +152,5 @@ pub struct UnderWay(Arc<Session>);
 impl Drop for UnderWay {
     fn drop(&mut self) {
         self.0.under_way.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn elicitation_without_modes_means_forms() {
-        let read = |text: &str| ClientFeatures::read(text);
-        assert!(read(r#"{"elicitation":{}}"#).elicitation_form && !read(r#"{"elicitation":{}}"#).elicitation_url);
-        assert!(!read(r#"{"elicitation":{"url":{}}}"#).elicitation_form);
-        assert!(read(r#"{"roots":{"listChanged":true},"sampling":{}}"#).roots);
-        assert_eq!(read(r#"{"roots":{},"Roots":{}}"#), ClientFeatures::default());
     }
 }

@@ -10,11 +10,12 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::id::{ClientId, UserId};
 use crate::base::random;
-use crate::bridge::log_level::LogLevel;
-use crate::bridge::session::{ClientFeatures, Session};
+use crate::bridge::session::Session;
 use crate::config::section::Session as Settings;
 use crate::model::principal::Principal;
+use crate::protocol::mcp::client_features::ClientFeatures;
 use crate::protocol::mcp::header;
+use crate::protocol::mcp::log_level::LogLevel;
 use crate::protocol::mcp::version::ProtocolVersion;
 
 /// Every session there is.

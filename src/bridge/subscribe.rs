@@ -1,17 +1,18 @@
 //! What sessions set up on a shared connection: subscriptions, and the level of log messages.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::bridge::log_level::LogLevel;
 use crate::bridge::post::{self, Begun, Caller, RETRY_AFTER};
 use crate::bridge::request;
 use crate::bridge::upstream::Upstream;
-use crate::bridge::upstream::link::AskFault;
+use crate::bridge::upstream::link::{AskFault, Link};
 use crate::bridge::upstream::wire::SendFault;
 use crate::bridge::{Bridge, Refusal};
+use crate::protocol::mcp::log_level::LogLevel;
 use crate::protocol::mcp::message::{Kind, Message, Param, Params};
 use crate::protocol::mcp::reply;
 use crate::protocol::mcp::splice::Edit;
@@ -27,7 +28,7 @@ impl Bridge {
         message: &Message,
         params: &Params,
     ) -> Result<Begun, Refusal> {
-        let session = caller.session.as_ref().ok_or(Refusal::SessionRequired)?;
+        let session = caller.session().ok_or(Refusal::SessionRequired)?;
         let (upstream, uri) = match self.upstream_of(message, params.get(Param::Uri)) {
             Ok(found) => found,
             Err(error) => return Ok(Begun::Answered(error)),
@@ -52,7 +53,7 @@ impl Bridge {
         message: &Message,
         params: &Params,
     ) -> Result<Begun, Refusal> {
-        let session = caller.session.as_ref().ok_or(Refusal::SessionRequired)?;
+        let session = caller.session().ok_or(Refusal::SessionRequired)?;
         let (upstream, uri) = match self.upstream_of(message, params.get(Param::Uri)) {
             Ok(found) => found,
             Err(error) => return Ok(Begun::Answered(error)),
@@ -83,7 +84,7 @@ impl Bridge {
         message: &Message,
         params: &Params,
     ) -> Result<Begun, Refusal> {
-        let session = caller.session.as_ref().ok_or(Refusal::SessionRequired)?;
+        let session = caller.session().ok_or(Refusal::SessionRequired)?;
         let Some(level) = params.get(Param::Level).and_then(|at| LogLevel::parse(&message.string(at)?)) else {
             return Ok(Begun::Answered(post::error(message, reply::INVALID_PARAMS, "Unknown log level")));
         };
@@ -98,8 +99,7 @@ impl Bridge {
         }
         session.set_level(level);
         let lowest = self.hub.sessions.lowest_level().unwrap_or(level);
-        let params = format!(r#"{{"level":"{}"}}"#, lowest.name());
-        futures_util::future::join_all(logging.iter().map(|upstream| set_level_of(upstream, &params))).await;
+        futures_util::future::join_all(logging.iter().map(|upstream| set_level_of(upstream, lowest))).await;
         Ok(Begun::Answered(done(message)))
     }
 
@@ -132,11 +132,19 @@ impl Bridge {
     }
 }
 
-async fn set_level_of(upstream: &Arc<Upstream>, params: &str) {
+async fn set_level_of(upstream: &Arc<Upstream>, level: LogLevel) {
     let Some(link) = upstream.link() else { return };
     // One that is down is told when it comes back.
-    if let Err(fault) = link.ask("logging/setLevel", params, upstream.settings.timeout.min(PATIENCE)).await {
-        tracing::warn!(upstream = upstream.name(), %fault, "an upstream did not take the level of its log messages");
+    upstream.set_level(&link, level, upstream.settings.timeout.min(PATIENCE)).await;
+}
+
+/// Has an upstream say at least as much as one request wants to hear. It is not undone: what nobody wants is held back
+/// from everybody, and the next session to say what it wants sets the level anew.
+pub(super) async fn lower_level(upstream: &Upstream, link: &Arc<Link>, wanted: LogLevel) {
+    let offers = link.hello.get().is_some_and(|hello| hello.offers.logging);
+    // UNSET ranks above all.
+    if offers && wanted.rank() < link.log_level.load(Ordering::Relaxed) {
+        upstream.set_level(link, wanted, upstream.settings.timeout.min(PATIENCE)).await;
     }
 }
 

@@ -14,11 +14,13 @@ use crate::http::body;
 use crate::http::state::State;
 use crate::http::stream::{self, End};
 use crate::model::principal::Principal;
+use crate::protocol::mcp::header as mcp;
+use crate::protocol::mcp::mirror::{Field, Mirror};
+use crate::protocol::mcp::version::ProtocolVersion;
 use crate::protocol::oauth::scope::ScopeSet;
 use crate::resource_server::{Challenge, ResourceServer};
 
-const SESSION_ID: &str = "mcp-session-id";
-const PROTOCOL_VERSION: &str = "mcp-protocol-version";
+const SESSION_ID: &str = mcp::SESSION_ID;
 const ALLOW: &str = "POST, GET, DELETE";
 
 /// Every method of the endpoint.
@@ -33,7 +35,7 @@ pub async fn serve(request: HttpRequest, payload: Payload, state: Data<State>) -
             Err(response) => return response,
         },
         Method::GET if accepts(&request, "text/event-stream") => {
-            state.bridge.listen(&principal, text(&request, SESSION_ID), text(&request, PROTOCOL_VERSION))
+            state.bridge.listen(&principal, text(&request, SESSION_ID), &field(&request, mcp::PROTOCOL_VERSION))
         }
         Method::GET => {
             return answer::message(
@@ -42,7 +44,9 @@ pub async fn serve(request: HttpRequest, payload: Payload, state: Data<State>) -
                 "GET opens a stream; accept text/event-stream",
             );
         }
-        Method::DELETE => state.bridge.end(&principal, text(&request, SESSION_ID)),
+        Method::DELETE => {
+            state.bridge.end(&principal, text(&request, SESSION_ID), &field(&request, mcp::PROTOCOL_VERSION))
+        }
         _ => return answer::method_not_allowed(ALLOW),
     };
     respond(answer, &principal, &state)
@@ -105,9 +109,11 @@ async fn post(
     }
     let body = body::read(payload, state.endpoint.max_request_body, state.read_timeout).await;
     let body = body.map_err(answer::body_fault)?;
+    let protocol_version = field(request, mcp::PROTOCOL_VERSION);
     let post = PostRequest {
         session_id: text(request, SESSION_ID).map(str::to_owned),
-        protocol_version: text(request, PROTOCOL_VERSION).map(str::to_owned),
+        mirror: mirror(request, &protocol_version),
+        protocol_version,
         accepts_json: accepts(request, "application/json"),
         accepts_event_stream: names(request, "text/event-stream"),
     };
@@ -152,7 +158,8 @@ fn refused(refusal: &Refusal, state: &State) -> HttpResponse {
             };
         }
         // Session Management: a session that is gone is 404, so that the client initializes anew.
-        Refusal::SessionUnknown => StatusCode::NOT_FOUND,
+        Refusal::SessionUnknown | Refusal::UnknownMethod { .. } => StatusCode::NOT_FOUND,
+        Refusal::PostOnly => return answer::method_not_allowed("POST"),
         Refusal::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
         Refusal::Busy { .. } => StatusCode::SERVICE_UNAVAILABLE,
         Refusal::Malformed { .. }
@@ -186,6 +193,27 @@ fn ranges(request: &HttpRequest) -> impl Iterator<Item = &str> {
 fn is_range(range: &str, media_type: &str) -> bool {
     let whole = media_type.split_once('/').is_some_and(|(kind, _)| range.strip_suffix("/*") == Some(kind));
     whole || range.eq_ignore_ascii_case(media_type)
+}
+
+/// The fields that mirror the body, where the version has them; an older one pays nothing for them.
+fn mirror(request: &HttpRequest, protocol_version: &Field) -> Mirror {
+    if !matches!(protocol_version, Field::Text(version) if version == ProtocolVersion::STATELESS.as_str()) {
+        return Mirror::default();
+    }
+    let params = request.headers().keys().filter_map(|name| {
+        let rest = name.as_str().strip_prefix(mcp::PARAM_PREFIX)?;
+        Some((rest.to_owned(), field(request, name.as_str())))
+    });
+    Mirror { method: field(request, mcp::METHOD), name: field(request, mcp::NAME), params: params.collect() }
+}
+
+fn field(request: &HttpRequest, name: &str) -> Field {
+    let mut values = request.headers().get_all(name);
+    match (values.next(), values.next()) {
+        (None, _) => Field::Absent,
+        (Some(value), None) => value.to_str().map_or(Field::Unreadable, |text| Field::of(Some(text))),
+        (Some(_), Some(_)) => Field::Unreadable,
+    }
 }
 
 fn text<'a>(request: &'a HttpRequest, name: &str) -> Option<&'a str> {

@@ -11,6 +11,7 @@ use actix_web::{Error, HttpResponse, web};
 use crate::http::answer;
 use crate::http::guard::{Form, Refusal};
 use crate::http::state::State;
+use crate::protocol::mcp::header::PARAM_PREFIX;
 
 /// Refuses foreign hosts and origins, answers preflights, and adds the headers that every answer has.
 pub async fn run(
@@ -27,7 +28,8 @@ pub async fn run(
     }
     let origin = request.headers().get(header::ORIGIN).cloned();
     let mut response = if request.method() == Method::OPTIONS && origin.is_some() && !is_page {
-        request.into_response(preflight())
+        let response = preflight(request.headers());
+        request.into_response(response)
     } else {
         next.call(request).await?.map_into_boxed_body()
     };
@@ -66,12 +68,21 @@ fn refused(refusal: &Refusal) -> HttpResponse {
 const ALLOWED_HEADERS: &str =
     "Authorization, Content-Type, Accept, Mcp-Session-Id, MCP-Protocol-Version, Mcp-Method, Mcp-Name, Last-Event-ID";
 
-fn preflight() -> HttpResponse {
+fn preflight(requested: &HeaderMap) -> HttpResponse {
+    // Which there are is said in the tools' schemas; `*` would not do beside `Authorization` in older browsers.
+    let names = requested.get_all(header::ACCESS_CONTROL_REQUEST_HEADERS).filter_map(|value| value.to_str().ok());
+    let params = names.flat_map(|names| names.split(',')).map(str::trim).filter(|name| is_param(name));
+    let allowed = params.fold(ALLOWED_HEADERS.to_owned(), |allowed, name| allowed + ", " + name);
     HttpResponse::NoContent()
         .insert_header((header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, DELETE, OPTIONS"))
-        .insert_header((header::ACCESS_CONTROL_ALLOW_HEADERS, ALLOWED_HEADERS))
+        .insert_header((header::ACCESS_CONTROL_ALLOW_HEADERS, allowed))
         .insert_header((header::ACCESS_CONTROL_MAX_AGE, "86400"))
         .finish()
+}
+
+/// MCP 2026-07-28, Custom Headers from Tool Parameters.
+fn is_param(name: &str) -> bool {
+    name.get(..PARAM_PREFIX.len()).is_some_and(|prefix| prefix.eq_ignore_ascii_case(PARAM_PREFIX))
 }
 
 fn allow_origin(headers: &mut HeaderMap, origin: HeaderValue) {

@@ -9,8 +9,11 @@ use tokio::task::AbortHandle;
 
 use crate::bridge::mailbox::{Item, Mailbox};
 use crate::bridge::session::Session;
+use crate::bridge::stateless::exchange::Exchange;
 use crate::model::principal::Principal;
+use crate::protocol::mcp::message::Message;
 use crate::protocol::mcp::reply;
+use crate::protocol::mcp::splice::{Edit, Span};
 
 /// No call lasts longer than this, however often its progress is reported.
 const LONGEST: Duration = Duration::from_secs(6 * 3600);
@@ -52,6 +55,8 @@ pub enum Owner {
     Nobody,
     /// A session's.
     Session(Arc<Session>),
+    /// A caller of the stateless era: the exchange knows where things go, in place of the call's own members.
+    Stateless(Arc<Exchange>),
 }
 
 impl Owner {
@@ -60,7 +65,7 @@ impl Owner {
     pub const fn session(&self) -> Option<&Arc<Session>> {
         match self {
             Self::Session(session) => Some(session),
-            Self::Bridge | Self::Nobody => None,
+            Self::Bridge | Self::Nobody | Self::Stateless(_) => None,
         }
     }
 }
@@ -119,9 +124,51 @@ impl Call {
         }
     }
 
+    /// Hands over the answer that came for it; `id` is where its id stands.
+    pub fn answer(&self, message: &Message, id: Span) {
+        match &self.owner {
+            Owner::Stateless(exchange) => exchange.answered(message),
+            _ => self.mailbox.finish(message.rewritten(&mut [Edit { at: id, with: &self.id }])),
+        }
+    }
+
     /// Answers it with an error of our own.
     pub fn fail(&self, code: i32, text: &str) {
-        self.mailbox.finish(reply::error(&self.id, code, text));
+        match &self.owner {
+            Owner::Stateless(exchange) => exchange.failed(text),
+            _ => self.mailbox.finish(reply::error(&self.id, code, text)),
+        }
+    }
+
+    /// The token under which its caller wants progress.
+    #[must_use]
+    pub fn progress_token(&self) -> Option<Bytes> {
+        match &self.owner {
+            Owner::Stateless(exchange) => exchange.progress_token(),
+            _ => self.progress_token.clone(),
+        }
+    }
+
+    /// Whether its caller can take more than the answer.
+    #[must_use]
+    pub fn accepts_stream(&self) -> bool {
+        match &self.owner {
+            Owner::Stateless(exchange) => exchange.accepts_stream(),
+            _ => self.accepts_stream,
+        }
+    }
+
+    /// Waits until its caller can take something without losing anything.
+    pub async fn wait_for_room(&self) {
+        match &self.owner {
+            Owner::Stateless(exchange) => {
+                if let Some(mailbox) = exchange.mailbox().filter(|_| exchange.accepts_stream()) {
+                    mailbox.wait_for_room().await;
+                }
+            }
+            _ if self.accepts_stream => self.mailbox.wait_for_room().await,
+            _ => {}
+        }
     }
 
     /// Sends its caller something that belongs to it: on its own stream if that can take it, else on the session's.
@@ -129,6 +176,9 @@ impl Call {
     /// # Errors
     /// Gives it back when neither can.
     pub fn deliver(&self, item: Item) -> Result<(), Item> {
+        if let Owner::Stateless(exchange) = &self.owner {
+            return exchange.deliver(item);
+        }
         let item = match self.accepts_stream {
             true => match self.mailbox.push(item) {
                 Ok(()) => return Ok(()),

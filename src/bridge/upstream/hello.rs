@@ -1,5 +1,7 @@
 //! How an upstream introduced itself: its answer to `initialize`. [MCP 2025-11-25, Lifecycle](https://modelcontextprotocol.io/specification/2025-11-25/basic/lifecycle#initialization)
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
@@ -26,6 +28,7 @@ pub struct Hello {
     version_at: Span,
     capabilities_at: Option<Span>,
     instructions: Option<String>,
+    server_info: Option<Arc<str>>,
 }
 
 /// The capabilities that the bridge acts on.
@@ -96,8 +99,8 @@ impl Hello {
     /// # Errors
     /// In words, what is wrong with it.
     pub fn read(result: &str) -> Result<Self, String> {
-        let known = ["protocolVersion", "capabilities", "instructions"];
-        let [version, capabilities, instructions] =
+        let known = ["protocolVersion", "capabilities", "instructions", "serverInfo"];
+        let [version, capabilities, instructions, server_info] =
             object::members(result, &known).map_err(|fault| format!("its answer to initialize is {fault}"))?;
         let version = version.ok_or("its answer to initialize has no protocolVersion")?;
         let name: String = serde_json::from_str(version.get()).map_err(|_| "its protocolVersion is not a string")?;
@@ -108,6 +111,7 @@ impl Hello {
             version_at: Span::of(version.get(), result).ok_or("its protocolVersion cannot be found")?,
             capabilities_at: capabilities.and_then(|value| Span::of(value.get(), result)),
             instructions: instructions.and_then(|text| serde_json::from_str(text.get()).ok()),
+            server_info: server_info.and_then(|info| read_server_info(info.get())),
             result: result.to_owned(),
         })
     }
@@ -116,6 +120,19 @@ impl Hello {
     #[must_use]
     pub fn instructions(&self) -> Option<&str> {
         self.instructions.as_deref()
+    }
+
+    /// `serverInfo`, JSON, if it says what it must.
+    #[must_use]
+    pub fn server_info(&self) -> Option<Arc<str>> {
+        self.server_info.clone()
+    }
+
+    /// `capabilities` as they came, but for `tasks`.
+    #[must_use]
+    pub fn capabilities(&self) -> String {
+        let json = self.capabilities_at.and_then(|at| self.result.get(at.start..at.end)).unwrap_or("{}");
+        without_tasks(json).unwrap_or_else(|| json.to_owned())
     }
 
     /// The result as it came, but for the version, and without the capability `tasks`.
@@ -133,6 +150,13 @@ impl Hello {
         }
         splice::splice(self.result.as_bytes(), &mut edits, false)
     }
+}
+
+/// MCP 2026-07-28, `Implementation`: a name and a version. On one line, since it becomes part of others' messages.
+fn read_server_info(json: &str) -> Option<Arc<str>> {
+    let [name, version] = object::members(json, &["name", "version"]).ok()?;
+    let is_sound = [name, version].iter().all(|text| text.is_some_and(|text| text.get().starts_with('"')));
+    is_sound.then(|| json.replace(['\n', '\r'], " ").into())
 }
 
 /// The object without its member `tasks`; `None` when it has none.

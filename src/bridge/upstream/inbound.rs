@@ -8,11 +8,11 @@ use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 
-use crate::bridge::log_level::LogLevel;
 use crate::bridge::mailbox::Item;
 use crate::bridge::session::{Asked, Session};
-use crate::bridge::upstream::call::Call;
+use crate::bridge::upstream::call::{Call, Owner};
 use crate::bridge::upstream::link::{Changes, Link};
+use crate::protocol::mcp::log_level::LogLevel;
 use crate::protocol::mcp::message::{self, Kind, Message, Param, Params};
 use crate::protocol::mcp::method::Method;
 use crate::protocol::mcp::reply;
@@ -55,7 +55,7 @@ fn answer(link: &Arc<Link>, message: &Message, id: Option<Span>, origin: Option<
         link.count_dropped();
         return;
     };
-    call.mailbox.finish(message.rewritten(&mut [Edit { at: id, with: &call.id }]));
+    call.answer(message, id);
 }
 
 fn notification(link: &Arc<Link>, message: &Message, (method, params): (&Method, &Params), origin: Option<u64>) {
@@ -67,7 +67,8 @@ fn notification(link: &Arc<Link>, message: &Message, (method, params): (&Method,
         Method::ResourcesChanged => link.changes.add(Changes::RESOURCES),
         Method::ResourceUpdated => resource_updated(link, message, params),
         _ => {
-            let Some(call) = owner(link, origin).filter(|call| wants(call, message, method, params)) else {
+            let call = owner(link, origin).filter(|call| is_certain(link, call, origin));
+            let Some(call) = call.filter(|call| wants(call, message, method, params)) else {
                 link.count_dropped();
                 return;
             };
@@ -82,12 +83,21 @@ fn hand_over(link: &Link, call: &Call, text: Bytes) {
     }
 }
 
-/// Whether a log message is severe enough for the session.
+/// Whether something without a mark is of this very call. To a session it is enough that it is of one of its calls.
+fn is_certain(link: &Link, call: &Call, origin: Option<u64>) -> bool {
+    // MCP 2026-07-28, Per-request log level: on no stream but that of the request itself.
+    origin.is_some() || !matches!(call.owner, Owner::Stateless(_)) || link.has_one_call()
+}
+
+/// Whether a log message is severe enough for the session or the request.
 fn wants(call: &Call, message: &Message, method: &Method, params: &Params) -> bool {
     if *method != Method::LogMessage {
         return true;
     }
     let level = params.get(Param::Level).and_then(|at| LogLevel::parse(&message.string(at)?));
+    if let Owner::Stateless(exchange) = &call.owner {
+        return exchange.wants_log(level);
+    }
     let wanted = call.owner.session().and_then(|session| session.level());
     level.zip(wanted).is_none_or(|(level, wanted)| level >= wanted)
 }
@@ -100,8 +110,8 @@ fn progress(link: &Arc<Link>, message: &Message, params: &Params) {
         return;
     };
     call.progressed(link.now());
-    if let Some(with) = &call.progress_token {
-        hand_over(link, &call, message.rewritten(&mut [Edit { at, with }]));
+    if let Some(with) = call.progress_token() {
+        hand_over(link, &call, message.rewritten(&mut [Edit { at, with: &with }]));
     }
 }
 

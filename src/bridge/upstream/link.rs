@@ -15,6 +15,7 @@ use crate::bridge::session::Session;
 use crate::bridge::upstream::call::{Call, Owner};
 use crate::bridge::upstream::hello::Hello;
 use crate::bridge::upstream::wire::{SendFault, Wire};
+use crate::protocol::mcp::log_level::LogLevel;
 use crate::protocol::mcp::message::{Kind, Message, Param};
 use crate::protocol::mcp::reply;
 use crate::protocol::mcp::splice::Edit;
@@ -35,6 +36,8 @@ pub struct Link {
     pub hello: OnceLock<Hello>,
     /// Which lists the upstream said have changed.
     pub changes: Changes,
+    /// The rank of the level that the upstream's log messages were last set to.
+    pub log_level: AtomicU8,
     wire: Wire,
     calls: Mutex<Calls>,
     asking: Mutex<HashMap<Bytes, (Weak<Session>, u64)>>,
@@ -111,6 +114,7 @@ impl Link {
             hub,
             hello: OnceLock::new(),
             changes: Changes::default(),
+            log_level: AtomicU8::new(LogLevel::UNSET),
             wire,
             calls: Mutex::default(),
             asking: Mutex::default(),
@@ -139,6 +143,9 @@ impl Link {
         }
         let call = Arc::new(call);
         self.open(id, &call)?;
+        if let Owner::Stateless(exchange) = &call.owner {
+            exchange.sent(self, id, &call);
+        }
         slot.request(self, id, &call, message.rewritten(&mut edits));
         Ok(())
     }
@@ -206,6 +213,13 @@ impl Link {
         }
     }
 
+    /// Cancels one call that nobody waits for any more.
+    pub fn abandon(self: &Arc<Self>, id: u64, reason: &str) {
+        if let Some(call) = self.take_call(id) {
+            self.give_up(id, &call, reply::CANCELLED, reason);
+        }
+    }
+
     /// Ends the calls whose time is up.
     pub fn sweep(self: &Arc<Self>) {
         let now = self.now();
@@ -233,6 +247,13 @@ impl Link {
         self.lock().pending.get(&id).map(Arc::clone)
     }
 
+    /// Whether one call of a caller, and no other, is under way.
+    #[must_use]
+    pub fn has_one_call(&self) -> bool {
+        let calls = self.lock();
+        calls.pending.values().filter(|call| !matches!(call.owner, Owner::Bridge)).take(2).count() == 1
+    }
+
     /// The call that something without a mark must belong to: the newest one, if all calls under way have one owner.
     #[must_use]
     pub fn sole_owners_call(&self) -> Option<Arc<Call>> {
@@ -242,8 +263,9 @@ impl Link {
             if newest.is_some_and(|(_, other)| !same_owner(call, other)) {
                 return None;
             }
-            let prefers =
-                |(other_id, other): (&u64, &Arc<Call>)| (call.accepts_stream, id) > (other.accepts_stream, other_id);
+            let prefers = |(other_id, other): (&u64, &Arc<Call>)| {
+                (call.accepts_stream(), id) > (other.accepts_stream(), other_id)
+            };
             if newest.is_none_or(prefers) {
                 newest = Some((id, call));
             }
@@ -380,9 +402,10 @@ fn is_of(call: &Call, session: &Session) -> bool {
 }
 
 fn same_owner(one: &Call, other: &Call) -> bool {
-    // Two callers without a session may be two people.
-    match (one.owner.session(), other.owner.session()) {
-        (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+    match (&one.owner, &other.owner) {
+        (Owner::Session(one), Owner::Session(other)) => Arc::ptr_eq(one, other),
+        (Owner::Stateless(one), Owner::Stateless(other)) => one.principal.is_same_caller(&other.principal),
+        // Two callers without a session may be two people.
         _ => false,
     }
 }

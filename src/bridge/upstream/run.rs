@@ -14,6 +14,7 @@ use crate::bridge::upstream::lists;
 use crate::bridge::upstream::wire::Wire;
 use crate::bridge::upstream::{State, Upstream};
 use crate::config::section::UpstreamKind;
+use crate::protocol::mcp::log_level::LogLevel;
 
 /// How often calls whose time is up are looked for, at most.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -114,12 +115,22 @@ impl Upstream {
         if offers.logging
             && let Some(level) = self.hub.sessions.lowest_level()
         {
-            let params = format!(r#"{{"level":"{}"}}"#, level.name());
-            self.ask_or_log(link, "logging/setLevel", &params).await;
+            self.set_level(link, level, self.settings.timeout).await;
         }
         for uri in self.hub.subscriptions_of(self.index) {
             let params = format!(r#"{{"uri":{}}}"#, serde_json::Value::from(uri));
             self.ask_or_log(link, "resources/subscribe", &params).await;
+        }
+    }
+
+    /// Sets the level of the upstream's log messages.
+    pub(crate) async fn set_level(&self, link: &Arc<Link>, level: LogLevel, limit: Duration) {
+        let params = format!(r#"{{"level":"{}"}}"#, level.name());
+        match link.ask("logging/setLevel", &params, limit).await {
+            Ok(_) => link.log_level.store(level.rank(), Ordering::Relaxed),
+            Err(fault) => {
+                tracing::warn!(upstream = self.name(), %fault, "an upstream did not take the level of its log messages");
+            }
         }
     }
 

@@ -191,9 +191,7 @@ impl HttpWire {
             };
             for event in events.into_iter().filter(Event::is_message) {
                 // A client that does not read slows this stream down, and no other.
-                if call.accepts_stream {
-                    call.mailbox.wait_for_room().await;
-                }
+                call.wait_for_room().await;
                 inbound::receive(link, event.data, Some(id));
             }
             if link.find_call(id).is_none() {

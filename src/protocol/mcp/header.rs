@@ -4,6 +4,12 @@
 pub const SESSION_ID: &str = "mcp-session-id";
 /// Which revision of the protocol was negotiated.
 pub const PROTOCOL_VERSION: &str = "mcp-protocol-version";
+/// What the body's `method` says. [MCP 2026-07-28, Standard Request Headers](https://modelcontextprotocol.io/specification/2026-07-28/basic/transports/streamable-http#standard-request-headers)
+pub const METHOD: &str = "mcp-method";
+/// What the body's `params.name` or `params.uri` says.
+pub const NAME: &str = "mcp-name";
+/// Begins the names of fields that say what an argument of a tool says.
+pub const PARAM_PREFIX: &str = "mcp-param-";
 /// The last event seen on a stream that is to be resumed.
 pub const LAST_EVENT_ID: &str = "last-event-id";
 

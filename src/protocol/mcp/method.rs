@@ -1,4 +1,4 @@
-//! Methods of the protocol that mean something to the bridge. [MCP 2025-11-25, Schema](https://modelcontextprotocol.io/specification/2025-11-25/schema)
+//! Methods of the protocol that mean something to the bridge. [MCP 2026-07-28, Schema](https://modelcontextprotocol.io/specification/2026-07-28/schema), and those of 2025-11-25
 
 macro_rules! methods {
     ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
@@ -34,6 +34,8 @@ macro_rules! methods {
 
 methods! {
     Initialize = "initialize",
+    Discover = "server/discover",
+    Listen = "subscriptions/listen",
     Ping = "ping",
     ToolsList = "tools/list",
     ToolsCall = "tools/call",

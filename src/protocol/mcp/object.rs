@@ -7,6 +7,8 @@ use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::protocol::mcp::splice::{Edit, Span};
+
 /// Reads the values of the `known` members of an object, as the bytes they are written in.
 ///
 /// Parsers disagree about a name that comes twice (first wins, last wins) and about `"Method"` (Go matches it to
@@ -22,6 +24,50 @@ pub fn members<'a, const N: usize>(
     let read = Members { known }.deserialize(&mut deserializer).map_err(ObjectFault::json)?;
     deserializer.end().map_err(ObjectFault::json)?;
     read
+}
+
+/// All members of an object, in the order in which they are written.
+///
+/// # Errors
+/// Not JSON, not an object, or a name that comes twice.
+pub fn entries(json: &str) -> Result<Vec<(Cow<'_, str>, &RawValue)>, ObjectFault> {
+    let Entries(entries) = serde_json::from_str(json).map_err(ObjectFault::json)?;
+    let mut names: Vec<&str> = entries.iter().map(|(name, _)| name.as_ref()).collect();
+    names.sort_unstable();
+    match names.windows(2).find(|pair| pair.first() == pair.last()).and_then(|pair| pair.first()) {
+        Some(name) => Err(ObjectFault::Duplicate((*name).to_owned())),
+        None => Ok(entries),
+    }
+}
+
+/// The edits that take members out of an object that stands at `at` in its text, and leave the rest as it is.
+#[must_use]
+pub fn without(object: &str, at: Span, goes: impl Fn(&str) -> bool) -> Vec<Edit<'static>> {
+    let Ok(entries) = entries(object) else { return Vec::new() };
+    let mut members = Vec::with_capacity(entries.len());
+    let mut start = 1;
+    for (name, value) in entries {
+        let Some(place) = Span::of(value.get(), object) else { return Vec::new() };
+        members.push((start, place.end, goes(&name)));
+        let after = object.get(place.end..).unwrap_or_default();
+        start = place.end + after.find(',').map_or(after.len(), |comma| comma + 1);
+    }
+    let cut = |from: usize, to: usize| Edit { at: Span { start: at.start + from, end: at.start + to }, with: b"" };
+    let last_kept = members.iter().rposition(|(_, _, goes)| !goes);
+    let mut edits = Vec::new();
+    for (index, pair) in members.windows(2).enumerate() {
+        // What is followed by something that stays goes with the comma behind it.
+        if let [(start, _, true), (next, _, _)] = pair
+            && last_kept.is_some_and(|last| index < last)
+        {
+            edits.push(cut(*start, *next));
+        }
+    }
+    if let Some((_, end, true)) = members.last() {
+        let kept_end = last_kept.and_then(|last| members.get(last)).map_or(1, |(_, end, _)| *end);
+        edits.push(cut(kept_end, *end));
+    }
+    edits
 }
 
 /// Why an object was refused.
@@ -48,6 +94,30 @@ impl ObjectFault {
 /// A member's name, without a copy where it holds no escape.
 #[derive(Deserialize)]
 struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+
+struct Entries<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Entries<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct All;
+        impl<'de> Visitor<'de> for All {
+            type Value = Entries<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut entries = Vec::new();
+                while let Some(Name(name)) = map.next_key()? {
+                    entries.push((name, map.next_value()?));
+                }
+                Ok(Entries(entries))
+            }
+        }
+        deserializer.deserialize_map(All)
+    }
+}
 
 struct Members<'k, const N: usize> {
     known: &'k [&'static str; N],

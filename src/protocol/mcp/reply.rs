@@ -19,7 +19,15 @@ pub const UNAVAILABLE: i32 = -32000;
 pub const TIMED_OUT: i32 = -32001;
 /// The client cancelled the request.
 pub const CANCELLED: i32 = -32800;
-/// MCP: the version in the header is not spoken here.
+/// Something of our own went wrong.
+pub const INTERNAL_ERROR: i32 = -32603;
+/// MCP 2025-11-25: the user has to go to a URL first.
+pub const URL_ELICITATION_REQUIRED: i32 = -32042;
+/// MCP 2026-07-28: header fields say something else than the body, or are missing.
+pub const HEADER_MISMATCH: i32 = -32020;
+/// MCP 2026-07-28: this needs something that the client did not say it can do.
+pub const MISSING_CAPABILITY: i32 = -32021;
+/// MCP 2026-07-28: this version of the protocol is not spoken here.
 pub const UNSUPPORTED_VERSION: i32 = -32022;
 
 /// The id where there is none to answer to.

@@ -13,14 +13,22 @@ pub enum ProtocolVersion {
     V2025_06_18,
     /// 2025-11-25.
     V2025_11_25,
+    /// 2026-07-28: without sessions; every request says itself what is to be known of its client.
+    V2026_07_28,
 }
 
 impl ProtocolVersion {
-    /// The newest.
+    /// The newest that has sessions.
     pub const LATEST: Self = Self::V2025_11_25;
 
-    /// What clients may speak, newest first.
+    /// The one that has none.
+    pub const STATELESS: Self = Self::V2026_07_28;
+
+    /// What clients may speak in a session, newest first.
     pub const OFFERED: [Self; 3] = [Self::V2025_11_25, Self::V2025_06_18, Self::V2025_03_26];
+
+    /// What clients may speak, with a session or without, newest first.
+    pub const SUPPORTED: [Self; 4] = [Self::V2026_07_28, Self::V2025_11_25, Self::V2025_06_18, Self::V2025_03_26];
 
     /// The revision that a client is answered in: its own when it is offered, else the newest.
     #[must_use]
@@ -29,7 +37,7 @@ impl ProtocolVersion {
         Self::offered(requested).unwrap_or(Self::LATEST)
     }
 
-    /// The revision of this name among those that clients may speak.
+    /// The revision of this name among those that clients may speak in a session.
     #[must_use]
     pub fn offered(name: &str) -> Option<Self> {
         Self::OFFERED.into_iter().find(|version| version.as_str() == name)
@@ -49,6 +57,7 @@ impl ProtocolVersion {
             Self::V2025_03_26 => "2025-03-26",
             Self::V2025_06_18 => "2025-06-18",
             Self::V2025_11_25 => "2025-11-25",
+            Self::V2026_07_28 => "2026-07-28",
         }
     }
 

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::support::{Client, LONG, bridge, builtin, child, command, options, request, tool_call, until};
 use mcp_bridge::bridge::{Answer, Bridge, Refusal};
+use mcp_bridge::protocol::mcp::mirror::Field;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn child_4_pending_calls_get_an_error_at_once_and_the_session_goes_on() {
@@ -181,7 +182,7 @@ async fn mcp_21_a_client_that_leaves_cancels_nothing() {
     assert!(!client.seen().await.iter().any(|line| line.contains("cancelled")));
     assert!(bridge.status()[0].is_busy, "both are still under way");
     // The end of the session does end them.
-    assert!(matches!(bridge.end(&client.principal, client.session.as_deref()), Answer::Ended));
+    assert!(matches!(bridge.end(&client.principal, client.session.as_deref(), &Field::Absent), Answer::Ended));
     let seen = Client::new(&bridge, "ada").seen().await;
     assert_eq!(seen.iter().filter(|line| line.contains("notifications/cancelled")).count(), 2);
     bridge.shutdown().await;

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::support::{Client, bridge, child, notification, request, tool_call, tool_call_with_progress, until};
 use mcp_bridge::bridge::{Answer, Refusal};
+use mcp_bridge::protocol::mcp::mirror::Field;
 
 /// Ids that are easily mixed up, or that a careless reader changes.
 const IDS: [&str; 8] = [
@@ -179,7 +180,7 @@ async fn resource_updates_go_to_subscribers_and_the_child_is_subscribed_once() {
     assert_eq!(of_b.value().await["params"]["uri"], "test:2");
     assert_eq!(of_b.value().await["params"]["uri"], "test:1/part");
     a.rpc("resources/unsubscribe", &json!({"uri": "test:1"})).await;
-    assert!(matches!(bridge.end(&b.principal, b.session.as_deref()), Answer::Ended));
+    assert!(matches!(bridge.end(&b.principal, b.session.as_deref(), &Field::Absent), Answer::Ended));
     let counts = async || {
         let mut counts: HashMap<&str, usize> = HashMap::new();
         for line in a.seen().await {

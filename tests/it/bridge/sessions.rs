@@ -8,6 +8,7 @@ use super::support::{Client, bridge, builtin, child, notification, options, pers
 use mcp_bridge::base::clock::Timestamp;
 use mcp_bridge::bridge::{Answer, Bridge, PostRequest, Refusal};
 use mcp_bridge::model::principal::Principal;
+use mcp_bridge::protocol::mcp::mirror::{Field, Mirror};
 
 #[tokio::test]
 async fn only_initialize_makes_a_session() {
@@ -49,7 +50,8 @@ async fn mcp_2_versions_are_negotiated_and_then_checked() {
     let ping = |version: Option<&str>, session_id: Option<String>| {
         let request = PostRequest {
             session_id,
-            protocol_version: version.map(str::to_owned),
+            protocol_version: Field::of(version),
+            mirror: Mirror::default(),
             accepts_json: true,
             accepts_event_stream: false,
         };
@@ -94,11 +96,14 @@ async fn mcp_12_another_callers_session_is_unknown_and_undisturbed() {
     for client in [thief, other_client, nobody] {
         assert_eq!(client.refusal(&request("1", "ping", &json!({}))).await, Refusal::SessionUnknown);
         let id = client.session.as_deref();
-        assert!(matches!(bridge.listen(&client.principal, id, None), Answer::Refused(Refusal::SessionUnknown)));
-        assert!(matches!(bridge.end(&client.principal, id), Answer::Refused(Refusal::SessionUnknown)));
+        assert!(matches!(
+            bridge.listen(&client.principal, id, &Field::Absent),
+            Answer::Refused(Refusal::SessionUnknown)
+        ));
+        assert!(matches!(bridge.end(&client.principal, id, &Field::Absent), Answer::Refused(Refusal::SessionUnknown)));
     }
     assert_eq!(owner.rpc("ping", &json!({})).await["result"], json!({}));
-    assert!(matches!(bridge.end(&owner.principal, owner.session.as_deref()), Answer::Ended));
+    assert!(matches!(bridge.end(&owner.principal, owner.session.as_deref(), &Field::Absent), Answer::Ended));
     assert_eq!(stream.next().await, None, "ended, not disturbed");
     assert_eq!(owner.refusal(&request("1", "ping", &json!({}))).await, Refusal::SessionUnknown);
 }
@@ -124,7 +129,7 @@ async fn mcp_13_a_second_stream_of_the_owner_is_independent_and_each_message_goe
     drop(second);
     client.tool("grow", &json!({"text": "2"})).await;
     assert_eq!(first.value().await["method"], "notifications/tools/list_changed", "and nothing of before");
-    assert!(matches!(bridge.end(&client.principal, client.session.as_deref()), Answer::Ended));
+    assert!(matches!(bridge.end(&client.principal, client.session.as_deref(), &Field::Absent), Answer::Ended));
     assert_eq!(first.next().await, None);
     bridge.shutdown().await;
 }

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::support::{Client, bridge, child, tool_call, tool_call_with_progress};
 use mcp_bridge::bridge::{Answer, Refusal};
+use mcp_bridge::protocol::mcp::mirror::Field;
 
 #[tokio::test]
 async fn an_answer_alone_is_json_and_with_company_a_stream() {
@@ -42,8 +43,11 @@ async fn a_stateless_client_without_streams_gets_just_the_answer() {
     let call = tool_call_with_progress("1", "progress", &json!({"steps": 2}), &json!("t"));
     let answer: Value = serde_json::from_str(&client.raw(&call).await).unwrap();
     assert_eq!(answer["result"]["content"][0]["text"], "done");
-    assert!(matches!(bridge.listen(&client.principal, None, None), Answer::Refused(Refusal::SessionRequired)));
-    assert!(matches!(bridge.end(&client.principal, None), Answer::Refused(Refusal::SessionRequired)));
+    assert!(matches!(
+        bridge.listen(&client.principal, None, &Field::Absent),
+        Answer::Refused(Refusal::SessionRequired)
+    ));
+    assert!(matches!(bridge.end(&client.principal, None, &Field::Absent), Answer::Refused(Refusal::SessionRequired)));
     bridge.shutdown().await;
 }
 

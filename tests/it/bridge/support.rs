@@ -15,6 +15,7 @@ use mcp_bridge::config::section::{
     BuiltinServer, Command, HttpUpstream, InheritEnv, RestartPolicy, Session, Upstream, UpstreamAuth, UpstreamKind,
 };
 use mcp_bridge::model::principal::Principal;
+use mcp_bridge::protocol::mcp::mirror::{Field, Mirror};
 use mcp_bridge::protocol::oauth::scope::ScopeSet;
 
 /// No test waits longer than this for anything.
@@ -132,7 +133,8 @@ impl Client {
     pub async fn post(&self, body: &str) -> Answer {
         let request = PostRequest {
             session_id: self.session.clone(),
-            protocol_version: None,
+            protocol_version: Field::Absent,
+            mirror: Mirror::default(),
             accepts_json: true,
             accepts_event_stream: self.accepts_event_stream,
         };
@@ -188,7 +190,7 @@ impl Client {
     }
 
     pub fn listen(&self) -> Events {
-        match self.bridge.listen(&self.principal, self.session.as_deref(), None) {
+        match self.bridge.listen(&self.principal, self.session.as_deref(), &Field::Absent) {
             Answer::Stream { events, .. } => Events::new(events),
             other => panic!("{other:?}"),
         }

@@ -3,9 +3,16 @@
 mod calls;
 mod questions;
 mod sessions;
+mod stateless_requests;
+mod stateless_results;
 
-use crate::support::App;
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::Value;
+
 use crate::support::app::BASIC;
+use crate::support::{App, Client, Stateless};
 
 /// A bridge with one scripted server behind it.
 fn with_child(arguments: &str) -> App {
@@ -16,4 +23,29 @@ fn with_child(arguments: &str) -> App {
 fn child(arguments: &str) -> String {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/children/fake_mcp_server.py");
     format!("{{command: python3, args: [\"{script}\"{arguments}]}}")
+}
+
+/// A bridge with one scripted server, and a client of the stateless era.
+async fn with_stateless(arguments: &str) -> (App, Stateless) {
+    let app = with_child(arguments);
+    let token = Client::register(&app).await.tokens().await.access().to_owned();
+    let client = Stateless::new(&app, &token);
+    (app, client)
+}
+
+/// What the scripted server got, in its order, as far as it was written down.
+fn journal(path: &Path) -> Vec<Value> {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let entries = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    entries.map(|entry| entry["got"].clone()).filter(|got| !got.is_null()).collect()
+}
+
+/// Waits until something is so. What is waited for is another process's work, which ends by itself.
+async fn until(mut is_so: impl FnMut() -> bool) {
+    let waiting = async {
+        while !is_so() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), waiting).await.expect("it comes to be so");
 }

@@ -6,9 +6,11 @@ pub mod client;
 pub mod mcp;
 pub mod program;
 pub mod provider;
+pub mod stateless;
 
 pub use app::App;
 pub use browser::Browser;
 pub use client::Client;
 pub use program::Program;
 pub use provider::Provider;
+pub use stateless::Stateless;

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
+use crate::protocol::mcp::meta;
 use crate::protocol::mcp::method::Method;
 use crate::protocol::mcp::object::{self, ObjectFault};
 use crate::protocol::mcp::reply;
@@ -65,9 +66,12 @@ pub enum Param {
     Capabilities,
     Arguments,
     Mode,
+    Notifications,
+    RequestState,
+    InputResponses,
 }
 
-const PARAMS: [&str; 12] = [
+const PARAMS: [&str; 15] = [
     "name",
     "uri",
     "_meta",
@@ -80,6 +84,9 @@ const PARAMS: [&str; 12] = [
     "capabilities",
     "arguments",
     "mode",
+    "notifications",
+    "requestState",
+    "inputResponses",
 ];
 
 /// Where the members of `params` stand.
@@ -87,8 +94,21 @@ const PARAMS: [&str; 12] = [
 pub struct Params {
     whole: Option<Span>,
     members: [Option<Span>; PARAMS.len()],
-    progress_token: Option<Span>,
+    meta: Meta,
     reference: Reference,
+}
+
+/// Where the members of `params._meta` stand.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Meta {
+    /// `progressToken`.
+    pub progress_token: Option<Span>,
+    /// `io.modelcontextprotocol/protocolVersion`: it makes a request one of the stateless era.
+    pub protocol_version: Option<Span>,
+    /// `io.modelcontextprotocol/clientCapabilities`.
+    pub client_capabilities: Option<Span>,
+    /// `io.modelcontextprotocol/logLevel`.
+    pub log_level: Option<Span>,
 }
 
 /// The members of `params.ref` of `completion/complete`.
@@ -114,7 +134,13 @@ impl Params {
     /// The place of `_meta.progressToken`.
     #[must_use]
     pub const fn wanted_progress(&self) -> Option<Span> {
-        self.progress_token
+        self.meta.progress_token
+    }
+
+    /// The places of what `_meta` says of the request itself.
+    #[must_use]
+    pub const fn meta(&self) -> &Meta {
+        &self.meta
     }
 
     /// The place of `ref.name`.
@@ -159,6 +185,21 @@ impl Message {
     #[must_use]
     pub const fn kind(&self) -> &Kind {
         &self.kind
+    }
+
+    /// Its id, as written; `null` when it has none.
+    #[must_use]
+    pub fn id_or_null(&self) -> &[u8] {
+        match &self.kind {
+            Kind::Request { id, .. } | Kind::Answer { id: Some(id), .. } => self.bytes(*id),
+            Kind::Notification { .. } | Kind::Answer { id: None, .. } => reply::NO_ID,
+        }
+    }
+
+    /// All of it.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.text).unwrap_or_default()
     }
 
     /// The bytes at a place.
@@ -340,8 +381,10 @@ fn read_params(json: &str, params: Option<&RawValue>) -> Result<Params, MessageF
     let mut read = Params { whole: place(Some(params)), ..Params::default() };
     read.members = members.map(place);
     if let Some(meta) = member(Param::Meta) {
-        let [token] = object::members(meta.get(), &["progressToken"]).map_err(fault)?;
-        read.progress_token = place(token);
+        let known = ["progressToken", meta::PROTOCOL_VERSION, meta::CLIENT_CAPABILITIES, meta::LOG_LEVEL];
+        let [progress_token, protocol_version, client_capabilities, log_level] =
+            object::members(meta.get(), &known).map_err(fault)?.map(place);
+        read.meta = Meta { progress_token, protocol_version, client_capabilities, log_level };
     }
     if let Some(reference) = member(Param::Ref) {
         let [name, uri] = object::members(reference.get(), &["name", "uri"]).map_err(fault)?;

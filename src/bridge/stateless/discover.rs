@@ -1,0 +1,35 @@
+//! `server/discover`: what `initialize` told, asked for by itself.
+//! [MCP 2026-07-28, Discovery](https://modelcontextprotocol.io/specification/2026-07-28/server/discover)
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde_json::Value;
+
+use crate::bridge::{Bridge, merge};
+use crate::protocol::mcp::message::Message;
+use crate::protocol::mcp::reply;
+use crate::protocol::mcp::version::ProtocolVersion;
+
+impl Bridge {
+    pub(super) async fn discover(&self, message: &Message) -> Bytes {
+        self.wait_for_first_try().await;
+        let versions = Value::from(ProtocolVersion::SUPPORTED.map(ProtocolVersion::as_str).to_vec());
+        let capabilities = merge::capabilities(&self.upstreams);
+        let mut result = format!(r#"{{"supportedVersions":{versions},"capabilities":{capabilities}"#);
+        if let Some(instructions) = merge::instructions(&self.upstreams) {
+            result.push_str(&format!(r#","instructions":{}"#, Value::from(instructions)));
+        }
+        result.push('}');
+        reply::result(message.id_or_null(), result.as_bytes())
+    }
+
+    /// What the bridge says it is (`Implementation`, JSON): an only upstream speaks for itself.
+    pub(in crate::bridge) fn identity(&self) -> Arc<str> {
+        let only = match self.upstreams.as_slice() {
+            [only] => only.hello(),
+            _ => None,
+        };
+        only.and_then(|hello| hello.server_info()).unwrap_or_else(|| Arc::clone(&self.own_identity))
+    }
+}

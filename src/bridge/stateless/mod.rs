@@ -1,0 +1,58 @@
+//! Clients of the stateless era (MCP 2026-07-28) in front of servers of the session era.
+//!
+//! It owns what such a client is promised and such a server does not know: the checks of a request that says everything
+//! itself, results with all their members, cancellation by going away, `subscriptions/listen`, and questions of a server
+//! that come back as `input_required` results. The upstream side knows nothing of it but one [`exchange::Exchange`].
+
+pub mod era;
+pub mod exchange;
+mod discover;
+mod finish;
+mod take;
+
+use crate::bridge::Bridge;
+use crate::bridge::post::Caller;
+use crate::bridge::stateless::exchange::{Attendance, Exchange, Round};
+use crate::bridge::upstream::call::{Call, Owner};
+use crate::protocol::mcp::envelope::Envelope;
+use crate::protocol::mcp::message::{Kind, Message, Param};
+use crate::protocol::mcp::meta;
+use crate::protocol::mcp::object;
+use crate::protocol::mcp::splice::Edit;
+use std::sync::Arc;
+
+impl Bridge {
+    /// Makes a call one of an exchange.
+    pub(super) fn exchange(
+        &self,
+        caller: &Caller,
+        message: &Message,
+        envelope: Envelope,
+        call: &mut Call,
+    ) -> Attendance {
+        let round = Round {
+            id: call.id.clone(),
+            progress_token: call.progress_token.clone(),
+            mailbox: Arc::clone(&call.mailbox),
+            accepts_stream: caller.accepts_stream,
+            envelope,
+        };
+        let (exchange, attendance) = Exchange::begin(&caller.principal, self.identity(), message, round);
+        call.owner = Owner::Stateless(exchange);
+        attendance
+    }
+}
+
+/// The edits that take out of a request what only its own era knows.
+pub(super) fn for_session_era(message: &Message) -> Vec<Edit<'static>> {
+    let Kind::Request { params, .. } = message.kind() else { return Vec::new() };
+    let mut edits: Vec<Edit<'static>> =
+        params.get(Param::Meta).map(|at| meta::without_envelope(message.json(at), at)).unwrap_or_default();
+    // Answers to questions that were not asked in this exchange.
+    if params.get(Param::InputResponses).is_some()
+        && let Some(at) = params.whole()
+    {
+        edits.extend(object::without(message.json(at), at, |name| name == "inputResponses"));
+    }
+    edits
+}

@@ -1,0 +1,160 @@
+//! One POST of the stateless era: checked against itself, then served like any other request.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::bridge::answer::Held;
+use crate::bridge::catalog::ListKind;
+use crate::bridge::mailbox::{Event, Reader};
+use crate::bridge::post::{self, Begun, Caller};
+use crate::bridge::route::{self, Named};
+use crate::bridge::stateless::era::Era;
+use crate::bridge::stateless::exchange::Attendance;
+use crate::bridge::stateless::finish;
+use crate::bridge::{Answer, Bridge, EventStream, PostRequest, Refusal};
+use crate::protocol::mcp::envelope::Envelope;
+use crate::protocol::mcp::fault::Fault;
+use crate::protocol::mcp::message::{Kind, Message, Param, Params};
+use crate::protocol::mcp::method::Method;
+use crate::protocol::mcp::mirror::Mirror;
+use crate::protocol::mcp::param_header;
+use crate::protocol::mcp::reply;
+
+/// After this time without an answer a client that takes a stream gets one: only on a stream can it be noticed that the
+/// client has left, which cancels the call. Before it, the status code is still to be chosen.
+const STREAM_AFTER: Duration = Duration::from_secs(2);
+
+impl Bridge {
+    pub(in crate::bridge) async fn take_stateless(
+        &self,
+        mut caller: Caller,
+        request: &PostRequest,
+        message: &Message,
+    ) -> Result<Answer, Refusal> {
+        let Kind::Request { method, params, .. } = message.kind() else {
+            // MCP 2026-07-28, Sending Messages: this version defines no notification that a client would send here.
+            return Ok(Answer::Accepted);
+        };
+        let envelope = check(request, message, (method, params)).map_err(|fault| refused(&fault, message))?;
+        caller.era = Era::Stateless(envelope);
+        if is_removed(method) {
+            let text = format!("Method not found: {}", method.as_str());
+            return Err(Refusal::UnknownMethod { body: post::error(message, reply::METHOD_NOT_FOUND, &text) });
+        }
+        self.permit(&caller, message).await?;
+        if *method == Method::ToolsCall {
+            self.check_params(&request.mirror, message, params).await.map_err(|fault| refused(&fault, message))?;
+        }
+        let begun = match method {
+            Method::Discover => Begun::Answered(self.discover(message).await),
+            _ => self.begin(&caller, message).await?,
+        };
+        match begun {
+            Begun::Answered(body) => self.finished(&caller, method, body),
+            Begun::Attended(reader, attendance) => attend(&caller, message, reader, attendance).await,
+            Begun::Waiting(_) => Ok(post::finished(&caller, post::unanswered(message))),
+        }
+    }
+
+    /// An answer of the bridge's own, made one of this era.
+    fn finished(&self, caller: &Caller, method: &Method, body: Bytes) -> Result<Answer, Refusal> {
+        let (body, code) = finish::own(body, &self.identity(), method);
+        match refusal(code, &body) {
+            Some(refusal) => Err(refusal),
+            None => Ok(post::finished(caller, body)),
+        }
+    }
+
+    /// MCP 2026-07-28, Server Behavior for Custom Headers: what the tool's schema names, and nothing else, is checked.
+    async fn check_params(&self, mirror: &Mirror, message: &Message, params: &Params) -> Result<(), Fault> {
+        let Some(shown) = params.get(Param::Name).and_then(|at| message.string(at)) else { return Ok(()) };
+        let find = || {
+            let Named { upstream, name } = route::by_name(&self.upstreams, ListKind::Tools, &shown)?;
+            upstream.catalogue().tools.find(name).map(|tool| tool.headers.clone())
+        };
+        let mut headers = find();
+        // It may be a tool that came since the list was read.
+        if headers.is_none() && !mirror.params.is_empty() && self.learn_tool(&shown).await {
+            headers = find();
+        }
+        let arguments = params.get(Param::Arguments).map(|at| message.json(at));
+        headers.map_or(Ok(()), |headers| param_header::check(&headers, mirror, arguments))
+    }
+}
+
+/// Checks a request against what it says of itself, in body and header.
+fn check(request: &PostRequest, message: &Message, (method, params): (&Method, &Params)) -> Result<Envelope, Fault> {
+    let envelope = Envelope::read(message, params, &request.protocol_version)?;
+    let named = match method {
+        Method::ToolsCall | Method::PromptsGet => params.get(Param::Name),
+        Method::ResourcesRead => params.get(Param::Uri),
+        _ => None,
+    };
+    let name = named.and_then(|at| message.string(at));
+    request.mirror.check(method.as_str(), name.as_deref())?;
+    Ok(envelope)
+}
+
+/// MCP 2026-07-28, Key Changes: what this version removed, and what only ever went the other way.
+const fn is_removed(method: &Method) -> bool {
+    matches!(
+        method,
+        Method::Initialize
+            | Method::Ping
+            | Method::LoggingSetLevel
+            | Method::ResourcesSubscribe
+            | Method::ResourcesUnsubscribe
+            | Method::CreateMessage
+            | Method::Elicit
+            | Method::RootsList
+    )
+}
+
+async fn attend(
+    caller: &Caller,
+    message: &Message,
+    mut reader: Reader,
+    attendance: Attendance,
+) -> Result<Answer, Refusal> {
+    let first = match (caller.accepts_json, caller.accepts_stream) {
+        (true, false) => loop {
+            // It takes one message: the answer.
+            match reader.next().await {
+                Some(Event::Related(_)) => {}
+                last => break last,
+            }
+        },
+        _ => match tokio::time::timeout(STREAM_AFTER, reader.next()).await {
+            Ok(first) => first,
+            Err(_) => return Ok(stream(None, reader, attendance)),
+        },
+    };
+    match first {
+        Some(Event::Related(first)) => Ok(stream(Some(first), reader, attendance)),
+        Some(Event::Last(body)) => match refusal(attendance.code(), &body) {
+            Some(refusal) => Err(refusal),
+            None => Ok(post::finished(caller, body)),
+        },
+        None => Ok(post::finished(caller, post::unanswered(message))),
+    }
+}
+
+fn stream(first: Option<Bytes>, reader: Reader, attendance: Attendance) -> Answer {
+    Answer::Stream { events: EventStream::of_call(first, reader, Some(Held::Exchange(attendance))), session_id: None }
+}
+
+fn refused(fault: &Fault, message: &Message) -> Refusal {
+    Refusal::Malformed { body: fault.body(message.id_or_null()) }
+}
+
+/// The status that goes with an error code, where it is another than 200.
+fn refusal(code: Option<i32>, body: &Bytes) -> Option<Refusal> {
+    match code? {
+        // MCP 2026-07-28, Protocol Version Header: a method that is not implemented is 404.
+        reply::METHOD_NOT_FOUND => Some(Refusal::UnknownMethod { body: body.clone() }),
+        // MCP 2026-07-28, Per-request protocol fields: on HTTP the status MUST be 400.
+        reply::MISSING_CAPABILITY => Some(Refusal::Malformed { body: body.clone() }),
+        _ => None,
+    }
+}

@@ -1,0 +1,94 @@
+//! What every result of 2026-07-28 has, added to one that has it not.
+//! [MCP 2026-07-28, Responses](https://modelcontextprotocol.io/specification/2026-07-28/basic/index#responses),
+//! [Caching](https://modelcontextprotocol.io/specification/2026-07-28/server/utilities/caching)
+
+use bytes::Bytes;
+
+use crate::protocol::mcp::message::Message;
+use crate::protocol::mcp::meta;
+use crate::protocol::mcp::object;
+use crate::protocol::mcp::splice::{Edit, Span};
+
+/// The answer `message` under the id `id`, its result completed: `resultType`, who the server is (`identity`, JSON), and
+/// for a cacheable one that it should not be cached.
+///
+/// What the result says already stays, and so does every other byte of it.
+#[must_use]
+pub fn completed(message: &Message, id: Edit<'_>, result: Span, identity: &str, is_cacheable: bool) -> Bytes {
+    let json = message.json(result);
+    let known = ["resultType", "_meta", "ttlMs", "cacheScope"];
+    let Ok([result_type, own_meta, ttl, scope]) = object::members(json, &known) else {
+        // A server that says a thing twice is not made to say it thrice.
+        return message.rewritten(&mut [id]);
+    };
+    let mut tail = String::with_capacity(identity.len() + 128);
+    if result_type.is_none() {
+        tail.push_str(r#","resultType":"complete""#);
+    }
+    let mut in_meta = String::new();
+    let server = |close: &str| format!(r#""{}":{identity}{close}"#, meta::SERVER_INFO);
+    match own_meta.map(|own| (own, object::members(own.get(), &[meta::SERVER_INFO]))) {
+        None => tail.push_str(&format!(r#","_meta":{{{}"#, server("}"))),
+        Some((own, Ok([None]))) => in_meta = server(if is_empty(own.get()) { "" } else { "," }),
+        Some(_) => {}
+    }
+    // Nothing is known of how long it stays true, nor for whom else it is: 0 and `private` are always right.
+    if is_cacheable && ttl.is_none() {
+        tail.push_str(r#","ttlMs":0"#);
+    }
+    if is_cacheable && scope.is_none() {
+        tail.push_str(r#","cacheScope":"private""#);
+    }
+    let tail = if is_empty(json) { tail.strip_prefix(',').unwrap_or_default() } else { &tail };
+    let end = result.end.saturating_sub(1);
+    let mut edits = vec![id, Edit { at: Span { start: end, end }, with: tail.as_bytes() }];
+    if let Some(own) = own_meta.and_then(|own| Span::of(own.get(), json)) {
+        let start = result.start + own.start + 1;
+        edits.push(Edit { at: Span { start, end: start }, with: in_meta.as_bytes() });
+    }
+    message.rewritten(&mut edits)
+}
+
+fn is_empty(object: &str) -> bool {
+    object.bytes().skip(1).find(|byte| !byte.is_ascii_whitespace()) == Some(b'}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::mcp::message::Kind;
+
+    fn complete(result: &str, is_cacheable: bool) -> String {
+        let text = format!(r#"{{"jsonrpc":"2.0","id":7,"result":{result}}}"#);
+        let message = Message::parse(Bytes::from(text)).unwrap();
+        let Kind::Answer { id: Some(id), result: Some(at) } = message.kind() else { panic!() };
+        let body = completed(&message, Edit { at: *id, with: b"\"a\"" }, *at, r#"{"name":"s"}"#, is_cacheable);
+        let text = String::from_utf8(body.to_vec()).unwrap();
+        text.strip_prefix(r#"{"jsonrpc":"2.0","id":"a","result":"#).unwrap().strip_suffix('}').unwrap().to_owned()
+    }
+
+    #[test]
+    fn d_18_what_is_missing_is_added_and_nothing_else_changes() {
+        let server = r#""io.modelcontextprotocol/serverInfo":{"name":"s"}"#;
+        for (result, expected) in [
+            ("{}", format!(r#"{{"resultType":"complete","_meta":{{{server}}}}}"#)),
+            ("{ }", format!(r#"{{ "resultType":"complete","_meta":{{{server}}}}}"#)),
+            (r#"{"n":1.50 }"#, format!(r#"{{"n":1.50 ,"resultType":"complete","_meta":{{{server}}}}}"#)),
+            (r#"{"_meta":{},"a":1}"#, format!(r#"{{"_meta":{{{server}}},"a":1,"resultType":"complete"}}"#)),
+            (r#"{"_meta":{"x":1e2}}"#, format!(r#"{{"_meta":{{{server},"x":1e2}},"resultType":"complete"}}"#)),
+            (r#"{"resultType":"x","_meta":null}"#, r#"{"resultType":"x","_meta":null}"#.to_owned()),
+            (r#"{"a":1,"a":2}"#, r#"{"a":1,"a":2}"#.to_owned()),
+            ("5", "5".to_owned()),
+        ] {
+            assert_eq!(complete(result, false), expected, "{result}");
+        }
+    }
+
+    #[test]
+    fn d_23_cache_hints_are_added_where_there_are_none() {
+        let hinted = complete(r#"{"tools":[]}"#, true);
+        assert!(hinted.ends_with(r#","ttlMs":0,"cacheScope":"private"}"#), "{hinted}");
+        let own = complete(r#"{"tools":[],"ttlMs":5,"cacheScope":"public"}"#, true);
+        assert!(own.contains(r#""ttlMs":5,"cacheScope":"public""#) && !own.contains("private"), "{own}");
+    }
+}

@@ -1,0 +1,126 @@
+//! Header fields that say again what the body says, for those on the way who do not read it.
+//! [MCP 2026-07-28, Request Metadata](https://modelcontextprotocol.io/specification/2026-07-28/basic/transports/streamable-http#request-metadata)
+
+use std::borrow::Cow;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::protocol::mcp::fault::Fault;
+
+/// A header field.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Field {
+    /// It is not there.
+    #[default]
+    Absent,
+    /// It comes twice, or holds what no field of ours may hold.
+    Unreadable,
+    /// Its value, without white space around it.
+    Text(String),
+}
+
+/// The fields of a request that mirror its body, beside the version.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Mirror {
+    /// `Mcp-Method`.
+    pub method: Field,
+    /// `Mcp-Name`.
+    pub name: Field,
+    /// `Mcp-Param-…`: the rest of the name, in small letters, and the value.
+    pub params: Vec<(String, Field)>,
+}
+
+impl Field {
+    /// A field that is there once or not at all.
+    #[must_use]
+    pub fn of(value: Option<&str>) -> Self {
+        value.map_or(Self::Absent, |value| Self::Text(value.trim_matches([' ', '\t']).to_owned()))
+    }
+
+    /// The value, taken out of its Base64 wrapping if it has one; `Err` when it cannot be read.
+    ///
+    /// # Errors
+    /// It comes twice, or is not what its encoding promises.
+    pub fn decoded(&self) -> Result<Option<Cow<'_, str>>, Fault> {
+        let unreadable = || Fault::mismatch("Header mismatch: a header field comes twice or holds invalid characters");
+        match self {
+            Self::Absent => Ok(None),
+            Self::Unreadable => Err(unreadable()),
+            // MCP 2026-07-28, Value Encoding: the markers are case-sensitive; without both of them a value is literal.
+            Self::Text(text) => match text.strip_prefix("=?base64?").and_then(|rest| rest.strip_suffix("?=")) {
+                None => Ok(Some(Cow::Borrowed(text))),
+                Some(encoded) => {
+                    let bytes = STANDARD.decode(encoded).map_err(|_| unreadable())?;
+                    String::from_utf8(bytes).map(|text| Some(Cow::Owned(text))).map_err(|_| unreadable())
+                }
+            },
+        }
+    }
+
+    /// Checks that the field is there and says just this.
+    ///
+    /// # Errors
+    /// `HeaderMismatch`.
+    pub fn must_say(&self, name: &str, body: &str) -> Result<(), Fault> {
+        match self {
+            Self::Text(text) if text == body => Ok(()),
+            Self::Absent => Err(Fault::mismatch(format!("Header mismatch: {name} is missing"))),
+            _ => Err(Fault::mismatch(format!("Header mismatch: {name} does not say what the body says"))),
+        }
+    }
+}
+
+impl Mirror {
+    /// Checks `Mcp-Method`, and `Mcp-Name` where the method has a name: the body's `name` or `uri`.
+    ///
+    /// # Errors
+    /// `HeaderMismatch`.
+    pub fn check(&self, method: &str, name: Option<&str>) -> Result<(), Fault> {
+        // MCP 2026-07-28, Case Sensitivity: values are compared exactly.
+        self.method.must_say("Mcp-Method", method)?;
+        let Some(name) = name else { return Ok(()) };
+        match self.name.decoded()? {
+            Some(said) if said == name => Ok(()),
+            None => Err(Fault::mismatch("Header mismatch: Mcp-Name is missing")),
+            Some(_) => Err(Fault::mismatch("Header mismatch: Mcp-Name does not say what the body says")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mirror(method: &str, name: Option<&str>) -> Mirror {
+        Mirror { method: Field::of(Some(method)), name: Field::of(name), params: Vec::new() }
+    }
+
+    #[test]
+    fn d_15_method_and_name_are_compared_exactly_after_decoding() {
+        for (method, name) in [
+            ("tools/call", "read"),
+            ("tools/call", "  read\t"),
+            ("tools/call", "=?base64?cmVhZA==?="),
+            (" tools/call ", "read"),
+        ] {
+            assert_eq!(mirror(method, Some(name)).check("tools/call", Some("read")), Ok(()), "{method} {name}");
+        }
+        for (method, name) in [
+            ("TOOLS/CALL", Some("read")),
+            ("tools/call", Some("Read")),
+            ("tools/call", None),
+            ("tools/call", Some("=?BASE64?cmVhZA==?=")),
+            ("tools/call", Some("=?base64?cmVhZA?=")),
+            ("tools/call", Some("=?base64?cm!hZA==?=")),
+            ("tools/call", Some("=?base64?/w==?=")),
+            ("tools/call", Some("cmVhZA==")),
+        ] {
+            assert!(mirror(method, name).check("tools/call", Some("read")).is_err(), "{method} {name:?}");
+        }
+        assert!(Mirror { method: Field::Unreadable, ..Mirror::default() }.check("ping", None).is_err());
+        assert!(Mirror::default().check("ping", None).is_err());
+        let wrapped = mirror("tools/call", Some("=?base64?PT9iYXNlNjQ/bGl0ZXJhbD89?="));
+        assert_eq!(wrapped.check("tools/call", Some("=?base64?literal?=")), Ok(()));
+    }
+}
