@@ -12,6 +12,7 @@ use tokio::time::Sleep;
 use crate::bridge::mailbox::{Event, Reader};
 use crate::bridge::session::UnderWay;
 use crate::bridge::stateless::exchange::Attendance;
+use crate::bridge::stateless::listen::Listening;
 use crate::protocol::mcp::event_stream;
 use crate::protocol::mcp::reply;
 
@@ -128,6 +129,8 @@ pub enum Held {
     Session(UnderWay),
     /// A client of the stateless era waits for its answer.
     Exchange(Attendance),
+    /// A client of the stateless era listens.
+    Listener(Listening),
 }
 
 impl EventStream {

@@ -4,35 +4,65 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytes::Bytes;
 use tokio::runtime::Handle;
 
 use crate::base::clock::Clock;
 use crate::bridge::mailbox::Item;
 use crate::bridge::session::Session;
 use crate::bridge::sessions::Sessions;
+use crate::bridge::stateless::listener::{Listener, Listeners};
+use crate::protocol::mcp::method::Method;
+use crate::protocol::mcp::reply;
 
 /// Shared by everything in the bridge.
 #[derive(Debug)]
 pub struct Hub {
     /// The sessions.
     pub sessions: Sessions,
+    /// Who listens without a session.
+    pub listeners: Listeners,
     /// Where background work runs, whatever runtime a request came on.
     pub runtime: Handle,
     /// The time.
     pub clock: Clock,
     asks: AtomicU64,
-    subscribers: Mutex<HashMap<Subscription, Vec<Arc<Session>>>>,
+    subscribers: Mutex<HashMap<Subscription, Vec<Subscriber>>>,
 }
 
 /// A resource: the upstream's place in the list, and its URI.
 pub type Subscription = (usize, String);
 
+/// Who is subscribed to a resource.
+#[derive(Clone, Debug)]
+pub enum Subscriber {
+    /// A session.
+    Session(Arc<Session>),
+    /// A `subscriptions/listen` of the stateless era.
+    Listener(Arc<Listener>),
+}
+
+impl Subscriber {
+    /// Tells one from another.
+    fn key(&self) -> usize {
+        match self {
+            Self::Session(session) => Arc::as_ptr(session).addr(),
+            Self::Listener(listener) => Arc::as_ptr(listener).addr(),
+        }
+    }
+}
+
 impl Hub {
     /// Nobody is there yet.
     #[must_use]
     pub fn new(sessions: Sessions, runtime: Handle, clock: Clock) -> Self {
-        Self { sessions, runtime, clock, asks: AtomicU64::new(1), subscribers: Mutex::default() }
+        Self {
+            sessions,
+            listeners: Listeners::default(),
+            runtime,
+            clock,
+            asks: AtomicU64::new(1),
+            subscribers: Mutex::default(),
+        }
     }
 
     /// A new id for a request to a client. No two sessions are ever asked under the same one.
@@ -41,8 +71,10 @@ impl Hub {
         self.asks.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Sends a notification to every session.
-    pub fn broadcast(&self, notification: &Bytes) {
+    /// Tells every session, and who listens for it, that a list changed.
+    pub fn list_changed(&self, method: &Method) {
+        self.listeners.list_changed(method);
+        let notification = reply::notification(method.as_str(), None);
         for session in self.sessions.list() {
             // A session that just ended need not hear of it.
             let _ended = session.mailbox.push(Item::Notification(notification.clone()));
@@ -56,29 +88,29 @@ impl Hub {
     }
 
     /// Notes a subscriber.
-    pub fn subscribe(&self, subscription: Subscription, session: &Arc<Session>) {
+    pub fn subscribe(&self, subscription: Subscription, subscriber: Subscriber) {
         let mut all = self.subscribers();
         let subscribers = all.entry(subscription).or_default();
-        if !subscribers.iter().any(|known| known.id == session.id) {
-            subscribers.push(Arc::clone(session));
+        if !subscribers.iter().any(|known| known.key() == subscriber.key()) {
+            subscribers.push(subscriber);
         }
     }
 
     /// Forgets a subscriber. True when it was the last one.
     #[must_use]
-    pub fn unsubscribe(&self, subscription: &Subscription, session: &Session) -> bool {
+    pub fn unsubscribe(&self, subscription: &Subscription, subscriber: &Subscriber) -> bool {
         let mut all = self.subscribers();
         let Some(subscribers) = all.get_mut(subscription) else { return false };
-        subscribers.retain(|known| known.id != session.id);
+        subscribers.retain(|known| known.key() != subscriber.key());
         subscribers.is_empty() && all.remove(subscription).is_some()
     }
 
-    /// Forgets a session. Gives the subscriptions that nobody has any more.
+    /// Forgets a subscriber altogether. Gives the subscriptions that nobody has any more.
     #[must_use]
-    pub fn forget(&self, session: &Session) -> Vec<Subscription> {
+    pub fn forget(&self, subscriber: &Subscriber) -> Vec<Subscription> {
         let mut all = self.subscribers();
         for subscribers in all.values_mut() {
-            subscribers.retain(|known| known.id != session.id);
+            subscribers.retain(|known| known.key() != subscriber.key());
         }
         all.extract_if(|_, subscribers| subscribers.is_empty()).map(|(subscription, _)| subscription).collect()
     }
@@ -91,17 +123,16 @@ impl Hub {
 
     /// Who is to hear that a resource, or a part of one they subscribed to, was updated.
     #[must_use]
-    pub fn subscribers_of(&self, upstream: usize, uri: &str) -> Vec<Arc<Session>> {
+    pub fn subscribers_of(&self, upstream: usize, uri: &str) -> Vec<Subscriber> {
         let all = self.subscribers();
         let concerned = all.iter().filter(|((index, subscribed), _)| *index == upstream && is_part(uri, subscribed));
-        let mut sessions: Vec<Arc<Session>> =
-            concerned.flat_map(|(_, sessions)| sessions.iter().map(Arc::clone)).collect();
-        sessions.sort_unstable_by(|a, b| a.id.cmp(&b.id));
-        sessions.dedup_by(|a, b| a.id == b.id);
-        sessions
+        let mut found: Vec<Subscriber> = concerned.flat_map(|(_, subscribers)| subscribers.iter().cloned()).collect();
+        found.sort_unstable_by_key(Subscriber::key);
+        found.dedup_by_key(|subscriber| subscriber.key());
+        found
     }
 
-    fn subscribers(&self) -> MutexGuard<'_, HashMap<Subscription, Vec<Arc<Session>>>> {
+    fn subscribers(&self) -> MutexGuard<'_, HashMap<Subscription, Vec<Subscriber>>> {
         self.subscribers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -37,7 +37,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::base::clock::Clock;
-use crate::bridge::hub::Hub;
+use crate::bridge::hub::{Hub, Subscriber};
 use crate::bridge::session::Session;
 use crate::bridge::sessions::Sessions;
 use crate::bridge::stateless::era;
@@ -205,8 +205,9 @@ impl Bridge {
         self.hub.sessions.list().len()
     }
 
-    /// Ends the sessions' own streams, which would otherwise stay open for ever. Calls under way may still finish.
+    /// Ends the streams that would otherwise stay open for ever. Calls under way may still finish.
     pub fn end_streams(&self) {
+        self.hub.listeners.finish();
         for session in self.hub.sessions.list() {
             session.mailbox.end();
         }
@@ -249,8 +250,10 @@ impl Bridge {
                 link.tell_now(reply::error(&asked.id, reply::UNAVAILABLE, "The client's session ended"));
             }
         }
-        for (index, uri) in self.hub.forget(session) {
-            self.unsubscribe_later(index, uri);
+        for (index, uri) in self.hub.forget(&Subscriber::Session(Arc::clone(session))) {
+            if let Some(upstream) = self.upstreams.get(index) {
+                subscribe::unsubscribe_later(&self.hub, upstream, uri);
+            }
         }
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::bridge::hub::{Hub, Subscriber};
 use crate::bridge::post::{self, Begun, Caller, RETRY_AFTER};
 use crate::bridge::request;
 use crate::bridge::upstream::Upstream;
@@ -42,7 +43,7 @@ impl Bridge {
                 Err(error) => return Ok(Begun::Answered(error)),
             }
         };
-        self.hub.subscribe(subscription, session);
+        self.hub.subscribe(subscription, Subscriber::Session(Arc::clone(session)));
         Ok(begun)
     }
 
@@ -58,23 +59,11 @@ impl Bridge {
             Ok(found) => found,
             Err(error) => return Ok(Begun::Answered(error)),
         };
-        if !self.hub.unsubscribe(&(upstream.index, uri), session) {
+        if !self.hub.unsubscribe(&(upstream.index, uri), &Subscriber::Session(Arc::clone(session))) {
             return Ok(Begun::Answered(done(message)));
         }
         let answer = self.ask_for(message, upstream, "resources/unsubscribe").await?;
         Ok(Begun::Answered(answer.unwrap_or_else(|error| error)))
-    }
-
-    /// Unsubscribes for a session that is gone.
-    pub(super) fn unsubscribe_later(&self, index: usize, uri: String) {
-        let Some(upstream) = self.upstreams.get(index).map(Arc::clone) else { return };
-        let Some(link) = upstream.link() else { return };
-        self.hub.runtime.spawn(async move {
-            let params = format!(r#"{{"uri":{}}}"#, serde_json::Value::from(uri));
-            if let Err(fault) = link.ask("resources/unsubscribe", &params, upstream.settings.timeout).await {
-                tracing::debug!(upstream = upstream.name(), %fault, "a subscription that nobody has any more could not be ended");
-            }
-        });
     }
 
     /// `logging/setLevel`: upstreams send what the most curious session wants; the rest is held back from the others.
@@ -130,6 +119,23 @@ impl Bridge {
             }
         }
     }
+}
+
+/// Unsubscribes for somebody who is gone.
+pub(super) fn unsubscribe_later(hub: &Arc<Hub>, upstream: &Arc<Upstream>, uri: String) {
+    let Some(link) = upstream.link() else { return };
+    let (owned_hub, upstream) = (Arc::clone(hub), Arc::clone(upstream));
+    hub.runtime.spawn(async move {
+        let subscription = (upstream.index, uri);
+        if owned_hub.is_subscribed(&subscription) {
+            // Somebody else came in the meantime.
+            return;
+        }
+        let params = format!(r#"{{"uri":{}}}"#, serde_json::Value::from(subscription.1));
+        if let Err(fault) = link.ask("resources/unsubscribe", &params, upstream.settings.timeout).await {
+            tracing::debug!(upstream = upstream.name(), %fault, "a subscription that nobody has any more could not be ended");
+        }
+    });
 }
 
 async fn set_level_of(upstream: &Arc<Upstream>, level: LogLevel) {

@@ -6,6 +6,8 @@
 
 pub mod era;
 pub mod exchange;
+pub mod listen;
+pub mod listener;
 mod discover;
 mod finish;
 mod take;

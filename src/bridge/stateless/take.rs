@@ -48,6 +48,7 @@ impl Bridge {
         }
         let begun = match method {
             Method::Discover => Begun::Answered(self.discover(message).await),
+            Method::Listen => return self.listen_to_changes(&caller, message, params).await,
             _ => self.begin(&caller, message).await?,
         };
         match begun {

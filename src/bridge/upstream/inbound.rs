@@ -8,6 +8,7 @@ use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 
+use crate::bridge::hub::Subscriber;
 use crate::bridge::mailbox::Item;
 use crate::bridge::session::{Asked, Session};
 use crate::bridge::upstream::call::{Call, Owner};
@@ -130,9 +131,12 @@ fn cancelled(link: &Arc<Link>, message: &Message, params: &Params) {
 fn resource_updated(link: &Arc<Link>, message: &Message, params: &Params) {
     let Some(uri) = params.get(Param::Uri).and_then(|at| message.string(at)) else { return };
     let text = message.rewritten(&mut []);
-    for session in link.hub.subscribers_of(link.index, &uri) {
-        // A session that just ended need not hear of it.
-        let _ended = session.mailbox.push(Item::Notification(text.clone()));
+    for subscriber in link.hub.subscribers_of(link.index, &uri) {
+        match subscriber {
+            // A session that just ended need not hear of it.
+            Subscriber::Session(session) => drop(session.mailbox.push(Item::Notification(text.clone()))),
+            Subscriber::Listener(listener) => listener.resource_updated(message, params),
+        }
     }
 }
 

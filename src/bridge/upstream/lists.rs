@@ -8,7 +8,6 @@ use crate::bridge::upstream::Upstream;
 use crate::bridge::upstream::hello::Offers;
 use crate::bridge::upstream::link::{Changes, Link};
 use crate::protocol::mcp::method::Method;
-use crate::protocol::mcp::reply;
 
 /// How long one page of a list may take: nobody can use the upstream before its lists are read.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -50,7 +49,7 @@ impl Upstream {
         })
     }
 
-    /// Tells all sessions that lists changed.
+    /// Tells everybody who wants to hear of it that lists changed.
     pub(super) fn announce(&self, changes: u8) {
         let lists = [
             (Changes::TOOLS, Method::ToolsChanged),
@@ -59,7 +58,7 @@ impl Upstream {
         ];
         for (bit, method) in lists {
             if changes & bit != 0 {
-                self.hub.broadcast(&reply::notification(method.as_str(), None));
+                self.hub.list_changed(&method);
             }
         }
     }

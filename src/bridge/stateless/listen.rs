@@ -1,0 +1,81 @@
+//! `subscriptions/listen`, fed from the connections that sessions share.
+
+use std::sync::Arc;
+
+use crate::bridge::answer::Held;
+use crate::bridge::hub::{Hub, Subscriber};
+use crate::bridge::mailbox::Mailbox;
+use crate::bridge::post::Caller;
+use crate::bridge::stateless::listener::{Filter, Listener};
+use crate::bridge::upstream::Upstream;
+use crate::bridge::{Answer, Bridge, EventStream, Refusal, merge, route, subscribe};
+use crate::protocol::mcp::fault::Fault;
+use crate::protocol::mcp::message::{Message, Param, Params};
+
+/// A listener's place among the others; when this is dropped, it hears nothing more.
+#[derive(Debug)]
+pub struct Listening {
+    listener: Arc<Listener>,
+    hub: Arc<Hub>,
+    upstreams: Vec<Arc<Upstream>>,
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.hub.listeners.remove(&self.listener);
+        for (index, uri) in self.hub.forget(&Subscriber::Listener(Arc::clone(&self.listener))) {
+            if let Some(upstream) = self.upstreams.get(index) {
+                subscribe::unsubscribe_later(&self.hub, upstream, uri);
+            }
+        }
+    }
+}
+
+impl Bridge {
+    pub(super) async fn listen_to_changes(
+        &self,
+        caller: &Caller,
+        message: &Message,
+        params: &Params,
+    ) -> Result<Answer, Refusal> {
+        if !caller.accepts_stream {
+            return Err(Refusal::NotAcceptable);
+        }
+        let id = message.id_or_null();
+        let filter = params.get(Param::Notifications).map(|at| Filter::read(message.json(at)));
+        let filter = filter.unwrap_or_else(|| Err(Fault::invalid("notifications is missing")));
+        let filter = filter.map_err(|fault| Refusal::Malformed { body: fault.body(id) })?;
+        self.wait_for_first_try().await;
+        let (mailbox, reader) = Mailbox::of_call();
+        let lists = filter.of_lists(merge::offers(&self.upstreams));
+        let listener = Arc::new(Listener::new(&caller.principal, id, lists, mailbox));
+        let (hub, upstreams) = (Arc::clone(&self.hub), self.upstreams.clone());
+        let listening = Listening { listener: Arc::clone(&listener), hub, upstreams };
+        let subscribed = filter.uris.iter().map(|uri| self.listen_to_resource(&listener, uri));
+        let subscribed = futures_util::future::join_all(subscribed).await;
+        let agreed = filter.uris.iter().zip(subscribed).filter(|(_, is_subscribed)| *is_subscribed);
+        listener.acknowledge(agreed.map(|(uri, _)| uri.clone()).collect());
+        self.hub.listeners.add(&listener);
+        let events = EventStream::of_call(None, reader, Some(Held::Listener(listening)));
+        Ok(Answer::Stream { events, session_id: None })
+    }
+
+    /// Subscribes a listener to a resource, and the upstream if it is not subscribed to yet. False when there is nothing to
+    /// hear of it.
+    async fn listen_to_resource(&self, listener: &Arc<Listener>, uri: &str) -> bool {
+        let Some(upstream) = route::by_uri(&self.upstreams, uri) else { return false };
+        let offers = upstream.hello().is_some_and(|hello| hello.offers.subscribe);
+        let Some(link) = upstream.link().filter(|_| offers) else { return false };
+        let subscription = (upstream.index, uri.to_owned());
+        if !self.hub.is_subscribed(&subscription) {
+            let params = format!(r#"{{"uri":{}}}"#, serde_json::Value::from(uri));
+            let limit = upstream.settings.timeout.min(self.request_timeout);
+            if let Err(fault) = link.ask("resources/subscribe", &params, limit).await {
+                tracing::debug!(upstream = upstream.name(), %fault, "an upstream did not take a subscription");
+                return false;
+            }
+        }
+        self.hub.subscribe(subscription, Subscriber::Listener(Arc::clone(listener)));
+        true
+    }
+}

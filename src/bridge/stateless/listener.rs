@@ -1,0 +1,287 @@
+//! One `subscriptions/listen`: what it wants to hear, and everything it is told bears its mark.
+//! [MCP 2026-07-28, Subscriptions](https://modelcontextprotocol.io/specification/2026-07-28/basic/patterns/subscriptions)
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use crate::bridge::mailbox::{Item, Mailbox};
+use crate::bridge::upstream::hello::Offers;
+use crate::model::principal::Principal;
+use crate::protocol::mcp::fault::Fault;
+use crate::protocol::mcp::message::{Message, Param, Params};
+use crate::protocol::mcp::meta;
+use crate::protocol::mcp::method::Method;
+use crate::protocol::mcp::object;
+use crate::protocol::mcp::reply;
+use crate::protocol::mcp::splice::{Edit, Span};
+
+/// How many resources one listener may be subscribed to.
+const MAX_RESOURCES: usize = 100;
+/// How many listeners one caller may have; another one ends the oldest.
+const MAX_PER_CALLER: usize = 16;
+
+/// What a listener wants to hear of: `params.notifications`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// `toolsListChanged`.
+    pub tools: bool,
+    /// `promptsListChanged`.
+    pub prompts: bool,
+    /// `resourcesListChanged`.
+    pub resources: bool,
+    /// `resourceSubscriptions`.
+    pub uris: Vec<String>,
+}
+
+impl Filter {
+    /// Reads a filter.
+    ///
+    /// # Errors
+    /// It is none, or asks for too much.
+    pub fn read(json: &str) -> Result<Self, Fault> {
+        let known = ["toolsListChanged", "promptsListChanged", "resourcesListChanged", "resourceSubscriptions"];
+        let fault = |text: &str| Fault::invalid(format!("notifications: {text}"));
+        let [tools, prompts, resources, uris] =
+            object::members(json, &known).map_err(|error| fault(&error.to_string()))?;
+        let flag = |value: Option<&RawValue>| match value.map(RawValue::get) {
+            Some("true") => Ok(true),
+            None | Some("false") => Ok(false),
+            Some(_) => Err(fault("what is not a list of resources is true or false")),
+        };
+        let uris = uris.map(|uris| serde_json::from_str(uris.get())).transpose();
+        let mut uris: Vec<String> =
+            uris.map_err(|_| fault("resourceSubscriptions is not a list of URIs"))?.unwrap_or_default();
+        uris.sort_unstable();
+        uris.dedup();
+        if uris.len() > MAX_RESOURCES {
+            return Err(fault(&format!("at most {MAX_RESOURCES} resources")));
+        }
+        Ok(Self { tools: flag(tools)?, prompts: flag(prompts)?, resources: flag(resources)?, uris })
+    }
+
+    /// What of it there is to hear, without the resources.
+    #[must_use]
+    pub const fn of_lists(&self, offers: Offers) -> Self {
+        Self {
+            tools: self.tools && offers.tools_changed,
+            prompts: self.prompts && offers.prompts_changed,
+            resources: self.resources && offers.resources_changed,
+            uris: Vec::new(),
+        }
+    }
+
+    fn json(&self) -> Value {
+        let mut all = serde_json::Map::new();
+        let flags = [
+            ("toolsListChanged", self.tools),
+            ("promptsListChanged", self.prompts),
+            ("resourcesListChanged", self.resources),
+        ];
+        all.extend(
+            flags.into_iter().filter(|(_, wanted)| *wanted).map(|(name, _)| (name.to_owned(), Value::from(true))),
+        );
+        if !self.uris.is_empty() {
+            all.insert("resourceSubscriptions".to_owned(), json!(self.uris));
+        }
+        Value::Object(all)
+    }
+}
+
+/// A listener.
+#[derive(Debug)]
+pub struct Listener {
+    principal: Arc<Principal>,
+    /// The id of its request, as written.
+    id: Bytes,
+    lists: Filter,
+    mailbox: Arc<Mailbox>,
+    is_acknowledged: AtomicBool,
+}
+
+impl Listener {
+    /// One that hears nothing before it is acknowledged.
+    #[must_use]
+    pub fn new(principal: &Arc<Principal>, id: &[u8], lists: Filter, mailbox: Arc<Mailbox>) -> Self {
+        let id = Bytes::copy_from_slice(id);
+        Self { principal: Arc::clone(principal), id, lists, mailbox, is_acknowledged: AtomicBool::new(false) }
+    }
+
+    /// Tells it what it will hear of: its lists, and these resources.
+    pub fn acknowledge(&self, uris: Vec<String>) {
+        let agreed = Filter { uris, ..self.lists.clone() };
+        let params = format!(r#"{{"_meta":{{{}}},"notifications":{}}}"#, self.tag(), agreed.json());
+        let text = reply::notification("notifications/subscriptions/acknowledged", Some(&params));
+        // As a request: it may not be lost. The mailbox is empty, so there is room.
+        let _left = self.mailbox.push(Item::Request(text));
+        self.is_acknowledged.store(true, Ordering::Release);
+    }
+
+    /// Tells it that a list changed, if it wants to hear of that.
+    pub fn list_changed(&self, method: &Method) {
+        let wants = match method {
+            Method::ToolsChanged => self.lists.tools,
+            Method::PromptsChanged => self.lists.prompts,
+            Method::ResourcesChanged => self.lists.resources,
+            _ => false,
+        };
+        if wants {
+            let params = format!(r#"{{"_meta":{{{}}}}}"#, self.tag());
+            self.tell(reply::notification(method.as_str(), Some(&params)));
+        }
+    }
+
+    /// Passes `notifications/resources/updated` on.
+    pub fn resource_updated(&self, message: &Message, params: &Params) {
+        let tag = match params.get(Param::Meta) {
+            Some(at) if object::entries(message.json(at)).is_ok_and(|entries| !entries.is_empty()) => self.tag() + ",",
+            Some(_) => self.tag(),
+            None => format!(r#""_meta":{{{}}},"#, self.tag()),
+        };
+        // Before the first member: of `_meta`, or of the params, which have at least a URI.
+        let Some(object) = params.get(Param::Meta).or(params.whole()) else { return };
+        let at = Span { start: object.start + 1, end: object.start + 1 };
+        self.tell(message.rewritten(&mut [Edit { at, with: tag.as_bytes() }]));
+    }
+
+    /// Ends it, as it should be ended.
+    pub fn finish(&self) {
+        // MCP 2026-07-28, Graceful Closure.
+        let result = format!(r#"{{"resultType":"complete","_meta":{{{}}}}}"#, self.tag());
+        self.mailbox.finish(reply::result(&self.id, result.as_bytes()));
+    }
+
+    fn tell(&self, text: Bytes) {
+        // MCP 2026-07-28, Acknowledgment: nothing before it.
+        if self.is_acknowledged.load(Ordering::Acquire) {
+            // One that has just left need not hear of it.
+            let _left = self.mailbox.push(Item::Notification(text));
+        }
+    }
+
+    fn tag(&self) -> String {
+        format!(r#""{}":{}"#, meta::SUBSCRIPTION_ID, String::from_utf8_lossy(&self.id))
+    }
+}
+
+/// All listeners.
+#[derive(Debug, Default)]
+pub struct Listeners(Mutex<Vec<Arc<Listener>>>);
+
+impl Listeners {
+    /// Adds one. The oldest of a caller that has too many is ended.
+    pub fn add(&self, listener: &Arc<Listener>) {
+        let mut all = self.lock();
+        let own = |other: &&Arc<Listener>| other.principal.is_same_caller(&listener.principal);
+        let surplus = all.iter().filter(own).count() >= MAX_PER_CALLER;
+        if let Some(oldest) = all.iter().find(own).filter(|_| surplus).map(Arc::clone) {
+            oldest.finish();
+            all.retain(|other| !Arc::ptr_eq(other, &oldest));
+        }
+        all.push(Arc::clone(listener));
+    }
+
+    /// Forgets one.
+    pub fn remove(&self, listener: &Arc<Listener>) {
+        self.lock().retain(|other| !Arc::ptr_eq(other, listener));
+    }
+
+    /// Tells all of them that a list changed.
+    pub fn list_changed(&self, method: &Method) {
+        self.lock().iter().for_each(|listener| listener.list_changed(method));
+    }
+
+    /// Ends all of them.
+    pub fn finish(&self) {
+        self.lock().drain(..).for_each(|listener| listener.finish());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Arc<Listener>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bridge::mailbox::{Event, Reader};
+    use crate::protocol::mcp::message::Kind;
+
+    fn listener(filter: &str) -> (Listener, Reader) {
+        let (mailbox, reader) = Mailbox::of_call();
+        let lists = Filter::read(filter).unwrap();
+        (Listener::new(&Arc::new(Principal::anonymous()), b"\"l\"", lists, mailbox), reader)
+    }
+
+    async fn next(reader: &mut Reader) -> Value {
+        match reader.next().await {
+            Some(Event::Related(text) | Event::Last(text)) => serde_json::from_slice(&text).unwrap(),
+            None => Value::Null,
+        }
+    }
+
+    #[tokio::test]
+    async fn d_21_the_acknowledgement_comes_first_and_all_bears_the_mark() {
+        let (listener, mut reader) = listener(r#"{"toolsListChanged":true,"promptsListChanged":false}"#);
+        listener.list_changed(&Method::ToolsChanged);
+        listener.acknowledge(vec!["x:1".to_owned()]);
+        listener.list_changed(&Method::PromptsChanged);
+        listener.list_changed(&Method::ToolsChanged);
+        for meta in ["", r#""_meta":{},"#, r#""_meta":{"a":1.0},"#] {
+            let text = format!(
+                r#"{{"jsonrpc":"2.0","method":"notifications/resources/updated","params":{{{meta}"uri":"x:1"}}}}"#
+            );
+            let message = Message::parse(Bytes::from(text)).unwrap();
+            let Kind::Notification { params, .. } = message.kind() else { panic!() };
+            listener.resource_updated(&message, params);
+        }
+        listener.finish();
+        let tag = |message: &Value| message["_meta"][meta::SUBSCRIPTION_ID].clone();
+        let first = next(&mut reader).await;
+        assert_eq!(first["method"], "notifications/subscriptions/acknowledged");
+        assert_eq!(
+            first["params"]["notifications"],
+            json!({"toolsListChanged": true, "resourceSubscriptions": ["x:1"]})
+        );
+        let mut methods = Vec::new();
+        for _ in 0..4 {
+            let message = next(&mut reader).await;
+            assert_eq!(tag(&message["params"]), "l");
+            methods.push(message["method"].as_str().unwrap().rsplit('/').next().unwrap().to_owned());
+        }
+        assert_eq!(methods, ["list_changed", "updated", "updated", "updated"]);
+        let last = next(&mut reader).await;
+        assert_eq!(
+            (&last["id"], &last["result"]["resultType"], tag(&last["result"])),
+            (&json!("l"), &json!("complete"), json!("l"))
+        );
+    }
+
+    #[test]
+    fn a_caller_has_so_many_listeners_and_no_more() {
+        let listeners = Listeners::default();
+        let mut all = Vec::new();
+        for _ in 0..=MAX_PER_CALLER {
+            let (listener, reader) = listener("{}");
+            let listener = Arc::new(listener);
+            listeners.add(&listener);
+            all.push((listener, reader));
+        }
+        assert_eq!(listeners.lock().len(), MAX_PER_CALLER);
+        assert!(!listeners.lock().iter().any(|other| Arc::ptr_eq(other, &all[0].0)), "the oldest made room");
+    }
+
+    #[test]
+    fn a_filter_that_is_none_is_refused() {
+        for bad in
+            ["[]", r#"{"toolsListChanged":1}"#, r#"{"resourceSubscriptions":"x"}"#, r#"{"resourceSubscriptions":[1]}"#]
+        {
+            assert_eq!(Filter::read(bad).unwrap_err().code, reply::INVALID_PARAMS, "{bad}");
+        }
+        let many: Vec<String> = (0..=MAX_RESOURCES).map(|number| format!("x:{number}")).collect();
+        assert!(Filter::read(&json!({"resourceSubscriptions": many}).to_string()).is_err());
+    }
+}
