@@ -11,6 +11,7 @@ use crate::bridge::mailbox::Item;
 use crate::bridge::session::Session;
 use crate::bridge::sessions::Sessions;
 use crate::bridge::stateless::listener::{Listener, Listeners};
+use crate::bridge::stateless::parked::Parked;
 use crate::protocol::mcp::method::Method;
 use crate::protocol::mcp::reply;
 
@@ -19,6 +20,8 @@ use crate::protocol::mcp::reply;
 pub struct Hub {
     /// The sessions.
     pub sessions: Sessions,
+    /// Calls of the stateless era whose client has to come back.
+    pub parked: Parked,
     /// Who listens without a session.
     pub listeners: Listeners,
     /// Where background work runs, whatever runtime a request came on.
@@ -58,6 +61,7 @@ impl Hub {
         Self {
             sessions,
             listeners: Listeners::default(),
+            parked: Parked::default(),
             runtime,
             clock,
             asks: AtomicU64::new(1),

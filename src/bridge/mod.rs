@@ -266,6 +266,7 @@ async fn sweep(bridge: Weak<Bridge>, interval: Duration, mut stop: watch::Receiv
             _ = stop.wait_for(|stop| *stop) => return,
         }
         let Some(bridge) = bridge.upgrade() else { return };
+        bridge.hub.parked.sweep(bridge.hub.clock.now());
         for session in bridge.hub.sessions.take_idle() {
             bridge.close(&session);
         }

@@ -7,10 +7,11 @@ use serde_json::value::RawValue;
 use crate::protocol::mcp::completion;
 use crate::protocol::mcp::fault::Fault;
 use crate::protocol::mcp::message::{Kind, Message};
+use crate::protocol::mcp::meta;
 use crate::protocol::mcp::method::Method;
 use crate::protocol::mcp::object;
 use crate::protocol::mcp::reply;
-use crate::protocol::mcp::splice::{Edit, Span};
+use crate::protocol::mcp::splice::{self, Edit, Span};
 
 /// What is added to an answer, and what may become of it.
 #[derive(Debug)]
@@ -148,9 +149,10 @@ pub fn input_required(id: &[u8], identity: &str, asked: &[String], state: Option
     let result = format!(
         r#"{{"resultType":"input_required","inputRequests":{{{}}}{state},"_meta":{{"{}":{identity}}}}}"#,
         asked.join(","),
-        crate::protocol::mcp::meta::SERVER_INFO
+        meta::SERVER_INFO
     );
-    reply::result(id, result.as_bytes())
+    // A server may write its questions on several lines; an event, or a line of standard input, is one.
+    reply::result(id, &splice::splice(result.as_bytes(), &mut [], true))
 }
 
 #[cfg(test)]

@@ -8,8 +8,11 @@ pub mod era;
 pub mod exchange;
 pub mod listen;
 pub mod listener;
+pub mod parked;
+pub mod question;
 mod discover;
 mod finish;
+mod resume;
 mod take;
 
 use crate::bridge::Bridge;

@@ -48,6 +48,11 @@ impl Bridge {
         }
         let begun = match method {
             Method::Discover => Begun::Answered(self.discover(message).await),
+            Method::ToolsCall | Method::PromptsGet | Method::ResourcesRead
+                if let Some(state) = params.get(Param::RequestState) =>
+            {
+                self.resume(&caller, message, (envelope, params, state)).await
+            }
             Method::Listen => return self.listen_to_changes(&caller, message, params).await,
             _ => self.begin(&caller, message).await?,
         };

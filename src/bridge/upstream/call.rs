@@ -1,6 +1,6 @@
 //! One request on its way to an upstream, and what comes back for it.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -44,6 +44,7 @@ pub struct Call {
 struct CallClock {
     deadline: AtomicU64,
     end: AtomicU64,
+    is_suspended: AtomicBool,
 }
 
 /// Whose call it is.
@@ -108,7 +109,20 @@ impl Call {
     /// Whether its time is up.
     #[must_use]
     pub fn is_over(&self, now: u64) -> bool {
-        now >= self.clock.deadline.load(Ordering::Relaxed)
+        let is_suspended = self.clock.is_suspended.load(Ordering::Relaxed);
+        let limit = if is_suspended { &self.clock.end } else { &self.clock.deadline };
+        now >= limit.load(Ordering::Relaxed)
+    }
+
+    /// Stops the clock: it is the caller that is waited for.
+    pub fn suspend(&self) {
+        self.clock.is_suspended.store(true, Ordering::Relaxed);
+    }
+
+    /// Starts it anew.
+    pub fn resume(&self, now: u64) {
+        self.progressed(now);
+        self.clock.is_suspended.store(false, Ordering::Relaxed);
     }
 
     /// Ties the task that carries it, so that it ends with the call.

@@ -11,8 +11,9 @@ use bytes::Bytes;
 use crate::bridge::hub::Subscriber;
 use crate::bridge::mailbox::Item;
 use crate::bridge::session::{Asked, Session};
+use crate::bridge::stateless::question;
 use crate::bridge::upstream::call::{Call, Owner};
-use crate::bridge::upstream::link::{Changes, Link};
+use crate::bridge::upstream::link::{Changes, Link, Whom};
 use crate::protocol::mcp::log_level::LogLevel;
 use crate::protocol::mcp::message::{self, Kind, Message, Param, Params};
 use crate::protocol::mcp::method::Method;
@@ -118,7 +119,13 @@ fn progress(link: &Arc<Link>, message: &Message, params: &Params) {
 
 fn cancelled(link: &Arc<Link>, message: &Message, params: &Params) {
     let Some(at) = params.get(Param::RequestId) else { return };
-    let Some((session, ours)) = link.end_asking(message.bytes(at)) else { return };
+    let (session, ours) = match link.end_asking(message.bytes(at)) {
+        Some(Whom::Session(session, ours)) => (session, ours),
+        Some(Whom::Exchange(exchange)) => {
+            return exchange.upgrade().iter().for_each(|exchange| exchange.withdraw(message.bytes(at)));
+        }
+        None => return,
+    };
     let Some(session) = session.upgrade() else { return };
     if session.take_asked(ours).is_some() {
         let number = ours.to_string();
@@ -150,12 +157,15 @@ fn request(link: &Arc<Link>, message: &Message, (id, method, params): (Span, &Me
         tracing::warn!(upstream = %link.name, method = method.as_str(), "a request of an upstream could belong to several sessions, or to none");
         return refuse(reply::UNAVAILABLE, "The request cannot be attributed to one client session");
     };
+    if let Owner::Stateless(exchange) = &call.owner {
+        return question::ask(link, exchange, message, (id, method, params));
+    }
     let Some(session) = call.owner.session().filter(|session| can(session, message, method, params)) else {
         return refuse(reply::METHOD_NOT_FOUND, "The client cannot do this");
     };
     let ours = link.hub.next_ask();
     let progress_token = params.wanted_progress().map(|at| Bytes::copy_from_slice(message.bytes(at)));
-    if !link.begin_asking(their_id.clone(), session, ours) {
+    if !link.begin_asking(their_id.clone(), Whom::Session(Arc::downgrade(session), ours)) {
         return refuse(reply::INVALID_REQUEST, "A request with this id is under way");
     }
     let asked = Asked { link: Arc::downgrade(link), id: their_id.clone(), progress_token };

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use crate::bridge::hub::Hub;
 use crate::bridge::mailbox::{Event, Mailbox};
 use crate::bridge::session::Session;
+use crate::bridge::stateless::exchange::Exchange;
 use crate::bridge::upstream::call::{Call, Owner};
 use crate::bridge::upstream::hello::Hello;
 use crate::bridge::upstream::wire::{SendFault, Wire};
@@ -40,7 +41,7 @@ pub struct Link {
     pub log_level: AtomicU8,
     wire: Wire,
     calls: Mutex<Calls>,
-    asking: Mutex<HashMap<Bytes, (Weak<Session>, u64)>>,
+    asking: Mutex<HashMap<Bytes, Whom>>,
     next: AtomicU64,
     dropped: AtomicU64,
     garbage: AtomicU64,
@@ -52,6 +53,15 @@ pub struct Link {
 struct Calls {
     is_closed: bool,
     pending: HashMap<u64, Arc<Call>>,
+}
+
+/// Who is asked on behalf of an upstream.
+#[derive(Clone, Debug)]
+pub enum Whom {
+    /// A session's client, under an id of ours.
+    Session(Weak<Session>, u64),
+    /// The client of a request of the stateless era.
+    Exchange(Weak<Exchange>),
 }
 
 /// Lists that changed and were not read again yet.
@@ -273,22 +283,22 @@ impl Link {
         newest.map(|(_, call)| Arc::clone(call))
     }
 
-    /// Notes that a session's client is asked on behalf of the upstream's request `id`.
+    /// Notes who is asked on behalf of the upstream's request `id`.
     ///
     /// False when such a request is under way already.
     #[must_use]
-    pub fn begin_asking(&self, id: Bytes, session: &Arc<Session>, ours: u64) -> bool {
+    pub fn begin_asking(&self, id: Bytes, whom: Whom) -> bool {
         let mut asking = self.asking();
         if asking.contains_key(&id) {
             return false;
         }
-        asking.insert(id, (Arc::downgrade(session), ours));
+        asking.insert(id, whom);
         true
     }
 
     /// Takes whom the upstream's request `id` was put to.
     #[must_use]
-    pub fn end_asking(&self, id: &[u8]) -> Option<(Weak<Session>, u64)> {
+    pub fn end_asking(&self, id: &[u8]) -> Option<Whom> {
         self.asking().remove(id)
     }
 
@@ -338,9 +348,11 @@ impl Link {
             call.abort();
             call.fail(reply::UNAVAILABLE, "The MCP server went away before it answered");
         }
-        for (_, (session, ours)) in self.asking().drain() {
-            // Nobody waits for the client's answer any more.
-            drop(session.upgrade().and_then(|session| session.take_asked(ours)));
+        for (_, whom) in self.asking().drain() {
+            // Nobody waits for the client's answer any more. An exchange has failed with its call.
+            if let Whom::Session(session, ours) = whom {
+                drop(session.upgrade().and_then(|session| session.take_asked(ours)));
+            }
         }
     }
 
@@ -386,7 +398,7 @@ impl Link {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn asking(&self) -> MutexGuard<'_, HashMap<Bytes, (Weak<Session>, u64)>> {
+    fn asking(&self) -> MutexGuard<'_, HashMap<Bytes, Whom>> {
         self.asking.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -32,6 +32,8 @@ pub fn completed(message: &Message, id: Edit<'_>, result: Span, identity: &str, 
         Some((own, Ok([None]))) => in_meta = server(if is_empty(own.get()) { "" } else { "," }),
         Some(_) => {}
     }
+    // MCP 2026-07-28, Cacheable Results: only what is complete.
+    let is_cacheable = is_cacheable && result_type.is_none_or(|kind| kind.get() == "\"complete\"");
     // Nothing is known of how long it stays true, nor for whom else it is: 0 and `private` are always right.
     if is_cacheable && ttl.is_none() {
         tail.push_str(r#","ttlMs":0"#);
@@ -89,6 +91,7 @@ mod tests {
         let hinted = complete(r#"{"tools":[]}"#, true);
         assert!(hinted.ends_with(r#","ttlMs":0,"cacheScope":"private"}"#), "{hinted}");
         let own = complete(r#"{"tools":[],"ttlMs":5,"cacheScope":"public"}"#, true);
+        assert!(!complete(r#"{"resultType":"input_required"}"#, true).contains("ttlMs"));
         assert!(own.contains(r#""ttlMs":5,"cacheScope":"public""#) && !own.contains("private"), "{own}");
     }
 }

@@ -3,6 +3,7 @@
 mod calls;
 mod questions;
 mod sessions;
+mod stateless_input;
 mod stateless_listen;
 mod stateless_requests;
 mod stateless_results;

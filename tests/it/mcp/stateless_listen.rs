@@ -82,7 +82,8 @@ async fn d_21_the_server_is_subscribed_to_once_and_left_when_the_last_listener_l
     let wanted = json!({"resourceSubscriptions": ["fake://one"]});
     let (first, second) = (one(), one());
     let (mut a, mut b) = (listen(&first, 1, wanted.clone()).await, listen(&second, 2, wanted).await);
-    (a.next().await.unwrap(), b.next().await.unwrap());
+    a.next().await.unwrap();
+    b.next().await.unwrap();
     let count = |method: &str| journal(&path).into_iter().filter(|got| got["method"] == method).count();
     assert_eq!(count("resources/subscribe"), 1);
     drop((a, first));
