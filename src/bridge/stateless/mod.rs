@@ -6,6 +6,7 @@
 
 pub mod era;
 pub mod exchange;
+pub mod filter;
 pub mod listen;
 pub mod listener;
 pub mod parked;

@@ -2,6 +2,12 @@
 //!
 //! Attached → the upstream asks something → parked → the client comes back with the answer → attached → … → over.
 
+mod asking;
+mod leaving;
+
+pub use asking::Resumed;
+pub use leaving::Attendance;
+
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use bytes::Bytes;
@@ -191,126 +197,11 @@ impl Exchange {
         }
     }
 
-    /// What the client of the latest round can do.
-    #[must_use]
-    pub fn features(&self) -> ClientFeatures {
-        self.lock().features
-    }
-
-    /// Notes that the upstream wanted to use a capability that the client did not declare.
-    pub fn note_missing(&self, capability: &Value) {
-        let mut state = self.lock();
-        match (state.missing.as_mut().and_then(Value::as_object_mut), capability.as_object()) {
-            (Some(all), Some(more)) => all.extend(more.clone()),
-            _ => state.missing = Some(capability.clone()),
-        }
-    }
-
-    /// Notes a question. True when the client waits and nobody is about to put the question to it.
-    #[must_use]
-    pub fn note_question(&self, mut question: Question) -> bool {
-        let mut state = self.lock();
-        while state.questions.iter().any(|other| other.key == question.key) {
-            question.key.push('\'');
-        }
-        state.questions.push(question);
-        let is_first = !state.is_gathering && matches!(state.stage, Stage::Attached(_));
-        state.is_gathering |= is_first;
-        is_first
-    }
-
-    /// Forgets a question that the upstream took back.
-    pub fn withdraw(&self, id: &[u8]) {
-        self.lock().questions.retain(|question| question.id != id);
-    }
-
-    /// Puts the open questions to the client that waits, as the answer to its request.
-    ///
-    /// `park` makes the state for the client to come back with.
-    pub fn park(&self, park: impl FnOnce() -> String) {
-        let mut state = self.lock();
-        state.is_gathering = false;
-        if state.questions.is_empty() {
-            return;
-        }
-        match std::mem::replace(&mut state.stage, Stage::Parked) {
-            Stage::Attached(round) => {
-                if let Some(call) = self.sent.get().and_then(|sent| sent.call.upgrade()) {
-                    call.suspend();
-                }
-                let asked: Vec<String> = state.questions.iter().map(Question::member).collect();
-                let handle = park();
-                drop(state);
-                round.mailbox.finish(finish::input_required(&round.id, &self.identity, &asked, Some(&handle)));
-            }
-            other => state.stage = other,
-        }
-    }
-
-    /// Goes on with another request of the client: the answer, if there is one already, or what the upstream is to be told.
-    ///
-    /// `answers` gives the client's answer to a question, by its key.
-    ///
-    /// # Errors
-    /// Gives the answer to send, if there is one already.
-    pub fn resume<'a>(
-        self: &Arc<Self>,
-        round: Round,
-        answers: impl Fn(&str) -> Option<&'a str>,
-    ) -> Result<Resumed, Bytes> {
-        let mut state = self.lock();
-        match std::mem::replace(&mut state.stage, Stage::Over) {
-            Stage::Settled(Outcome::Answer(message)) => {
-                Err(finish::finish(&message, &self.form(&round, state.missing.as_ref())).0)
-            }
-            Stage::Settled(Outcome::Failure(text)) => Err(failure(&round, &text).0),
-            Stage::Attached(_) | Stage::Over => Err(failure(&round, "The request is over").0),
-            Stage::Parked => {
-                state.rounds += 1;
-                state.features = round.envelope.features;
-                state.stage = Stage::Attached(round);
-                let attendance = Attendance { exchange: Arc::clone(self), round: state.rounds };
-                let (answered, open) = std::mem::take(&mut state.questions)
-                    .into_iter()
-                    .partition(|question| answers(&question.key).is_some());
-                state.questions = open;
-                let told = |question: Question| {
-                    answers(&question.key).map(|result| (question.id.clone(), question.answer(result)))
-                };
-                Ok(Resumed { answers: Vec::into_iter(answered).filter_map(told).collect(), attendance })
-            }
-        }
-    }
-
     /// The connection that carries it, and the call with its id.
     #[must_use]
     pub fn carrier(&self) -> Option<(Arc<Link>, Arc<Call>, u64)> {
         let sent = self.sent.get()?;
         Some((sent.link.upgrade()?, sent.call.upgrade()?, sent.id))
-    }
-
-    /// Whether something is to be asked that was not answered.
-    #[must_use]
-    pub fn has_questions(&self) -> bool {
-        !self.lock().questions.is_empty()
-    }
-
-    /// Gives it up: whoever waits is told, the upstream too.
-    pub fn release(&self, reason: &str) {
-        let (stage, questions) = {
-            let mut state = self.lock();
-            (std::mem::replace(&mut state.stage, Stage::Over), std::mem::take(&mut state.questions))
-        };
-        if let Stage::Attached(round) = stage {
-            round.mailbox.finish(failure(&round, reason).0);
-        }
-        let Some(sent) = self.sent.get() else { return };
-        let Some(link) = sent.link.upgrade() else { return };
-        for question in questions {
-            drop(link.end_asking(&question.id));
-            link.tell_now(reply::error(&question.id, reply::UNAVAILABLE, reason));
-        }
-        link.abandon(sent.id, reason);
     }
 
     fn conclude(&self, mut state: MutexGuard<'_, State>, round: &Round, body: Bytes, code: Option<i32>) {
@@ -333,18 +224,6 @@ impl Exchange {
         }
     }
 
-    /// The client of a round has left.
-    fn leave(&self, round: u64) {
-        {
-            let state = self.lock();
-            if state.rounds != round || !matches!(state.stage, Stage::Attached(_)) {
-                return;
-            }
-        }
-        // MCP 2026-07-28, Cancellation: closing the response cancels the request.
-        self.release("The client went away");
-    }
-
     fn attached<T>(&self, read: impl FnOnce(&Round) -> T) -> Option<T> {
         match &self.lock().stage {
             Stage::Attached(round) => Some(read(round)),
@@ -360,34 +239,4 @@ impl Exchange {
 fn failure(round: &Round, text: &str) -> (Bytes, Option<i32>) {
     // MCP 2026-07-28, Error Codes: -32000 to -32019 should not be used any more.
     (reply::error(&round.id, reply::INTERNAL_ERROR, text), Some(reply::INTERNAL_ERROR))
-}
-
-/// An exchange whose client came back.
-#[derive(Debug)]
-pub struct Resumed {
-    /// Questions that were answered: the upstream's id, and what it is to be told.
-    pub answers: Vec<(Bytes, Bytes)>,
-    /// The client waits again.
-    pub attendance: Attendance,
-}
-
-/// A client waits for the answer of an exchange; when this is dropped before it came, the client has left.
-#[derive(Debug)]
-pub struct Attendance {
-    exchange: Arc<Exchange>,
-    round: u64,
-}
-
-impl Attendance {
-    /// The error code of the answer, once it came and if it is an error.
-    #[must_use]
-    pub fn code(&self) -> Option<i32> {
-        self.exchange.lock().code
-    }
-}
-
-impl Drop for Attendance {
-    fn drop(&mut self) {
-        self.exchange.leave(self.round);
-    }
 }
