@@ -13,6 +13,7 @@ use crate::bridge::upstream::link::{Link, Whom};
 use crate::protocol::mcp::client_features::ClientFeatures;
 use crate::protocol::mcp::message::{Message, Param, Params};
 use crate::protocol::mcp::method::Method;
+use crate::protocol::mcp::object;
 use crate::protocol::mcp::reply;
 use crate::protocol::mcp::splice::{self, Span};
 
@@ -71,7 +72,8 @@ pub fn ask(
         return refuse(reply::INVALID_REQUEST, "A request with this id is under way");
     }
     let key = message.string(id).unwrap_or(Cow::Borrowed(message.json(id))).into_owned();
-    let asked = params.whole().map_or_else(String::new, |at| format!(r#","params":{}"#, message.json(at)));
+    let asked =
+        params.whole().map_or_else(String::new, |at| format!(r#","params":{}"#, without_token(message, params, at)));
     let request = format!(r#"{{"method":"{}"{asked}}}"#, method.as_str());
     if exchange.note_question(Question { key, id: their_id, request }) {
         let (hub, exchange) = (Arc::clone(&link.hub), Arc::clone(exchange));
@@ -80,6 +82,15 @@ pub fn ask(
             hub.parked.park(&exchange, hub.clock.now());
         });
     }
+}
+
+/// The params without the token for progress: nothing could be reported of what is no request.
+fn without_token(message: &Message, params: &Params, whole: Span) -> String {
+    let json = message.json(whole);
+    let Some(at) = params.get(Param::Meta) else { return json.to_owned() };
+    let within = Span { start: at.start - whole.start, end: at.end - whole.start };
+    let mut edits = object::without(message.json(at), within, |name| name == "progressToken");
+    String::from_utf8_lossy(&splice::splice(json.as_bytes(), &mut edits, false)).into_owned()
 }
 
 /// Whether the client can do what a request of a server needs, and the name of that; `None` when no client can.

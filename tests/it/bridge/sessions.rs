@@ -62,8 +62,9 @@ async fn mcp_2_versions_are_negotiated_and_then_checked() {
         (Some("2025-06-18"), client.session.clone(), true),
         (Some("2025-11-25"), client.session.clone(), false),
         (Some("2025-11-25"), None, true),
-        (Some("2026-07-28"), None, false),
-        (Some("2025-11-25 "), None, false),
+        (Some("2026-07-28"), client.session.clone(), false),
+        (Some("2025-11-2５"), None, false),
+        (Some("1999-01-01"), None, false),
     ] {
         match ping(version, session).await {
             Answer::Message { .. } => assert!(is_fine, "{version:?}"),

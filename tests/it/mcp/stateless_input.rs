@@ -86,7 +86,19 @@ async fn d_24_a_question_becomes_a_result_and_the_request_sent_again_its_answer(
 }
 
 #[tokio::test]
-async fn d_24_prompts_and_resources_can_ask_too_and_other_requests_cannot() {
+async fn d_24_a_question_keeps_its_params_but_for_the_token_of_its_progress() {
+    let (_app, client) = with_stateless("").await;
+    let client = client.able(everything());
+    let params =
+        json!({"message": "?", "requestedSchema": {}, "x": 1.50, "_meta": {"progressToken": 3, "kept": [1e2]}});
+    let call = json!({"name": "ask", "arguments": {"method": "elicitation/create", "params": params}});
+    let result = asked(&client, &call).await;
+    let put = result["inputRequests"].as_object().unwrap().values().next().unwrap()["params"].clone();
+    assert_eq!(put, json!({"message": "?", "requestedSchema": {}, "x": 1.5, "_meta": {"kept": [1e2]}}));
+}
+
+#[tokio::test]
+async fn d_24_prompts_and_resources_can_ask_too() {
     let (_app, client) = with_stateless("").await;
     let client = client.able(everything());
     for (method, params) in [
