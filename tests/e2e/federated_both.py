@@ -12,7 +12,6 @@ from oauth import Client, Session
 from provider import SCOPES, Provider
 from report import check
 
-PROVIDER_PAGES = ["login", "consent", "provider login", "provider consent"]
 VARIANTS = {
     "phone-light": {"viewport": {"width": 390, "height": 844}, "colorScheme": "light"},
     "phone-dark": {"viewport": {"width": 390, "height": 844}, "colorScheme": "dark"},
@@ -86,7 +85,7 @@ def ways_in(both):
         with check(f"mode both: a login at {name}, where the bridge shows who it is by {authentication}"):
             person = both.person(javascript=False)
             client = both.client(name, person)
-            report.equal(person.go(provider=name, url=client.authorization_url()), PROVIDER_PAGES, "pages seen by the person")
+            report.equal(person.go(provider=name, url=client.authorization_url()), ["login", "consent", *steps.AT_THE_PROVIDER], "pages seen by the person")
             client.redeem(person.client_answer())
             report.contains(Session(client).initialize().call(1, "whoami", {}), provider.user("ada"), "answer of whoami")
             seen = [request for request in provider.seen("authorization", "token")]

@@ -8,6 +8,8 @@ from bridge import PATIENCE
 from lines import Lines
 from provider import PASSWORD
 
+AT_THE_PROVIDER = ["provider login", "provider consent"]  # the pages of a first login there
+
 
 class Person:
     """Somebody with a browser of their own. The page in front of them has a kind:
