@@ -157,7 +157,9 @@ def run(directory):
     ways_in(both)
     with check("mode both: login, consent, onward, denied, logout: no violation, nothing out of the window, no complaint of the browser"):
         problems = [problem for variant, window in VARIANTS.items() for problem in pictures(both, directory, variant, window)]
-        print(f"  {len(VARIANTS) * len(PICTURES)} pictures in {directory}")
+        taken = [path for path in (directory / f"federated-{kind}-{variant}.png" for variant in VARIANTS for kind in PICTURES) if path.exists()]
+        print(f"  {len(taken)} pictures in {directory}")
+        report.equal(len(taken), len(VARIANTS) * len(PICTURES), "pictures")
         report.true(not problems, "expected no problem, came:\n    " + "\n    ".join(problems))
     with check("mode both: SIGTERM ends the bridge with exit code 0"):
         report.equal(both.bridge.stop(), 0, "exit code after SIGTERM")
