@@ -5,7 +5,7 @@ use crate::base::clock::Timestamp;
 use crate::base::id::UserId;
 use crate::base::random;
 use crate::base::secret::Secret;
-use crate::config::section::OauthServer;
+use crate::config::section::{Mode, OauthServer};
 use crate::identity::password::hash_password;
 use crate::model::user::User;
 use crate::store::Store;
@@ -25,12 +25,21 @@ pub(super) async fn create(
     store: &dyn Store,
     now: Timestamp,
 ) -> Result<Option<FirstUser>, StartError> {
+    // Nobody would be asked for the password.
+    if section.mode == Mode::Federated {
+        return Ok(None);
+    }
     let failed = |error: crate::store::StoreError| StartError::Io(error.to_string());
+    if section.mode == Mode::Federated {
+        return Ok(None);
+    }
     if !section.users.is_empty() || !store.list_users().await.map_err(failed)?.is_empty() {
         return Ok(None);
     }
     if !section.create_first_user {
-        tracing::warn!("nobody can log in yet; add a user with: mcp-bridge user add NAME");
+        if section.providers.is_empty() {
+            tracing::warn!("nobody can log in yet; add a user with: mcp-bridge user add NAME");
+        }
         return Ok(None);
     }
     let name = UserId::new("admin");

@@ -13,16 +13,17 @@ use crate::authorization_server::{AuthorizationServer, Services};
 use crate::base::clock::{Clock, Timestamp};
 use crate::bridge::{Bridge, Options};
 use crate::config::Config;
-use crate::config::section::{EndpointAuth, OauthServer, RateLimit, Storage};
+use crate::config::section::{self, EndpointAuth, Mode, OauthServer, RateLimit, Storage};
 use crate::http::guard::Guard;
 use crate::http::state::{AddressLimits, Authorization, Endpoint, Pages, State};
-use crate::identity::Identity;
+use crate::identity::federated::{Federation, Provider};
 use crate::identity::throttle::AddressLimit;
+use crate::identity::{Identity, PasswordLogin};
 use crate::keys::{KeyError, Keys};
 use crate::protocol::oauth::scope;
 use crate::resource_server::{ResourceServer, Settings};
+use crate::store::Store;
 use crate::store::sqlite::Sqlite;
-use crate::store::{Present, Store};
 
 pub use address::Addresses;
 pub use first_user::FirstUser;
@@ -63,7 +64,7 @@ impl From<KeyError> for StartError {
             }
             KeyError::Derivation { .. } => Self::Io(error.to_string()),
             KeyError::Mode { .. } | KeyError::Unusable { .. } => Self::Configuration(error.to_string()),
-            KeyError::Generation(_) | KeyError::Signing(_) => Self::Failed(error.to_string()),
+            KeyError::Generation(_) | KeyError::Signing(_) | KeyError::Sealing(_) => Self::Failed(error.to_string()),
         }
     }
 }
@@ -161,13 +162,13 @@ impl Issuing {
         surroundings: &Surroundings,
     ) -> Result<Self, StartError> {
         let keys = Arc::new(Keys::open(&section.signing)?);
-        let Surroundings { clock, password_cost, .. } = surroundings;
-        let identity = Identity::new(&section.users, section.lockout, store.clone(), *password_cost);
-        let identity = Arc::new(identity.map_err(|error| StartError::Configuration(error.to_string()))?);
-        let configured = identity.configured();
+        let clock = &surroundings.clock;
+        let federation = Federation::new(providers(section, &addresses.issuer, &keys)?, store.clone());
+        let identity = Arc::new(identity(section, store, federation, surroundings.password_cost)?);
         let failed = |error: crate::store::StoreError| StartError::Io(error.to_string());
-        let present = Present { configured, stored: true, issuers: Vec::new() };
-        store.revoke_absent_users(present, clock.now()).await.map_err(failed)?;
+        store.revoke_absent_users(identity.present(), clock.now()).await.map_err(failed)?;
+        // Beside the start: a provider that does not answer keeps nobody else from logging in.
+        tokio::spawn(tasks::warm_up(Arc::clone(&identity), clock.clone()));
         let scopes_supported: Vec<String> = section.scopes_supported.keys().cloned().collect();
         let settings = Settings {
             issuer: addresses.issuer.clone(),
@@ -184,6 +185,37 @@ impl Issuing {
         let pages = Pages::new(&addresses.issuer, section.branding.clone(), section.scopes_supported.clone());
         Ok(Self { authorization: Authorization { server, pages }, resource })
     }
+}
+
+fn identity(
+    section: &OauthServer,
+    store: &Arc<dyn Store>,
+    federation: Federation,
+    least_cost: u32,
+) -> Result<Identity, StartError> {
+    let passwords = PasswordLogin {
+        accepted: section.mode != Mode::Federated,
+        users: &section.users,
+        lockout: section.lockout,
+        least_cost,
+    };
+    let identity = Identity::new(passwords, store.clone(), federation);
+    identity.map_err(|error| StartError::Configuration(error.to_string()))
+}
+
+/// The identity providers. Each has a redirect URI of its own, so that one cannot pass off its answers as another's (RFC 9700
+/// §4.4.2).
+fn providers(section: &OauthServer, issuer: &str, keys: &Arc<Keys>) -> Result<Vec<Provider>, StartError> {
+    let provider = |settings: &section::Provider| {
+        let name = settings.name.as_str();
+        let redirect_uri = match name {
+            "default" => format!("{issuer}/oauth/callback"),
+            name => format!("{issuer}/oauth/callback/{name}"),
+        };
+        Provider::new(settings.clone(), redirect_uri, Arc::clone(keys))
+            .map_err(|error| StartError::Configuration(format!("the identity provider {name} cannot be used: {error}")))
+    };
+    section.providers.iter().map(provider).collect()
 }
 
 async fn start_bridge(config: &Config, surroundings: Surroundings) -> Result<Arc<Bridge>, StartError> {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::clock::Clock;
+use crate::identity::Identity;
 use crate::model::grant::RefreshPolicy;
 use crate::store::Store;
 
@@ -19,4 +20,15 @@ pub(super) async fn clean_up(store: Arc<dyn Store>, policy: RefreshPolicy, clock
             tracing::warn!(%error, "could not remove what has expired; trying again later");
         }
     }
+}
+
+/// Learns of every identity provider what is needed to send people there.
+pub(super) async fn warm_up(identity: Arc<Identity>, clock: Clock) {
+    let warming = identity.providers().iter().map(|provider| async {
+        if let Err(failure) = provider.warm_up(clock.now()).await {
+            let provider = provider.name();
+            tracing::warn!(%provider, %failure, "nobody can log in at this identity provider yet; it is asked again then");
+        }
+    });
+    futures_util::future::join_all(warming).await;
 }

@@ -3,16 +3,19 @@
 //! The flow in prose. A client registers ([`AuthorizationServer::register`]) and sends a person's browser to
 //! [`AuthorizationServer::authorize`], where an ordered list of checks turns the query into a request that can be
 //! trusted, and a flow begins that is bound to this browser by a cookie. [`AuthorizationServer::step`] tells from the
-//! stored flow alone which page comes next; [`AuthorizationServer::log_in`] and [`AuthorizationServer::decide`] move it
-//! on, until the answer goes back to the client. It redeems the code, and later its refresh tokens, at
+//! stored flow alone which page comes next; [`AuthorizationServer::log_in`] and [`AuthorizationServer::allow`] move it on,
+//! by way of an identity provider and [`AuthorizationServer::come_back`] if that is where the person logs in, until the
+//! answer goes back to the client. It redeems the code, and later its refresh tokens, at
 //! [`AuthorizationServer::token`], and may end what it was given at [`AuthorizationServer::revoke`].
 //!
-//! Owned here: every OAuth rule of issuing. Not owned: passwords (`identity`), keys (`keys`), pages and cookies (`http`).
+//! Owned here: every OAuth rule of issuing, and which browser a login belongs to. Not owned: passwords and what is said to
+//! identity providers (`identity`), keys (`keys`), pages and cookies (`http`).
 
 pub mod authorize;
 pub mod client;
 pub mod error;
 pub mod revocation;
+pub mod session;
 pub mod token;
 
 use std::sync::Arc;
@@ -61,6 +64,7 @@ struct Settings {
     default_scopes: ScopeSet,
     client_bounds: Option<ClientBounds>,
     remember_consent: Duration,
+    session_lifetime: Duration,
 }
 
 impl AuthorizationServer {
@@ -85,6 +89,7 @@ impl AuthorizationServer {
                 unused_expiry: section.registration.unused_expiry,
             }),
             remember_consent: section.remember_consent,
+            session_lifetime: section.session_lifetime,
         };
         Self { settings, services, metadata: metadata.into() }
     }

@@ -42,6 +42,14 @@ id! {
     UserId
 }
 
+impl ProviderName {
+    /// That of the only provider, which has none of its own.
+    #[must_use]
+    pub fn the_only() -> Self {
+        Self("default".to_owned())
+    }
+}
+
 impl UserId {
     /// A person at an identity provider. OpenID Connect Core §5.7: only `iss` and `sub` together identify one, never an
     /// e-mail address. No user name has this form; an issuer has no fragment (§2), so it reads one way only.

@@ -87,26 +87,29 @@ pub enum UserCommand {
         #[arg(long)]
         email: Option<String>,
     },
-    /// List the users.
+    /// List the users of the store, and the people who have logged in at an identity provider.
+    ///
+    /// Separated by tabs: name, `active` or `disabled`, scopes, e-mail address, and where the person logs in: `password` or
+    /// the issuer of the identity provider. What people of providers may do follows from the configuration.
     List,
     /// Set a password, read from standard input, and log the user's apps out.
     Passwd {
         /// The user name.
         name: String,
     },
-    /// Lock a user out, at once.
+    /// Lock a user out, at once; one of an identity provider too.
     Disable {
-        /// The user name.
+        /// The user name, or the identifier that `user list` shows, such as 'https://idp.example#1234', in quotes.
         name: String,
     },
     /// Let a disabled user in again.
     Enable {
-        /// The user name.
+        /// The user name, or the identifier that `user list` shows.
         name: String,
     },
-    /// Remove a user, and log the user's apps out.
+    /// Remove a user, and log the user's apps out. One of an identity provider comes back by logging in; see `disable`.
     Remove {
-        /// The user name.
+        /// The user name, or the identifier that `user list` shows.
         name: String,
     },
 }

@@ -35,11 +35,9 @@ const KEYS: &[&str] = &[
     "server.auth.show_error_details",
     "server.oauth_server.client_id_metadata_documents",
     "server.oauth_server.clients",
-    "server.oauth_server.federated",
     "server.oauth_server.introspection",
     "server.oauth_server.revocation",
     "server.oauth_server.builtin.login_template",
-    "server.oauth_server.builtin.session_lifetime",
     "server.oauth_server.builtin.users.*.groups",
     "server.oauth_server.consent.mode",
     "server.oauth_server.registration.expiry",
@@ -78,7 +76,6 @@ const UPSTREAM_KEYS: &[&str] = &[
 const WORDS: &[(&str, &[&str])] = &[
     ("mode", &["client"]),
     ("server.auth.type", &["bearer", "oauth", "api_key", "mtls", "proxy_header", "any", "script"]),
-    ("server.oauth_server.mode", &["federated", "both"]),
     ("storage.type", &["postgres"]),
 ];
 

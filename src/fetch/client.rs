@@ -35,6 +35,17 @@ pub struct Request<'a> {
 #[derive(Debug)]
 pub struct Response(reqwest::Response);
 
+/// An answer with all of its content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The status code.
+    pub status: u16,
+    /// The media type, without parameters, in small letters.
+    pub media_type: String,
+    /// The content.
+    pub body: Bytes,
+}
+
 /// Why there is no answer, or not all of it.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
@@ -47,6 +58,9 @@ pub enum FetchError {
     /// The content is larger than is taken.
     #[error("the answer is too large")]
     TooLarge,
+    /// The time is over. Something may have been sent.
+    #[error("no answer in time")]
+    TimedOut,
     /// A header field or the client itself cannot be made.
     #[error("{0}")]
     Unsendable(String),
@@ -100,6 +114,20 @@ impl Client {
             builder = builder.body(body);
         }
         builder.send().await.map(Response).map_err(fault)
+    }
+
+    /// Sends a request and takes the whole answer, of at most `limit` bytes; all of it, from the connection to the last
+    /// byte, within `time`.
+    ///
+    /// # Errors
+    /// See [`FetchError`].
+    pub async fn exchange(&self, request: Request<'_>, limit: usize, time: Duration) -> Result<Answer, FetchError> {
+        let whole = async {
+            let response = self.send(request).await?;
+            let (status, media_type) = (response.status(), response.media_type());
+            Ok(Answer { status, media_type, body: response.collect(limit).await? })
+        };
+        tokio::time::timeout(time, whole).await.unwrap_or(Err(FetchError::TimedOut))
     }
 }
 

@@ -2,4 +2,4 @@
 
 mod client;
 
-pub use client::{Client, FetchError, Request, Response, Verb};
+pub use client::{Answer, Client, FetchError, Request, Response, Verb};

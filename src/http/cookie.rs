@@ -1,10 +1,12 @@
-//! The cookies that bind a flow to one browser: one a flow, so that two tabs do not disturb each other.
+//! Cookies: one a flow, which binds it to one browser, so that two tabs do not disturb each other; and one that remembers
+//! who is logged in.
 
 use actix_web::HttpRequest;
 use actix_web::cookie::time::Duration;
 use actix_web::cookie::{Cookie, SameSite};
 use actix_web::http::header;
 
+use crate::authorization_server::session::NewSession;
 use crate::base::id::FlowId;
 use crate::base::secret::Secret;
 
@@ -24,16 +26,33 @@ impl Cookies {
         if self.is_https { "__Host-mcpb_flow_" } else { "mcpb_flow_" }
     }
 
+    const fn session(self) -> &'static str {
+        if self.is_https { "__Host-mcpb_session" } else { "mcpb_session" }
+    }
+
     /// The cookie of a flow, if the browser sent exactly one of that name.
     #[must_use]
     pub fn find(self, request: &HttpRequest, flow: &FlowId) -> Option<Secret> {
-        let name = format!("{}{flow}", self.prefix());
-        let all = pairs(request);
-        let mut values = all.iter().filter(|(key, _)| *key == name);
-        match (values.next(), values.next()) {
-            (Some((_, value)), None) => Some(Secret::new(*value)),
-            _ => None,
-        }
+        only(request, &format!("{}{flow}", self.prefix()))
+    }
+
+    /// The cookie of the browser's session, if the browser sent exactly one of that name.
+    #[must_use]
+    pub fn find_session(self, request: &HttpRequest) -> Option<Secret> {
+        only(request, self.session())
+    }
+
+    /// Sets the cookie of the browser's session.
+    #[must_use]
+    pub fn set_session(self, session: &NewSession) -> Cookie<'static> {
+        let seconds = i64::try_from(session.lifetime.as_secs()).unwrap_or(i64::MAX);
+        self.build(self.session().to_owned(), session.cookie.expose().to_owned(), seconds)
+    }
+
+    /// Forgets the cookie of the browser's session.
+    #[must_use]
+    pub fn clear_session(self) -> Cookie<'static> {
+        self.build(self.session().to_owned(), String::new(), 0)
     }
 
     /// Sets the cookie of a flow.
@@ -65,6 +84,16 @@ impl Cookies {
             .same_site(SameSite::Lax)
             .max_age(Duration::seconds(seconds))
             .finish()
+    }
+}
+
+/// The value of a cookie, if the browser sent exactly one of that name.
+fn only(request: &HttpRequest, name: &str) -> Option<Secret> {
+    let all = pairs(request);
+    let mut values = all.iter().filter(|(key, _)| *key == name);
+    match (values.next(), values.next()) {
+        (Some((_, value)), None) => Some(Secret::new(*value)),
+        _ => None,
     }
 }
 

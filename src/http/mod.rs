@@ -65,6 +65,14 @@ fn authorization_server_routes(app: &mut ServiceConfig, base: &str) {
     get(app, &format!("{base}/oauth/authorize/{{flow}}"), web::route().to(oauth::flow::get));
     post(app, &format!("{base}/oauth/authorize/{{flow}}/login"), web::route().to(oauth::flow::log_in));
     post(app, &format!("{base}/oauth/authorize/{{flow}}/consent"), web::route().to(oauth::flow::decide));
+    get(app, &format!("{base}/oauth/callback"), web::route().to(oauth::callback::of_the_only));
+    get(app, &format!("{base}/oauth/callback/{{provider}}"), web::route().to(oauth::callback::of_one));
+    get_or_post(
+        app,
+        &format!("{base}/oauth/logout"),
+        web::route().to(oauth::logout::ask),
+        web::route().to(oauth::logout::log_out),
+    );
     for path in [format!("{base}/oauth/token"), "/token".to_owned()] {
         post(app, &path, web::route().to(oauth::token));
     }
@@ -79,6 +87,12 @@ fn authorization_server_routes(app: &mut ServiceConfig, base: &str) {
 fn get(app: &mut ServiceConfig, path: &str, route: Route) {
     let route = route.guard(method::Any(method::Get()).or(method::Head()));
     app.service(web::resource(path).route(route).default_service(web::to(answer::only_get)));
+}
+
+fn get_or_post(app: &mut ServiceConfig, path: &str, get: Route, post: Route) {
+    let get = get.guard(method::Any(method::Get()).or(method::Head()));
+    let post = post.guard(method::Post());
+    app.service(web::resource(path).route(get).route(post).default_service(web::to(answer::only_get_or_post)));
 }
 
 fn post(app: &mut ServiceConfig, path: &str, route: Route) {

@@ -68,6 +68,10 @@ impl Pages {
     }
 }
 
+fn is_end_of_name(rest: &str) -> bool {
+    rest.is_empty() || rest.starts_with('/')
+}
+
 fn path_of(issuer: &str) -> &str {
     let authority = issuer.split_once("://").map_or(issuer, |(_, rest)| rest);
     authority.find('/').and_then(|at| authority.get(at..)).unwrap_or("")
@@ -113,13 +117,13 @@ impl State {
         self.authorization.as_ref().expect("routes of the authorization server are made only when there is one")
     }
 
-    /// Whether people see what is answered at this path: the authorization endpoint and the pages behind it.
+    /// Whether people see what is answered at this path: the authorization endpoint, the pages behind it, and logging out.
     #[must_use]
     pub fn is_page(&self, path: &str) -> bool {
         let Some(authorization) = &self.authorization else { return false };
         let below = path.strip_prefix(authorization.pages.base.as_str());
-        let below = below.and_then(|path| path.strip_prefix("/oauth/authorize"));
-        path == "/authorize" || below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        let is_at = |page| below.and_then(|path| path.strip_prefix(page)).is_some_and(is_end_of_name);
+        path == "/authorize" || ["/oauth/authorize", "/oauth/callback", "/oauth/logout"].into_iter().any(is_at)
     }
 
     /// How cookies are named here.

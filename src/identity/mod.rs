@@ -1,7 +1,8 @@
-//! Who a person is: users with a password, from the configuration file or kept in the store.
+//! Who a person is: users with a password, from the configuration file or kept in the store, and people of identity
+//! providers.
 //!
-//! Owns user names, password hashes and the throttling of logins. What a login leads to, and the browser it happens in, are not
-//! known here.
+//! Owns user names, password hashes, the throttling of logins, and all that is asked of identity providers. What a login leads
+//! to, and the browser it happens in, are not known here.
 
 mod credential;
 mod pool;
@@ -26,12 +27,12 @@ use crate::base::secret::Secret;
 use crate::base::username::canonical_username;
 use crate::config::section::{BuiltinUser, Lockout};
 use crate::identity::credential::{Configured, Credential};
-use crate::identity::federated::{Attempt, Callback, Failure, Provider, Reason};
+use crate::identity::federated::{Attempt, Callback, Failure, Federation, Provider};
 use crate::identity::password::{Outcome, PasswordError, PasswordHash};
 use crate::identity::pool::Pool;
 use crate::identity::throttle::{LoginThrottle, RetryAfter};
 use crate::protocol::oauth::scope::ScopeSet;
-use crate::store::{StoreError, Users};
+use crate::store::{Present, StoreError, Users};
 
 /// What a login that found no free thread is told to wait.
 const BUSY: RetryAfter = RetryAfter(std::time::Duration::from_secs(5));
@@ -39,7 +40,9 @@ const BUSY: RetryAfter = RetryAfter(std::time::Duration::from_secs(5));
 /// The people who may log in.
 pub struct Identity {
     configured: HashMap<UserId, Configured>,
-    providers: Vec<Provider>,
+    /// Whether passwords are accepted at all.
+    passwords: bool,
+    federation: Arc<Federation>,
     store: Arc<dyn Users>,
     throttle: LoginThrottle,
     pool: Pool,
@@ -49,6 +52,21 @@ pub struct Identity {
     rounds: AtomicU64,
     /// Makes digests of unknown user names worthless to anyone who only has the log.
     log_salt: [u8; 32],
+}
+
+/// How people log in with a password.
+#[derive(Clone, Copy, Debug)]
+pub struct PasswordLogin<'a> {
+    /// Whether they do. Where people log in at identity providers alone, a password is never right, and those who have one
+    /// are nobody.
+    pub accepted: bool,
+    /// The users of the configuration.
+    pub users: &'a [BuiltinUser],
+    /// How much guessing is slowed.
+    pub lockout: Lockout,
+    /// No attempt makes less work than bcrypt of this cost: [`password::COST`], since that is what users of the store have;
+    /// tests that log in a hundred times take less.
+    pub least_cost: u32,
 }
 
 /// A user who may log in and hold grants.
@@ -138,27 +156,25 @@ struct Candidate {
 }
 
 impl Identity {
-    /// The users of the configuration, and behind them those of the store. Plain passwords are hashed in the background.
-    ///
-    /// No attempt makes less work than bcrypt of `least_cost`: [`password::COST`], since that is what users of the store
-    /// have; tests that log in a hundred times take less.
+    /// The users of the configuration, behind them those of the store, and the people of identity providers. Plain
+    /// passwords are hashed in the background.
     ///
     /// # Errors
     /// A user of the configuration could never log in.
     pub fn new(
-        users: &[BuiltinUser],
-        lockout: Lockout,
+        passwords: PasswordLogin<'_>,
         store: Arc<dyn Users>,
-        least_cost: u32,
+        federation: Federation,
     ) -> Result<Self, IdentityError> {
-        let (configured, highest) = credential::configured(users)?;
+        let (configured, highest) = credential::configured(passwords.users)?;
         Ok(Self {
             configured,
-            providers: Vec::new(),
+            passwords: passwords.accepted,
+            federation: Arc::new(federation),
             store,
-            throttle: LoginThrottle::new(lockout),
+            throttle: LoginThrottle::new(passwords.lockout),
             pool: Pool::new(),
-            ceiling: AtomicU32::new(highest.max(least_cost)),
+            ceiling: AtomicU32::new(highest.max(passwords.least_cost)),
             rounds: AtomicU64::new(0),
             log_salt: random::bytes(),
         })
@@ -202,11 +218,17 @@ impl Identity {
         }
     }
 
-    /// The user, if known and not disabled.
+    /// The user, if known, not disabled, and one who can still log in.
     ///
     /// # Errors
     /// The store cannot be read.
     pub async fn find_active(&self, user: &UserId) -> Result<Option<ActiveUser>, StoreError> {
+        if user.is_federated() {
+            return self.federation.find_active(user).await;
+        }
+        if !self.passwords {
+            return Ok(None);
+        }
         if let Some(configured) = self.configured.get(user) {
             return Ok((!configured.disabled).then(|| configured.user.clone()));
         }
@@ -222,19 +244,26 @@ impl Identity {
     /// Whether people can log in with a password.
     #[must_use]
     pub fn has_passwords(&self) -> bool {
-        true
+        self.passwords
     }
 
     /// The identity providers, in the order of the configuration.
     #[must_use]
     pub fn providers(&self) -> &[Provider] {
-        &self.providers
+        self.federation.providers()
     }
 
     /// The identity provider of this name.
     #[must_use]
     pub fn provider(&self, name: &ProviderName) -> Option<&Provider> {
-        self.providers.iter().find(|provider| provider.name() == name)
+        self.providers().iter().find(|provider| provider.name() == name)
+    }
+
+    /// The identity provider that a person comes from.
+    #[must_use]
+    pub fn provider_of(&self, user: &UserId) -> Option<&Provider> {
+        let (issuer, _) = user.as_str().split_once('#').filter(|_| user.is_federated())?;
+        self.providers().iter().find(|provider| provider.is_issuer(issuer))
     }
 
     /// Logs in the person that a provider sent back: asks the provider who it is, whether that person may come in, and
@@ -244,21 +273,31 @@ impl Identity {
     /// [`FederatedError`].
     pub async fn log_in_at(
         &self,
-        _provider: &Provider,
-        _callback: &Callback,
-        _attempt: &Attempt,
-        _now: Timestamp,
+        provider: &Provider,
+        callback: &Callback,
+        attempt: &Attempt,
+        now: Timestamp,
     ) -> Result<ActiveUser, FederatedError> {
-        Err(Failure::new(Reason::Unreachable, "skeleton").into())
+        self.federation.log_in_at(provider, callback, attempt, now).await
     }
 
     /// Whether a grant of this user may go on: for somebody from a provider, by asking there.
     ///
     /// # Errors
     /// The store cannot be read or written.
-    pub async fn confirm(&self, user: &UserId, _now: Timestamp) -> Result<Standing, StoreError> {
+    pub async fn confirm(&self, user: &UserId, now: Timestamp) -> Result<Standing, StoreError> {
+        if user.is_federated() {
+            return self.federation.confirm(user, now).await;
+        }
         let active = self.find_active(user).await?;
         Ok(active.map_or_else(|| Standing::Ended("the user is gone or disabled".to_owned()), Standing::Active))
+    }
+
+    /// Who can log in at all.
+    #[must_use]
+    pub fn present(&self) -> Present {
+        let configured = if self.passwords { self.configured() } else { Vec::new() };
+        Present { configured, stored: self.passwords, issuers: self.federation.issuers() }
     }
 
     /// The active users of the configuration, by name.
@@ -272,7 +311,7 @@ impl Identity {
 
     /// Who has this name, if anybody: the work is done all the same. A user of the configuration hides one of the store.
     async fn candidate(&self, name: Option<UserId>) -> Result<Option<Candidate>, StoreError> {
-        let Some(id) = name else { return Ok(None) };
+        let Some(id) = name.filter(|_| self.passwords) else { return Ok(None) };
         if let Some(user) = self.configured.get(&id) {
             let credential = user.credential.clone();
             return Ok(Some(Candidate { id, disabled: user.disabled, credential }));

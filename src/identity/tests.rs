@@ -11,8 +11,9 @@ use futures_util::future::join_all;
 use super::*;
 use crate::base::clock::Timestamp;
 use crate::config::section::PasswordSource;
+use crate::model::account::Account;
 use crate::model::user::User;
-use crate::store::Present;
+use crate::store::{Accounts, Present};
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 const ELSEWHERE: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 1));
@@ -61,6 +62,26 @@ impl Users for Stored {
     }
 }
 
+#[async_trait]
+impl Accounts for Stored {
+    async fn find_account(&self, _: &UserId) -> Result<Option<Account>, StoreError> {
+        Ok(None)
+    }
+    async fn list_accounts(&self) -> Result<Vec<Account>, StoreError> {
+        not_here()
+    }
+    async fn record_account(&self, _: Account) -> Result<bool, StoreError> {
+        not_here()
+    }
+}
+
+/// People who log in with a password and in no other way.
+fn builtin(users: &[BuiltinUser], lockout: Lockout, store: Stored, least_cost: u32) -> Result<Identity, IdentityError> {
+    let store = Arc::new(store);
+    let passwords = PasswordLogin { accepted: true, users, lockout, least_cost };
+    Identity::new(passwords, store.clone(), Federation::new(Vec::new(), store))
+}
+
 fn hash(password: &str, cost: u32) -> Secret {
     Secret::from(bcrypt::hash(password, cost).unwrap())
 }
@@ -82,11 +103,11 @@ fn stored(name: &str, password_hash: Secret) -> User {
 }
 
 async fn identity(lockout: Lockout, users: &[BuiltinUser], others: Vec<User>) -> Identity {
-    let store = Arc::new(Stored::default());
+    let store = Stored::default();
     for user in others {
         assert!(store.add_user(user).await.unwrap());
     }
-    Identity::new(users, lockout, store, 4).unwrap()
+    builtin(users, lockout, store, 4).unwrap()
 }
 
 fn alice() -> BuiltinUser {
@@ -134,6 +155,25 @@ async fn disabled_users_are_out() {
 }
 
 #[tokio::test]
+async fn where_passwords_are_not_accepted_none_is_right_and_each_costs_the_same() {
+    let store = Arc::new(Stored::default());
+    assert!(store.add_user(stored("bob", hash("right", 4))).await.unwrap());
+    let users = [alice()];
+    let passwords = PasswordLogin { accepted: false, users: &users, lockout: WIDE, least_cost: 4 };
+    let identity = Identity::new(passwords, store.clone(), Federation::new(Vec::new(), store)).unwrap();
+    for name in ["alice", "bob", "nobody"] {
+        let before = identity.rounds.load(Ordering::Relaxed);
+        assert!(matches!(try_password(&identity, name, "right", HERE).await, Err(LoginError::Wrong)), "{name}");
+        assert_eq!(identity.rounds.load(Ordering::Relaxed) - before, 1 << 4, "{name}");
+        let user = UserId::new(name);
+        assert_eq!(identity.find_active(&user).await.unwrap(), None);
+        assert!(matches!(identity.confirm(&user, Timestamp::from_unix(0)).await, Ok(Standing::Ended(_))));
+    }
+    assert!(!identity.has_passwords());
+    assert_eq!(identity.present(), Present::default());
+}
+
+#[tokio::test]
 async fn login_7_every_attempt_costs_the_same_work() {
     let users = [
         alice(),
@@ -162,7 +202,7 @@ async fn login_7_a_dearer_hash_in_the_store_makes_every_attempt_as_dear() {
         assert!(try_password(&identity, name, "wrong", HERE).await.is_err());
         assert_eq!(identity.rounds.load(Ordering::Relaxed) - before, 1 << 7, "{name}");
     }
-    let usual = Identity::new(&[alice()], WIDE, Arc::new(Stored::default()), password::COST).unwrap();
+    let usual = builtin(&[alice()], WIDE, Stored::default(), password::COST).unwrap();
     assert_eq!(usual.ceiling.load(Ordering::Relaxed), 12);
 }
 
@@ -188,8 +228,7 @@ async fn login_10_an_odd_hash_never_panics() {
     ];
     for hash in odd {
         let user = configured("alice", PasswordSource::Hash(Secret::new(hash)));
-        let error =
-            Identity::new(&[user], WIDE, Arc::new(Stored::default()), password::COST).err().unwrap().to_string();
+        let error = builtin(&[user], WIDE, Stored::default(), password::COST).err().unwrap().to_string();
         assert!(error.contains("alice") && (hash.is_empty() || !error.contains(hash)), "{error}");
         let identity = identity(WIDE, &[], vec![stored("bob", Secret::new(hash))]).await;
         assert!(matches!(try_password(&identity, "bob", hash, HERE).await, Err(LoginError::Wrong)));
@@ -199,9 +238,8 @@ async fn login_10_an_odd_hash_never_panics() {
 
 #[test]
 fn users_who_could_never_log_in_are_refused() {
-    let open = |users: &[BuiltinUser]| {
-        Identity::new(users, WIDE, Arc::new(Stored::default()), password::COST).err().unwrap().to_string()
-    };
+    let open =
+        |users: &[BuiltinUser]| builtin(users, WIDE, Stored::default(), password::COST).err().unwrap().to_string();
     let long = configured("bob", PasswordSource::Plain(Secret::new("p".repeat(73))));
     assert!(open(&[long]).starts_with("the password of user bob cannot be used"));
     assert!(open(&[alice(), BuiltinUser { username: "ALICE ".to_owned(), ..alice() }]).contains("twice"));
@@ -265,8 +303,8 @@ async fn login_16_an_attacker_does_not_change_bucket_by_spelling_the_address_oth
 
 #[tokio::test]
 async fn a_store_that_fails_is_nobodys_wrong_password() {
-    let store = Arc::new(Stored { broken: true, ..Stored::default() });
-    let identity = Identity::new(&[alice()], NARROW, store, 4).unwrap();
+    let store = Stored { broken: true, ..Stored::default() };
+    let identity = builtin(&[alice()], NARROW, store, 4).unwrap();
     for _ in 0..50 {
         assert!(matches!(try_password(&identity, "bob", "x", HERE).await, Err(LoginError::Store(_))));
     }
@@ -275,7 +313,7 @@ async fn a_store_that_fails_is_nobodys_wrong_password() {
 
 #[test]
 fn any_runtime_will_do() {
-    let identity = Identity::new(&[alice()], NARROW, Arc::new(Stored::default()), 4).unwrap();
+    let identity = builtin(&[alice()], NARROW, Stored::default(), 4).unwrap();
     for _ in 0..2 {
         // As a worker of the web server has it: a runtime of its own, on one thread.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -296,5 +334,6 @@ async fn an_unknown_name_cannot_be_recognised_in_the_log() {
 /// A whole store will do where users are asked for.
 #[expect(dead_code, reason = "it only has to compile")]
 fn takes_a_store(store: &Arc<dyn crate::store::Store>) -> Result<Identity, IdentityError> {
-    Identity::new(&[], NARROW, store.clone(), password::COST)
+    let passwords = PasswordLogin { accepted: true, users: &[], lockout: NARROW, least_cost: password::COST };
+    Identity::new(passwords, store.clone(), Federation::new(Vec::new(), store.clone()))
 }

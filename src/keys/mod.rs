@@ -1,15 +1,21 @@
-//! Keys, and everything made or checked with them: access tokens, the key set, derived values.
+//! Keys, and everything made or checked with them: access tokens, client assertions, the key set, derived values, sealed
+//! secrets, and tokens that others signed.
 //!
 //! Owns every use of josekit, rsa and p256, and the files that private keys are kept in. What a token means (issuer, audience,
 //! time, revocation) is not decided here.
 
 mod client_key;
+mod compact;
 mod derivation;
 mod folder;
 mod foreign;
+mod foreign_algorithm;
+mod foreign_key;
+mod members;
 mod pem;
 mod private_key;
 mod public_key;
+mod seal;
 mod token;
 
 #[cfg(test)]
@@ -101,15 +107,15 @@ impl Keys {
     /// Makes a secret unreadable to whoever only has the store. `label` says what it is; it opens under that label alone.
     ///
     /// # Errors
-    /// OpenSSL failed.
-    pub fn seal(&self, _label: &str, _secret: &Secret) -> Result<String, KeyError> {
-        Err(KeyError::Signing("skeleton".to_owned()))
+    /// [`KeyError::Sealing`]: OpenSSL failed.
+    pub fn seal(&self, label: &str, secret: &Secret) -> Result<String, KeyError> {
+        seal::seal(&self.derivation, label, secret)
     }
 
     /// What was sealed. `None`: under another label or key, or changed since.
     #[must_use]
-    pub fn unseal(&self, _label: &str, _sealed: &str) -> Option<Secret> {
-        None
+    pub fn unseal(&self, label: &str, sealed: &str) -> Option<Secret> {
+        seal::unseal(&self.derivation, label, sealed)
     }
 
     /// `kid` of the signing key.
@@ -188,6 +194,9 @@ pub enum KeyError {
     /// No token could be signed.
     #[error("no token could be signed: {0}")]
     Signing(String),
+    /// No secret could be sealed.
+    #[error("no secret could be sealed: {0}")]
+    Sealing(String),
 }
 
 impl KeyError {
@@ -242,7 +251,7 @@ fn unusable(path: &Path, Unfit(found): Unfit, algorithm: Option<SigningAlgorithm
 /// member can get into it.
 fn key_set(key: &PrivateKey, key_id: &str) -> Bytes {
     let mut jwk = key.public_key().members();
-    for (name, value) in [("use", "sig"), ("alg", token::name(key.algorithm())), ("kid", key_id)] {
+    for (name, value) in [("use", "sig"), ("alg", compact::name(key.algorithm())), ("kid", key_id)] {
         jwk.insert(name.to_owned(), Value::from(value));
     }
     Bytes::from(json!({ "keys": [jwk] }).to_string())

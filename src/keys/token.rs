@@ -3,15 +3,14 @@
 
 use std::borrow::Cow;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use josekit::JoseError;
 use josekit::jws::{ES256, EdDSA, JwsSigner, JwsVerifier, RS256};
 use serde::Deserialize;
-use serde_json::json;
 
 use crate::base::secret::Secret;
 use crate::config::section::SigningAlgorithm;
 use crate::keys::KeyError;
+use crate::keys::compact::{self, Compact};
 use crate::keys::private_key::{PrivateKey, Unfit};
 use crate::protocol::oauth::claims::{AccessTokenClaims, InvalidClaims};
 
@@ -76,33 +75,26 @@ struct Header<'a> {
 impl TokenKey {
     /// Hands the key to OpenSSL, once.
     pub fn new(key: &PrivateKey, key_id: String) -> Result<Self, Unfit> {
-        let (private, public) = (key.to_pkcs8()?, key.to_spki()?);
         let algorithm = key.algorithm();
-        let (signer, verifier) =
-            openssl_keys(algorithm, &private, &public).map_err(|error| Unfit(error.to_string()))?;
-        let header = json!({ "typ": "at+jwt", "alg": name(algorithm), "kid": key_id }).to_string();
         Ok(Self {
-            key_id,
             algorithm,
-            header: URL_SAFE_NO_PAD.encode(header),
+            header: compact::header("at+jwt", algorithm, &key_id),
+            key_id,
             signature_length: key.signature_length(),
-            signer,
-            verifier,
+            signer: signer(key)?,
+            verifier: verifier(key)?,
         })
     }
 
     /// Signs.
     pub fn sign(&self, claims: &AccessTokenClaims) -> Result<Secret, KeyError> {
         let payload = serde_json::to_vec(claims).map_err(|error| KeyError::Signing(error.to_string()))?;
-        let mut token = format!("{}.{}", self.header, URL_SAFE_NO_PAD.encode(payload));
-        let signature = self.signer.sign(token.as_bytes()).map_err(|error| KeyError::Signing(error.to_string()))?;
-        token.push('.');
-        URL_SAFE_NO_PAD.encode_string(signature, &mut token);
+        let token = compact::sign(&self.header, &payload, self.signer.as_ref())?;
         // Better no token than one that every request refuses.
         if token.len() > MAX_TOKEN_LENGTH {
             return Err(KeyError::Signing(format!("the token would be longer than {MAX_TOKEN_LENGTH} bytes")));
         }
-        Ok(Secret::new(token))
+        Ok(Secret::from(token))
     }
 
     /// Takes a token apart. The payload is read only when the signature is right.
@@ -110,9 +102,7 @@ impl TokenKey {
         if token.len() > MAX_TOKEN_LENGTH {
             return Err(TokenFault::TooLong);
         }
-        let (signed, signature) = token.rsplit_once('.').ok_or(TokenFault::Form)?;
-        let (header, payload) = signed.split_once('.').ok_or(TokenFault::Form)?;
-        let (header, payload, signature) = (decoded(header)?, decoded(payload)?, decoded(signature)?);
+        let Compact { signed, header, payload, signature } = Compact::parse(token).ok_or(TokenFault::Form)?;
         self.check_header(&header)?;
         // RFC 7518 §3.4: exactly as long as the algorithm makes them, so a DER signature is none.
         if signature.len() != self.signature_length {
@@ -133,33 +123,34 @@ impl TokenKey {
             return Err(TokenFault::Type);
         }
         // RFC 8725 §3.1: the algorithm follows from our key, the header only has to agree.
-        if header.alg != name(self.algorithm) {
+        if header.alg != compact::name(self.algorithm) {
             return Err(TokenFault::Algorithm);
         }
         if header.kid != self.key_id { Err(TokenFault::Key) } else { Ok(()) }
     }
 }
 
-/// The name of an algorithm on the wire (RFC 7518 §3.1, RFC 8037 §3.1).
-pub const fn name(algorithm: SigningAlgorithm) -> &'static str {
-    match algorithm {
-        SigningAlgorithm::Rs256 => "RS256",
-        SigningAlgorithm::Es256 => "ES256",
-        SigningAlgorithm::EdDsa => "EdDSA",
-    }
+/// What signs with a key, by OpenSSL.
+pub fn signer(key: &PrivateKey) -> Result<Box<dyn JwsSigner>, Unfit> {
+    let pkcs8 = key.to_pkcs8()?;
+    let signer = || -> Result<Box<dyn JwsSigner>, JoseError> {
+        Ok(match key.algorithm() {
+            SigningAlgorithm::Rs256 => Box::new(RS256.signer_from_der(&pkcs8)?),
+            SigningAlgorithm::Es256 => Box::new(ES256.signer_from_der(&pkcs8)?),
+            SigningAlgorithm::EdDsa => Box::new(EdDSA.signer_from_der(&pkcs8)?),
+        })
+    };
+    signer().map_err(|error| Unfit(error.to_string()))
 }
 
-type OpensslKeys = (Box<dyn JwsSigner>, Box<dyn JwsVerifier>);
-
-fn openssl_keys(algorithm: SigningAlgorithm, pkcs8: &[u8], spki: &[u8]) -> Result<OpensslKeys, josekit::JoseError> {
-    Ok(match algorithm {
-        SigningAlgorithm::Rs256 => (Box::new(RS256.signer_from_der(pkcs8)?), Box::new(RS256.verifier_from_der(spki)?)),
-        SigningAlgorithm::Es256 => (Box::new(ES256.signer_from_der(pkcs8)?), Box::new(ES256.verifier_from_der(spki)?)),
-        SigningAlgorithm::EdDsa => (Box::new(EdDSA.signer_from_der(pkcs8)?), Box::new(EdDSA.verifier_from_der(spki)?)),
-    })
-}
-
-/// RFC 7515 §2: base64url without padding. The decoder also refuses set bits after the last byte, so that a token has one spelling.
-fn decoded(part: &str) -> Result<Vec<u8>, TokenFault> {
-    URL_SAFE_NO_PAD.decode(part).map_err(|_| TokenFault::Form)
+fn verifier(key: &PrivateKey) -> Result<Box<dyn JwsVerifier>, Unfit> {
+    let spki = key.to_spki()?;
+    let verifier = || -> Result<Box<dyn JwsVerifier>, JoseError> {
+        Ok(match key.algorithm() {
+            SigningAlgorithm::Rs256 => Box::new(RS256.verifier_from_der(&spki)?),
+            SigningAlgorithm::Es256 => Box::new(ES256.verifier_from_der(&spki)?),
+            SigningAlgorithm::EdDsa => Box::new(EdDSA.verifier_from_der(&spki)?),
+        })
+    };
+    verifier().map_err(|error| Unfit(error.to_string()))
 }

@@ -51,7 +51,8 @@ pub enum Stage {
     /// Nobody has logged in yet, nor chosen where to.
     Login {
         /// Whether whoever is logged in at a provider is not the one that is wanted: the provider has to ask.
-        #[serde(default)]
+        // Not written when it is not so: then flows of a version without it are the same text, which the store compares.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         afresh: bool,
     },
     /// The person will log in at a provider, and is asked before that whether the client may: otherwise a provider that

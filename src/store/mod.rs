@@ -87,7 +87,8 @@ pub trait Flows: Send + Sync {
     ) -> Result<bool, StoreError>;
 
     /// Finishes a flow with a code, and remembers the consent, in one step. `false`: it has moved meanwhile, and nothing changed.
-    /// Twenty approvals of one flow make one code. A user disabled meanwhile gets none; that is `false` too.
+    /// Twenty approvals of one flow make one code. A user disabled meanwhile gets none, nor does one of an identity provider
+    /// removed meanwhile; that is `false` too.
     async fn approve_flow(&self, from: &Flow, code: AuthorizationCode, consent: Consent) -> Result<bool, StoreError>;
 }
 
@@ -154,7 +155,8 @@ pub trait Consents: Send + Sync {
 
 /// Users with a password that are managed with `mcp-bridge user`.
 ///
-/// Whoever loses the grants also loses what could still become one: codes not yet redeemed, and flows past login.
+/// Whoever loses the grants also loses what could still become one: codes not yet redeemed, flows past login, and browser
+/// sessions. A flow that is at a provider stays, since nobody knows whose it is: the approval looks again.
 #[async_trait]
 pub trait Users: Send + Sync {
     /// The user.
@@ -193,7 +195,7 @@ pub struct Present {
     pub configured: Vec<UserId>,
     /// Whether the users of the store who are not disabled can.
     pub stored: bool,
-    /// The issuers whose people can, unless they are disabled.
+    /// The issuers whose people can, unless they are disabled. A slash at the end more or less is no difference.
     pub issuers: Vec<String>,
 }
 
@@ -213,10 +215,11 @@ pub trait Accounts: Send + Sync {
 
 /// Browsers in which somebody has logged in.
 ///
-/// Whoever loses the grants also loses these.
+/// Whoever loses the grants also loses these. The user may be of the store, of the configuration or of an identity provider.
 #[async_trait]
 pub trait BrowserSessions: Send + Sync {
-    /// Adds a session.
+    /// Adds a session, unless the user was disabled meanwhile, or is one of an identity provider and was removed: then there
+    /// is none.
     async fn add_session(&self, session: BrowserSession) -> Result<(), StoreError>;
 
     /// The session, unless it has expired.

@@ -5,6 +5,11 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
+use mcp_bridge::base::clock::Timestamp;
+use mcp_bridge::base::id::UserId;
+use mcp_bridge::config::section::Storage;
+use mcp_bridge::model::account::{Account, Profile};
+use mcp_bridge::store::Sqlite;
 use tempfile::TempDir;
 
 const CONFIG: &str = r#"
@@ -232,7 +237,7 @@ fn users_are_managed_beside_a_running_bridge() {
     ok(&["user", "add", "Eve", "--scopes", "mcp:read"], "a good password\n");
     assert_eq!(with_input(folder.path(), &["user", "add", "EVE"], "x\n").status.code(), Some(64), "the same person");
     ok(&["user", "disable", "eve"], "");
-    assert!(ok(&["user", "list"], "").contains("eve\tdisabled\tmcp:read"));
+    assert!(ok(&["user", "list"], "").contains("eve\tdisabled\tmcp:read\t\tpassword\n"));
     ok(&["user", "enable", "eve"], "");
     ok(&["user", "passwd", "eve"], "another password\n");
     ok(&["user", "remove", "eve"], "");
@@ -245,6 +250,69 @@ fn users_are_managed_beside_a_running_bridge() {
         Some(64)
     );
     assert_eq!(started.stop(), 0);
+}
+
+/// Remembers somebody as a login at a provider does; the person's name there, and what the provider says of the e-mail address.
+fn remember(folder: &Path, issuer: &str, subject: &str, email: Option<&str>) {
+    let storage = Storage::Sqlite { path: folder.join("data/mcp-bridge.db") };
+    let now = Timestamp::from_unix(1_800_000_000);
+    let store = Sqlite::open(&storage, now, std::time::Duration::from_secs(900)).unwrap();
+    let account = Account {
+        user: UserId::federated(issuer, subject),
+        issuer: issuer.to_owned(),
+        subject: subject.to_owned(),
+        profile: Profile { email: email.map(str::to_owned), ..Profile::default() },
+        refresh_token: None,
+        disabled: false,
+        created_at: now,
+        confirmed_at: now,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    assert!(runtime.block_on(store.record_account(account)).unwrap(), "{subject} is not disabled");
+}
+
+#[test]
+fn people_of_identity_providers_are_managed_by_their_identifiers() {
+    let folder = folder(CONFIG);
+    let ok = |arguments: &[&str], input: &str| {
+        let output = with_input(folder.path(), arguments, input);
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+        text(&output)
+    };
+    ok(&["user", "add", "eve", "--email", "eve@example.com"], "a good password\n");
+    remember(folder.path(), "https://idp.example", "Ann|7", Some("ann@example.com"));
+    remember(folder.path(), "https://idp.example", "ann|7", None);
+    remember(folder.path(), "https://a.example/", "1", Some("x\t\u{1b}[2J\nroot\tactive\u{202e}"));
+    let person = "https://idp.example#Ann|7";
+    ok(&["user", "disable", person], "");
+    let expected = [
+        "eve\tactive\tmcp:read mcp:write\teve@example.com\tpassword\n",
+        "https://a.example/#1\tactive\t\tx\\t\\u{1b}[2J\\nroot\\tactive\\u{202e}\thttps://a.example/\n",
+        "https://idp.example#Ann|7\tdisabled\t\tann@example.com\thttps://idp.example\n",
+        "https://idp.example#ann|7\tactive\t\t\thttps://idp.example\n",
+    ];
+    assert_eq!(ok(&["user", "list"], ""), expected.concat());
+    ok(&["user", "enable", person], "");
+    assert!(ok(&["user", "remove", person], "").contains("user disable"), "it says how to lock somebody out");
+    assert_eq!(ok(&["user", "list"], ""), [expected[0], expected[1], expected[3]].concat());
+}
+
+#[test]
+fn a_person_of_an_identity_provider_has_no_password_to_set() {
+    let folder = folder(CONFIG);
+    remember(folder.path(), "https://idp.example", "7", None);
+    let listed = text(&run(folder.path(), &["user", "list"]));
+    for verb in ["add", "passwd"] {
+        let output = with_input(folder.path(), &["user", verb, "https://idp.example#7"], "a good password\n");
+        assert_eq!(output.status.code(), Some(64), "{verb}: {}", text(&output));
+        assert!(text(&output).contains("logs in at an identity provider"), "{verb}: {}", text(&output));
+    }
+    for verb in ["disable", "enable", "remove"] {
+        let output = run(folder.path(), &["user", verb, "https://idp.example#8"]);
+        assert_eq!(output.status.code(), Some(64), "{verb}: nobody is called so");
+        assert!(text(&output).contains("user list"), "{verb}: {}", text(&output));
+    }
+    assert_eq!(text(&run(folder.path(), &["user", "list"])), listed);
 }
 
 #[test]

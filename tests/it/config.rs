@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use mcp_bridge::config::section::{
-    EndpointAuth, InheritEnv, LogFormat, PasswordSource, SigningAlgorithm, Storage, UpstreamAuth, UpstreamKind,
+    ClientAuthentication, Dialect, EndpointAuth, InheritEnv, LogFormat, Mode, PasswordSource, Provider,
+    SigningAlgorithm, Storage, UpstreamAuth, UpstreamKind,
 };
 use mcp_bridge::config::{Config, Environment, Faults, known_places, schema, show_text};
 
@@ -24,6 +25,8 @@ fn environment() -> Environment {
         ("NOT_A_NUMBER", "many"),
         ("GITHUB_TOKEN", "Bearer github-secret"),
         ("TOKEN", "secret-token"),
+        ("GOOGLE_CLIENT_ID", "107.apps.example.com"),
+        ("GOOGLE_CLIENT_SECRET", "secret-token"),
     ])
 }
 
@@ -46,6 +49,14 @@ fn parse(text: &str) -> Result<Config, Faults> {
 /// With an authorization server that has nothing wrong but what `text` adds below `server.oauth_server`.
 fn parse_authorization_server(text: &str) -> Result<Config, Faults> {
     parse(&format!("server: {{oauth_server: {{enabled: true, {text}}}}}\nupstreams: {{me: {{builtin: whoami}}}}"))
+}
+
+/// The providers of an authorization server whose `federated` is `text`; there must be nothing to remark upon.
+fn providers(text: &str) -> Vec<Provider> {
+    let server = format!("issuer: 'https://mcp.example.com', mode: federated, federated: {{{text}}}");
+    let config = parse_authorization_server(&server).unwrap_or_else(|faults| panic!("{faults}"));
+    assert_eq!(config.warnings, [], "{text}");
+    config.oauth_server.unwrap().providers
 }
 
 fn snapshot(name: &str, text: &str, message: &str) {
@@ -181,13 +192,18 @@ fn the_reference_in_config_yaml_is_complete_and_states_the_defaults() {
     fs::write(folder.path().join("secrets/backup"), "correct horse\n").unwrap();
     let shown = show_text(&reference, folder.path(), &environment()).unwrap_or_else(|faults| panic!("{faults}"));
     let shown: serde_json::Value = serde_yaml::from_str(&shown).unwrap();
+    // Only what is required is written there: `federated` has defaults, but none when it is not written.
+    let least = "server: {oauth_server: {federated: {upstream_issuer: 'https://sso.example.com', client_id: x}}}";
     let defaults: serde_json::Value =
-        serde_yaml::from_str(&show_text("", folder.path(), &environment()).unwrap()).unwrap();
+        serde_yaml::from_str(&show_text(least, folder.path(), &environment()).unwrap()).unwrap();
     let examples = [
         "server.auth.type",
         "server.oauth_server.enabled",
         "server.oauth_server.issuer",
         "server.oauth_server.builtin.users",
+        "server.oauth_server.federated.upstream_issuer",
+        "server.oauth_server.federated.client_id",
+        "server.oauth_server.federated.client_secret_env",
     ];
     for place in known_places() {
         let beside = examples.iter().any(|example| example.starts_with(&place) || place.starts_with(example));
@@ -207,7 +223,8 @@ fn the_examples_of_the_readme_load_and_clients_can_get_in() {
     let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
     let environment = Environment::table(&[("SEARCH_TOKEN", "secret-token"), ("EVE_PASSWORD", "correct horse")]);
     let examples = readme.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap());
-    let examples: Vec<String> = examples.map(|text| text.replace("$2b$12$…", HASH)).collect();
+    let whole = examples.filter(|text| !is_of_a_provider(text));
+    let examples: Vec<String> = whole.map(|text| text.replace("$2b$12$…", HASH)).collect();
     assert_eq!(examples.len(), 3);
     for example in examples {
         let config = Config::parse(&example, Path::new("/srv/bridge"), &environment);
@@ -215,6 +232,38 @@ fn the_examples_of_the_readme_load_and_clients_can_get_in() {
         // Nobody could use an issuer whose clients cannot register: there is no other way in yet.
         assert!(config.oauth_server.is_none_or(|server| server.allow_dynamic_registration || server.issuer.is_none()));
     }
+}
+
+/// A sample of what stands below `server.oauth_server`.
+fn is_of_a_provider(sample: &str) -> bool {
+    sample.starts_with("mode: ")
+}
+
+#[test]
+fn the_readme_has_a_sample_for_each_usual_provider_that_needs_no_remark() {
+    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let samples = readme.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+    let mut labels = Vec::new();
+    for sample in samples.filter(|text| is_of_a_provider(text)) {
+        let named = sample.split("${").skip(1).map(|rest| rest.split('}').next().unwrap());
+        let elsewhere = sample.split("_env: ").skip(1).map(|rest| rest.split([',', '}', '\n', ' ']).next().unwrap());
+        let variables: Vec<(&str, &str)> = named.chain(elsewhere).map(|name| (name, "a-value")).collect();
+        let below = sample.lines().map(|line| format!("    {line}\n")).collect::<String>();
+        let text = format!(
+            "server:\n  oauth_server:\n    enabled: true\n    issuer: https://mcp.example.com\n{below}\
+             upstreams: {{me: {{builtin: whoami}}}}\n"
+        );
+        let config = Config::parse(&text, Path::new("/srv/bridge"), &Environment::table(&variables));
+        let config = config.unwrap_or_else(|faults| panic!("{faults}\n{text}"));
+        assert_eq!(config.warnings, [], "{text}");
+        assert!(!variables.is_empty(), "{sample}");
+        let server = config.oauth_server.unwrap();
+        assert_eq!(server.mode == Mode::Both, server.providers.len() > 1, "{sample}");
+        labels.extend(server.providers.into_iter().map(|provider| provider.label));
+    }
+    let keycloak = "keycloak.example.com";
+    let alone = ["Google", "Microsoft", "example.okta.com", "example.eu.auth0.com", keycloak, "GitHub"];
+    assert_eq!(labels, [&alone[..], &["Google", "Example staff", "GitHub"]].concat());
 }
 
 fn reference_file() -> String {
@@ -234,7 +283,7 @@ fn the_seeds_built_in_block_loads_unchanged() {
     let key_file = folder.path().join("jwt-private.pem");
     fs::write(&key_file, "read by the key module").unwrap();
     fs::set_permissions(&key_file, fs::Permissions::from_mode(0o640)).unwrap();
-    let [(_, seed)] = fixtures("legal").try_into().unwrap();
+    let (_, seed) = fixtures("legal").into_iter().find(|(name, _)| name == "seed_builtin").unwrap();
     let text = seed.replace("/etc/pgedge/jwt-private.pem", key_file.to_str().unwrap());
 
     let message = parse(&text).unwrap_err().to_string();
@@ -252,6 +301,103 @@ fn the_seeds_built_in_block_loads_unchanged() {
     assert!(matches!(&server.users[1].password, PasswordSource::Plain(plain) if plain.expose() == "correct horse"));
     assert_eq!(server.allowed_redirect_uris, ["https://claude.ai/api/mcp/auth_callback"]);
     assert_eq!(config.endpoint.auth, EndpointAuth::Builtin);
+}
+
+#[test]
+fn the_seeds_federated_block_loads_unchanged() {
+    let folder = tempfile::tempdir().unwrap();
+    let key_file = folder.path().join("jwt-private.pem");
+    fs::write(&key_file, "read by the key module").unwrap();
+    fs::set_permissions(&key_file, fs::Permissions::from_mode(0o640)).unwrap();
+    let (_, seed) = fixtures("legal").into_iter().find(|(name, _)| name == "seed_federated").unwrap();
+    let config = parse(&seed.replace("/etc/pgedge/jwt-private.pem", key_file.to_str().unwrap())).unwrap();
+    assert_eq!(config.warnings, []);
+    let server = config.oauth_server.unwrap();
+    assert_eq!((server.mode, server.session_lifetime), (Mode::Federated, Duration::from_secs(43_200)));
+    let [provider] = server.providers.try_into().unwrap();
+    assert_eq!((provider.name.as_str(), provider.label.as_str()), ("default", "Google"));
+    assert_eq!(provider.dialect.issuer(), "https://accounts.google.com");
+    assert_eq!(provider.client_id, "107.apps.example.com");
+    let secret = &provider.client_authentication;
+    assert!(matches!(secret, ClientAuthentication::Secret(secret) if secret.expose() == "secret-token"));
+    assert_eq!(provider.scopes, ["openid", "email", "profile"]);
+    let admission = &provider.admission;
+    assert_eq!(admission.allowed_domains, ["example.com"]);
+    assert_eq!(admission.admin_users, ["[email protected]"]);
+    assert_eq!(admission.default_scopes.to_string(), "mcp:read");
+    assert_eq!(admission.admin_scopes.to_string(), "mcp:admin mcp:read mcp:write");
+    assert!(admission.require_email_verified && admission.group_scopes.is_empty());
+}
+
+#[test]
+fn a_provider_is_what_its_keys_and_their_defaults_say() {
+    let [provider] = providers(
+        "upstream_issuer: 'https://Sso.example.com/realms/a/', client_id: 7, auth_method: post, client_secret: $$x, \
+         authorize_parameters: {prompt: login, max_age: 60}, allowed_domains: [Example.COM, bücher.example], \
+         group_scopes: {my.org/devs: [mcp:write]}, groups_claim: realm_access.roles",
+    )
+    .try_into()
+    .unwrap();
+    let Dialect::Oidc { issuer, discovery_url: None } = &provider.dialect else { panic!("{provider:?}") };
+    // As written: with or without the last slash is for the provider to say.
+    assert_eq!((issuer.as_str(), provider.label.as_str()), ("https://Sso.example.com/realms/a/", "sso.example.com"));
+    assert!(matches!(&provider.client_authentication, ClientAuthentication::Post(secret) if secret.expose() == "$x"));
+    let parameters = [("prompt", "login"), ("max_age", "60")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+    assert_eq!((provider.client_id.as_str(), provider.authorize_parameters), ("7", parameters.to_vec()));
+    assert_eq!(provider.admission.allowed_domains, ["example.com", "xn--bcher-kva.example"]);
+    assert_eq!(provider.admission.group_scopes["my.org/devs"].to_string(), "mcp:write");
+    assert_eq!(provider.reauthentication_interval, Duration::from_secs(7 * 86_400));
+    assert_eq!(provider.http_timeout, Duration::from_secs(30));
+
+    let [github, keyed, public] = providers(
+        "providers: {hub: {upstream_type: oauth2, client_id: x, client_secret_env: TOKEN, allowed_domains: [a.example]}, \
+         keyed: {upstream_issuer: 'https://keyed.example', client_id: x, auth_method: private_key_jwt, client_key_id: k}, \
+         public: {upstream_issuer: 'http://localhost:8081', client_id: x, label: Staff}}",
+    )
+    .try_into()
+    .unwrap();
+    let Dialect::Oauth2 { issuer, authorize_url, token_url, userinfo_url } = &github.dialect else {
+        panic!("{github:?}")
+    };
+    assert_eq!((issuer.as_str(), github.label.as_str()), ("https://github.com", "GitHub"));
+    assert_eq!(authorize_url.as_str(), "https://github.com/login/oauth/authorize");
+    assert_eq!(token_url.as_str(), "https://github.com/login/oauth/access_token");
+    assert_eq!(userinfo_url.as_str(), "https://api.github.com/user");
+    assert_eq!(github.scopes, ["read:user", "user:email", "read:org"]);
+    let key = &keyed.client_authentication;
+    let id = "k";
+    assert!(matches!(key, ClientAuthentication::PrivateKeyJwt { key_file: None, key_id: Some(key) } if key == id));
+    assert!(matches!(public.client_authentication, ClientAuthentication::None));
+    assert_eq!((public.name.as_str(), public.label.as_str()), ("public", "Staff"));
+}
+
+#[test]
+fn a_client_key_that_others_can_read_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let key_file = folder.path().join("key.pem");
+    fs::write(&key_file, "").unwrap();
+    for (mode, refused) in [(0o600, false), (0o644, true)] {
+        fs::set_permissions(&key_file, fs::Permissions::from_mode(mode)).unwrap();
+        let text = format!(
+            "issuer: 'https://mcp.example.com', mode: federated, federated: {{upstream_issuer: 'https://sso.example.com', \
+             client_id: x, auth_method: private_key_jwt, client_key_file: '{}'}}",
+            key_file.display()
+        );
+        let result = parse_authorization_server(&text);
+        assert_eq!(result.is_err(), refused, "{mode:o}");
+        assert!(result.err().is_none_or(|faults| faults.to_string().contains("client_key_file")));
+    }
+}
+
+#[test]
+fn no_kind_of_login_is_on_that_the_mode_does_not_name() {
+    let federated = "federated: {upstream_issuer: 'https://sso.example.com', client_id: x}";
+    for (mode, count) in [("builtin", 0), ("federated", 1), ("both", 1)] {
+        let text = format!("issuer: 'https://mcp.example.com', mode: {mode}, {federated}");
+        assert_eq!(parse_authorization_server(&text).unwrap().oauth_server.unwrap().providers.len(), count, "{mode}");
+    }
+    let off = "issuer: 'https://mcp.example.com', builtin: {session_lifetime: 0}";
+    assert_eq!(parse_authorization_server(off).unwrap().oauth_server.unwrap().session_lifetime, Duration::ZERO);
 }
 
 #[test]
@@ -338,6 +484,27 @@ fn the_canonical_form_hides_secrets_and_loads_again() {
     insta::assert_snapshot!("canonical", shown);
     let again = show_text(&shown, Path::new("/srv/bridge"), &environment()).unwrap_or_else(|faults| panic!("{faults}"));
     assert_eq!(shown, again);
+}
+
+#[test]
+fn the_canonical_form_of_providers_hides_secrets_and_loads_again() {
+    for (name, federated) in [
+        ("oidc", "upstream_issuer: 'https://a.example/', client_id: x, client_secret: secret-token"),
+        (
+            "several",
+            "providers: [{name: hub, upstream_type: oauth2, client_id: x, client_secret_env: TOKEN, default_scopes: [], \
+             group_scopes: {staff: [mcp:write, mcp:read]}}]",
+        ),
+    ] {
+        let text = format!("server: {{oauth_server: {{mode: both, federated: {{{federated}}}}}}}");
+        let show = |text: &str| show_text(text, Path::new("/srv/bridge"), &environment());
+        let shown = show(&text).unwrap_or_else(|faults| panic!("{faults}"));
+        assert!(!shown.contains("secret-token"), "{shown}");
+        assert_eq!(show(&shown).unwrap_or_else(|faults| panic!("{faults}")), shown);
+        let (_, federated) = shown.split_once("    federated:\n").unwrap();
+        let federated: Vec<&str> = federated.lines().take_while(|line| line.starts_with("      ")).collect();
+        insta::assert_snapshot!(format!("canonical_federated_{name}"), federated.join("\n"));
+    }
 }
 
 #[test]

@@ -1,42 +1,46 @@
-//! The steps of a flow in its browser: log in, consent, answer. Each is decided from the stored flow alone.
-
-use std::net::IpAddr;
+//! A flow in its browser: found again by its cookie, and which page comes next, decided from the stored flow alone.
 
 use crate::authorization_server::AuthorizationServer;
-use crate::authorization_server::authorize::response::Answer;
 use crate::base::digest::Digest;
-use crate::base::id::{FlowId, GrantId, UserId};
-use crate::base::random;
+use crate::base::id::{FlowId, ProviderName};
 use crate::base::secret::Secret;
-use crate::identity::LoginError;
-use crate::identity::throttle::RetryAfter;
-use crate::model::authorization::{AuthorizationCode, AuthorizationRequest, Flow, Stage};
-use crate::model::consent::Consent;
-use crate::protocol::oauth::error::{ErrorCode, OauthError};
-use crate::protocol::oauth::redirect_uri;
+use crate::identity::federated::{Failure, Provider};
+use crate::model::authorization::{AuthorizationRequest, Flow, Stage};
 use crate::protocol::oauth::scope::ScopeSet;
 use crate::store::StoreError;
 
 /// A flow that was found by its identifier and its cookie: this is the browser it began in.
 #[derive(Debug)]
 pub struct Bound {
-    flow: Flow,
-    cookie: Secret,
+    pub(super) flow: Flow,
+    pub(super) cookie: Secret,
 }
 
 /// Which page comes next.
 #[derive(Debug)]
 pub enum Step {
-    /// The login form.
-    Login(Asked),
+    /// The login page.
+    Login {
+        /// Who asks.
+        asked: Asked,
+        /// Where a person can log in.
+        ways: Ways,
+    },
     /// The question whether the client may.
     Consent {
-        /// What is asked.
+        /// Who asks.
         asked: Asked,
-        /// Who logged in.
-        user: UserId,
-        /// What would be granted.
+        /// Who is asked.
+        person: Person,
+        /// What would be granted; to somebody who has yet to log in, at most.
         scopes: ScopeSet,
+    },
+    /// The browser goes on to a provider.
+    Away {
+        /// What people call it.
+        label: String,
+        /// Its authorization endpoint, with the request. Holds `state`.
+        url: Secret,
     },
 }
 
@@ -51,27 +55,22 @@ pub struct Asked {
     pub resource: String,
 }
 
-/// A login as it was typed.
+/// Where a person can log in.
 #[derive(Debug)]
-pub struct LogIn<'a> {
-    /// The user name.
-    pub username: &'a str,
-    /// The password.
-    pub password: &'a Secret,
-    /// The address of the browser.
-    pub address: IpAddr,
+pub struct Ways {
+    /// Here, with a password.
+    pub password: bool,
+    /// At these providers: names, and what people call them.
+    pub providers: Vec<(ProviderName, String)>,
 }
 
-/// What follows a login.
+/// Who is asked for consent.
 #[derive(Debug)]
-pub enum Next {
-    /// The next page of the flow, under a new cookie.
-    Step {
-        /// The new value of the flow's cookie.
-        cookie: Secret,
-    },
-    /// Nothing more to ask.
-    Answer(Answer),
+pub enum Person {
+    /// Somebody who has logged in, by this name.
+    LoggedIn(String),
+    /// Whoever logs in next at the provider that people call so.
+    At(String),
 }
 
 /// Why a step was not taken.
@@ -83,43 +82,12 @@ pub enum FlowFault {
     /// The form did not come from our page in this browser.
     #[error("This form did not come from this site's own page.")]
     Forged,
+    /// The login at the provider that people call so came to nothing. The flow is back at its beginning.
+    #[error("The login at {0} came to nothing.")]
+    Provider(String, Failure),
     /// The store cannot answer.
     #[error("The server cannot do this now.")]
     Unavailable(#[from] StoreError),
-}
-
-impl FlowFault {
-    /// What the person can do about it.
-    #[must_use]
-    pub const fn next_step(&self) -> &'static str {
-        match self {
-            Self::Gone | Self::Forged => "Go back to the app and connect again.",
-            Self::Unavailable(_) => "Go back and try again in a moment.",
-        }
-    }
-}
-
-/// Why nobody was logged in.
-#[derive(Debug, thiserror::Error)]
-pub enum LogInFault {
-    /// The flow cannot go on.
-    #[error(transparent)]
-    Flow(#[from] FlowFault),
-    /// Unknown user, wrong password or disabled user: one text for all.
-    #[error("Wrong user name or password.")]
-    Wrong,
-    /// Too many tries.
-    #[error("Too many tries. Try again in {} seconds.", .0.seconds())]
-    Throttled(RetryAfter),
-    /// Too many people at once.
-    #[error("The server is busy. Try again in {} seconds.", .0.seconds())]
-    Busy(RetryAfter),
-}
-
-impl From<StoreError> for LogInFault {
-    fn from(error: StoreError) -> Self {
-        Self::Flow(error.into())
-    }
 }
 
 impl Bound {
@@ -129,7 +97,7 @@ impl Bound {
         &self.flow.id
     }
 
-    fn request(&self) -> &AuthorizationRequest {
+    pub(super) fn request(&self) -> &AuthorizationRequest {
         &self.flow.request
     }
 }
@@ -166,133 +134,64 @@ impl AuthorizationServer {
     /// # Errors
     /// [`FlowFault`].
     pub async fn step(&self, bound: &Bound) -> Result<Step, FlowFault> {
+        match &bound.flow.stage {
+            Stage::Login { .. } => Ok(Step::Login { asked: self.asked(bound).await?, ways: self.ways() }),
+            Stage::Permission { provider, .. } => Ok(Step::Consent {
+                asked: self.asked(bound).await?,
+                person: Person::At(self.provider(provider)?.label().to_owned()),
+                scopes: self.askable(&bound.request().scopes),
+            }),
+            Stage::Consent { user, scopes } => {
+                let user = self.services.identity.find_active(user).await?.ok_or(FlowFault::Gone)?;
+                let person = Person::LoggedIn(user.name);
+                Ok(Step::Consent { asked: self.asked(bound).await?, person, scopes: scopes.clone() })
+            }
+            Stage::Away { provider, afresh, .. } => {
+                let provider = self.provider(provider)?;
+                let url = self.way_out(provider, &self.attempt(&bound.flow.id, &bound.cookie), *afresh).await?;
+                Ok(Step::Away { label: provider.label().to_owned(), url })
+            }
+            Stage::Returned { .. } | Stage::Finished => Err(FlowFault::Gone),
+        }
+    }
+
+    async fn asked(&self, bound: &Bound) -> Result<Asked, FlowFault> {
         let request = bound.request();
         let client = self.services.store.find_client(&request.client_id).await?.ok_or(FlowFault::Gone)?;
-        let asked = Asked {
+        Ok(Asked {
             client_name: client.name,
             redirect_uri: request.redirect_uri.clone(),
             resource: request.resource.clone(),
-        };
-        match &bound.flow.stage {
-            Stage::Login { .. } => Ok(Step::Login(asked)),
-            Stage::Consent { user, scopes } => Ok(Step::Consent { asked, user: user.clone(), scopes: scopes.clone() }),
-            Stage::Permission { .. } | Stage::Away { .. } | Stage::Returned { .. } | Stage::Finished => {
-                Err(FlowFault::Gone)
-            }
+        })
+    }
+
+    fn ways(&self) -> Ways {
+        let identity = &self.services.identity;
+        let choice = |provider: &Provider| (provider.name().clone(), provider.label().to_owned());
+        Ways { password: identity.has_passwords(), providers: identity.providers().iter().map(choice).collect() }
+    }
+
+    /// What a flow begins with when nobody is logged in: where there is nothing to choose, nothing is asked.
+    pub(super) fn login_stage(&self, afresh: bool) -> Stage {
+        let identity = &self.services.identity;
+        match identity.providers() {
+            [only] if !identity.has_passwords() => Stage::Permission { provider: only.name().clone(), afresh },
+            _ => Stage::Login { afresh },
         }
     }
 
-    /// Logs a person in and moves the flow on. The flow's cookie changes, so that one planted before is worth nothing.
-    ///
-    /// # Errors
-    /// [`LogInFault`].
-    pub async fn log_in(&self, bound: &Bound, login: LogIn<'_>) -> Result<Next, LogInFault> {
-        if !matches!(bound.flow.stage, Stage::Login { .. }) {
-            return Err(FlowFault::Gone.into());
-        }
-        let user = self.services.identity.log_in(login.username, login.password, login.address).await;
-        let user = user.map_err(|error| match error {
-            LoginError::Wrong => LogInFault::Wrong,
-            LoginError::Throttled { retry_after } => LogInFault::Throttled(retry_after),
-            LoginError::Busy { retry_after } => LogInFault::Busy(retry_after),
-            LoginError::Store(error) => error.into(),
-        })?;
-        let active = self.services.identity.find_active(&user).await?.ok_or(LogInFault::Wrong)?;
-        let scopes = self.grantable(&bound.request().scopes, &active.scopes);
-        if scopes.is_empty() {
-            // product.md: an empty intersection is invalid_scope, never all scopes.
-            let error = OauthError::new(ErrorCode::InvalidScope, "this user may not grant any of the scopes asked for");
-            return Ok(Next::Answer(self.finish(bound, error).await?));
-        }
-        let cookie = random::token();
-        let stage = Stage::Consent { user: user.clone(), scopes: scopes.clone() };
-        let moved =
-            Bound { flow: Flow { browser: Digest::of(&cookie), stage: stage.clone(), ..bound.flow.clone() }, cookie };
-        let now = self.services.clock.now();
-        if !self.services.store.advance_flow(&bound.flow, moved.flow.browser, stage, now).await? {
-            return Err(FlowFault::Gone.into());
-        }
-        if self.is_consent_remembered(bound.request(), &user, &scopes).await? {
-            return Ok(Next::Answer(self.allow(&moved).await?));
-        }
-        Ok(Next::Step { cookie: moved.cookie })
+    /// The provider of a stored stage; the configuration may have changed since.
+    pub(super) fn provider(&self, name: &ProviderName) -> Result<&Provider, FlowFault> {
+        self.services.identity.provider(name).ok_or(FlowFault::Gone)
     }
 
-    /// Grants what was asked: the flow ends in a code.
-    ///
-    /// # Errors
-    /// [`FlowFault::Gone`] when nobody has logged in, or it was answered already.
-    pub async fn allow(&self, bound: &Bound) -> Result<Answer, FlowFault> {
-        let Stage::Consent { user, scopes } = &bound.flow.stage else { return Err(FlowFault::Gone) };
-        let request = bound.request();
-        let now = self.services.clock.now();
-        let secret = random::token();
-        let code = AuthorizationCode {
-            digest: Digest::of(&secret),
-            grant: GrantId::new(random::identifier()),
-            client_id: request.client_id.clone(),
-            user: user.clone(),
-            redirect_uri: request.redirect_uri.clone(),
-            code_challenge: request.code_challenge.clone(),
-            resource: request.resource.clone(),
-            scopes: scopes.clone(),
-            issued_at: now,
-            expires_at: now + self.settings.code_lifetime,
-        };
-        let consent = Consent {
-            user: user.clone(),
-            client_id: request.client_id.clone(),
-            redirect_uri: redirect_uri::without_port(&request.redirect_uri),
-            resource: request.resource.clone(),
-            scopes: scopes.clone(),
-            granted_at: now,
-        };
-        if !self.services.store.approve_flow(&bound.flow, code, consent).await? {
-            return Err(FlowFault::Gone);
-        }
-        Ok(Answer::success(&request.redirect_uri, request.state.as_deref(), &self.settings.issuer, &secret))
-    }
-
-    /// Refuses what was asked, before or after login: the flow ends in `access_denied` (RFC 6749 §4.1.2.1).
-    ///
-    /// # Errors
-    /// [`FlowFault::Gone`].
-    pub async fn deny(&self, bound: &Bound) -> Result<Answer, FlowFault> {
-        self.finish(bound, OauthError::new(ErrorCode::AccessDenied, "the person did not allow it")).await
-    }
-
-    async fn finish(&self, bound: &Bound, error: OauthError) -> Result<Answer, FlowFault> {
-        let now = self.services.clock.now();
-        if !self.services.store.advance_flow(&bound.flow, bound.flow.browser, Stage::Finished, now).await? {
-            return Err(FlowFault::Gone);
-        }
-        let request = bound.request();
-        Ok(Answer::refusal(&request.redirect_uri, request.state.as_deref(), &self.settings.issuer, error))
+    /// What is asked for, before anybody's limits are known.
+    pub(super) fn askable(&self, asked: &ScopeSet) -> ScopeSet {
+        if asked.is_empty() { self.settings.default_scopes.clone() } else { asked.clone() }
     }
 
     /// What a person with `limit` grants to a client that asked for `asked`.
-    fn grantable(&self, asked: &ScopeSet, limit: &ScopeSet) -> ScopeSet {
-        if asked.is_empty() { self.settings.default_scopes.limited_to(limit) } else { asked.limited_to(limit) }
-    }
-
-    /// Whether the same person has already allowed the same client at least this much.
-    ///
-    /// Not when another site sent the browser here: a page elsewhere could then fetch a code with one password entry that
-    /// was meant for something else, and what listens at a loopback address is not known (OAuth 2.1 §7.3.1).
-    async fn is_consent_remembered(
-        &self,
-        request: &AuthorizationRequest,
-        user: &UserId,
-        scopes: &ScopeSet,
-    ) -> Result<bool, StoreError> {
-        if request.asks_again || self.settings.remember_consent.is_zero() {
-            return Ok(false);
-        }
-        let (client, uri, resource) =
-            (&request.client_id, redirect_uri::without_port(&request.redirect_uri), &request.resource);
-        let found = self.services.store.find_consent(user, client, &uri, resource).await?;
-        let now = self.services.clock.now();
-        let fresh = |consent: &Consent| now.since(consent.granted_at) < self.settings.remember_consent;
-        Ok(found.is_some_and(|consent| fresh(&consent) && consent.scopes.allows_all(scopes)))
+    pub(super) fn grantable(&self, asked: &ScopeSet, limit: &ScopeSet) -> ScopeSet {
+        self.askable(asked).limited_to(limit)
     }
 }

@@ -2,7 +2,10 @@
 //!
 //! A fault before the redirect URI is trusted is a page; after it, an answer to the client. The two are different types.
 
+mod decision;
 mod flow;
+mod login;
+mod provider;
 mod request;
 mod response;
 
@@ -12,11 +15,14 @@ use crate::base::digest::Digest;
 use crate::base::id::FlowId;
 use crate::base::random;
 use crate::base::secret::Secret;
-use crate::model::authorization::{Flow, Stage};
+use crate::identity::Standing;
+use crate::model::authorization::{AuthorizationRequest, Flow, Stage};
 use crate::protocol::oauth::parameters::Parameters;
 use crate::store::StoreError;
 
-pub use flow::{Asked, Bound, FlowFault, LogIn, LogInFault, Next, Step};
+pub use flow::{Asked, Bound, FlowFault, Person, Step, Ways};
+pub use login::{LogIn, LogInFault, LoggedIn, Next};
+pub use provider::Arrival;
 pub use request::PageFault;
 pub use response::Answer;
 
@@ -54,11 +60,16 @@ impl From<StoreError> for AuthorizeFault {
 
 impl AuthorizationServer {
     /// Begins a flow for an authorization request. `cross_site`: whether another site sent the browser here, or the
-    /// browser did not say.
+    /// browser did not say. `session`: the one this browser has.
     ///
     /// # Errors
     /// [`AuthorizeFault`], which says who is to be told.
-    pub async fn authorize(&self, query: &[u8], cross_site: bool) -> Result<Started, AuthorizeFault> {
+    pub async fn authorize(
+        &self,
+        query: &[u8],
+        cross_site: bool,
+        session: Option<&Secret>,
+    ) -> Result<Started, AuthorizeFault> {
         let page = |fault| AuthorizeFault::Page(fault);
         if query.len() > LONGEST_QUERY {
             return Err(page(PageFault::TooLong));
@@ -70,17 +81,39 @@ impl AuthorizationServer {
             Err(error) => return Err(AuthorizeFault::Answer(self.refusal(&target, error))),
         };
         let now = self.services.clock.now();
+        let stage = self.first_stage(&request, request::wants_login(&parameters), session).await?;
         let cookie = random::token();
         let flow = Flow {
             id: FlowId::new(random::identifier()),
             browser: Digest::of(&cookie),
             request,
-            stage: Stage::Login { afresh: false },
+            stage,
             started_at: now,
             expires_at: now + FLOW_LIFETIME,
         };
         let started = Started { flow: flow.id.clone(), cookie, expires_at: flow.expires_at };
         self.services.store.add_flow(flow, now).await?;
         Ok(started)
+    }
+
+    /// Somebody who is logged in in this browser is asked for consent at once, every time: without a password or a provider
+    /// in between, nothing but that page stands between a link and a code.
+    async fn first_stage(
+        &self,
+        request: &AuthorizationRequest,
+        afresh: bool,
+        session: Option<&Secret>,
+    ) -> Result<Stage, StoreError> {
+        let Some(person) = self.find_person(session.filter(|_| !afresh)).await? else {
+            return Ok(self.login_stage(afresh));
+        };
+        let Standing::Active(person) = self.services.identity.confirm(&person.id, self.services.clock.now()).await?
+        else {
+            return Ok(self.login_stage(afresh));
+        };
+        match self.grantable(&request.scopes, &person.scopes) {
+            scopes if scopes.is_empty() => Ok(self.login_stage(afresh)),
+            scopes => Ok(Stage::Consent { user: person.id, scopes }),
+        }
     }
 }

@@ -220,6 +220,11 @@ fn no_prompt_none(_: &AuthorizationServer, parameters: &Parameters) -> Result<()
     Ok(())
 }
 
+/// OpenID Connect Core §3.1.2.1: whether the person is to log in although somebody is logged in.
+pub(super) fn wants_login(parameters: &Parameters) -> bool {
+    prompts(parameters, "login") || prompts(parameters, "select_account")
+}
+
 fn prompts(parameters: &Parameters, word: &str) -> bool {
     let prompt = parameters.one("prompt").unwrap_or_default().unwrap_or_default();
     prompt.split(' ').any(|given| given == word)

@@ -4,10 +4,13 @@ use crate::authorization_server::AuthorizationServer;
 use crate::authorization_server::client::authentication::AuthenticatedClient;
 use crate::authorization_server::error::Refused;
 use crate::authorization_server::token::invalid_grant;
+use crate::base::clock::Timestamp;
 use crate::base::digest::Digest;
+use crate::base::id::UserId;
 use crate::base::secret::Secret;
+use crate::identity::{ActiveUser, Standing};
 use crate::model::grant::{Grant, Rotation};
-use crate::protocol::oauth::error::ErrorCode;
+use crate::protocol::oauth::error::{ErrorCode, OauthError};
 use crate::protocol::oauth::parameters::Parameters;
 use crate::protocol::oauth::scope::ScopeSet;
 use crate::protocol::oauth::token_response::TokenResponse;
@@ -34,10 +37,7 @@ impl AuthorizationServer {
         }
         let asked = self.narrower_scopes(&bound, form)?;
         let now = self.services.clock.now();
-        let Some(user) = self.services.identity.find_active(&bound.user).await? else {
-            self.services.store.revoke_grant(&bound.id, now).await?;
-            return Err(invalid_grant("the user is gone or disabled"));
-        };
+        let user = self.standing(&bound.user, now).await?;
         // The successor is derived, not drawn, so that every racing or repeated request gets the same one although
         // only its digest is kept. Deriving takes a key that is not in the database.
         let successor = self.services.keys.derive("refresh-successor", &[token.expose().as_bytes()]);
@@ -55,6 +55,22 @@ impl AuthorizationServer {
         };
         // OAuth 2.1 §4.3.3: the new refresh token keeps the whole scope; this access token may have less.
         self.issue(&grant, asked.limited_to(&user.scopes), Some(successor))
+    }
+
+    /// The user, if the grant may go on; somebody from a provider who is no longer let in loses every grant.
+    async fn standing(&self, user: &UserId, now: Timestamp) -> Result<ActiveUser, Refused> {
+        match self.services.identity.confirm(user, now).await? {
+            Standing::Active(user) => Ok(user),
+            Standing::Ended(cause) => {
+                self.services.store.revoke_grants_of(user, now).await?;
+                Err(invalid_grant(&cause))
+            }
+            Standing::Unknown(cause) => {
+                let text = "the identity provider cannot be asked now; try again later";
+                let public = OauthError::new(ErrorCode::TemporarilyUnavailable, text);
+                Err(Refused { public, cause: Some(cause) })
+            }
+        }
     }
 
     /// OAuth 2.1 §4.3.1: no more than was granted; all of it when nothing in particular is asked for.

@@ -104,6 +104,15 @@ impl<'a> Reader<'a> {
         self.shown.retain(|(key, _)| !keys.contains(&key.as_str()));
     }
 
+    /// Goes on as if `name` were the only key, and gives the others: for a key that makes a section another one.
+    pub fn keep_only(&mut self, name: &str) -> Vec<&'a str> {
+        let beside = self.entries.iter().filter(|(key, node)| key != name && *node != Node::Null);
+        let beside = beside.map(|(key, _)| key.as_str()).collect();
+        let kept = self.entries.iter().find(|(key, _)| key == name);
+        self.entries = kept.map(std::slice::from_ref).unwrap_or_default();
+        beside
+    }
+
     /// Reports what is wrong with an element of a key that has named sections.
     pub fn fault_below(&self, key: &str, name: &str, wrong: Wrong) {
         self.report(&key_path(&self.path_of(key), name), wrong);

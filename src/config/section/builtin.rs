@@ -78,6 +78,7 @@ pub(in crate::config) struct Builtin {
     pub create_first_user: bool,
     pub branding: Branding,
     pub lockout: Lockout,
+    pub session_lifetime: Duration,
 }
 
 impl Builtin {
@@ -95,6 +96,12 @@ impl Builtin {
             ),
             branding: reader.section("branding", "The words and colours of the pages.", Branding::read),
             lockout: reader.section("lockout", "How much guessing at one account is slowed.", Lockout::read),
+            session_lifetime: reader.value(
+                "session_lifetime",
+                &kind::DURATION,
+                "12h",
+                "How long a browser in which somebody logged in, here or at a provider, is not asked again. 0: never kept.",
+            ),
         };
         for (index, user) in builtin.users.iter().enumerate() {
             // Without a name there was a fault already.

@@ -1,4 +1,4 @@
-//! `server.oauth_server`: the authorization server in built-in mode.
+//! `server.oauth_server`: the authorization server, and where its people log in.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use crate::config::quantity::print_duration;
 use crate::config::reader::Reader;
 use crate::config::reader::kind;
 use crate::config::section::builtin::{Branding, Builtin, BuiltinUser, Lockout};
-use crate::config::section::federated::Provider;
+use crate::config::section::federated::{self, Provider, Surroundings};
 use crate::config::section::signing::Signing;
 use crate::config::value::redirect_uri::{PATTERN, PRESETS};
 use crate::config::value::scope::{self, SCOPE};
@@ -80,19 +80,20 @@ pub enum Mode {
     Both,
 }
 
-const MODES: [(&str, Mode); 1] = [("builtin", Mode::Builtin)];
+const MODES: [(&str, Mode); 3] = [("builtin", Mode::Builtin), ("federated", Mode::Federated), ("both", Mode::Both)];
 
 impl OauthServer {
     /// `None` when it is not enabled; its keys are checked all the same.
     pub(in crate::config) fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let enabled = reader.boolean("enabled", false, "Log people in, and issue tokens for this bridge.");
-        let mode =
-            reader.choice("mode", &MODES, Mode::Builtin, "Where people log in: builtin, with passwords kept here.");
+        let doc = "Where people log in: builtin, with passwords kept here; federated, at identity providers; or both.";
+        let mode = reader.choice("mode", &MODES, Mode::Builtin, doc);
+        let scopes_supported = read_scopes(reader);
         let builtin = reader.section("builtin", "Users of this file and how their login looks.", Builtin::read);
         let server = Self {
             mode,
-            providers: Vec::new(),
-            session_lifetime: Duration::ZERO,
+            providers: read_providers(reader, &Surroundings { mode, scopes_supported: &scopes_supported }),
+            session_lifetime: builtin.session_lifetime,
             issuer: reader.optional("issuer", &ISSUER, "The https URL of this server. Without it, public_url."),
             token_lifetime: reader.duration("token_lifetime", "1h", "How long an access token is valid."),
             refresh_token_lifetime: reader.duration("refresh_token_lifetime", "14d", "Of an unused refresh token."),
@@ -119,7 +120,7 @@ impl OauthServer {
                 &PRESETS,
                 "Where clients may send people back to: exact URIs, http://localhost:*/path, or presets.",
             ),
-            scopes_supported: read_scopes(reader),
+            scopes_supported,
             default_scopes: read_default_scopes(reader),
             allow_dynamic_registration: reader.boolean(
                 "allow_dynamic_registration",
@@ -159,6 +160,11 @@ impl OauthServer {
             let wrong = Wrong::new("is empty, so that no client can log in", "write the clients' URIs, or @claude");
             reader.fault("allowed_redirect_uris", wrong);
         }
+        let password_users = [("users", !self.users.is_empty()), ("create_first_user", self.create_first_user)];
+        for (key, _) in password_users.iter().filter(|(_, written)| *written && self.mode == Mode::Federated) {
+            let wrong = Wrong::new("has no effect: nobody logs in with a password", "remove it, or write mode: both");
+            reader.warn(&format!("builtin.{key}"), wrong);
+        }
         for (index, user) in self.users.iter().enumerate() {
             self.check_scopes(reader, &format!("builtin.users[{index}].scopes"), &user.scopes);
         }
@@ -168,9 +174,8 @@ impl OauthServer {
     }
 
     fn check_scopes(&self, reader: &Reader<'_>, key: &str, scopes: &ScopeSet) {
-        for unknown in scopes.iter().filter(|scope| !self.knows_scope(scope)) {
-            let fix = format!("add `{unknown}` there, or remove it here");
-            reader.fault(key, Wrong::new(format!("`{unknown}` is not in scopes_supported"), fix));
+        for wrong in scope::unknown(scopes, &self.scopes_supported) {
+            reader.fault(key, wrong);
         }
     }
 }
@@ -187,6 +192,24 @@ impl Registration {
             unused_expiry: reader.duration("unused_expiry", "24h", "How long a client that was never used is kept."),
         }
     }
+}
+
+/// None in mode `builtin`; what is written is checked all the same.
+fn read_providers(reader: &mut Reader<'_>, around: &Surroundings<'_>) -> Vec<Provider> {
+    let doc = "The identity provider where people log in, or several of them below providers.";
+    let providers = reader.optional_section("federated", doc, |reader| federated::read_all(reader, around));
+    if around.mode == Mode::Builtin {
+        if reader.is_set("federated") {
+            let wrong = Wrong::new("has no effect, because mode is builtin", "write mode: federated, or mode: both");
+            reader.warn("federated", wrong);
+        }
+        return Vec::new();
+    }
+    if !reader.is_set("federated") {
+        let fix = "write it, with the provider's upstream_issuer, client_id and client_secret_env";
+        reader.fault("federated", Wrong::new("is missing, and mode says that people log in at a provider", fix));
+    }
+    providers.unwrap_or_default()
 }
 
 fn read_scopes(reader: &mut Reader<'_>) -> BTreeMap<String, Option<String>> {

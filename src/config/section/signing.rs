@@ -59,7 +59,7 @@ impl Signing {
                     Wrong::new("contradicts key_file", "remove it to use the key of key_file, or remove key_file");
                 reader.fault("generate_key", wrong);
             }
-            if let Err(wrong) = key_file::check(key_file) {
+            if let Err(wrong) = key_file::check(key_file, "leave key_file out: a key is generated then") {
                 reader.fault("key_file", wrong);
             }
         }

@@ -11,9 +11,10 @@ const TOO_WIDE: u32 = 0o037;
 
 /// # Errors
 /// No file, or one that more than its owner and its group's readers can get at. What is in it is checked by `keys`.
-pub fn check(path: &Path) -> Result<(), Wrong> {
+/// `otherwise` says what to do instead of having one.
+pub fn check(path: &Path, otherwise: &str) -> Result<(), Wrong> {
     let metadata = fs::metadata(path).map_err(|error| {
-        let fix = "make it with `mcp-bridge keygen`, or leave key_file out: a key is generated then";
+        let fix = format!("make it with `mcp-bridge keygen`, or {otherwise}");
         Wrong::new(format!("{} cannot be read: {error}", path.display()), fix)
     })?;
     if !metadata.is_file() {
@@ -21,7 +22,7 @@ pub fn check(path: &Path) -> Result<(), Wrong> {
     }
     let mode = metadata.permissions().mode() & 0o777;
     if mode & TOO_WIDE != 0 {
-        let problem = format!("{} has mode {mode:04o}, so that others can read the signing key", path.display());
+        let problem = format!("{} has mode {mode:04o}, so that others can read the key", path.display());
         return Err(Wrong::new(problem, format!("run `chmod 0600 {}`", path.display())));
     }
     Ok(())

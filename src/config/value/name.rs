@@ -1,4 +1,4 @@
-//! Names: of users, upstreams, environment variables, colours, paths, hosts.
+//! Names: of users, upstreams, identity providers, environment variables, colours, paths, hosts, domains.
 
 use serde_json::json;
 
@@ -40,11 +40,25 @@ pub const PREFIX: Kind<String> = Kind {
 /// # Errors
 /// A text that cannot be the name of an upstream.
 pub fn check_upstream(name: &str) -> Result<(), Wrong> {
+    check_word(name, "an upstream")
+}
+
+/// # Errors
+/// A text that cannot be the name of an identity provider, which is part of a path of ours, or the one that is `taken`.
+pub fn check_provider(name: &str, taken: &str) -> Result<(), Wrong> {
+    if name == taken {
+        let problem = format!("`{taken}` is the name of the provider that stands in federated itself");
+        return Err(Wrong::new(problem, "give it another name"));
+    }
+    check_word(name, "an identity provider")
+}
+
+fn check_word(name: &str, what: &str) -> Result<(), Wrong> {
     let legal = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
     if legal && !name.is_empty() && name.len() <= 64 {
         return Ok(());
     }
-    let problem = format!("`{}` cannot be the name of an upstream", shortened(name));
+    let problem = format!("`{}` cannot be the name of {what}", shortened(name));
     Err(Wrong::new(problem, "use letters, digits, `_` and `-`, at most 64"))
 }
 
@@ -104,4 +118,24 @@ pub const HOST: Kind<String> = Kind {
         }
     },
     print: |host| Node::String(host.clone()),
+};
+
+/// The domain of e-mail addresses, in lower case and, as on the wire, in ASCII.
+pub const DOMAIN: Kind<String> = Kind {
+    schema: || json!({"type": "string"}),
+    parse: |node| {
+        let text = text(node)?.to_lowercase();
+        let problem = format!("`{}` is no domain", shortened(&text));
+        if let Some((_, domain)) = text.rsplit_once('@') {
+            return Err(Wrong::new(problem, format!("write what stands behind the `@`: {}", shortened(domain))));
+        }
+        if text.contains('*') || text.starts_with('.') {
+            return Err(Wrong::new(problem, "write each domain in full; those below one are not meant by it"));
+        }
+        match url::Host::parse(&text) {
+            Ok(url::Host::Domain(domain)) if !domain.split('.').any(str::is_empty) => Ok(domain),
+            _ => Err(Wrong::new(problem, "write the name alone, such as example.com, without scheme and port")),
+        }
+    },
+    print: |domain| Node::String(domain.clone()),
 };

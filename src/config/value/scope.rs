@@ -1,5 +1,7 @@
 //! Scopes (RFC 6749 §3.3).
 
+use std::collections::BTreeMap;
+
 use crate::config::document::Node;
 use crate::config::fault::Wrong;
 use crate::config::reader::kind::{Kind, pattern, shortened, text};
@@ -25,6 +27,17 @@ pub fn check(text: &str) -> Result<(), Wrong> {
     }
     let problem = format!("`{}` is no scope", shortened(text));
     Err(Wrong::new(problem, "write one word for each, without quotation marks inside, such as mcp:read"))
+}
+
+/// What is wrong with each scope that no rule exists for.
+pub fn unknown(scopes: &ScopeSet, supported: &BTreeMap<String, Option<String>>) -> Vec<Wrong> {
+    let unknown = scopes.iter().filter(|scope| !is_known(scope, supported.keys()));
+    unknown
+        .map(|scope| {
+            let fix = format!("add `{scope}` there, or remove it here");
+            Wrong::new(format!("`{scope}` is not in scopes_supported"), fix)
+        })
+        .collect()
 }
 
 /// Whether a rule for `scope` exists: it is offered, or one of ours.

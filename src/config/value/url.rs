@@ -1,4 +1,4 @@
-//! URLs of this server and of upstreams: issuer (RFC 8414 §2), public origin, logo, upstream.
+//! URLs of this server, of upstreams and of identity providers: issuer (RFC 8414 §2), public origin, logo, upstream.
 
 use serde_json::json;
 use url::{Host, Url};
@@ -64,6 +64,37 @@ pub const ENDPOINT: Kind<Url> = Kind {
     print: |url| Node::String(url.to_string()),
 };
 
+/// The issuer of an identity provider (OpenID Connect Core §2): kept as it is written, because the provider's own word for
+/// itself may end in a slash.
+pub const FOREIGN_ISSUER: Kind<String> = Kind {
+    schema: || json!({"type": "string", "format": "uri"}),
+    parse: |node| {
+        let text = text(node)?;
+        let url = foreign(&text)?;
+        // OpenID Connect Discovery §3: the issuer has no query or fragment component.
+        if url.query().is_some() || url.fragment().is_some() {
+            return Err(Wrong::new(format!("`{}` has a query or a fragment", shortened(&text)), "remove it"));
+        }
+        Ok(text.into_owned())
+    },
+    print: |issuer| Node::String(issuer.clone()),
+};
+
+/// A URL of an identity provider, where codes and secrets go.
+pub const FOREIGN_ENDPOINT: Kind<Url> = Kind {
+    schema: || json!({"type": "string", "format": "uri"}),
+    parse: |node| {
+        let text = text(node)?;
+        let url = foreign(&text)?;
+        // RFC 6749 §3.1, §3.2: the endpoint URI MUST NOT include a fragment component.
+        if url.fragment().is_some() {
+            return Err(Wrong::new(format!("`{}` has a fragment", shortened(&text)), "remove everything from `#`"));
+        }
+        Ok(url)
+    },
+    print: |url| Node::String(url.to_string()),
+};
+
 /// A picture: https, or a `data:image/` URL.
 pub const LOGO: Kind<String> = Kind {
     schema: || json!({"type": "string", "format": "uri"}),
@@ -94,11 +125,29 @@ pub fn is_loopback(url: &Url) -> bool {
 /// # Errors
 /// http to a host that is not loopback (RFC 8414 §2: the issuer uses the "https" scheme).
 pub fn secure(url: &Url, written: &str) -> Result<(), Wrong> {
+    encrypted(url, written, "write https://, and let a reverse proxy do TLS")
+}
+
+fn encrypted(url: &Url, written: &str, fix: &str) -> Result<(), Wrong> {
     if url.scheme() == "http" && !is_loopback(url) {
-        let problem = format!("`{}` is http, and its host is not loopback", shortened(written));
-        return Err(Wrong::new(problem, "write https://, and let a reverse proxy do TLS"));
+        return Err(Wrong::new(format!("`{}` is http, and its host is not loopback", shortened(written)), fix));
     }
     Ok(())
+}
+
+/// A URL of somebody else to whom secrets are sent. What `Url` would leave out in silence is refused: the text is compared.
+fn foreign(text: &str) -> Result<Url, Wrong> {
+    let fix = "write the whole URL, such as https://accounts.google.com";
+    if text.is_empty() {
+        return Err(Wrong::new("is empty", fix));
+    }
+    if text.chars().any(|character| character.is_control() || character.is_whitespace() || character == '\\') {
+        let problem = format!("`{}` holds a space, backslash or control character", shortened(text));
+        return Err(Wrong::new(problem, fix));
+    }
+    let url = parse(text, fix)?;
+    encrypted(&url, text, "write https://: people are sent there to log in")?;
+    Ok(url)
 }
 
 /// An absolute http or https URL without user name and password.

@@ -22,7 +22,9 @@ pub async fn get(request: HttpRequest, state: Data<State>) -> HttpResponse {
     if request.method() != Method::GET || request.headers().contains_key("sec-purpose") {
         return HttpResponse::NoContent().finish();
     }
-    match state.authorization().server.authorize(request.query_string().as_bytes(), is_cross_site(&request)).await {
+    let session = state.cookies().find_session(&request);
+    let (query, cross_site) = (request.query_string().as_bytes(), is_cross_site(&request));
+    match state.authorization().server.authorize(query, cross_site, session.as_ref()).await {
         Ok(started) => {
             let mut response = HttpResponse::SeeOther();
             for old in state.cookies().make_room(&request) {
@@ -51,8 +53,8 @@ fn page(state: &State, fault: &PageFault) -> HttpResponse {
         PageFault::TooLong => StatusCode::URI_TOO_LONG,
         _ => StatusCode::BAD_REQUEST,
     };
-    let trouble = Trouble { explanation: &fault.to_string(), next_step: fault.next_step(), back: None };
-    respond::error(&state.authorization().pages, status, trouble)
+    let explanation = fault.to_string();
+    respond::error(&state.authorization().pages, status, Trouble::new(&explanation, fault.next_step()))
 }
 
 /// Tells the client what was wrong with its request; a person decides whether to go where nothing vouches for.

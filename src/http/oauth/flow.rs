@@ -1,6 +1,4 @@
-//! The pages of a flow: login, consent, and the way back to the client.
-
-use std::net::IpAddr;
+//! The pages of a flow: login, consent, on to a provider, and the way back to the client.
 
 use actix_web::http::StatusCode;
 use actix_web::http::header;
@@ -8,50 +6,76 @@ use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 
 use crate::authorization_server::authorize::{
-    Answer, Asked, Bound, FLOW_LIFETIME, FlowFault, LogIn, LogInFault, Next, Step,
+    Answer, Asked, Bound, FLOW_LIFETIME, FlowFault, LogIn, LogInFault, LoggedIn, Next, Person, Step, Ways,
 };
-use crate::base::id::FlowId;
+use crate::base::id::{FlowId, ProviderName};
 use crate::base::secret::Secret;
 use crate::http::answer;
-use crate::http::oauth::{client_address, form};
+use crate::http::oauth::form::PageForm;
+use crate::http::oauth::set_cookie;
 use crate::http::page::respond::{self, Trouble};
-use crate::http::page::{self, ClientName, ConsentPage, Link, LoginError, LoginPage, ReturningPage};
+use crate::http::page::{
+    self, AwayPage, ClientName, ConsentPage, FailedLoginPage, Link, LoginError, LoginPage, ReturningPage,
+};
 use crate::http::state::State;
 use crate::protocol::oauth::error::ErrorCode;
-use crate::protocol::oauth::parameters::Parameters;
+use crate::protocol::oauth::scope::ScopeSet;
 
 /// `GET /oauth/authorize/{flow}`: the page that comes next.
 pub async fn get(request: HttpRequest, flow: Path<FlowId>, state: Data<State>) -> HttpResponse {
-    match show(&request, &flow, &state).await {
-        Ok(response) => response,
+    let server = &state.authorization().server;
+    match server.find_flow(&flow, state.cookies().find(&request, &flow)).await {
+        Ok(bound) => show(&bound, &state).await.unwrap_or_else(|fault| flow_fault_page(&state, &bound, &fault)),
         Err(fault) => fault_page(&state, &fault),
     }
 }
 
-async fn show(request: &HttpRequest, flow: &FlowId, state: &State) -> Result<HttpResponse, FlowFault> {
-    let bound = state.authorization().server.find_flow(flow, state.cookies().find(request, flow)).await?;
-    match state.authorization().server.step(&bound).await? {
-        Step::Login(asked) => Ok(login_page(state, &bound, &asked, "", None)),
-        Step::Consent { asked, user, scopes } => {
-            let csrf = state.authorization().server.csrf_token(&bound);
-            let client = asked.client_name.as_deref().and_then(ClientName::new);
-            let page = ConsentPage {
-                base: &state.authorization().pages.base,
-                branding: &state.authorization().pages.branding,
-                user: user.as_str(),
-                client: client.as_ref(),
-                target: &page::redirect_target(&asked.redirect_uri),
-                resource: &asked.resource,
-                scopes: &page::scope_lines(&scopes, &state.authorization().pages.scope_words),
-                action: &format!("{}/consent", path(state, bound.id())),
-                csrf: csrf.expose(),
-            };
-            Ok(respond::page(&state.authorization().pages, StatusCode::OK, &page))
-        }
+async fn show(bound: &Bound, state: &State) -> Result<HttpResponse, FlowFault> {
+    match state.authorization().server.step(bound).await? {
+        Step::Login { asked, ways } => Ok(login_page(state, bound, &Login { asked, ways, username: "", error: None })),
+        Step::Consent { asked, person, scopes } => Ok(consent_page(state, bound, &asked, &person, &scopes)),
+        Step::Away { label, url } => Ok(away_page(state, &label, &url)),
     }
 }
 
-fn login_page(state: &State, bound: &Bound, asked: &Asked, username: &str, error: Option<LoginError>) -> HttpResponse {
+fn consent_page(state: &State, bound: &Bound, asked: &Asked, person: &Person, scopes: &ScopeSet) -> HttpResponse {
+    let csrf = state.authorization().server.csrf_token(bound);
+    let client = asked.client_name.as_deref().and_then(ClientName::new);
+    let pages = &state.authorization().pages;
+    let page = ConsentPage {
+        base: &pages.base,
+        branding: &pages.branding,
+        person,
+        client: client.as_ref(),
+        target: &page::redirect_target(&asked.redirect_uri),
+        resource: &asked.resource,
+        scopes: &page::scope_lines(scopes, &pages.scope_words),
+        action: &format!("{}/consent", path(state, bound.id())),
+        csrf: csrf.expose(),
+    };
+    respond::page(pages, StatusCode::OK, &page)
+}
+
+fn away_page(state: &State, label: &str, url: &Secret) -> HttpResponse {
+    let pages = &state.authorization().pages;
+    let Some(link) = Link::new(url.expose()) else {
+        let explanation = "The address of the login page cannot be opened.";
+        let trouble = Trouble::new(explanation, "Tell the operator of this server.");
+        return respond::error(pages, StatusCode::BAD_GATEWAY, trouble);
+    };
+    respond::page(pages, StatusCode::OK, &AwayPage { base: &pages.base, branding: &pages.branding, label, link })
+}
+
+/// What the login page shows.
+struct Login<'a> {
+    asked: Asked,
+    ways: Ways,
+    username: &'a str,
+    error: Option<LoginError>,
+}
+
+fn login_page(state: &State, bound: &Bound, login: &Login<'_>) -> HttpResponse {
+    let Login { asked, ways, username, error } = login;
     let csrf = state.authorization().server.csrf_token(bound);
     let client = asked.client_name.as_deref().and_then(ClientName::new);
     let page = LoginPage {
@@ -61,10 +85,11 @@ fn login_page(state: &State, bound: &Bound, asked: &Asked, username: &str, error
         target: &page::redirect_target(&asked.redirect_uri),
         action: &format!("{}/login", path(state, bound.id())),
         csrf: csrf.expose(),
+        ways,
         username,
-        error,
+        error: *error,
     };
-    let (status, retry_after) = match error {
+    let (status, retry_after) = match *error {
         None => (StatusCode::OK, None),
         Some(LoginError::WrongCredentials) => (StatusCode::UNAUTHORIZED, None),
         Some(LoginError::TooManyAttempts { retry_after }) => (StatusCode::TOO_MANY_REQUESTS, Some(retry_after)),
@@ -75,34 +100,6 @@ fn login_page(state: &State, bound: &Bound, asked: &Asked, username: &str, error
         answer::retry_after(&mut response, seconds);
     }
     response
-}
-
-/// A form of one of our pages, found to come from that page in the browser of its flow: what no step can skip.
-struct PageForm {
-    bound: Bound,
-    fields: Parameters,
-    address: IpAddr,
-}
-
-impl PageForm {
-    async fn read(request: &HttpRequest, flow: &FlowId, payload: Payload, state: &State) -> Result<Self, HttpResponse> {
-        let body = form(request, payload, state, &state.limits.login).await;
-        let body = body.map_err(|response| respond::unread(&state.authorization().pages, &response))?;
-        Self::check(request, flow, &body, state).await.map_err(|fault| fault_page(state, &fault))
-    }
-
-    async fn check(request: &HttpRequest, flow: &FlowId, body: &[u8], state: &State) -> Result<Self, FlowFault> {
-        let server = &state.authorization().server;
-        let fields = Parameters::parse(body).map_err(|_| FlowFault::Forged)?;
-        let bound = server.find_flow(flow, state.cookies().find(request, flow)).await?;
-        let form = Self { bound, fields, address: client_address(request, state) };
-        server.check_csrf_token(&form.bound, form.field("csrf")?)?;
-        Ok(form)
-    }
-
-    fn field(&self, name: &'static str) -> Result<Option<&str>, FlowFault> {
-        self.fields.one(name).map_err(|_| FlowFault::Forged)
-    }
 }
 
 /// `POST /oauth/authorize/{flow}/login`
@@ -118,27 +115,33 @@ async fn check_login(form: &PageForm, state: &State) -> Result<HttpResponse, Flo
     if form.field("decision")? == Some("cancel") {
         return Ok(returning(state, bound, &server.deny(bound).await?));
     }
+    if let Some(name) = form.field("provider")? {
+        return Ok(follow(state, bound, server.choose_provider(bound, &ProviderName::new(name)).await?));
+    }
     let username = form.field("username")?.unwrap_or_default();
     let password = Secret::new(form.field("password")?.unwrap_or_default());
     let login = LogIn { username, password: &password, address: form.address };
-    let error = match server.log_in(bound, login).await {
-        Ok(Next::Answer(answer)) => return Ok(returning(state, bound, &answer)),
-        Ok(Next::Step { cookie }) => return Ok(next_page(state, bound, &cookie)),
+    let error = match server.log_in(bound, login, form.session.as_ref()).await {
+        Ok(logged_in) => return Ok(follow_login(state, bound, logged_in)),
         Err(LogInFault::Flow(fault)) => return Err(fault),
         Err(LogInFault::Wrong) => LoginError::WrongCredentials,
         Err(LogInFault::Throttled(wait)) => LoginError::TooManyAttempts { retry_after: wait.seconds() },
         Err(LogInFault::Busy(wait)) => LoginError::Busy { retry_after: wait.seconds() },
     };
     match server.step(bound).await? {
-        Step::Login(asked) => Ok(login_page(state, bound, &asked, username, Some(error))),
-        Step::Consent { .. } => Err(FlowFault::Gone),
+        Step::Login { asked, ways } => {
+            Ok(login_page(state, bound, &Login { asked, ways, username, error: Some(error) }))
+        }
+        Step::Consent { .. } | Step::Away { .. } => Err(FlowFault::Gone),
     }
 }
 
 /// `POST /oauth/authorize/{flow}/consent`
 pub async fn decide(request: HttpRequest, flow: Path<FlowId>, payload: Payload, state: Data<State>) -> HttpResponse {
     match PageForm::read(&request, &flow, payload, &state).await {
-        Ok(form) => check_decision(&form, &state).await.unwrap_or_else(|fault| fault_page(&state, &fault)),
+        Ok(form) => {
+            check_decision(&form, &state).await.unwrap_or_else(|fault| flow_fault_page(&state, &form.bound, &fault))
+        }
         Err(response) => response,
     }
 }
@@ -146,12 +149,33 @@ pub async fn decide(request: HttpRequest, flow: Path<FlowId>, payload: Payload, 
 /// What was asked stands in the store; the form says yes or no and nothing else.
 async fn check_decision(form: &PageForm, state: &State) -> Result<HttpResponse, FlowFault> {
     let (server, bound) = (&state.authorization().server, &form.bound);
-    let answer = match form.field("decision")? {
-        Some("allow") => server.allow(bound).await?,
-        Some("deny") => server.deny(bound).await?,
-        _ => return Err(FlowFault::Forged),
-    };
-    Ok(returning(state, bound, &answer))
+    match form.field("decision")? {
+        Some("allow") => Ok(follow(state, bound, server.allow(bound).await?)),
+        Some("deny") => Ok(returning(state, bound, &server.deny(bound).await?)),
+        Some("switch") => {
+            let next = server.switch_person(bound, form.session.as_ref()).await?;
+            let mut response = follow(state, bound, next);
+            set_cookie(&mut response, &state.cookies().clear_session());
+            Ok(response)
+        }
+        _ => Err(FlowFault::Forged),
+    }
+}
+
+/// Goes where a login leads, and remembers the browser.
+pub fn follow_login(state: &State, bound: &Bound, logged_in: LoggedIn) -> HttpResponse {
+    let mut response = follow(state, bound, logged_in.next);
+    if let Some(session) = &logged_in.session {
+        set_cookie(&mut response, &state.cookies().set_session(session));
+    }
+    response
+}
+
+fn follow(state: &State, bound: &Bound, next: Next) -> HttpResponse {
+    match next {
+        Next::Answer(answer) => returning(state, bound, &answer),
+        Next::Step { cookie } => next_page(state, bound, &cookie),
+    }
 }
 
 /// Sends the browser from a form to the next page, so that reloading does not send the form again.
@@ -172,8 +196,7 @@ fn returning(state: &State, bound: &Bound, answer: &Answer) -> HttpResponse {
         Some(_) => page::Answer::Failed,
     };
     let Some(link) = Link::new(answer.url.expose()) else {
-        let explanation = "The address of the app cannot be opened.";
-        let trouble = Trouble { explanation, next_step: "Go back to the app and connect again.", back: None };
+        let trouble = Trouble::new("The address of the app cannot be opened.", "Go back to the app and connect again.");
         return respond::error(&state.authorization().pages, StatusCode::BAD_REQUEST, trouble);
     };
     let page = ReturningPage {
@@ -183,20 +206,41 @@ fn returning(state: &State, bound: &Bound, answer: &Answer) -> HttpResponse {
         answer: told,
     };
     let mut response = respond::page(&state.authorization().pages, StatusCode::OK, &page);
-    if let Err(error) = response.add_cookie(&state.cookies().clear(bound.id())) {
-        tracing::error!(%error, "a cookie of ours is not a header value");
-    }
+    set_cookie(&mut response, &state.cookies().clear(bound.id()));
     response
 }
 
-fn fault_page(state: &State, fault: &FlowFault) -> HttpResponse {
-    let status = match fault {
-        FlowFault::Gone => StatusCode::BAD_REQUEST,
-        FlowFault::Forged => StatusCode::FORBIDDEN,
-        FlowFault::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+/// Why a flow did not go on that goes no further.
+pub fn fault_page(state: &State, fault: &FlowFault) -> HttpResponse {
+    let (status, next_step) = match fault {
+        FlowFault::Gone => (StatusCode::BAD_REQUEST, "Go back to the app and connect again."),
+        FlowFault::Forged => (StatusCode::FORBIDDEN, "Go back to the app and connect again."),
+        FlowFault::Unavailable(_) | FlowFault::Provider(..) => {
+            (StatusCode::SERVICE_UNAVAILABLE, "Go back and try again in a moment.")
+        }
     };
-    let trouble = Trouble { explanation: &fault.to_string(), next_step: fault.next_step(), back: None };
-    respond::error(&state.authorization().pages, status, trouble)
+    respond::error(&state.authorization().pages, status, Trouble::new(&fault.to_string(), next_step))
+}
+
+/// Why a flow did not go on; after a login at a provider that came to nothing there is another try, or the way back to
+/// the client.
+pub fn flow_fault_page(state: &State, bound: &Bound, fault: &FlowFault) -> HttpResponse {
+    let FlowFault::Provider(label, failure) = fault else { return fault_page(state, fault) };
+    let words = page::failed_login(failure.reason, label);
+    let pages = &state.authorization().pages;
+    let reference = respond::reference(words.status, &words.explanation, Some(failure));
+    let (path, csrf) = (path(state, bound.id()), state.authorization().server.csrf_token(bound));
+    let page = FailedLoginPage {
+        base: &pages.base,
+        branding: &pages.branding,
+        explanation: &words.explanation,
+        next_step: words.next_step,
+        reference: &reference,
+        again: &path,
+        action: &format!("{path}/login"),
+        csrf: csrf.expose(),
+    };
+    respond::page(pages, words.status, &page)
 }
 
 /// Where the pages of a flow stand.

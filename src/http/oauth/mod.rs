@@ -1,8 +1,12 @@
 //! The authorization server's endpoints: each reads a request, calls the service, and answers.
 
 pub mod authorize;
+pub mod callback;
 pub mod flow;
+mod form;
+pub mod logout;
 
+use actix_web::cookie::Cookie;
 use actix_web::http::{StatusCode, header};
 use actix_web::web::{Bytes, Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
@@ -112,6 +116,13 @@ async fn form(
 fn within(request: &HttpRequest, state: &State, limit: &AddressLimit) -> Result<(), HttpResponse> {
     let address = client_address(request, state);
     limit.check(address).map_err(|retry| answer::too_many(retry.seconds()))
+}
+
+/// Adds a cookie to an answer.
+fn set_cookie(response: &mut HttpResponse, cookie: &Cookie<'_>) {
+    if let Err(error) = response.add_cookie(cookie) {
+        tracing::error!(%error, "a cookie of ours is not a header value");
+    }
 }
 
 fn client_address(request: &HttpRequest, state: &State) -> std::net::IpAddr {

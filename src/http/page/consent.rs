@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 
 use askama::Template;
 
+use crate::authorization_server::authorize::Person;
 use crate::config::section::Branding;
 use crate::http::page::client_name::ClientName;
 use crate::http::page::target::Target;
 use crate::protocol::oauth::scope::{ADMIN, READ, ScopeSet, WRITE};
 
-/// The consent page. Its form sends `csrf` and `decision`, which is `allow` or `deny`.
+/// The consent page. Its form sends `csrf` and `decision`, which is `allow`, `deny` or `switch`.
 ///
 /// The destination stands larger than the name: whoever registers a client chooses its name, but not who receives the
 /// answer. No button has the focus, so that a key pressed too long allows nothing.
@@ -21,8 +22,8 @@ pub struct ConsentPage<'a> {
     pub base: &'a str,
     /// The operator's words.
     pub branding: &'a Branding,
-    /// Who has logged in.
-    pub user: &'a str,
+    /// Who is asked.
+    pub person: &'a Person,
     /// The client that asks; `None` when it gave no name.
     pub client: Option<&'a ClientName>,
     /// Where the answer goes.

@@ -4,11 +4,13 @@ use std::fmt;
 
 use askama::Template;
 
+use crate::authorization_server::authorize::Ways;
 use crate::config::section::Branding;
 use crate::http::page::client_name::ClientName;
 use crate::http::page::target::Target;
 
-/// The login page. Its form sends `username`, `password`, `csrf` and `decision`, which is `login` or `cancel`.
+/// The login page. Its form sends `csrf`, and `provider`, or `username`, `password` and `decision`, which is `login` or
+/// `cancel`.
 #[derive(Template)]
 #[template(path = "login.html")]
 pub struct LoginPage<'a> {
@@ -24,6 +26,8 @@ pub struct LoginPage<'a> {
     pub action: &'a str,
     /// The value of the hidden field `csrf`.
     pub csrf: &'a str,
+    /// Where a person can log in.
+    pub ways: &'a Ways,
     /// The name typed before; empty at first. The cursor starts in the first field that is still to be filled.
     pub username: &'a str,
     /// Why the attempt before failed.

@@ -5,24 +5,30 @@
 //! form-action 'self'; frame-ancestors 'none'; base-uri 'none'`. So there is no inline style, and a form never ends in a
 //! redirect to a client, which Chrome would refuse under `form-action 'self'`: it ends in [`ReturningPage`].
 //!
-//! Forms send `csrf`, `decision` and, on the login page, `username` and `password`.
+//! Forms send `csrf`, `decision` and, on the login page, `username` and `password`, or `provider`.
 
+pub mod away;
 mod colour;
 pub mod client_name;
 pub mod consent;
 pub mod error;
+pub mod failed_login;
 pub mod link;
 pub mod login;
+pub mod logout;
 pub mod respond;
 pub mod returning;
 pub mod target;
 pub mod theme;
 
+pub use away::AwayPage;
 pub use client_name::ClientName;
 pub use consent::{ConsentPage, ScopeLine, scope_lines};
 pub use error::ErrorPage;
+pub use failed_login::{FailedLoginPage, failed_login};
 pub use link::Link;
 pub use login::{LoginError, LoginPage};
+pub use logout::{LogOutPage, LoggedOutPage};
 pub use returning::{Answer, ReturningPage};
 pub use target::{Target, redirect_target};
 pub use theme::theme_css;

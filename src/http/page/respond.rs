@@ -1,5 +1,7 @@
 //! Sending a page: the headers under which it is safe to show. [OAuth 2.1 §7.11](https://datatracker.ietf.org/doc/html/draft-ietf-oauth-v2-1), [RFC 9700 §4.16](https://www.rfc-editor.org/rfc/rfc9700#section-4.16)
 
+use std::fmt;
+
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpResponse, HttpResponseBuilder};
 use askama::Template;
@@ -35,6 +37,19 @@ pub fn page(pages: &Pages, status: StatusCode, page: &impl Template) -> HttpResp
         .body(html)
 }
 
+/// Draws a reference for a page, and logs it with what the page says and what only the log is told.
+pub fn reference(status: StatusCode, explanation: &str, cause: Option<&dyn fmt::Display>) -> String {
+    let mut reference = random::identifier();
+    reference.truncate(8);
+    let (code, cause) = (status.as_u16(), cause.map(tracing::field::display));
+    if status.is_server_error() {
+        tracing::warn!(reference, status = code, explanation, cause, "showed an error page");
+    } else {
+        tracing::info!(reference, status = code, explanation, cause, "showed an error page");
+    }
+    reference
+}
+
 /// What an error page says, and where it leads.
 pub struct Trouble<'a> {
     /// What happened.
@@ -45,19 +60,24 @@ pub struct Trouble<'a> {
     pub back: Option<Link<'a>>,
 }
 
+impl<'a> Trouble<'a> {
+    /// Trouble from which no link leads back.
+    pub fn new(explanation: &'a str, next_step: &'a str) -> Self {
+        Self { explanation, next_step, back: None }
+    }
+}
+
 /// Sends an error page with a reference that finds its line in the log.
 pub fn error(pages: &Pages, status: StatusCode, trouble: Trouble<'_>) -> HttpResponse {
     let Trouble { explanation, next_step, back } = trouble;
-    let reference = random::identifier();
-    let reference = reference.get(..8).unwrap_or_default();
-    tracing::info!(reference, status = status.as_u16(), explanation, "showed an error page");
+    let reference = reference(status, explanation, None);
     let content = ErrorPage {
         base: &pages.base,
         branding: &pages.branding,
         title: "This did not work",
         explanation,
         next_step,
-        reference,
+        reference: &reference,
         back,
     };
     page(pages, status, &content)
@@ -71,7 +91,7 @@ pub fn unread(pages: &Pages, answer: &HttpResponse) -> HttpResponse {
         }
         _ => ("The form could not be read.", "Go back and send it again."),
     };
-    let mut page = error(pages, answer.status(), Trouble { explanation, next_step, back: None });
+    let mut page = error(pages, answer.status(), Trouble::new(explanation, next_step));
     if let Some(value) = answer.headers().get(header::RETRY_AFTER) {
         page.headers_mut().insert(header::RETRY_AFTER, value.clone());
     }

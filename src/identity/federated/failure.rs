@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// A login that came to nothing.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Failure {
     /// What the person is told about; in words of ours, never the provider's.
     pub reason: Reason,

@@ -1,7 +1,13 @@
-//! Tests of the keys: files as OpenSSL makes them, and tokens as attackers do.
+//! Tests of the keys: files as OpenSSL makes them, tokens as attackers do, and sets as providers publish them.
 
+mod client_key;
+mod foreign_tokens;
 mod key_files;
+mod key_sets;
+mod provider;
+mod seal;
 mod tokens;
+mod vectors;
 
 use std::path::Path;
 use std::process::Command;

@@ -51,7 +51,7 @@ fn signed(keys: &Keys, header: &str, payload: &str) -> String {
 }
 
 fn good_header(keys: &Keys) -> Value {
-    json!({ "typ": "at+jwt", "alg": crate::keys::token::name(keys.algorithm()), "kid": keys.key_id() })
+    json!({ "typ": "at+jwt", "alg": crate::keys::compact::name(keys.algorithm()), "kid": keys.key_id() })
 }
 
 #[test]

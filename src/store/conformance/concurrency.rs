@@ -5,6 +5,8 @@ use std::sync::Arc;
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
+use crate::model::account::Account;
+use crate::model::authorization::Flow;
 use crate::model::grant::{Redemption, Rotation};
 use crate::store::conformance::sample::{BOUNDS, NOW, POLICY, Sample, digest};
 use crate::store::{ClientBounds, NewRefreshToken, Store, StoreError};
@@ -108,6 +110,59 @@ pub(super) async fn cons_10_of_twenty_approvals_one_wins(store: &Arc<dyn Store>)
         codes += usize::from(store.find_code(&digest(&format!("code {number}"))).await.unwrap().is_some());
     }
     assert_eq!(codes, 1);
+}
+
+/// The same answer of a provider, sent twenty times: its code is taken there once.
+pub(super) async fn fed_1_a_state_is_spent_once(store: &Arc<dyn Store>) {
+    for round in 0..10 {
+        let sample = Sample::new(&format!("round {round}"));
+        let away = Flow { stage: Sample::away(), ..sample.flow() };
+        store.add_flow(away.clone(), NOW).await.unwrap();
+        let outcomes = crowd(|_| {
+            let (store, away) = (Arc::clone(store), away.clone());
+            async move { store.advance_flow(&away, away.browser, Sample::returned(), NOW).await.unwrap() }
+        })
+        .await;
+        assert_eq!(outcomes.iter().filter(|spent| **spent).count(), 1);
+        let found = store.find_flow(&away.id, NOW).await.unwrap().unwrap();
+        assert_eq!((found.browser, found.stage), (away.browser, Sample::returned()));
+    }
+}
+
+pub(super) async fn of_twenty_first_logins_of_one_person_one_account_is_made(store: &Arc<dyn Store>) {
+    let account = Sample::at("https://idp.example", "a").account();
+    let recorded = crowd(|number| {
+        let refresh_token = number.is_multiple_of(2).then(|| "sealed".to_owned());
+        let (store, account) = (Arc::clone(store), Account { refresh_token, ..account.clone() });
+        async move { store.record_account(account).await.unwrap() }
+    })
+    .await;
+    assert_eq!(recorded, [true; CROWD]);
+    assert_eq!(store.list_accounts().await.unwrap(), [account], "and the refresh token that some gave is kept");
+}
+
+pub(super) async fn a_person_disabled_among_twenty_logins_stays_disabled(store: &Arc<dyn Store>) {
+    for round in 0..10 {
+        let sample = Sample::at("https://idp.example", &format!("round {round}"));
+        assert!(store.record_account(sample.account()).await.unwrap());
+        crowd(|number| {
+            let (store, account) = (Arc::clone(store), sample.account());
+            let mut session = sample.session();
+            session.digest = digest(&format!("{round} {number}"));
+            async move {
+                if number == CROWD / 2 {
+                    assert!(store.disable_user(&account.user, NOW).await.unwrap());
+                } else if store.record_account(account).await.unwrap() {
+                    store.add_session(session).await.unwrap();
+                }
+            }
+        })
+        .await;
+        assert!(store.find_account(&sample.user_id()).await.unwrap().unwrap().disabled);
+        for number in 0..CROWD {
+            assert_eq!(store.find_session(&digest(&format!("{round} {number}")), NOW).await.unwrap(), None);
+        }
+    }
 }
 
 pub(super) async fn of_twenty_registrations_for_the_last_place_nobody_used_is_lost(store: &Arc<dyn Store>) {

@@ -58,6 +58,8 @@ macro_rules! back_ends {
                 a_code_and_its_refresh_token_come_back_with_what_they_are_bound_to
                 the_last_consent_counts
                 users_come_back_by_name
+                people_come_back_as_they_were_last_described
+                a_browser_session_comes_back_until_it_expires
                 what_is_not_there_is_none
             }
             transitions {
@@ -80,6 +82,11 @@ macro_rules! back_ends {
                 rt_10_every_way_out_revokes_and_takes_pending_codes_along
                 a_disabled_user_gets_no_code
                 absent_users_are_out
+                absent_people_are_out_with_their_provider
+                a_disabled_person_is_not_recorded
+                who_was_disabled_or_removed_while_away_gets_no_code
+                who_was_disabled_or_removed_meanwhile_gets_no_browser_session
+                clean_up_ends_browser_sessions_and_keeps_people
                 a_revoked_grant_is_listed_before_the_answer
                 clean_up_keeps_what_reuse_detection_needs
                 clean_up_removes_what_has_ended
@@ -89,6 +96,9 @@ macro_rules! back_ends {
                 rt_6_of_twenty_refreshes_of_one_token_all_get_the_same_successor
                 rt_6_of_twenty_different_successors_one_is_stored
                 cons_10_of_twenty_approvals_one_wins
+                fed_1_a_state_is_spent_once
+                of_twenty_first_logins_of_one_person_one_account_is_made
+                a_person_disabled_among_twenty_logins_stays_disabled
                 of_twenty_registrations_for_the_last_place_nobody_used_is_lost
                 a_failed_write_takes_no_other_along
             }

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::base::id::{ClientId, FlowId, UserId};
+use crate::base::id::{ClientId, FlowId, ProviderName, UserId};
+use crate::model::account::{Account, Profile};
 use crate::model::authorization::Stage;
 use crate::model::client::Client;
 use crate::model::grant::{Grant, RefreshToken};
@@ -21,9 +22,16 @@ pub(super) async fn a_client_comes_back_as_it_was_added(store: &Arc<dyn Store>) 
 
 pub(super) async fn a_flow_comes_back_until_it_expires(store: &Arc<dyn Store>) {
     let sample = Sample::new("a");
-    for (name, stage) in
-        [("login", Stage::Login { afresh: false }), ("consent", sample.consenting()), ("finished", Stage::Finished)]
-    {
+    let permission = Stage::Permission { provider: ProviderName::new("default"), afresh: true };
+    for (name, stage) in [
+        ("login", Stage::Login { afresh: false }),
+        ("login afresh", Stage::Login { afresh: true }),
+        ("permission", permission),
+        ("away", Sample::away()),
+        ("returned", Sample::returned()),
+        ("consent", sample.consenting()),
+        ("finished", Stage::Finished),
+    ] {
         let mut flow = sample.flow();
         flow.id = FlowId::new(name);
         flow.stage = stage;
@@ -103,6 +111,49 @@ pub(super) async fn users_come_back_by_name(store: &Arc<dyn Store>) {
     assert_eq!(store.list_users().await.unwrap(), [bob]);
 }
 
+pub(super) async fn people_come_back_as_they_were_last_described(store: &Arc<dyn Store>) {
+    let (ann, bob) =
+        (Sample::at("https://idp.example", "ann").account(), Sample::at("https://b.example", "7").account());
+    assert!(store.record_account(ann.clone()).await.unwrap());
+    assert!(store.record_account(bob.clone()).await.unwrap());
+    assert_eq!(store.find_account(&ann.user).await.unwrap(), Some(ann.clone()));
+    assert_eq!(store.list_accounts().await.unwrap(), [bob.clone(), ann.clone()]);
+
+    let profile = Profile { email: None, groups: Vec::new(), ..Profile::default() };
+    let later = NOW + minutes(5);
+    let silent = Account { profile, refresh_token: None, created_at: later, confirmed_at: later, ..ann.clone() };
+    assert!(store.record_account(Account { disabled: true, ..silent.clone() }).await.unwrap());
+    let known = Account { created_at: NOW, refresh_token: ann.refresh_token, ..silent.clone() };
+    assert_eq!(
+        store.find_account(&ann.user).await.unwrap(),
+        Some(known.clone()),
+        "the token stays, nobody is disabled"
+    );
+    let rotated = Account { refresh_token: Some("sealed anew".to_owned()), ..known };
+    assert!(store.record_account(rotated.clone()).await.unwrap());
+    assert_eq!(store.find_account(&ann.user).await.unwrap(), Some(rotated.clone()));
+
+    assert!(!store.set_password(&ann.user, "$2b$10$new".to_owned().into(), NOW).await.unwrap(), "there is none");
+    assert!(store.disable_user(&ann.user, NOW).await.unwrap());
+    assert!(store.find_account(&ann.user).await.unwrap().unwrap().disabled);
+    assert!(store.enable_user(&ann.user).await.unwrap());
+    assert_eq!(store.find_account(&ann.user).await.unwrap(), Some(rotated));
+    assert!(store.remove_user(&ann.user, NOW).await.unwrap());
+    assert_eq!(store.list_accounts().await.unwrap(), [bob]);
+    assert!(store.list_users().await.unwrap().is_empty(), "people of providers are not among the users");
+}
+
+pub(super) async fn a_browser_session_comes_back_until_it_expires(store: &Arc<dyn Store>) {
+    let configured = Sample::new("configured").session();
+    store.add_session(configured.clone()).await.unwrap();
+    let last_second = NOW + minutes(59) + std::time::Duration::from_secs(59);
+    assert_eq!(store.find_session(&configured.digest, last_second).await.unwrap(), Some(configured.clone()));
+    assert_eq!(store.find_session(&configured.digest, configured.expires_at).await.unwrap(), None);
+    assert!(store.remove_session(&configured.digest).await.unwrap());
+    assert_eq!(store.find_session(&configured.digest, NOW).await.unwrap(), None);
+    assert!(!store.remove_session(&configured.digest).await.unwrap(), "once");
+}
+
 pub(super) async fn what_is_not_there_is_none(store: &Arc<dyn Store>) {
     let (sample, nobody) = (Sample::new("a"), UserId::new("nobody"));
     assert_eq!(store.find_client(&ClientId::new("a")).await.unwrap(), None);
@@ -110,6 +161,9 @@ pub(super) async fn what_is_not_there_is_none(store: &Arc<dyn Store>) {
     assert_eq!(store.find_code(&digest("x")).await.unwrap(), None);
     assert_eq!(store.find_refresh(&digest("x")).await.unwrap(), None);
     assert_eq!(store.find_user(&nobody).await.unwrap(), None);
+    assert_eq!(store.find_account(&UserId::federated("https://idp.example", "nobody")).await.unwrap(), None);
+    assert_eq!(store.find_session(&digest("x"), NOW).await.unwrap(), None);
+    assert!(!store.remove_session(&digest("x")).await.unwrap());
     assert!(!store.remove_client(&ClientId::new("a"), NOW).await.unwrap());
     assert!(!store.revoke_grant(&sample.code().grant, NOW).await.unwrap());
     assert!(!store.set_password(&nobody, "x".to_owned().into(), NOW).await.unwrap());

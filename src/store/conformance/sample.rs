@@ -6,9 +6,11 @@ use serde_json::json;
 
 use crate::base::clock::Timestamp;
 use crate::base::digest::Digest;
-use crate::base::id::{ClientId, FlowId, GrantId, UserId};
+use crate::base::id::{ClientId, FlowId, GrantId, ProviderName, UserId};
 use crate::base::secret::Secret;
+use crate::model::account::{Account, Profile};
 use crate::model::authorization::{AuthorizationCode, AuthorizationRequest, Flow, Stage};
+use crate::model::browser_session::BrowserSession;
 use crate::model::client::Client;
 use crate::model::consent::Consent;
 use crate::model::grant::{Grant, Redemption, RefreshPolicy, Rotation};
@@ -40,11 +42,18 @@ pub(super) fn digest(name: &str) -> Digest {
 #[derive(Clone)]
 pub(in crate::store) struct Sample {
     pub(in crate::store) name: String,
+    /// Where the person logs in; `None`: here, with a password.
+    issuer: Option<String>,
 }
 
 impl Sample {
     pub(in crate::store) fn new(name: &str) -> Self {
-        Self { name: name.to_owned() }
+        Self { name: name.to_owned(), issuer: None }
+    }
+
+    /// Of a person at an identity provider.
+    pub(in crate::store) fn at(issuer: &str, name: &str) -> Self {
+        Self { name: name.to_owned(), issuer: Some(issuer.to_owned()) }
     }
 
     pub(in crate::store) fn client(&self) -> Client {
@@ -73,7 +82,37 @@ impl Sample {
     }
 
     pub(in crate::store) fn user_id(&self) -> UserId {
-        UserId::new(format!("{} user", self.name))
+        match &self.issuer {
+            None => UserId::new(format!("{} user", self.name)),
+            Some(issuer) => UserId::federated(issuer, &self.name),
+        }
+    }
+
+    /// The person, of one made with [`Sample::at`].
+    pub(in crate::store) fn account(&self) -> Account {
+        let profile = Profile {
+            name: Some("Ann \"the\" Äffle".to_owned()),
+            email: Some("ann@example.com".to_owned()),
+            email_verified: true,
+            hosted_domain: Some("example.com".to_owned()),
+            groups: vec!["admins".to_owned(), "it's".to_owned()],
+        };
+        Account {
+            user: self.user_id(),
+            issuer: self.issuer.clone().expect("a person at a provider"),
+            subject: self.name.clone(),
+            profile,
+            refresh_token: Some("sealed".to_owned()),
+            disabled: false,
+            created_at: NOW,
+            confirmed_at: NOW,
+        }
+    }
+
+    /// The login, remembered in a browser for an hour.
+    pub(in crate::store) fn session(&self) -> BrowserSession {
+        let digest = digest(&format!("{} session", self.name));
+        BrowserSession { digest, user: self.user_id(), created_at: NOW, expires_at: NOW + minutes(60) }
     }
 
     pub(in crate::store) fn flow(&self) -> Flow {
@@ -94,6 +133,18 @@ impl Sample {
             started_at: NOW,
             expires_at: NOW + minutes(10),
         }
+    }
+
+    /// The stage in which the person is at a provider.
+    pub(in crate::store) fn away() -> Stage {
+        let scopes = ScopeSet::parse("mcp:read").unwrap();
+        Stage::Away { provider: ProviderName::new("default"), scopes, afresh: true, until: NOW + minutes(10) }
+    }
+
+    /// The stage in which the provider is asked who came back.
+    pub(in crate::store) fn returned() -> Stage {
+        let scopes = ScopeSet::parse("mcp:read").unwrap();
+        Stage::Returned { provider: ProviderName::new("default"), scopes }
     }
 
     /// The stage after login.

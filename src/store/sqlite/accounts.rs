@@ -1,23 +1,81 @@
 //! People known from identity providers.
 
 use async_trait::async_trait;
+use rusqlite::{OptionalExtension, Row, params};
 
 use crate::base::id::UserId;
 use crate::model::account::Account;
 use crate::store::sqlite::Sqlite;
+use crate::store::sqlite::value::Json;
+use crate::store::sqlite::writer::Writing;
 use crate::store::{Accounts, StoreError};
 
 #[async_trait]
 impl Accounts for Sqlite {
-    async fn find_account(&self, _: &UserId) -> Result<Option<Account>, StoreError> {
-        Err(StoreError::Broken("skeleton".to_owned()))
+    async fn find_account(&self, user: &UserId) -> Result<Option<Account>, StoreError> {
+        let user = user.clone();
+        self.read(move |connection| {
+            connection
+                .prepare_cached(
+                    "SELECT user_id, issuer, subject, profile, refresh_token, disabled, created_at, confirmed_at
+                     FROM accounts WHERE user_id = ?1",
+                )?
+                .query_row([user], read)
+                .optional()
+        })
+        .await
     }
 
     async fn list_accounts(&self) -> Result<Vec<Account>, StoreError> {
-        Err(StoreError::Broken("skeleton".to_owned()))
+        self.read(|connection| {
+            connection
+                .prepare_cached(
+                    "SELECT user_id, issuer, subject, profile, refresh_token, disabled, created_at, confirmed_at
+                     FROM accounts ORDER BY user_id",
+                )?
+                .query_map([], read)?
+                .collect()
+        })
+        .await
     }
 
-    async fn record_account(&self, _: Account) -> Result<bool, StoreError> {
-        Err(StoreError::Broken("skeleton".to_owned()))
+    async fn record_account(&self, account: Account) -> Result<bool, StoreError> {
+        self.write(move |writing| record(writing, &account)).await
     }
+}
+
+/// One statement, so that nobody who is being disabled meanwhile slips through, and no refresh token is lost.
+fn record(writing: &Writing<'_>, account: &Account) -> rusqlite::Result<bool> {
+    let changed = writing.change(
+        "INSERT INTO accounts (user_id, issuer, subject, profile, refresh_token, disabled, created_at, confirmed_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+         ON CONFLICT (user_id) DO UPDATE SET
+           issuer = excluded.issuer, subject = excluded.subject, profile = excluded.profile,
+           refresh_token = COALESCE(excluded.refresh_token, refresh_token), confirmed_at = excluded.confirmed_at
+         WHERE disabled = 0",
+        params![
+            account.user,
+            account.issuer,
+            account.subject,
+            Json(&account.profile),
+            account.refresh_token,
+            account.disabled,
+            account.created_at,
+            account.confirmed_at,
+        ],
+    )?;
+    Ok(changed == 1)
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<Account> {
+    Ok(Account {
+        user: row.get(0)?,
+        issuer: row.get(1)?,
+        subject: row.get(2)?,
+        profile: row.get::<_, Json<_>>(3)?.0,
+        refresh_token: row.get(4)?,
+        disabled: row.get(5)?,
+        created_at: row.get(6)?,
+        confirmed_at: row.get(7)?,
+    })
 }

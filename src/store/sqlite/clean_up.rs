@@ -15,8 +15,9 @@ const BATCH: u16 = 500;
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The steps, in this order: grants go after the refresh tokens that refer to them.
-pub(super) const STEPS: [Step; 7] = [
+pub(super) const STEPS: [Step; 8] = [
     Step::Flows,
+    Step::BrowserSessions,
     Step::Codes,
     Step::RefreshTokens,
     Step::AccessTokens,
@@ -30,6 +31,8 @@ pub(super) const STEPS: [Step; 7] = [
 pub(super) enum Step {
     /// Expired.
     Flows,
+    /// Expired. The people stay known: a disabled one must not come back as a new one.
+    BrowserSessions,
     /// Never redeemed. A redeemed code is kept as long as its grant, so that a replay is noticed and revokes it.
     Codes,
     /// Expired: refused whether the row is there or not.
@@ -51,6 +54,11 @@ pub(super) fn run(writing: &Writing<'_>, step: Step, policy: RefreshPolicy, now:
         Step::Flows => {
             ("DELETE FROM flows WHERE rowid IN (SELECT rowid FROM flows WHERE expires_at <= ?1 LIMIT ?2)", now)
         }
+        Step::BrowserSessions => (
+            "DELETE FROM browser_sessions WHERE digest IN
+               (SELECT digest FROM browser_sessions WHERE expires_at <= ?1 LIMIT ?2)",
+            now,
+        ),
         Step::Codes => (
             "DELETE FROM codes WHERE digest IN
                (SELECT digest FROM codes WHERE redeemed_grant_id IS NULL AND expires_at <= ?1 LIMIT ?2)",

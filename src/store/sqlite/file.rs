@@ -21,8 +21,8 @@ const LOG_SIZE: i64 = 16 << 20;
 /// A larger database is not checked at start: it takes about 1.3 ms per MiB. SQLite still notices damage where it reads.
 const MOST_CHECKED: u64 = 96 << 20;
 
-/// There are some fifty statements.
-const STATEMENTS: usize = 64;
+/// There are some seventy statements.
+const STATEMENTS: usize = 96;
 
 /// The connection that writes, and the one that reads, if the database can have two.
 pub(super) type Connections = (Connection, Option<Connection>);

@@ -11,6 +11,7 @@ use crate::model::consent::Consent;
 use crate::store::sqlite::Sqlite;
 use crate::store::sqlite::consents;
 use crate::store::sqlite::tokens;
+use crate::store::sqlite::users;
 use crate::store::sqlite::value::Json;
 use crate::store::sqlite::writer::Writing;
 use crate::store::{Flows, StoreError};
@@ -48,8 +49,9 @@ impl Flows for Sqlite {
         let from = from.clone();
         self.write(move |writing| {
             let step = Step { browser: from.browser, stage: Stage::Finished, now: code.issued_at };
-            // A user who was disabled between login and approval gets no code.
-            if is_disabled(writing, &code.user)? || !advance(writing, &from, &step)? {
+            // A user who was disabled between login and approval gets no code, nor does a person of an identity provider
+            // who was removed: who it is was known only after the answer came, so the flow did not go with the person.
+            if !users::may_come_in(writing, &code.user)? || !advance(writing, &from, &step)? {
                 return Ok(false);
             }
             tokens::insert_code(writing, &code)?;
@@ -138,8 +140,4 @@ fn user_of(stage: &Stage) -> Option<&UserId> {
         | Stage::Returned { .. }
         | Stage::Finished => None,
     }
-}
-
-fn is_disabled(connection: &Connection, user: &UserId) -> rusqlite::Result<bool> {
-    connection.prepare_cached("SELECT 1 FROM users WHERE id = ?1 AND disabled = 1")?.exists([user])
 }

@@ -1,13 +1,14 @@
 //! Grants: making one, reading one, and every way to revoke.
 //!
-//! Whoever loses grants also loses what could still become one: codes that wait to be redeemed and flows past login.
-//! Otherwise a code that was issued a second earlier would outlive the revocation.
+//! Whoever loses grants also loses what could still become one: codes that wait to be redeemed, flows past login, and the
+//! logins that browsers remember. Otherwise a code that was issued a second earlier would outlive the revocation.
 
 use rusqlite::{Row, params};
 
 use crate::base::clock::Timestamp;
 use crate::base::id::{ClientId, GrantId, UserId};
 use crate::model::grant::Grant;
+use crate::store::Present;
 use crate::store::sqlite::value::Json;
 use crate::store::sqlite::writer::Writing;
 
@@ -71,23 +72,36 @@ pub(super) fn revoke_of_user(writing: &Writing<'_>, user: &UserId, now: Timestam
         .change("UPDATE grants SET revoked_at = ?2 WHERE user_id = ?1 AND revoked_at IS NULL", params![user, now])?;
     writing.change("DELETE FROM codes WHERE user_id = ?1 AND redeemed_grant_id IS NULL", [user])?;
     writing.change("DELETE FROM flows WHERE user_id = ?1", [user])?;
+    writing.change("DELETE FROM browser_sessions WHERE user_id = ?1", [user])?;
     writing.note_revocation();
     Ok(())
 }
 
-/// The grants of everybody who is neither active in the store nor in `configured`, and what could become one.
-pub(super) fn revoke_of_absent(writing: &Writing<'_>, configured: &[UserId], now: Timestamp) -> rusqlite::Result<()> {
-    const ABSENT: &str =
-        "user_id NOT IN (SELECT id FROM users WHERE disabled = 0 UNION ALL SELECT value FROM json_each(?1))";
+/// The grants of everybody who is not among `present`, and what could become one.
+pub(super) fn revoke_of_absent(writing: &Writing<'_>, present: &Present, now: Timestamp) -> rusqlite::Result<()> {
+    const ABSENT: &str = "user_id NOT IN (
+        SELECT value FROM json_each(?1)
+        UNION ALL SELECT id FROM users WHERE ?2 AND disabled = 0
+        UNION ALL SELECT user_id FROM accounts WHERE disabled = 0 AND issuer IN (SELECT value FROM json_each(?3)))";
+    let issuers = with_and_without_slash(&present.issuers);
+    let (configured, stored, issuers) = (Json(&present.configured), present.stored, Json(&issuers));
     writing.change(
-        &format!("UPDATE grants SET revoked_at = ?2 WHERE revoked_at IS NULL AND {ABSENT}"),
-        params![Json(configured), now],
+        &format!("UPDATE grants SET revoked_at = ?4 WHERE revoked_at IS NULL AND {ABSENT}"),
+        params![configured, stored, issuers, now],
     )?;
-    writing.change(
-        &format!("DELETE FROM codes WHERE redeemed_grant_id IS NULL AND {ABSENT}"),
-        params![Json(configured)],
-    )?;
-    writing.change(&format!("DELETE FROM flows WHERE user_id IS NOT NULL AND {ABSENT}"), params![Json(configured)])?;
+    for pending in [
+        "DELETE FROM codes WHERE redeemed_grant_id IS NULL AND",
+        "DELETE FROM flows WHERE user_id IS NOT NULL AND",
+        "DELETE FROM browser_sessions WHERE",
+    ] {
+        writing.change(&format!("{pending} {ABSENT}"), params![configured, stored, issuers])?;
+    }
     writing.note_revocation();
     Ok(())
+}
+
+/// Providers and operators disagree about one slash at the end, and mean the same.
+fn with_and_without_slash(issuers: &[String]) -> Vec<String> {
+    let bare = issuers.iter().map(|issuer| issuer.strip_suffix('/').unwrap_or(issuer));
+    bare.flat_map(|issuer| [issuer.to_owned(), format!("{issuer}/")]).collect()
 }

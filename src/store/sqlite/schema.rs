@@ -7,11 +7,12 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use crate::store::sqlite::error::{OpenError, at};
 
 /// `application_id` of our databases: "MCPB".
-const APPLICATION: i64 = 0x4D43_5042;
+pub(super) const APPLICATION: i64 = 0x4D43_5042;
 
 /// Each takes the schema one version further. Never change one that was released: add another, and keep what older
 /// processes on the same file still use.
-const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001_ground.sql")];
+pub(super) const MIGRATIONS: [&str; 2] =
+    [include_str!("migrations/0001_ground.sql"), include_str!("migrations/0002_federation.sql")];
 
 /// The version after all migrations.
 pub(super) const VERSION: i64 = MIGRATIONS.len() as i64;

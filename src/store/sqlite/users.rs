@@ -1,7 +1,7 @@
 //! Users with a password that are managed with `mcp-bridge user`.
 
 use async_trait::async_trait;
-use rusqlite::{OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::base::clock::Timestamp;
 use crate::base::id::UserId;
@@ -9,6 +9,7 @@ use crate::base::secret::Secret;
 use crate::model::user::User;
 use crate::store::sqlite::Sqlite;
 use crate::store::sqlite::grants;
+use crate::store::sqlite::writer::Writing;
 use crate::store::{Present, StoreError, Users};
 
 #[async_trait]
@@ -64,7 +65,7 @@ impl Users for Sqlite {
     async fn disable_user(&self, id: &UserId, now: Timestamp) -> Result<bool, StoreError> {
         let id = id.clone();
         self.write_at(now, move |writing| {
-            if writing.change("UPDATE users SET disabled = 1 WHERE id = ?1", [&id])? == 0 {
+            if !set_disabled(writing, &id, true)? {
                 return Ok(false);
             }
             grants::revoke_of_user(writing, &id, now)?;
@@ -75,13 +76,14 @@ impl Users for Sqlite {
 
     async fn enable_user(&self, id: &UserId) -> Result<bool, StoreError> {
         let id = id.clone();
-        self.write(move |writing| Ok(writing.change("UPDATE users SET disabled = 0 WHERE id = ?1", [id])? == 1)).await
+        self.write(move |writing| set_disabled(writing, &id, false)).await
     }
 
     async fn remove_user(&self, id: &UserId, now: Timestamp) -> Result<bool, StoreError> {
         let id = id.clone();
         self.write_at(now, move |writing| {
-            if writing.change("DELETE FROM users WHERE id = ?1", [&id])? == 0 {
+            let of_users = writing.change("DELETE FROM users WHERE id = ?1", [&id])?;
+            if of_users + writing.change("DELETE FROM accounts WHERE user_id = ?1", [&id])? == 0 {
                 return Ok(false);
             }
             grants::revoke_of_user(writing, &id, now)?;
@@ -97,8 +99,26 @@ impl Users for Sqlite {
     }
 
     async fn revoke_absent_users(&self, present: Present, now: Timestamp) -> Result<(), StoreError> {
-        self.write_at(now, move |writing| grants::revoke_of_absent(writing, &present.configured, now)).await
+        self.write_at(now, move |writing| grants::revoke_of_absent(writing, &present, now)).await
     }
+}
+
+/// Whether a login of this user may lead to anything: nobody who is disabled, and nobody from an identity provider who is
+/// not known (any more). Of the users of the configuration nothing is known here.
+pub(super) fn may_come_in(connection: &Connection, user: &UserId) -> rusqlite::Result<bool> {
+    connection
+        .prepare_cached(
+            "SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM users WHERE id = ?1 AND disabled = 1)
+                        AND (?2 = 0 OR EXISTS (SELECT 1 FROM accounts WHERE user_id = ?1 AND disabled = 0))",
+        )?
+        .exists(params![user, user.is_federated()])
+}
+
+/// `false`: no such user. Users and people of identity providers share no identifier.
+fn set_disabled(writing: &Writing<'_>, id: &UserId, disabled: bool) -> rusqlite::Result<bool> {
+    let of_users = writing.change("UPDATE users SET disabled = ?2 WHERE id = ?1", params![id, disabled])?;
+    let of_accounts = writing.change("UPDATE accounts SET disabled = ?2 WHERE user_id = ?1", params![id, disabled])?;
+    Ok(of_users + of_accounts > 0)
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<User> {

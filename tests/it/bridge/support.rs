@@ -244,7 +244,7 @@ pub fn tool_call_with_progress(id: &str, name: &str, arguments: &Value, token: &
 pub async fn until(mut is_so: impl FnMut() -> bool) {
     let waiting = async {
         while !is_so() {
-            tokio::task::yield_now().await;
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
     tokio::time::timeout(LONG, waiting).await.unwrap();

@@ -2,6 +2,7 @@
 
 mod authorize;
 mod consent;
+mod federated;
 mod login;
 mod metadata;
 mod program;

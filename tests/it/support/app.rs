@@ -56,10 +56,15 @@ impl App {
 
     /// With another configuration. `HASH` stands for the hash of [`PASSWORD`].
     pub fn with(yaml: &str) -> Self {
+        Self::with_clock(yaml, Clock::fixed(Timestamp::from_unix(1_800_000_000)))
+    }
+
+    /// With another configuration and somebody else's clock.
+    pub fn with_clock(yaml: &str, clock: Clock) -> Self {
         let folder = TempDir::new().unwrap();
         let hash = bcrypt::hash(PASSWORD, 4).unwrap();
         std::fs::write(folder.path().join("config.yaml"), yaml.replace("HASH", &format!("\"{hash}\""))).unwrap();
-        Self::run(folder, Clock::fixed(Timestamp::from_unix(1_800_000_000)))
+        Self::run(folder, clock)
     }
 
     /// Stops it, and starts it again on the same data, with the same clock.
@@ -67,6 +72,14 @@ impl App {
         self.stop();
         let folder = std::mem::replace(&mut self.folder, TempDir::new().unwrap());
         Self::run(folder, self.clock.clone())
+    }
+
+    /// The same at the same address, so that what points at it stays right.
+    pub fn restart_in_place(self) -> Self {
+        let path = self.folder.path().join("config.yaml");
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, text.replace("127.0.0.1:0", &self.listens.to_string())).unwrap();
+        self.restart()
     }
 
     fn run(folder: TempDir, clock: Clock) -> Self {

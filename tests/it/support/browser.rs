@@ -51,6 +51,14 @@ impl Browser {
         page
     }
 
+    /// Goes to an address because a page of another site, or a redirect from there, leads to it.
+    pub async fn arrive(&mut self, url: &str) -> Page {
+        let usual = std::mem::replace(&mut self.arrives, "cross-site");
+        let page = self.open(url).await;
+        self.arrives = usual;
+        page
+    }
+
     /// Sends the form of a page with these fields besides its hidden ones.
     pub async fn submit(&mut self, page: &Page, fields: &[(&str, &str)]) -> Page {
         let csrf = page.csrf();
@@ -137,6 +145,19 @@ impl Page {
     /// The form's hidden token.
     pub fn csrf(&self) -> String {
         self.between("name=\"csrf\" value=\"", "\"")
+    }
+
+    /// Where the link with this text leads.
+    pub fn link(&self, text: &str) -> String {
+        let (before, _) =
+            self.body.split_once(&format!(">{text}</a>")).unwrap_or_else(|| panic!("no {text} in {self:?}"));
+        let (_, rest) = before.rsplit_once("href=\"").unwrap_or_else(|| panic!("no link of {text} in {self:?}"));
+        self.url.join(&unescaped(rest.split_once('"').unwrap().0)).unwrap().to_string()
+    }
+
+    /// The text between these two.
+    pub fn text_between(&self, start: &str, end: &str) -> String {
+        self.between(start, end)
     }
 
     /// Where the page takes the browser by itself.

@@ -5,8 +5,10 @@ pub mod browser;
 pub mod client;
 pub mod mcp;
 pub mod program;
+pub mod provider;
 
 pub use app::App;
 pub use browser::Browser;
 pub use client::Client;
 pub use program::Program;
+pub use provider::Provider;

@@ -61,7 +61,7 @@ fn listens(log: &Path) -> String {
         if let Some((address, _)) = address {
             return address.to_owned();
         }
-        std::thread::yield_now();
+        std::thread::park_timeout(Duration::from_millis(5));
     }
     panic!("the log does not say where it listens");
 }

@@ -27,39 +27,58 @@ pub(in crate::store::conformance) async fn a_removed_client_takes_everything_alo
     assert!(matches!(stays.rotate(&**store, 1, NOW).await, Rotation::Rotated(_)));
 }
 
-/// Each leaves a refresh token, a code and a flow behind, none of which may work afterwards.
+/// Each leaves a refresh token, a code, a flow and a browser session behind, none of which may work afterwards.
 pub(in crate::store::conformance) async fn rt_10_every_way_out_revokes_and_takes_pending_codes_along(
     store: &Arc<dyn Store>,
 ) {
-    for way in ["password", "disable", "remove"] {
-        let (active, pending) = (Sample::new(way), Sample::new(&format!("{way} pending")));
-        active.grant(&**store).await;
+    for (way, active) in ["password", "disable", "remove", "grants"].map(|way| (way, Sample::new(way))) {
         assert!(store.add_user(active.user()).await.unwrap());
-        let code = pending_code_of(store, &active, &pending).await;
-        let mut flow = active.flow();
-        flow.id = FlowId::new(format!("{way} flow"));
-        flow.stage = active.consenting();
-        store.add_flow(flow.clone(), NOW).await.unwrap();
-
-        let id = active.user_id();
-        let done = match way {
-            "password" => store.set_password(&id, "$2b$10$new".to_owned().into(), NOW).await,
-            "disable" => store.disable_user(&id, NOW).await,
-            _ => store.remove_user(&id, NOW).await,
-        };
-        assert!(done.unwrap(), "{way}");
-        assert!(store.revoked().has_grant(&active.code().grant), "{way}");
-        assert_eq!(active.rotate(&**store, 1, NOW).await, Rotation::Unknown, "{way}");
-        assert_eq!(store.redeem_code(&code, None, NOW).await.unwrap(), Redemption::Unknown, "{way}");
-        assert_eq!(store.find_flow(&flow.id, NOW).await.unwrap(), None, "{way}");
-        let asked = active.consent();
-        let consent = store.find_consent(&asked.user, &asked.client_id, &asked.redirect_uri, &asked.resource).await;
-        assert_eq!(consent.unwrap().is_none(), way == "remove", "{way}");
+        every_trace_goes(store, way, &active).await;
     }
+    let at_provider = |way| (way, Sample::at("https://idp.example", &format!("federated {way}")));
+    for (way, active) in ["disable", "remove", "grants"].map(at_provider) {
+        assert!(store.record_account(active.account()).await.unwrap());
+        every_trace_goes(store, way, &active).await;
+    }
+    every_trace_goes(store, "grants", &Sample::new("only configured")).await;
+}
+
+async fn every_trace_goes(store: &Arc<dyn Store>, way: &str, active: &Sample) {
+    let (name, stays) = (&active.name, Sample::new(&format!("{} stays", active.name)).session());
+    active.grant(&**store).await;
+    let code = pending_code_of(store, active, &Sample::new(&format!("{name} pending"))).await;
+    let mut flow = active.flow();
+    flow.id = FlowId::new(format!("{name} flow"));
+    flow.stage = active.consenting();
+    store.add_flow(flow.clone(), NOW).await.unwrap();
+    for session in [active.session(), stays.clone()] {
+        store.add_session(session).await.unwrap();
+    }
+
+    leave(store, way, &active.user_id()).await;
+    assert!(store.revoked().has_grant(&active.code().grant), "{name}");
+    assert_eq!(active.rotate(&**store, 1, NOW).await, Rotation::Unknown, "{name}");
+    assert_eq!(store.redeem_code(&code, None, NOW).await.unwrap(), Redemption::Unknown, "{name}");
+    assert_eq!(store.find_flow(&flow.id, NOW).await.unwrap(), None, "{name}");
+    assert_eq!(store.find_session(&active.session().digest, NOW).await.unwrap(), None, "{name}");
+    assert!(store.find_session(&stays.digest, NOW).await.unwrap().is_some(), "{name}: of somebody else");
+    let asked = active.consent();
+    let consent = store.find_consent(&asked.user, &asked.client_id, &asked.redirect_uri, &asked.resource).await;
+    assert_eq!(consent.unwrap().is_none(), way == "remove", "{name}");
+}
+
+async fn leave(store: &Arc<dyn Store>, way: &str, id: &UserId) {
+    let done = match way {
+        "password" => store.set_password(id, "$2b$10$new".to_owned().into(), NOW).await,
+        "disable" => store.disable_user(id, NOW).await,
+        "remove" => store.remove_user(id, NOW).await,
+        _ => store.revoke_grants_of(id, NOW).await.map(|()| true),
+    };
+    assert!(done.unwrap(), "{way}");
 }
 
 /// A code that `person` approved and nobody has redeemed.
-async fn pending_code_of(store: &Arc<dyn Store>, person: &Sample, client: &Sample) -> Digest {
+pub(super) async fn pending_code_of(store: &Arc<dyn Store>, person: &Sample, client: &Sample) -> Digest {
     let flow = client.flow();
     store.add_flow(flow.clone(), NOW).await.unwrap();
     let mut code = client.code();

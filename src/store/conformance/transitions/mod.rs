@@ -3,7 +3,9 @@
 mod admission;
 mod chain;
 mod ending;
+mod people;
 
 pub(super) use admission::*;
 pub(super) use chain::*;
 pub(super) use ending::*;
+pub(super) use people::*;

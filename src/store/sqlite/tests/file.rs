@@ -117,7 +117,7 @@ fn refusal(path: &Path) -> OpenError {
 async fn tok_18_reg_14_no_plaintext_is_in_the_files() {
     let (folder, path) = folder();
     let store = open(&path);
-    let [code, refresh, successor, secret, cookie] = [(); 5].map(|()| random::token());
+    let [code, refresh, successor, secret, cookie, session] = [(); 6].map(|()| random::token());
     let sample = Sample::new("a");
     let mut client = sample.client();
     client.secret = Some(Digest::of(&secret));
@@ -132,13 +132,16 @@ async fn tok_18_reg_14_no_plaintext_is_in_the_files() {
     let first = NewRefreshToken { digest: Digest::of(&refresh), expires_at: NOW + POLICY.idle };
     store.redeem_code(&Digest::of(&code), Some(first), NOW).await.unwrap();
     store.rotate_refresh(&Digest::of(&refresh), Digest::of(&successor), POLICY, NOW).await.unwrap();
+    let mut browser = sample.session();
+    browser.digest = Digest::of(&session);
+    store.add_session(browser).await.unwrap();
 
     let mut bytes = Vec::new();
     for entry in fs::read_dir(folder.path()).unwrap() {
         bytes.extend(fs::read(entry.unwrap().path()).unwrap());
     }
     let holds = |needle: &[u8]| bytes.windows(needle.len()).any(|window| window == needle);
-    for secret in [&code, &refresh, &successor, &secret, &cookie] {
+    for secret in [&code, &refresh, &successor, &secret, &cookie, &session] {
         assert!(holds(Digest::of(secret).as_bytes()), "the digest is there, so the search works");
         assert!(!holds(secret.expose().as_bytes()));
     }

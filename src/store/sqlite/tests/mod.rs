@@ -1,6 +1,7 @@
 //! What only SQLite has to show.
 
 mod file;
+mod migration;
 mod restart;
 mod trouble;
 

@@ -3,6 +3,7 @@
 use std::fs;
 
 use crate::config::section::Storage;
+use crate::model::authorization::Flow;
 use crate::model::grant::{Redemption, Rotation};
 use crate::store::conformance::{NOW, Sample, minutes};
 use crate::store::sqlite::Sqlite;
@@ -37,6 +38,37 @@ async fn rt_9_a_restart_keeps_everything() {
     assert!(store.revoked().has_grant(&kept.code().grant));
     assert_eq!(kept.rotate(&*store, 4, NOW + minutes(5)).await, Rotation::Unknown);
     assert!(matches!(kept.redeem(&*store).await, Redemption::Replayed(_)));
+}
+
+#[tokio::test]
+async fn a_restart_keeps_people_and_their_browsers() {
+    let (_folder, path) = folder();
+    let [kept, disabled, removed] = ["kept", "disabled", "removed"].map(|name| Sample::at("https://idp.example", name));
+    let away = Flow { stage: Sample::away(), ..kept.flow() };
+    let store = open(&path);
+    store.add_flow(away.clone(), NOW).await.unwrap();
+    for sample in [&kept, &disabled, &removed] {
+        assert!(store.record_account(sample.account()).await.unwrap());
+        store.add_session(sample.session()).await.unwrap();
+    }
+    assert!(store.disable_user(&disabled.user_id(), NOW).await.unwrap());
+    assert!(store.remove_user(&removed.user_id(), NOW).await.unwrap());
+    drop(store);
+
+    let store = open(&path);
+    let mut locked_out = disabled.account();
+    locked_out.disabled = true;
+    assert_eq!(store.list_accounts().await.unwrap(), [locked_out, kept.account()]);
+    assert!(!store.record_account(disabled.account()).await.unwrap(), "still disabled");
+    assert_eq!(store.find_session(&kept.session().digest, NOW).await.unwrap(), Some(kept.session()));
+    for sample in [&disabled, &removed] {
+        assert_eq!(store.find_session(&sample.session().digest, NOW).await.unwrap(), None, "{}", sample.name);
+    }
+    // The provider sends the browser back: the answer is taken once, and it ends in a code.
+    assert!(store.advance_flow(&away, away.browser, Sample::returned(), NOW).await.unwrap());
+    assert!(!store.advance_flow(&away, away.browser, Sample::returned(), NOW).await.unwrap());
+    let returned = Flow { stage: Sample::returned(), ..away };
+    assert!(store.approve_flow(&returned, kept.code(), kept.consent()).await.unwrap());
 }
 
 /// An operator who fears for the tokens revokes them, shortens their life and restarts.

@@ -24,6 +24,16 @@ async fn crash_11_two_processes_share_the_file_and_their_revocations() {
     assert!(server.revoked().has_grant(&sample.code().grant));
     assert_eq!(sample.rotate(&*server, 1, NOW).await, Rotation::Unknown);
 
+    let person = Sample::at("https://idp.example", "person");
+    assert!(server.record_account(person.account()).await.unwrap());
+    server.add_session(person.session()).await.unwrap();
+    person.grant(&*server).await;
+    versions.mark_unchanged();
+    assert!(command.disable_user(&person.user_id(), NOW).await.unwrap());
+    tokio::time::timeout(Duration::from_secs(1), versions.changed()).await.expect("within a second").unwrap();
+    assert!(server.revoked().has_grant(&person.code().grant));
+    assert_eq!(server.find_session(&person.session().digest, NOW).await.unwrap(), None);
+
     command.revoke_access_token("jti", NOW + minutes(5)).await.unwrap();
     tokio::time::timeout(Duration::from_secs(1), versions.changed()).await.expect("within a second").unwrap();
     assert!(server.revoked().has_token("jti"));

@@ -1,7 +1,10 @@
 //! The pages as they are sent: whole, and with hostile values in every place that takes one.
 
+mod federated;
+
 use askama::Template;
 
+use crate::authorization_server::authorize::{Person, Ways};
 use crate::config::section::Branding;
 use crate::http::page::{
     Answer, ClientName, ConsentPage, ErrorPage, Link, LoginError, LoginPage, ReturningPage, ScopeLine, Target,
@@ -31,9 +34,23 @@ fn login(error: Option<LoginError>, username: &str) -> String {
     let (branding, client) = (branding(), ClientName::new("Claude"));
     let target = redirect_target("https://claude.ai/api/mcp/auth_callback");
     let (action, csrf) = ("/oauth/login/fl_1", "csrf-value");
-    LoginPage { base: "", branding: &branding, client: client.as_ref(), target: &target, action, csrf, username, error }
-        .render()
-        .unwrap()
+    LoginPage {
+        base: "",
+        branding: &branding,
+        client: client.as_ref(),
+        target: &target,
+        action,
+        csrf,
+        ways: &password(),
+        username,
+        error,
+    }
+    .render()
+    .unwrap()
+}
+
+fn password() -> Ways {
+    Ways { password: true, providers: Vec::new() }
 }
 
 fn consent(client: &str, redirect_uri: &str, scopes: &[ScopeLine<'_>]) -> String {
@@ -41,7 +58,7 @@ fn consent(client: &str, redirect_uri: &str, scopes: &[ScopeLine<'_>]) -> String
     ConsentPage {
         base: "",
         branding: &branding,
-        user: "alice",
+        person: &Person::LoggedIn("alice".to_owned()),
         client: client.as_ref(),
         target: &redirect_target(redirect_uri),
         resource: "https://mcp.example.com/mcp",
@@ -125,6 +142,7 @@ fn reg_8_client_name_is_escaped() {
             target,
             action: "/",
             csrf: "c",
+            ways: &password(),
             username: "",
             error: None,
         };
@@ -147,7 +165,7 @@ fn cons_11_words_and_addresses_are_escaped() {
     let page = ConsentPage {
         base: "",
         branding: &branding,
-        user: HOSTILE,
+        person: &Person::LoggedIn(HOSTILE.to_owned()),
         client: None,
         target: &target,
         resource: HOSTILE,
@@ -183,8 +201,17 @@ fn branding_is_escaped() {
     };
     let target = redirect_target("https://claude.ai/cb");
     let (target, action, csrf) = (&target, "/", "c");
-    let page =
-        LoginPage { base: "", branding: &branding, client: None, target, action, csrf, username: "", error: None };
+    let page = LoginPage {
+        base: "",
+        branding: &branding,
+        client: None,
+        target,
+        action,
+        csrf,
+        ways: &password(),
+        username: "",
+        error: None,
+    };
     assert_inert(&page.render().unwrap());
 }
 

@@ -1,0 +1,171 @@
+//! Logging in during a flow: with a password, or by choosing a provider.
+
+use std::net::IpAddr;
+
+use crate::authorization_server::AuthorizationServer;
+use crate::authorization_server::authorize::flow::{Bound, FlowFault};
+use crate::authorization_server::authorize::response::Answer;
+use crate::authorization_server::session::NewSession;
+use crate::base::digest::Digest;
+use crate::base::id::{ProviderName, UserId};
+use crate::base::random;
+use crate::base::secret::Secret;
+use crate::identity::LoginError;
+use crate::identity::throttle::RetryAfter;
+use crate::model::authorization::{AuthorizationRequest, Flow, Stage};
+use crate::model::consent::Consent;
+use crate::protocol::oauth::error::{ErrorCode, OauthError};
+use crate::protocol::oauth::redirect_uri;
+use crate::protocol::oauth::scope::ScopeSet;
+use crate::store::StoreError;
+
+/// A login as it was typed.
+#[derive(Debug)]
+pub struct LogIn<'a> {
+    /// The user name.
+    pub username: &'a str,
+    /// The password.
+    pub password: &'a Secret,
+    /// The address of the browser.
+    pub address: IpAddr,
+}
+
+/// What follows a step.
+#[derive(Debug)]
+pub enum Next {
+    /// The next page of the flow.
+    Step {
+        /// The new value of the flow's cookie.
+        cookie: Secret,
+    },
+    /// Nothing more to ask.
+    Answer(Answer),
+}
+
+/// Somebody has just logged in.
+#[derive(Debug)]
+pub struct LoggedIn {
+    /// What follows.
+    pub next: Next,
+    /// The browser is remembered.
+    pub session: Option<NewSession>,
+}
+
+/// Why nobody was logged in.
+#[derive(Debug, thiserror::Error)]
+pub enum LogInFault {
+    /// The flow cannot go on.
+    #[error(transparent)]
+    Flow(#[from] FlowFault),
+    /// Unknown user, wrong password or disabled user: one text for all.
+    #[error("Wrong user name or password.")]
+    Wrong,
+    /// Too many tries.
+    #[error("Too many tries. Try again in {} seconds.", .0.seconds())]
+    Throttled(RetryAfter),
+    /// Too many people at once.
+    #[error("The server is busy. Try again in {} seconds.", .0.seconds())]
+    Busy(RetryAfter),
+}
+
+impl From<StoreError> for LogInFault {
+    fn from(error: StoreError) -> Self {
+        Self::Flow(error.into())
+    }
+}
+
+impl AuthorizationServer {
+    /// Logs a person in and moves the flow on. The flow's cookie changes, so that one planted before is worth nothing.
+    /// `old`: the session this browser had.
+    ///
+    /// # Errors
+    /// [`LogInFault`].
+    pub async fn log_in(&self, bound: &Bound, login: LogIn<'_>, old: Option<&Secret>) -> Result<LoggedIn, LogInFault> {
+        let can_log_in = matches!(bound.flow.stage, Stage::Login { .. }) && self.services.identity.has_passwords();
+        if !can_log_in {
+            return Err(FlowFault::Gone.into());
+        }
+        let user = self.services.identity.log_in(login.username, login.password, login.address).await;
+        let user = user.map_err(|error| match error {
+            LoginError::Wrong => LogInFault::Wrong,
+            LoginError::Throttled { retry_after } => LogInFault::Throttled(retry_after),
+            LoginError::Busy { retry_after } => LogInFault::Busy(retry_after),
+            LoginError::Store(error) => error.into(),
+        })?;
+        let active = self.services.identity.find_active(&user).await?.ok_or(LogInFault::Wrong)?;
+        let next = self.after_login(bound, &user, &active.scopes).await?;
+        Ok(LoggedIn { next, session: self.remember_browser(&user, old).await? })
+    }
+
+    async fn after_login(&self, bound: &Bound, user: &UserId, limit: &ScopeSet) -> Result<Next, FlowFault> {
+        let scopes = self.grantable(&bound.request().scopes, limit);
+        if scopes.is_empty() {
+            // product.md: an empty intersection is invalid_scope, never all scopes.
+            let error = OauthError::new(ErrorCode::InvalidScope, "this user may not grant any of the scopes asked for");
+            return Ok(Next::Answer(self.finish(bound, error).await?));
+        }
+        let moved = self.advance(bound, Stage::Consent { user: user.clone(), scopes: scopes.clone() }).await?;
+        if self.is_consent_remembered(bound.request(), user, &scopes).await? {
+            return Ok(Next::Answer(self.approve(&moved, user, &scopes).await?));
+        }
+        Ok(Next::Step { cookie: moved.cookie })
+    }
+
+    /// Moves the flow on under a new cookie.
+    pub(super) async fn advance(&self, bound: &Bound, stage: Stage) -> Result<Bound, FlowFault> {
+        let cookie = random::token();
+        let flow = Flow { browser: Digest::of(&cookie), stage, ..bound.flow.clone() };
+        let now = self.services.clock.now();
+        if !self.services.store.advance_flow(&bound.flow, flow.browser, flow.stage.clone(), now).await? {
+            return Err(FlowFault::Gone);
+        }
+        Ok(Bound { flow, cookie })
+    }
+
+    /// Takes the person's choice of a provider; the question whether the client may comes before the browser goes there.
+    ///
+    /// # Errors
+    /// [`FlowFault::Gone`]: there is no such provider, or nothing to choose any more.
+    pub async fn choose_provider(&self, bound: &Bound, name: &ProviderName) -> Result<Next, FlowFault> {
+        let Stage::Login { afresh } = bound.flow.stage else { return Err(FlowFault::Gone) };
+        let provider = self.provider(name)?.name().clone();
+        let moved = self.advance(bound, Stage::Permission { provider, afresh }).await?;
+        Ok(Next::Step { cookie: moved.cookie })
+    }
+
+    /// Begins again for somebody else: the browser's session ends, and a provider will ask who it is.
+    ///
+    /// # Errors
+    /// [`FlowFault::Gone`].
+    pub async fn switch_person(&self, bound: &Bound, session: Option<&Secret>) -> Result<Next, FlowFault> {
+        if !matches!(bound.flow.stage, Stage::Consent { .. } | Stage::Permission { .. }) {
+            return Err(FlowFault::Gone);
+        }
+        if let Some(session) = session {
+            self.services.store.remove_session(&Digest::of(session)).await?;
+        }
+        let moved = self.advance(bound, self.login_stage(true)).await?;
+        Ok(Next::Step { cookie: moved.cookie })
+    }
+
+    /// Whether the same person has already allowed the same client at least this much.
+    ///
+    /// Not when another site sent the browser here: a page elsewhere could then fetch a code with one password entry that
+    /// was meant for something else, and what listens at a loopback address is not known (OAuth 2.1 §7.3.1).
+    async fn is_consent_remembered(
+        &self,
+        request: &AuthorizationRequest,
+        user: &UserId,
+        scopes: &ScopeSet,
+    ) -> Result<bool, StoreError> {
+        if request.asks_again || self.settings.remember_consent.is_zero() {
+            return Ok(false);
+        }
+        let (client, uri, resource) =
+            (&request.client_id, redirect_uri::without_port(&request.redirect_uri), &request.resource);
+        let found = self.services.store.find_consent(user, client, &uri, resource).await?;
+        let now = self.services.clock.now();
+        let fresh = |consent: &Consent| now.since(consent.granted_at) < self.settings.remember_consent;
+        Ok(found.is_some_and(|consent| fresh(&consent) && consent.scopes.allows_all(scopes)))
+    }
+}

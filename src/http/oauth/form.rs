@@ -1,0 +1,55 @@
+//! A form of one of our pages, found to come from that page in the browser of its flow: what no step can skip.
+
+use std::net::IpAddr;
+
+use actix_web::web::Payload;
+use actix_web::{HttpRequest, HttpResponse};
+
+use crate::authorization_server::authorize::{Bound, FlowFault};
+use crate::base::id::FlowId;
+use crate::base::secret::Secret;
+use crate::http::oauth::flow::fault_page;
+use crate::http::oauth::{client_address, form};
+use crate::http::page::respond;
+use crate::http::state::State;
+use crate::protocol::oauth::parameters::Parameters;
+
+/// A form that may be acted on.
+pub struct PageForm {
+    /// Its flow.
+    pub bound: Bound,
+    /// The session of its browser.
+    pub session: Option<Secret>,
+    /// Where the browser is.
+    pub address: IpAddr,
+    fields: Parameters,
+}
+
+impl PageForm {
+    /// Reads a form and checks where it comes from.
+    pub async fn read(
+        request: &HttpRequest,
+        flow: &FlowId,
+        payload: Payload,
+        state: &State,
+    ) -> Result<Self, HttpResponse> {
+        let body = form(request, payload, state, &state.limits.login).await;
+        let body = body.map_err(|response| respond::unread(&state.authorization().pages, &response))?;
+        Self::check(request, flow, &body, state).await.map_err(|fault| fault_page(state, &fault))
+    }
+
+    async fn check(request: &HttpRequest, flow: &FlowId, body: &[u8], state: &State) -> Result<Self, FlowFault> {
+        let server = &state.authorization().server;
+        let fields = Parameters::parse(body).map_err(|_| FlowFault::Forged)?;
+        let bound = server.find_flow(flow, state.cookies().find(request, flow)).await?;
+        let session = state.cookies().find_session(request);
+        let form = Self { bound, session, address: client_address(request, state), fields };
+        server.check_csrf_token(&form.bound, form.field("csrf")?)?;
+        Ok(form)
+    }
+
+    /// A field; one that comes twice is not from our page.
+    pub fn field(&self, name: &'static str) -> Result<Option<&str>, FlowFault> {
+        self.fields.one(name).map_err(|_| FlowFault::Forged)
+    }
+}

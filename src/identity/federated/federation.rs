@@ -1,0 +1,118 @@
+//! The people who log in at identity providers: who they are here, and what they may.
+
+use std::sync::Arc;
+
+use crate::base::clock::Timestamp;
+use crate::base::id::UserId;
+use crate::identity::federated::turns::Turns;
+use crate::identity::federated::{Attempt, Callback, Failure, Identified, Provider, Reason, discovery};
+use crate::identity::{ActiveUser, FederatedError, Standing};
+use crate::model::account::Account;
+use crate::protocol::oauth::scope::ScopeSet;
+use crate::store::{Accounts, StoreError};
+
+/// The configured identity providers and the people known from them.
+pub struct Federation {
+    pub(super) providers: Vec<Provider>,
+    pub(super) accounts: Arc<dyn Accounts>,
+    pub(super) turns: Turns<Standing>,
+}
+
+impl Federation {
+    /// These providers, and the people kept in a store.
+    #[must_use]
+    pub fn new(providers: Vec<Provider>, accounts: Arc<dyn Accounts>) -> Self {
+        Self { providers, accounts, turns: Turns::new() }
+    }
+
+    /// The identity providers, in the order of the configuration.
+    #[must_use]
+    pub fn providers(&self) -> &[Provider] {
+        &self.providers
+    }
+
+    /// The issuers whose people can log in, each with and without a trailing slash: which of the two a provider writes is
+    /// not known before it was asked.
+    #[must_use]
+    pub fn issuers(&self) -> Vec<String> {
+        let issuers = self.providers.iter().map(|provider| discovery::without_slash(provider.issuer()));
+        issuers.flat_map(|issuer| [issuer.to_owned(), format!("{issuer}/")]).collect()
+    }
+
+    /// Logs in whom a provider sent back, and remembers the person.
+    ///
+    /// # Errors
+    /// [`FederatedError`].
+    pub async fn log_in_at(
+        &self,
+        provider: &Provider,
+        callback: &Callback,
+        attempt: &Attempt,
+        now: Timestamp,
+    ) -> Result<ActiveUser, FederatedError> {
+        let identified = provider.identify(callback, attempt, now).await?;
+        let scopes = provider.admit(&identified.issuer, &identified.subject, &identified.profile)?;
+        let account = account(provider, identified, now)?;
+        // A refresh under way would put the refresh token of before over the new one.
+        let turn = self.turns.take(&account.user).await;
+        let recorded = self.accounts.record_account(account.clone()).await;
+        turn.end(None);
+        if !recorded? {
+            return Err(Failure::new(Reason::Disabled, format!("{} is disabled", account.user)).into());
+        }
+        tracing::info!(user = %account.user, provider = %provider.name(), "login succeeded");
+        Ok(active(&account, scopes))
+    }
+
+    /// The person, if known, not disabled, and still let in by a provider that is configured.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn find_active(&self, user: &UserId) -> Result<Option<ActiveUser>, StoreError> {
+        let account = self.accounts.find_account(user).await?.filter(|account| !account.disabled);
+        Ok(account.and_then(|account| {
+            let mut providers = self.providers_of(&account);
+            let scopes = providers.find_map(|provider| admit(provider, &account).ok())?;
+            Some(active(&account, scopes))
+        }))
+    }
+
+    /// The providers that may know the person: several clients of one provider can be configured.
+    pub(super) fn providers_of(&self, account: &Account) -> impl Iterator<Item = &Provider> {
+        self.providers.iter().filter(|provider| provider.is_issuer(&account.issuer))
+    }
+}
+
+/// What a person who was remembered may do.
+pub(super) fn admit(provider: &Provider, account: &Account) -> Result<ScopeSet, Failure> {
+    provider.admit(&account.issuer, &account.subject, &account.profile)
+}
+
+/// The person as others see one.
+pub(super) fn active(account: &Account, scopes: ScopeSet) -> ActiveUser {
+    ActiveUser {
+        id: account.user.clone(),
+        name: account.display_name().to_owned(),
+        scopes,
+        // Upstreams may take it for who it is.
+        email: account.profile.email.clone().filter(|_| account.profile.email_verified),
+    }
+}
+
+fn account(provider: &Provider, identified: Identified, now: Timestamp) -> Result<Account, Failure> {
+    let user = UserId::federated(&identified.issuer, &identified.subject);
+    let sealed = identified.refresh_token.map(|token| provider.seal(&user, &token)).transpose();
+    let refresh_token = sealed.map_err(|error| {
+        Failure::new(Reason::Misconfigured, format!("the provider's refresh token cannot be sealed: {error}"))
+    })?;
+    Ok(Account {
+        user,
+        issuer: identified.issuer,
+        subject: identified.subject,
+        profile: identified.profile,
+        refresh_token,
+        disabled: false,
+        created_at: now,
+        confirmed_at: now,
+    })
+}

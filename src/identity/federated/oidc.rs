@@ -1,0 +1,176 @@
+//! Who somebody is, at a provider of OpenID Connect. [OpenID Connect Core §3.1.3, §12.2](https://openid.net/specs/openid-connect-core-1_0.html#TokenResponseValidation)
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use crate::base::clock::Timestamp;
+use crate::base::secret::Secret;
+use crate::identity::federated::claims::Claims;
+use crate::identity::federated::discovery::Metadata;
+use crate::identity::federated::exchange::Tokens;
+use crate::identity::federated::id_token::{self, Expected};
+use crate::identity::federated::{Failure, Identified, Provider, Reason, userinfo};
+use crate::keys::{ForeignTokenFault, KeySet, Verified};
+use crate::model::account::{Account, Profile};
+
+/// How much the userinfo endpoint is wanted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Want {
+    Nothing,
+    /// Something to show is missing.
+    Nice,
+    /// A rule looks at something that is missing.
+    Needed,
+}
+
+impl Provider {
+    /// Who has just logged in.
+    pub(super) async fn read_login(
+        &self,
+        metadata: &Metadata,
+        tokens: &Tokens,
+        nonce: &Secret,
+        now: Timestamp,
+    ) -> Result<Identified, Failure> {
+        // §3.1.3.3: REQUIRED in this answer. Without it, nothing says who it was and for whom.
+        let token = tokens.id_token.as_ref().ok_or_else(|| untrusted("the provider gave no ID token"))?;
+        let claims = self.verify(metadata, tokens, token, Some(nonce), now).await?;
+        let subject = id_token::subject(&claims).map_err(untrusted)?.to_owned();
+        let claims = self.complete(metadata, tokens, claims, &subject).await?;
+        Ok(self.identified(metadata.issuer.clone(), subject, self.profile(metadata, &claims), tokens))
+    }
+
+    /// What the provider says now of somebody who logged in before.
+    pub(super) async fn read_again(
+        &self,
+        metadata: &Metadata,
+        tokens: &Tokens,
+        account: &Account,
+        now: Timestamp,
+    ) -> Result<Identified, Failure> {
+        let profile = match &tokens.id_token {
+            Some(token) => {
+                // §12.2: iss, sub and aud as before; nonce SHOULD be absent.
+                let claims = self.verify(metadata, tokens, token, None, now).await?;
+                if id_token::subject(&claims).map_err(untrusted)? != account.subject {
+                    return Err(untrusted("the refreshed ID token is somebody else's"));
+                }
+                let claims = self.complete(metadata, tokens, claims, &account.subject).await?;
+                self.profile(metadata, &claims)
+            }
+            None => self.ask_again(metadata, tokens, account).await?,
+        };
+        Ok(self.identified(account.issuer.clone(), account.subject.clone(), profile, tokens))
+    }
+
+    /// The keys of the provider, which are fetched if need be.
+    pub(super) async fn key_set(&self, metadata: &Metadata, now: Timestamp) -> Result<Arc<KeySet>, Failure> {
+        self.key_set.get(now, self.fetch_keys(metadata)).await
+    }
+
+    fn identified(&self, issuer: String, subject: String, profile: Profile, tokens: &Tokens) -> Identified {
+        Identified { issuer, subject, profile, refresh_token: tokens.refresh_token.clone() }
+    }
+
+    fn profile(&self, metadata: &Metadata, claims: &Claims) -> Profile {
+        claims.profile(&metadata.issuer, &self.settings.admission.groups_claim)
+    }
+
+    async fn fetch_keys(&self, metadata: &Metadata) -> Result<KeySet, Failure> {
+        let missing = || Failure::new(Reason::Misconfigured, "the provider's metadata has no jwks_uri");
+        let url = metadata.jwks_uri.as_ref().ok_or_else(missing)?;
+        let body = self.http.document(url).await?;
+        KeySet::parse(&body).map_err(|error| Failure::new(Reason::Unreachable, format!("the provider's keys: {error}")))
+    }
+
+    async fn verify(
+        &self,
+        metadata: &Metadata,
+        tokens: &Tokens,
+        token: &Secret,
+        nonce: Option<&Secret>,
+        now: Timestamp,
+    ) -> Result<Map<String, Value>, Failure> {
+        let verified = self.verify_signature(metadata, token, now).await?;
+        let (issuer, client_id) = (metadata.issuer.as_str(), self.settings.client_id.as_str());
+        let expected = Expected { issuer, client_id, nonce, access_token: &tokens.access_token, now };
+        id_token::check(&verified, &expected).map_err(|cause| untrusted(format!("ID token: {cause}")))
+    }
+
+    /// A key that is not known may be new: the set is fetched again, but not for everybody who claims so.
+    async fn verify_signature(&self, metadata: &Metadata, token: &Secret, now: Timestamp) -> Result<Verified, Failure> {
+        let known = self.key_set(metadata, now).await?;
+        let verified = match known.verify(token.expose()) {
+            Err(ForeignTokenFault::UnknownKey(id)) => {
+                match self.key_set.renew(&known, now, self.fetch_keys(metadata)).await? {
+                    Some(newer) => newer.verify(token.expose()),
+                    None => Err(ForeignTokenFault::UnknownKey(id)),
+                }
+            }
+            other => other,
+        };
+        verified.map_err(|fault| untrusted(format!("ID token: {fault}")))
+    }
+
+    /// Asks the userinfo endpoint for what the ID token does not say, if it is wanted and there is one.
+    async fn complete(
+        &self,
+        metadata: &Metadata,
+        tokens: &Tokens,
+        id_token: Map<String, Value>,
+        subject: &str,
+    ) -> Result<Claims, Failure> {
+        let mut claims = Claims { id_token, ..Claims::default() };
+        let want = self.want(&claims);
+        let Some(url) = metadata.userinfo_endpoint.as_ref().filter(|_| want != Want::Nothing) else {
+            return Ok(claims);
+        };
+        match userinfo::ask(&self.http, url, &tokens.access_token, subject).await {
+            Ok(userinfo) => claims.userinfo = userinfo.unwrap_or_default(),
+            Err(failure) if failure.reason == Reason::Untrusted => return Err(failure),
+            // The ID token is there and fresh, so this says nothing about the person: the access token may be for another API.
+            Err(failure) if want == Want::Needed => return Err(not_ended(failure)),
+            Err(failure) => tracing::debug!(%failure, "userinfo is left out"),
+        }
+        Ok(claims)
+    }
+
+    async fn ask_again(&self, metadata: &Metadata, tokens: &Tokens, account: &Account) -> Result<Profile, Failure> {
+        // With neither, the new access token alone says that the person is still welcome there.
+        let Some(url) = &metadata.userinfo_endpoint else { return Ok(account.profile.clone()) };
+        let userinfo = userinfo::ask(&self.http, url, &tokens.access_token, &account.subject).await?;
+        Ok(userinfo.map_or_else(
+            || account.profile.clone(),
+            |userinfo| self.profile(metadata, &Claims { userinfo, ..Claims::default() }),
+        ))
+    }
+
+    fn want(&self, claims: &Claims) -> Want {
+        let rules = &self.settings.admission;
+        let reads_email =
+            !rules.allowed_domains.is_empty() || rules.admin_users.iter().any(|entry| entry.contains('@'));
+        let has_email = claims.has("email");
+        // An address that nobody calls verified may be called so there; a rule would turn the person away without.
+        let is_open = has_email && !claims.has("email_verified") && (reads_email || rules.require_email_verified);
+        let lacks_groups = !rules.group_scopes.is_empty() && !claims.has_groups(&rules.groups_claim);
+        if (reads_email && !has_email) || is_open || lacks_groups {
+            return Want::Needed;
+        }
+        let asked = |scope: &str| self.settings.scopes.iter().any(|asked| asked == scope);
+        let lacks_name = !has_email && !claims.has("name") && asked("profile");
+        if (!has_email && asked("email")) || lacks_name { Want::Nice } else { Want::Nothing }
+    }
+}
+
+/// A refused access token that is not to end anything.
+pub(super) fn not_ended(failure: Failure) -> Failure {
+    match failure.reason {
+        Reason::Ended => Failure::new(Reason::Misconfigured, failure.cause),
+        _ => failure,
+    }
+}
+
+fn untrusted(cause: impl Into<String>) -> Failure {
+    Failure::new(Reason::Untrusted, cause)
+}
