@@ -123,7 +123,7 @@ def pictures(both, directory, variant, window):
     person.step("open", url=client.authorization_url())
     person.wait("login")
     picture("login")
-    person.answer("login", "partners")
+    person.get_on("login", "partners")
     person.wait("consent")
     picture("consent")
     person.go_until_sent_to(both.partners.issuer)

@@ -19,17 +19,14 @@ class Lines:
     def __init__(self, script, first):
         """Starts it with its first line, and waits for the answer, which `answer` then holds."""
         self.script = script
-        handle, name = tempfile.mkstemp(prefix=f"{Path(script).stem}-", suffix=".log")
-        self.log = Path(name)
-        report.watch_log(f"what {script} said", self.log)
-        with os.fdopen(handle, "w") as log:
+        with open(_log_of(script), "a") as log:
             self.process = subprocess.Popen(
                 ["node", str(Path(__file__).with_name(script))],
                 env={**os.environ, "TEST_TOOLS": str(TOOLS)}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True,
             )
         self._answers = queue.Queue()
         threading.Thread(target=self._read, args=(self.process.stdout,), daemon=True).start()
-        atexit.register(self._leave)
+        atexit.register(self.close)
         self.answer = self.tell(first)
 
     def _read(self, stream):
@@ -62,7 +59,15 @@ class Lines:
                 self.process.kill()
                 self.process.wait(10)
 
-    def _leave(self):
-        self.close()
-        if not report.failed:
-            self.log.unlink(missing_ok=True)
+
+_logs = {}
+
+
+def _log_of(script):
+    """One log for all that run this script; kept when something failed."""
+    if script not in _logs:
+        handle, _logs[script] = tempfile.mkstemp(prefix=f"mcp-bridge-e2e-{Path(script).stem}-", suffix=".log")
+        os.close(handle)
+        report.watch_log(f"what {script} said", _logs[script])
+        atexit.register(lambda: report.failed or os.unlink(_logs[script]))
+    return _logs[script]

@@ -16,6 +16,7 @@ class Person:
 
     at the bridge  `login`, `consent`, `onward` (to the provider), `returning` (to the client), `error`, `logout`, `logged out`
     at a provider  `provider login`, `provider consent`, `provider error`, `provider logout`, `provider logged out`
+                   `provider onward`: what a script would press is to be pressed by hand
     at the client  `client`
     """
 
@@ -67,7 +68,7 @@ class Person:
         self.step("fill", fields={"input[name=username]": username, "input[name=password]": password})
         self.press("form:has(input[name=password]) button[name=decision][value=login]")
 
-    def answer(self, kind, provider=None):
+    def get_on(self, kind, provider=None):
         """What somebody does who wants to get on; `provider`: the button to press at the login page."""
         if kind == "login":
             self.press(f'button[name=provider][value="{provider}"]')
@@ -86,13 +87,16 @@ class Person:
         if url:
             self.step("open", url=url)
         while True:
-            kind = self.wait(*{"login", "consent", "provider login", "provider consent", "client", until})
+            kind = self.wait(*{"login", "consent", "provider login", "provider consent", "provider onward", "client", until})
             if kind == until:
                 return self.pages
+            if kind == "provider onward":
+                self.press("button")
+                continue
             if kind == "client" or kind in self.pages:
                 raise report.Failure(f"expected {until} after the pages {self.pages}, came {kind}: {self.view['url']} {self.view['text']}")
             self.pages.append(kind)
-            self.answer(kind, provider)
+            self.get_on(kind, provider)
 
     def go_until_sent_to(self, prefix, provider=None, url=None):
         """Gets on until the bridge's own page sends the browser to an address that begins with `prefix`; the browser stays on that page."""
@@ -127,6 +131,8 @@ def _kind_at_provider(view, values):
         return "provider consent"
     if ("logout", "yes") in values:
         return "provider logout"
+    if view["title"] == "Submitting Callback" and view["buttons"]:
+        return "provider onward"
     if view["heading"] == "Provider: logged out":
         return "provider logged out"
     return "provider error" if view["alert"] else None
