@@ -9,17 +9,29 @@ from report import check
 from steps import AT_THE_PROVIDER
 
 DAY = 24 * 3600
+TRY_AGAIN = ':is(a,button):has-text("Try again")'
 
 
 def refused(single):
     """Who may not come in is told so, and the client learns no more than that."""
     for login, why in (("eve", "whose domain is another"), ("una", "whose address is not verified")):
-        with check(f"federated: a person {why} gets an error page, and the client access_denied"):
+        with check(f"federated: a person {why} gets an error page; Try again is for another account, Back to the app tells it access_denied"):
             person = single.person(login)
             client = single.client(login, person)
             person.go("error", url=client.authorization_url())
             single.expect_error_page(person)
+            person.press(TRY_AGAIN)
+            report.equal(person.go("error"), ["consent", *AT_THE_PROVIDER], "pages after Try again with the same account")
+            person.press(TRY_AGAIN)
+            person.go("provider login")
+            person.login = "ada"
+            report.equal(person.go(), AT_THE_PROVIDER, "pages with another account")
+            client.redeem(person.client_answer())
+            single.expect_whoami(client, "ada")
+            person.login = login
+            person.go("error", url=client.authorization_url() + "&prompt=login")
             single.expect_denied(client, person)
+            person.expect_no_complaints()
             person.close()
     with check("federated: who cancels at the provider gets an error page; Try again leads to a login, Back to the app to access_denied"):
         person = single.person()
@@ -27,7 +39,7 @@ def refused(single):
         person.go("provider login", url=client.authorization_url())
         person.press("button[name=answer][value=cancel]")
         single.expect_error_page(person, "pressed Cancel", "<b>")
-        person.press(':is(a,button):has-text("Try again")')
+        person.press(TRY_AGAIN)
         pages = person.go("provider login")
         report.true(pages in ([], ["consent"]), f"expected the provider's login again, at most after our consent, came {pages}")
         report.equal(person.go(), AT_THE_PROVIDER, "pages at the second try")
@@ -59,6 +71,24 @@ def another_browser(single):
         single.expect_whoami(client, "bob")
         attacker.close()
         victim.close()
+
+
+def used_again(single):
+    """FED-1: what the browser's history holds is worth nothing."""
+    with check("federated: a callback address that was used ends on an error page, asks the provider nothing, and takes nothing away"):
+        person = single.person()
+        client = single.client("used again", person)
+        person.go(url=client.authorization_url())
+        client.redeem(person.client_answer())
+        addresses = person.visited(f"{single.bridge.origin}/oauth/callback")
+        report.equal(len(addresses), 1, "visits of the callback")
+        single.provider.seen()
+        person.step("open", url=addresses[0])
+        single.expect_error_page(person)
+        report.equal(single.provider.seen(), [], "requests at the provider")
+        single.expect_refresh(client, 200)
+        single.expect_whoami(client, "ada")
+        person.close()
 
 
 def ended(single):
@@ -94,16 +124,47 @@ def ended(single):
 
 def unreachable(single):
     """The provider is down for a while, and comes back with other keys."""
-    with check("federated: with the provider down a refresh works for the re-authentication interval, then 503, and a login is an error page"):
+    with check("federated: with the provider down a refresh works for the re-authentication interval, then it is 503"):
         client, _ = single.logged_in("provider down")
         single.provider.stop()
         single.later(120)
         single.expect_refresh(client, 200)
         single.later(8 * DAY)
         single.expect_refresh(client, 503, "temporarily_unavailable")
-        # A provider that the bridge knows already is not asked before the redirect: the person meets the dead address at the provider itself.
     with check("federated: the provider is back with other keys and without its grants: invalid_grant, and a new login works"):
         single.provider.start()
         single.expect_refresh(client, 400, "invalid_grant")
         client, _ = single.logged_in("provider back")
         single.expect_whoami(client, "ada")
+    with check("federated: the bridge starts without the provider, refreshes go on, a login is an error page, and Try again works when it is back"):
+        client, _ = single.logged_in("start without provider")
+        report.equal(single.bridge.stop(), 0, "exit code after SIGTERM")
+        single.provider.stop()
+        single.bridge.start()
+        single.later(120)
+        single.expect_refresh(client, 200)
+        person = single.person()
+        waiting = single.client("waits for the provider", person)
+        person.go("error", url=waiting.authorization_url())
+        single.expect_error_page(person, str(single.provider.port))
+        single.provider.start()
+        person.press(TRY_AGAIN)
+        pages = person.go()
+        report.equal(pages[-2:], AT_THE_PROVIDER, f"last pages after Try again, of {pages}")
+        waiting.redeem(person.client_answer())
+        single.expect_whoami(waiting, "ada")
+        person.close()
+    with check("federated: a provider that fails when the code is to be redeemed: an error page, and Try again works when it is well"):
+        person = single.person()
+        client = single.client("ailing", person)
+        person.go("provider consent", url=client.authorization_url())
+        single.provider.tell(ailing=True)
+        person.go("error")
+        single.expect_error_page(person, "500", "ailing")
+        single.provider.tell(ailing=False)
+        person.press(TRY_AGAIN)
+        report.equal(person.go(), ["consent", "provider consent"], "pages after Try again: it was not the person's fault, who need not log in there again")
+        client.redeem(person.client_answer())
+        single.expect_whoami(client, "ada")
+        person.expect_no_complaints()
+        person.close()

@@ -12,7 +12,7 @@ import report
 import sdk
 import steps
 from bridge import BINARY, PATIENCE, Bridge, expect_gone
-from federated_refused import another_browser, ended, refused, unreachable
+from federated_refused import another_browser, ended, refused, unreachable, used_again
 from oauth import Client, Session
 from provider import SCOPES, Provider
 from report import check
@@ -242,5 +242,5 @@ def stop(single):
 def run():
     """The parts in their order; each leaves the bridge and the provider running and everybody as they were."""
     single = Single()
-    for part in (start, with_sdk, restart, scopes, refused, another_browser, session, ended, unreachable, stop):
+    for part in (start, with_sdk, restart, scopes, refused, another_browser, used_again, session, ended, unreachable, stop):
         part(single)

@@ -9,6 +9,7 @@
 //   { remove: login } | { restore: login }  the person is gone: no account, whatever was granted; or back again
 //   { claims: login, set: { … } }         what is said of the person from now on
 //   { revoke: login }                     grants and sessions end, the account stays
+//   { ailing: true | false }              people still see its pages, but programs get 500 for everything
 //   { seen: true }                        → { seen: [ … ] }  requests since the last time; see `noted`
 //
 // Environment: TEST_TOOLS (tests/.tools).
@@ -158,9 +159,13 @@ async function revoke(provider, person) {
   person.sessions.clear();
 }
 
+const FOR_PROGRAMS = ["/.well-known/openid-configuration", "/jwks", "/token", "/me"];
+let ailing = false;
+
 async function obey(command, provider, people, seen) {
   if (command.seen) return { seen: seen.splice(0) };
-  if (command.remove) people.named(command.remove).gone = true;
+  if (command.ailing !== undefined) ailing = command.ailing;
+  else if (command.remove) people.named(command.remove).gone = true;
   else if (command.restore) people.named(command.restore).gone = false;
   else if (command.claims) Object.assign(people.named(command.claims).claims, command.set);
   else if (command.revoke) await revoke(provider, people.named(command.revoke));
@@ -178,6 +183,7 @@ function serve(settings, people, seen) {
   provider.on("server_error", (_, error) => console.error(error));
   const answer = provider.callback();
   const handle = (request, response) => {
+    if (ailing && FOR_PROGRAMS.includes(request.url.split("?")[0])) return response.writeHead(500).end("ailing");
     if (!request.url.startsWith("/interaction/")) return answer(request, response);
     return interact(provider, people, request, response).catch((error) => {
       console.error(error);

@@ -8,8 +8,8 @@
 //   { do: "look" }                     what is in front of the person, see `look`; { busy: true } while a page is on its way
 //   { do: "fill", fields }             selector → what is typed
 //   { do: "press", selector }          a button or a link, the first that can be seen
-//   { do: "hold", prefix }             addresses that begin so lead nowhere: the page that goes there stays, and `look` counts the `visits`;
-//                                      without prefix, no longer
+//   { do: "hold", prefix }             addresses that begin so lead nowhere: the page that goes there stays; without prefix, no longer
+//   { do: "visited", prefix }          where the browser went that begins so, redirects and what was held included: { visited }
 //   { do: "picture", path, name }      a picture, and what axe-core and the layout have to object: { problems }
 //   { do: "complaints" }               what the browser complained of since the last time, about pages of `origin`
 //   { do: "cookies" }                  names and attributes of the cookies, without their values
@@ -43,18 +43,17 @@ function look(page) {
 
 function steps(page, complaints) {
   let held;
-  let visits = 0;
-  const stop = (route) => {
-    visits += 1;
-    return route.fulfill({ status: 204 });
-  };
+  const visited = [];
+  page.on("request", (request) => { if (request.isNavigationRequest()) visited.push(request.url()); });
+  const stop = (route) => route.fulfill({ status: 204 });
   return {
     async open({ url }) {
       await page.goto(url, { waitUntil: "commit" });
       return {};
     },
     // A page that is replaced while it is looked at is no failure, it is on its way.
-    look: () => look(page).then((view) => ({ ...view, visits })).catch((error) => ({ busy: true, why: error.message })),
+    look: () => look(page).catch((error) => ({ busy: true, why: error.message })),
+    visited: ({ prefix }) => ({ visited: visited.filter((url) => url.startsWith(prefix)) }),
     async fill({ fields }) {
       for (const [selector, value] of Object.entries(fields)) await page.fill(selector, value);
       return {};
@@ -67,7 +66,6 @@ function steps(page, complaints) {
     async hold({ prefix }) {
       if (held) await page.unroute(held, stop);
       held = prefix && ((address) => address.href.startsWith(prefix));
-      visits = 0;
       if (held) await page.route(held, stop);
       return {};
     },

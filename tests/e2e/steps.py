@@ -9,6 +9,7 @@ from lines import Lines
 from provider import PASSWORD
 
 AT_THE_PROVIDER = ["provider login", "provider consent"]  # the pages of a first login there
+TO_ANSWER = ("login", "consent", "provider login", "provider consent", "provider onward")  # the pages that wait for somebody
 
 
 class Person:
@@ -78,6 +79,8 @@ class Person:
             self.log_in_at_provider()
         elif kind == "provider consent":
             self.press("button[name=answer][value=consent]")
+        elif kind == "provider onward":
+            self.press("button")
         else:
             raise report.Failure(f"nothing to do at {kind}")
 
@@ -87,29 +90,27 @@ class Person:
         if url:
             self.step("open", url=url)
         while True:
-            kind = self.wait(*{"login", "consent", "provider login", "provider consent", "provider onward", "client", until})
+            kind = self.wait(*TO_ANSWER, "client", until)
             if kind == until:
                 return self.pages
-            if kind == "provider onward":
-                self.press("button")
-                continue
             if kind == "client" or kind in self.pages:
                 raise report.Failure(f"expected {until} after the pages {self.pages}, came {kind}: {self.view['url']} {self.view['text']}")
-            self.pages.append(kind)
             self.get_on(kind, provider)
+            if kind != "provider onward":
+                self.pages.append(kind)
+
+    def visited(self, prefix):
+        """Where the browser went so far that begins with `prefix`."""
+        return self.step("visited", prefix=prefix)["visited"]
 
     def go_until_sent_to(self, prefix, provider=None, url=None):
-        """Gets on until the bridge's own page sends the browser to an address that begins with `prefix`; the browser stays on that page."""
+        """Gets on until a page of the bridge sends the browser to an address that begins with `prefix`; answers the address, and stays on that page."""
+        before = len(self.visited(prefix))
         self.step("hold", prefix=prefix)
-        kind = "onward" if any(prefix == known.issuer for known in self.providers) else "returning"
-        self.go(kind, provider, url)
-
-        def sent():
-            self.view = self.step("look")
-            return self.view.get("visits") and self.kind(self.view) == kind
-
-        report.until(sent, PATIENCE, lambda: f"the page to go to {prefix} by itself; the page is {self.view}")
+        page = self.go("onward" if any(prefix == known.issuer for known in self.providers) else "returning", provider, url)
+        address = report.until(lambda: self.visited(prefix)[before:], PATIENCE, f"the page after {page} to go to {prefix} by itself")[0]
         self.step("hold")
+        return address
 
     def client_answer(self):
         """What the client got."""
