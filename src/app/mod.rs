@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use crate::authorization_server::{AuthorizationServer, Services};
 use crate::base::clock::{Clock, Timestamp};
+use crate::base::id::ProviderName;
 use crate::bridge::{Bridge, Options};
 use crate::config::Config;
 use crate::config::section::{self, EndpointAuth, Mode, OauthServer, RateLimit, Storage};
@@ -123,6 +124,13 @@ impl App {
         }
     }
 
+    /// What has to be registered where: the redirect URI at each identity provider, and what people call it.
+    #[must_use]
+    pub fn callbacks(&self) -> Vec<(String, &str)> {
+        let providers = self.config.oauth_server.iter().flat_map(|section| &section.providers);
+        providers.map(|provider| (callback(&self.addresses.issuer, &provider.name), provider.label.as_str())).collect()
+    }
+
     /// Where generated keys are kept.
     #[must_use]
     pub fn key_folder(&self) -> Option<String> {
@@ -207,15 +215,19 @@ fn identity(
 /// §4.4.2).
 fn providers(section: &OauthServer, issuer: &str, keys: &Arc<Keys>) -> Result<Vec<Provider>, StartError> {
     let provider = |settings: &section::Provider| {
-        let name = settings.name.as_str();
-        let redirect_uri = match name {
-            "default" => format!("{issuer}/oauth/callback"),
-            name => format!("{issuer}/oauth/callback/{name}"),
-        };
-        Provider::new(settings.clone(), redirect_uri, Arc::clone(keys))
-            .map_err(|error| StartError::Configuration(format!("the identity provider {name} cannot be used: {error}")))
+        let unusable = |error| format!("the identity provider {} cannot be used: {error}", settings.name);
+        Provider::new(settings.clone(), callback(issuer, &settings.name), Arc::clone(keys))
+            .map_err(|error| StartError::Configuration(unusable(error)))
     };
     section.providers.iter().map(provider).collect()
+}
+
+/// Our redirect URI at a provider.
+fn callback(issuer: &str, provider: &ProviderName) -> String {
+    if *provider == ProviderName::the_only() {
+        return format!("{issuer}/oauth/callback");
+    }
+    format!("{issuer}/oauth/callback/{provider}")
 }
 
 async fn start_bridge(config: &Config, surroundings: Surroundings) -> Result<Arc<Bridge>, StartError> {

@@ -84,6 +84,9 @@ fn greet(app: &App, first_user: Option<&FirstUser>) -> Result<(), Failure> {
             user.name
         ))?;
     }
+    for (redirect_uri, provider) in app.callbacks() {
+        say(format!("  callback   {redirect_uri}   (the redirect URI to register at {provider})"))?;
+    }
     say(format!("  data       {}", app.data_folder()))?;
     if let Some(keys) = app.key_folder() {
         say(format!("  keys       {keys}"))?;

@@ -5,6 +5,7 @@
 //! to, and the browser it happens in, are not known here.
 
 mod credential;
+mod error;
 mod pool;
 pub mod federated;
 pub mod password;
@@ -27,12 +28,14 @@ use crate::base::secret::Secret;
 use crate::base::username::canonical_username;
 use crate::config::section::{BuiltinUser, Lockout};
 use crate::identity::credential::{Configured, Credential};
-use crate::identity::federated::{Attempt, Callback, Failure, Federation, Provider};
-use crate::identity::password::{Outcome, PasswordError, PasswordHash};
+use crate::identity::federated::{Attempt, Callback, Federation, Provider};
+use crate::identity::password::{Outcome, PasswordHash};
 use crate::identity::pool::Pool;
 use crate::identity::throttle::{LoginThrottle, RetryAfter};
 use crate::protocol::oauth::scope::ScopeSet;
 use crate::store::{Present, StoreError, Users};
+
+pub use error::{FederatedError, IdentityError, LoginError};
 
 /// What a login that found no free thread is told to wait.
 const BUSY: RetryAfter = RetryAfter(std::time::Duration::from_secs(5));
@@ -92,60 +95,6 @@ pub enum Standing {
     Ended(String),
     /// The provider that would know cannot be asked, and has not been for too long.
     Unknown(String),
-}
-
-/// Why nobody was logged in.
-#[derive(Debug, thiserror::Error)]
-pub enum LoginError {
-    /// Unknown user, wrong password or disabled user: one answer for the three, in text and in time.
-    #[error("wrong user name or password")]
-    Wrong,
-    /// Too many failures lately. The password was not looked at.
-    #[error("too many failed logins")]
-    Throttled {
-        /// When the next attempt will be heard.
-        retry_after: RetryAfter,
-    },
-    /// Too many logins at once. The password was not looked at.
-    #[error("too many logins at once")]
-    Busy {
-        /// When to try again.
-        retry_after: RetryAfter,
-    },
-    /// The users could not be read.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
-/// Why nobody was logged in at a provider.
-#[derive(Debug, thiserror::Error)]
-pub enum FederatedError {
-    /// The person did not get in.
-    #[error(transparent)]
-    Failure(#[from] Failure),
-    /// People could not be read or remembered.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
-/// A configured user who could never log in. The text names the user and never shows what was written as password or hash.
-#[derive(Debug, thiserror::Error)]
-pub enum IdentityError {
-    /// Empty, over 128 characters, or with invisible ones.
-    #[error("{0:?} is no user name: 1 to 128 visible characters are needed")]
-    Username(String),
-    /// Two users whose names differ in case, width or blanks only.
-    #[error("user {0} is configured twice (names are compared without regard to case)")]
-    Duplicate(UserId),
-    /// `password_hash` is no bcrypt hash.
-    #[error("the password hash of user {0} is {fault}; make one with: mcp-bridge hash-password", fault = password::InvalidHash)]
-    Hash(UserId),
-    /// A plain password that cannot be hashed.
-    #[error("the password of user {0} cannot be used: {1}")]
-    Password(UserId, PasswordError),
-    /// No thread to hash plain passwords on.
-    #[error("no thread for hashing passwords: {0}")]
-    Thread(std::io::Error),
 }
 
 /// Whom an attempt may turn out to be.

@@ -92,11 +92,6 @@ pub fn same_issuer(one: &str, other: &str) -> bool {
     without_slash(one) == without_slash(other)
 }
 
-/// An issuer without its trailing slash.
-pub fn without_slash(issuer: &str) -> &str {
-    issuer.strip_suffix('/').unwrap_or(issuer)
-}
-
 /// A document and for whom it was fetched.
 struct Document<'a> {
     body: Map<String, Value>,
@@ -152,6 +147,10 @@ fn check(url: &Url, issuer: &str) -> Result<(), Failure> {
         return Err(misconfigured(format!("{:?} has credentials or a fragment", url.host_str().unwrap_or_default())));
     }
     Ok(())
+}
+
+fn without_slash(issuer: &str) -> &str {
+    issuer.strip_suffix('/').unwrap_or(issuer)
 }
 
 fn is_loopback(url: &Url) -> bool {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::base::clock::Timestamp;
 use crate::base::id::UserId;
 use crate::identity::federated::turns::Turns;
-use crate::identity::federated::{Attempt, Callback, Failure, Identified, Provider, Reason, discovery};
+use crate::identity::federated::{Attempt, Callback, Failure, Identified, Provider, Reason};
 use crate::identity::{ActiveUser, FederatedError, Standing};
 use crate::model::account::Account;
 use crate::protocol::oauth::scope::ScopeSet;
@@ -31,12 +31,10 @@ impl Federation {
         &self.providers
     }
 
-    /// The issuers whose people can log in, each with and without a trailing slash: which of the two a provider writes is
-    /// not known before it was asked.
+    /// The issuers whose people can log in, as they are configured.
     #[must_use]
     pub fn issuers(&self) -> Vec<String> {
-        let issuers = self.providers.iter().map(|provider| discovery::without_slash(provider.issuer()));
-        issuers.flat_map(|issuer| [issuer.to_owned(), format!("{issuer}/")]).collect()
+        self.providers.iter().map(|provider| provider.issuer().to_owned()).collect()
     }
 
     /// Logs in whom a provider sent back, and remembers the person.

@@ -16,6 +16,7 @@ mod github;
 mod http;
 mod id_token;
 mod kept;
+mod login;
 mod oidc;
 mod turns;
 mod userinfo;
@@ -39,6 +40,7 @@ use crate::protocol::oauth::scope::ScopeSet;
 
 pub use failure::{Failure, Reason};
 pub use federation::Federation;
+pub use login::{Attempt, Callback, Identified, Renewal};
 
 /// One identity provider, with what was learnt of it lately.
 pub struct Provider {
@@ -51,48 +53,6 @@ pub struct Provider {
     configured: Option<Arc<Metadata>>,
     metadata: Kept<Metadata>,
     key_set: Kept<KeySet>,
-}
-
-/// What binds one login to one browser. All three follow from the flow's cookie, so nothing of it is stored.
-#[derive(Debug)]
-pub struct Attempt {
-    /// `state`.
-    pub state: Secret,
-    /// `nonce` (OpenID Connect Core §3.1.2.1).
-    pub nonce: Secret,
-    /// `code_verifier` (RFC 7636 §4.1).
-    pub code_verifier: Secret,
-}
-
-/// What the browser brought back, its `state` having been checked and spent.
-#[derive(Debug)]
-pub struct Callback {
-    /// `code`, or the error code that came instead (RFC 6749 §4.1.2.1).
-    pub outcome: Result<Secret, String>,
-    /// `iss` (RFC 9207 §2).
-    pub issuer: Option<String>,
-}
-
-/// Who it is, in the provider's words.
-#[derive(Debug)]
-pub struct Identified {
-    /// `iss`.
-    pub issuer: String,
-    /// `sub`.
-    pub subject: String,
-    /// The rest.
-    pub profile: Profile,
-    /// With which to ask again later.
-    pub refresh_token: Option<Secret>,
-}
-
-/// What came of asking again about somebody.
-#[derive(Debug)]
-pub struct Renewal {
-    /// The refresh token that replaces the one that was presented, which may be worthless now, whatever else came of it.
-    pub refresh_token: Option<Secret>,
-    /// Who it is.
-    pub person: Result<Identified, Failure>,
 }
 
 impl Provider {
@@ -205,9 +165,7 @@ impl Provider {
         let tokens = self.refresh(&metadata, refresh_token, now).await?;
         let person = match &self.settings.dialect {
             Dialect::Oidc { .. } => self.read_again(&metadata, &tokens, account, now).await,
-            Dialect::Oauth2 { .. } => {
-                self.read_user(&metadata, &tokens).await.and_then(|user| same_person(user, account))
-            }
+            Dialect::Oauth2 { .. } => self.read_user(&metadata, &tokens).await.and_then(|user| user.same_as(account)),
         };
         Ok(Renewal { refresh_token: tokens.refresh_token, person })
     }
@@ -264,39 +222,4 @@ impl Provider {
         };
         Metadata::parse(&url, &self.http.document(&url).await?, self.issuer())
     }
-}
-
-impl Callback {
-    /// The code, if it comes from this provider.
-    fn code(&self, metadata: &Metadata) -> Result<&Secret, Failure> {
-        // RFC 9207 §2.4: compared before anything else is done with the answer, be it a code or an error.
-        match &self.issuer {
-            Some(issuer) if !metadata.is_named(issuer) => {
-                return Err(Failure::new(Reason::Untrusted, format!("the callback is from {issuer:?} (iss)")));
-            }
-            None if metadata.sends_issuer => {
-                return Err(Failure::new(
-                    Reason::Untrusted,
-                    "the callback has no iss, which this provider always sends",
-                ));
-            }
-            _ => {}
-        }
-        self.outcome.as_ref().map_err(|error| {
-            let reason = match error.as_str() {
-                "access_denied" => Reason::Denied,
-                "server_error" | "temporarily_unavailable" => Reason::Unreachable,
-                _ => Reason::Misconfigured,
-            };
-            let shown: String = error.chars().take(64).collect();
-            Failure::new(reason, format!("the provider sent the person back with error {shown:?}"))
-        })
-    }
-}
-
-fn same_person(user: Identified, account: &Account) -> Result<Identified, Failure> {
-    if user.subject == account.subject {
-        return Ok(Identified { issuer: account.issuer.clone(), ..user });
-    }
-    Err(Failure::new(Reason::Untrusted, "the refreshed access token is somebody else's"))
 }

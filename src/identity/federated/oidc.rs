@@ -35,7 +35,7 @@ impl Provider {
     ) -> Result<Identified, Failure> {
         // §3.1.3.3: REQUIRED in this answer. Without it, nothing says who it was and for whom.
         let token = tokens.id_token.as_ref().ok_or_else(|| untrusted("the provider gave no ID token"))?;
-        let claims = self.verify(metadata, tokens, token, Some(nonce), now).await?;
+        let claims = self.verify(metadata, token, &self.expected(metadata, tokens, Some(nonce), now)).await?;
         let subject = id_token::subject(&claims).map_err(untrusted)?.to_owned();
         let claims = self.complete(metadata, tokens, claims, &subject).await?;
         Ok(self.identified(metadata.issuer.clone(), subject, self.profile(metadata, &claims), tokens))
@@ -52,7 +52,7 @@ impl Provider {
         let profile = match &tokens.id_token {
             Some(token) => {
                 // §12.2: iss, sub and aud as before; nonce SHOULD be absent.
-                let claims = self.verify(metadata, tokens, token, None, now).await?;
+                let claims = self.verify(metadata, token, &self.expected(metadata, tokens, None, now)).await?;
                 if id_token::subject(&claims).map_err(untrusted)? != account.subject {
                     return Err(untrusted("the refreshed ID token is somebody else's"));
                 }
@@ -84,18 +84,25 @@ impl Provider {
         KeySet::parse(&body).map_err(|error| Failure::new(Reason::Unreachable, format!("the provider's keys: {error}")))
     }
 
+    fn expected<'a>(
+        &'a self,
+        metadata: &'a Metadata,
+        tokens: &'a Tokens,
+        nonce: Option<&'a Secret>,
+        now: Timestamp,
+    ) -> Expected<'a> {
+        let (issuer, client_id) = (metadata.issuer.as_str(), self.settings.client_id.as_str());
+        Expected { issuer, client_id, nonce, access_token: &tokens.access_token, now }
+    }
+
     async fn verify(
         &self,
         metadata: &Metadata,
-        tokens: &Tokens,
         token: &Secret,
-        nonce: Option<&Secret>,
-        now: Timestamp,
+        expected: &Expected<'_>,
     ) -> Result<Map<String, Value>, Failure> {
-        let verified = self.verify_signature(metadata, token, now).await?;
-        let (issuer, client_id) = (metadata.issuer.as_str(), self.settings.client_id.as_str());
-        let expected = Expected { issuer, client_id, nonce, access_token: &tokens.access_token, now };
-        id_token::check(&verified, &expected).map_err(|cause| untrusted(format!("ID token: {cause}")))
+        let verified = self.verify_signature(metadata, token, expected.now).await?;
+        id_token::check(&verified, expected).map_err(|cause| untrusted(format!("ID token: {cause}")))
     }
 
     /// A key that is not known may be new: the set is fetched again, but not for everybody who claims so.

@@ -147,7 +147,8 @@ async fn cons_7_a_refusal_is_told_to_the_client() {
     let page = logged_in(&client, &mut browser, "alice", &[]).await;
     let denied = browser.submit(&page, &[("decision", "deny")]).await;
     assert_eq!(denied.answer("error").as_deref(), Some("access_denied"));
-    assert!(asks(&logged_in(&client, &mut browser, "alice", &[]).await), "a refusal is not remembered");
+    assert!(asks(&browser.open(&client.authorize_url(&[])).await), "a refusal is not remembered");
+    assert!(asks(&logged_in(&client, &mut Browser::new(), "alice", &[]).await), "in another browser neither");
 }
 
 #[tokio::test]
@@ -156,8 +157,12 @@ async fn cons_8_the_person_who_logs_in_is_the_one_who_is_asked() {
     let client = Client::register(&app).await;
     let mut browser = Browser::new();
     client.authorize(&mut browser, "alice", &[]).await;
-    let page = logged_in(&client, &mut browser, "rita", &[]).await;
-    assert!(asks(&page) && page.body.contains("rita"));
+    // Alice is still logged in in this browser.
+    let page = browser.open(&client.authorize_url(&[])).await;
+    assert!(asks(&page) && page.body.contains("alice"));
+    let login = browser.submit(&page, &[("decision", "switch")]).await;
+    let page = browser.submit(&login, &[("username", "rita"), ("password", PASSWORD)]).await;
+    assert!(asks(&page) && page.body.contains("rita") && !page.body.contains("alice"));
 }
 
 #[tokio::test]

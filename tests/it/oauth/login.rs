@@ -281,7 +281,8 @@ async fn login_21_two_tabs_finish_in_any_order() {
     for _ in 0..20 {
         browser.open(&one.authorize_url(&[])).await;
     }
-    assert!(browser.cookies.len() <= 8, "{}", browser.cookies.len());
+    let flows = browser.cookies.keys().filter(|name| name.contains("flow")).count();
+    assert!(flows <= 8, "{flows}");
 }
 
 #[tokio::test]

@@ -41,6 +41,11 @@ impl Browser {
         Self { http: self.http.clone(), cookies: self.cookies.clone(), arrives: self.arrives, address: self.address }
     }
 
+    /// Forgets its connections, which end with the bridge that it was connected to.
+    pub fn reconnect(&mut self) {
+        self.http = super::client::http();
+    }
+
     /// Goes to an address, and on along redirects within the same site.
     pub async fn open(&mut self, url: &str) -> Page {
         let site = self.arrives;

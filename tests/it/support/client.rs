@@ -95,6 +95,11 @@ impl Client {
         Self { http: http(), base: base.to_owned(), resource: resource.to_owned(), id, registration }
     }
 
+    /// Forgets its connections, which end with the bridge that it was connected to.
+    pub fn reconnect(&mut self) {
+        self.http = http();
+    }
+
     /// The parameters of a good authorization request.
     pub fn request(&self) -> Vec<(&'static str, String)> {
         vec![

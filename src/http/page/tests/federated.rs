@@ -114,7 +114,7 @@ fn pages_look_as_they_were_agreed() {
     let snapshot = |name: &str, page: String| insta::assert_snapshot!(name, page);
     snapshot("login_ways", login(true, &[("google", "Google"), ("github", "GitHub")]));
     snapshot("consent_before_provider", consent("Google"));
-    snapshot("away", away("Google", "https://accounts.google.com/o/oauth2/v2/auth?state=f.s&nonce=n"));
+    snapshot("away", away("Google", "https://accounts.google.com/authorize?state=f.s&nonce=n"));
     snapshot("failed_login", failed(Reason::WrongDomain, "Google"));
     let (base, branding) = ("", branding());
     let page = LogOutPage { base, branding: &branding, person: "ada@example.com", action: "/oauth/logout", csrf: "c" };

@@ -31,7 +31,7 @@ fn written(parameters: &[(&str, &str)]) -> Vec<(String, String)> {
 async fn fed_17_the_request_has_pkce_nonce_state_and_the_exact_redirect_uri() {
     let odd = written(&[("access_type", "offline"), ("state", "x"), ("nonce", "x"), ("redirect_uri", "https://evil")]);
     let (_script, provider) =
-        known(|address| section::Provider { authorize_parameters: odd, ..oidc(address) }, json!({})).await;
+        known(|address| section::Provider { authorize_parameters: odd, ..connect(address) }, json!({})).await;
     let sent = parameters(&provider, false).await;
     for (name, expected) in [
         ("response_type", "code"),
@@ -58,7 +58,7 @@ async fn afresh_adds_to_the_configured_prompt() {
         (Some("none"), Some("none"), "login"),
     ] {
         let prompt: Vec<_> = configured.map(|prompt| ("prompt", prompt)).into_iter().collect();
-        let settings = |address: &str| section::Provider { authorize_parameters: written(&prompt), ..oidc(address) };
+        let settings = |address: &str| section::Provider { authorize_parameters: written(&prompt), ..connect(address) };
         let (_script, provider) = known(settings, json!({})).await;
         assert_eq!(value(&parameters(&provider, false).await, "prompt").first().copied(), usual);
         assert_eq!(value(&parameters(&provider, true).await, "prompt"), [afresh]);
@@ -72,7 +72,7 @@ async fn afresh_adds_to_the_configured_prompt() {
 #[tokio::test]
 async fn fed_5_another_issuer_is_refused_before_any_token_request() {
     let sends = json!({"authorization_response_iss_parameter_supported": true});
-    let (script, provider) = known(oidc, sends).await;
+    let (script, provider) = known(connect, sends).await;
     let errors = || Err("access_denied".to_owned());
     for (outcome, issuer) in [
         (Ok(Secret::new("code")), Some("https://evil.example".to_owned())),
@@ -124,7 +124,7 @@ async fn the_secret_goes_where_the_provider_wants_it_and_errors_say_whose_they_a
         (json!(["client_secret_basic", "client_secret_post"]), true),
         (json!(["client_secret_post", "private_key_jwt"]), false),
     ] {
-        let (script, provider) = known(oidc, json!({"token_endpoint_auth_methods_supported": methods})).await;
+        let (script, provider) = known(connect, json!({"token_endpoint_auth_methods_supported": methods})).await;
         for (status, body, reason) in [
             (400, json!({"error": "invalid_grant"}), Reason::Untrusted),
             (401, json!({"error": "invalid_client"}), Reason::Misconfigured),

@@ -64,7 +64,7 @@ fn fed_13_an_endpoint_is_an_address_of_the_web() {
 #[tokio::test]
 async fn fed_12_what_is_no_metadata_makes_a_provider_unreachable_and_is_asked_for_again() {
     let (script, address) = Script::start().await;
-    let provider = provider(oidc(&address));
+    let provider = provider(connect(&address));
     let path = "/.well-known/openid-configuration";
     let huge = format!("{{\"x\":\"{}\"}}", "x".repeat(2 << 20));
     for (status, body) in
@@ -101,7 +101,7 @@ async fn a_discovery_url_decides_where_the_document_is_and_not_whose() {
 async fn fed_12_a_provider_that_hangs_is_given_up() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
-    let provider = provider(section::Provider { http_timeout: Duration::from_millis(50), ..oidc(&address) });
+    let provider = provider(section::Provider { http_timeout: Duration::from_millis(50), ..connect(&address) });
     let (accepted, refused) = tokio::join!(listener.accept(), provider.warm_up(NOW));
     assert!(accepted.is_ok());
     assert_eq!(refused.unwrap_err().reason, Reason::Unreachable);

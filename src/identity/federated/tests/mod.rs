@@ -4,6 +4,7 @@ mod authorize;
 mod discovery;
 mod github;
 mod id_token;
+mod oidc;
 mod people;
 
 use std::collections::HashMap;
@@ -108,7 +109,7 @@ fn settings(dialect: Dialect) -> section::Provider {
     }
 }
 
-fn oidc(issuer: &str) -> section::Provider {
+fn connect(issuer: &str) -> section::Provider {
     settings(Dialect::Oidc { issuer: issuer.to_owned(), discovery_url: None })
 }
 

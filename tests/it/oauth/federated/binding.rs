@@ -245,10 +245,12 @@ async fn what_the_client_asks_of_the_login_reaches_the_provider_as_ours() {
 async fn a_restart_between_the_redirect_and_the_callback_loses_nothing() {
     let provider = Provider::start();
     let app = start(&provider, |_| ());
-    let client = Client::register(&app).await;
+    let mut client = Client::register(&app).await;
     let mut browser = Browser::new();
     let url = leave(&mut browser, &client).await;
     let app = app.restart_in_place();
+    client.reconnect();
+    browser.reconnect();
     let url = visit(&mut browser, &url).await;
     let page = browser.arrive(&url).await;
     redeemed(&client, &page).await;

@@ -31,7 +31,10 @@ async fn fed_15_no_token_of_the_provider_is_logged_answered_or_sent_upstream() {
     let provider = Provider::with(Clock::system());
     provider.script(|s| s.refreshes = true);
     let upstream = FakeServer::start(|_| None).await;
-    let folder = loud(&provider, |all| all["upstreams"]["far"] = json!({"url": upstream.url}));
+    let folder = loud(&provider, |all| {
+        all["upstreams"]["far"] = json!({"url": upstream.url});
+        all["server"]["oauth_server"]["federated"]["default_scopes"] = json!(["mcp:read", "mcp:write"]);
+    });
     let program = Program::start(folder, &[]);
     let client = register(&program).await;
     let mut browser = Browser::new();

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::{code, log_in, start, tokens};
 use crate::support::client::Tokens;
 use crate::support::mcp::Session;
-use crate::support::provider::{Fault, JWKS, TOKEN};
+use crate::support::provider::{Fault, JWKS, Script, Signer, TOKEN};
 use crate::support::{App, Browser, Client, Provider};
 
 const A_MINUTE: Duration = Duration::from_secs(61);
@@ -116,6 +116,51 @@ async fn fed_16_a_refresh_that_speaks_of_somebody_else_confirms_nobody() {
 }
 
 #[tokio::test]
+async fn fed_7_fed_16_a_refreshed_id_token_that_cannot_be_believed_confirms_nobody() {
+    let lies: [fn(&mut Script); 8] = [
+        |script| script.signer = Signer::Nobody,
+        |script| script.signer = Signer::Stranger,
+        |script| script.signer = Signer::PublicKeyAsSecret,
+        |script| script.id_token = json!({"aud": "somebody-else"}),
+        |script| script.id_token = json!({"iss": "https://elsewhere.example"}),
+        |script| script.id_token = json!({"exp": 1_799_000_000}),
+        |script| script.id_token = json!({"at_hash": "AAAAAAAAAAAAAAAAAAAAAA"}),
+        |script| script.header = json!({"crit": ["x"], "x": 1}),
+    ];
+    for (n, lie) in lies.into_iter().enumerate() {
+        let (provider, app, client) = two_hours().await;
+        let first = tokens(&client).await;
+        provider.script(lie);
+        app.clock.advance(A_MINUTE);
+        let soon = client.refresh(first.refresh()).await;
+        assert!(matches!(soon.status, 200 | 400 | 503), "{n}: {soon:?}");
+        app.clock.advance(INTERVAL);
+        let latest = if soon.status == 200 { &soon } else { &first };
+        let late = client.refresh(latest.refresh()).await;
+        assert!(matches!(late.status, 400 | 503), "{n}: the word of two hours ago counts no longer: {late:?}");
+    }
+}
+
+#[tokio::test]
+async fn fed_16_the_provider_s_next_token_is_kept_whatever_came_with_it() {
+    let (provider, app, client) = two_hours().await;
+    let first = tokens(&client).await;
+    provider.script(|s| s.id_token = json!({"aud": "somebody-else"}));
+    app.clock.advance(A_MINUTE);
+    let meanwhile = client.refresh(first.refresh()).await;
+    assert!(matches!(meanwhile.status, 200 | 503), "not the person's fault: {meanwhile:?}");
+    provider.script(|s| s.id_token = json!({}));
+    app.clock.advance(A_MINUTE);
+    let asked = provider.count(TOKEN);
+    let next = client.refresh(first.refresh()).await;
+    assert_eq!((next.status, provider.count(TOKEN)), (200, asked + 1), "{next:?}");
+    // That was the provider's word: from here it counts for two hours more.
+    provider.script(|s| s.faults = [(TOKEN, Fault::Html(502))].into());
+    app.clock.advance(INTERVAL - A_MINUTE);
+    assert_eq!(client.refresh(next.refresh()).await.status, 200);
+}
+
+#[tokio::test]
 async fn fed_16_a_provider_that_is_away_is_forgiven_until_the_interval_ends() {
     for fault in [Fault::Hang, Fault::Html(502), Fault::Json(503, json!({})), Fault::Json(429, json!({}))] {
         let (provider, app, client) = two_hours().await;
@@ -179,10 +224,26 @@ async fn fed_16_the_provider_is_asked_once_a_minute_and_by_one_at_a_time() {
 }
 
 #[tokio::test]
-async fn fed_16_a_restart_forgets_neither_the_person_nor_the_provider_s_refresh_token() {
+async fn fed_16_two_apps_of_one_person_at_once_ask_the_provider_once() {
     let (provider, app, client) = two_hours().await;
+    let other = Client::register(&app).await;
+    let (one, two) = (tokens(&client).await, tokens(&other).await);
+    for round in 1..=3 {
+        app.clock.advance(A_MINUTE);
+        let asked = provider.count(TOKEN);
+        // The rest of the person's apps, while the provider's token is being replaced.
+        let (one, two) = tokio::join!(client.refresh(one.refresh()), other.refresh(two.refresh()));
+        assert_eq!((one.status, two.status), (200, 200), "{round}: {one:?} {two:?}");
+        assert_eq!(provider.count(TOKEN), asked + 1, "{round}");
+    }
+}
+
+#[tokio::test]
+async fn fed_16_a_restart_forgets_neither_the_person_nor_the_provider_s_refresh_token() {
+    let (provider, app, mut client) = two_hours().await;
     let tokens = tokens(&client).await;
     let app = app.restart_in_place();
+    client.reconnect();
     app.clock.advance(A_MINUTE);
     assert_eq!(Session::new(&app, tokens.access()).status().await, 200);
     let next = client.refresh(tokens.refresh()).await;
@@ -198,7 +259,7 @@ async fn fed_16_a_domain_or_a_provider_taken_from_the_configuration_takes_its_pe
     };
     let changes: [fn(&str, &Provider) -> String; 2] = [other_domain, other_provider];
     for (n, change) in changes.into_iter().enumerate() {
-        let (provider, app, client) = two_hours().await;
+        let (provider, app, mut client) = two_hours().await;
         let tokens = tokens(&client).await;
         let path = app.folder.path().join("config.yaml");
         let text = std::fs::read_to_string(&path).unwrap();
@@ -206,6 +267,7 @@ async fn fed_16_a_domain_or_a_provider_taken_from_the_configuration_takes_its_pe
         assert_ne!(changed, text);
         std::fs::write(&path, changed).unwrap();
         let app = app.restart_in_place();
+        client.reconnect();
         app.clock.advance(A_MINUTE);
         let next = client.refresh(tokens.refresh()).await;
         assert_eq!((next.status, next.error()), (400, "invalid_grant"), "{n}: {next:?}");
