@@ -4,7 +4,8 @@ Part of federated.py: each function takes the `Single` of federated_single.py.
 """
 
 import report
-from oauth import Session
+from bridge import PATIENCE
+from oauth import Session, Threads
 from report import check
 from steps import AT_THE_PROVIDER
 
@@ -102,6 +103,21 @@ def ended(single):
         report.equal([(request["grant_type"], request["status"]) for request in single.provider.seen("token")],
                      [("refresh_token", 200)] * 3, "requests at the provider's token endpoint")
         single.expect_whoami(client, "ada")
+    with check("federated: eight apps of one person refresh at once: the provider is asked once, and its refresh token outlives it"):
+        person = single.person()
+        clients = [single.client(f"at once {number}", person) for number in range(8)]
+        for client in clients:
+            person.go(url=client.authorization_url())
+            client.redeem(person.client_answer())
+        person.close()
+        for _ in range(2):
+            single.later(120)
+            single.provider.seen()
+            threads = Threads()
+            for client in clients:
+                threads.start(single.expect_refresh, client, 200)
+            threads.join(PATIENCE)
+            report.equal([request["status"] for request in single.provider.seen("token")], [200], "requests at the provider's token endpoint")
     ways = (
         ("was removed at the provider", {"remove": "ada"}, {"restore": "ada"}),
         ("has no grant at the provider any more", {"revoke": "ada"}, None),

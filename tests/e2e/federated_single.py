@@ -25,6 +25,8 @@ BOTH_SCOPES = "mcp:read mcp:write"
 CONFIG = """
 server:
   listen: 127.0.0.1:@PORT@
+  rate_limit:
+    login: {{limit: 0}}
   oauth_server:
     enabled: true
     mode: federated
