@@ -3,7 +3,8 @@
 usage: conformance.py [--results DIRECTORY] [REVISION:BEHIND…]
 
 REVISION is a requirement set of the suite: 2025-11-25 (session era) or 2026-07-28 (stateless era). BEHIND says what is tested:
-`direct`, the fixture itself; `http` or `stdio`, the bridge with the fixture behind it over that transport. Without arguments, RUNS.
+`direct`, the fixture itself; `http` or `stdio`, the bridge with the fixture behind it over that transport; `merged`, the same as
+`http` beside another upstream, so that every list is put together by the bridge. Without arguments, RUNS.
 What the bridge cannot do yet is in conformance_expected.toml; there is no such list for the fixture, and extensions are not judged.
 """
 
@@ -23,7 +24,8 @@ import report
 from bridge import PATIENCE, ROOT, TOOLS, Bridge, config
 from oauth import Client, FormBrowser, Session
 
-RUNS = ["2025-11-25:direct", "2026-07-28:direct", "2025-11-25:http", "2025-11-25:stdio"]
+RUNS = ["2025-11-25:direct", "2026-07-28:direct", "2025-11-25:http", "2025-11-25:stdio", "2025-11-25:merged"]
+BEHIND = ("direct", "http", "stdio", "merged")
 FIXTURE = ROOT / "tests/fixtures/mcp_server/main.mjs"
 MODULES = TOOLS / "npm/node_modules"
 SUITE = MODULES / "@modelcontextprotocol/conformance/dist/index.js"
@@ -63,10 +65,11 @@ class Fixture:
         self.process.stdout.close()
 
 
-def upstream(behind, fixture):
+def upstreams(behind, fixture):
     """The fixture as an operator would write it, without a prefix: the suite asks for names of its own."""
-    if behind == "http":
-        return f"fixture:\n  prefix: ''\n  url: {fixture.url}\n"
+    if behind != "stdio":
+        other = "me: {builtin: whoami}\n" if behind == "merged" else ""
+        return f"fixture:\n  prefix: ''\n  url: {fixture.url}\n{other}"
     return f"fixture:\n  prefix: ''\n  command: {str(NODE)!r}\n  args: [{str(FIXTURE)!r}, --stdio]\n  env: {{TEST_TOOLS: {str(TOOLS)!r}}}\n"
 
 
@@ -137,7 +140,7 @@ def judge(label, scenario, checks, known):
     if texts:
         report.fail(f"{label}: {scenario}", report.Failure("\n  ".join(texts)), logs=False)
     elif wrong:
-        report.ok(f"{label}: {scenario} fails as known: {', '.join(wrong)} ({'; '.join(sorted(set(reasons.values())))})")
+        report.known(f"{label}: {scenario} fails in {', '.join(wrong)} ({'; '.join(sorted(set(reasons.values())))})")
     else:
         report.ok(f"{label}: {scenario} ({sum(check['status'] == 'SUCCESS' for check in checks)} checks)")
 
@@ -149,7 +152,7 @@ def run_one(revision, behind, fixture, directory):
     with report.check(f"{label}: the suite runs"):
         url, token = fixture.url, None
         if behind != "direct":
-            bridge = Bridge(config(upstream(behind, fixture))).start()
+            bridge = Bridge(config(upstreams(behind, fixture))).start()
             url, token = bridge.url, logged_in(bridge).access_token
         results = directory / f"{revision}-{behind}"
         shutil.rmtree(results, ignore_errors=True)
@@ -178,7 +181,7 @@ def main():
     try:
         for run in arguments.runs:
             revision, _, behind = run.partition(":")
-            report.true(behind in ("direct", "http", "stdio"), f"expected REVISION:direct, :http or :stdio, came {run}")
+            report.true(behind in BEHIND, f"expected REVISION:BEHIND with one of {BEHIND}, came {run}")
             run_one(revision, behind, fixture, directory)
     finally:
         fixture.close()
