@@ -89,22 +89,25 @@ def play(revision, url, token, results):
         environment |= {"MCP_ORIGIN": url.removesuffix("/mcp"), "MCP_TOKEN": token}
         command += ["--import", str(PRELOAD)]
     command += [str(SUITE), "server", "--url", url, "--requirements", revision, "-o", str(results)]
-    try:
-        done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=SUITE_PATIENCE)
-    except subprocess.TimeoutExpired as error:
-        raise report.Failure(f"the suite still runs after {SUITE_PATIENCE} s: {(error.stdout or b'')[-2000:].decode()}") from None
-    results.mkdir(parents=True, exist_ok=True)
-    (results / "suite.log").write_text(done.stdout + done.stderr)
-    promised = re.search(r"\((\d+) scenarios\)", done.stdout)
-    report.true(promised, f"expected a run of the suite, came exit code {done.returncode}: {(done.stdout + done.stderr)[-2000:]}")
+    shutil.rmtree(results, ignore_errors=True)
+    results.mkdir(parents=True)
+    log = results / "suite.log"
+    with open(log, "wb") as output:
+        try:
+            subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output, timeout=SUITE_PATIENCE)
+        except subprocess.TimeoutExpired:
+            raise report.Failure(f"the suite still runs after {SUITE_PATIENCE} s; the end of what it said:\n{report.tail(log)}") from None
+    said = log.read_text()
+    promised = re.search(r"\((\d+) scenarios\)", said)
+    report.true(promised, f"expected a run of the suite, came:\n{report.tail(log)}")
     scenarios = {}
     for file in results.glob("server-*/checks.json"):
         name = re.fullmatch(r"server-(.+)-\d{4}-\d\d-\d\dT[\d-]+Z", file.parent.name).group(1)
         scenarios[name] = json.loads(file.read_text())
-    for name in re.findall(r"^Failed to run scenario (\S+):", done.stderr, re.M):
+    for name in re.findall(r"^Failed to run scenario (\S+):", said, re.M):
         scenarios.setdefault(name, [{"id": "run", "status": "FAILURE", "errorMessage": "the suite could not run it"}])
     report.equal(len(scenarios), int(promised.group(1)), "scenarios with a result")
-    return scenarios, set(re.findall(r"^\s+\S (\S+) \(extension\)$", done.stdout, re.M))
+    return scenarios, set(re.findall(r"^\s+\S (\S+) \(extension\)$", said, re.M))
 
 
 def expectations(revision, behind):
@@ -155,7 +158,6 @@ def run_one(revision, behind, fixture, directory):
             bridge = Bridge(config(upstreams(behind, fixture))).start()
             url, token = bridge.url, logged_in(bridge).access_token
         results = directory / f"{revision}-{behind}"
-        shutil.rmtree(results, ignore_errors=True)
         scenarios, extensions = play(revision, url, token, results)
     known = {} if behind == "direct" else expectations(revision, behind)
     for scenario in sorted(scenarios.keys() - extensions):
