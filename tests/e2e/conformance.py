@@ -173,7 +173,7 @@ def run_one(revision, behind, fixture, directory):
 def main():
     """The runs asked for, one after the other."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--results", type=Path, help="where the suite's results and the logs go (default: a temporary directory)")
+    parser.add_argument("--results", type=Path, help="where the suite's results and the logs go (default: a temporary directory, which stays after a failure)")
     parser.add_argument("runs", nargs="*", default=RUNS, metavar="REVISION:BEHIND", help=f"default: {' '.join(RUNS)}")
     arguments = parser.parse_args()
     directory = arguments.results or Path(tempfile.mkdtemp(prefix="mcp-bridge-conformance-"))
@@ -187,6 +187,8 @@ def main():
             run_one(revision, behind, fixture, directory)
     finally:
         fixture.close()
+    if not arguments.results and not report.failed and os.environ.get("KEEP") != "1":
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 if __name__ == "__main__":
