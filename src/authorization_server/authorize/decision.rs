@@ -22,7 +22,7 @@ impl AuthorizationServer {
         match &bound.flow.stage {
             Stage::Consent { user, scopes } => Ok(Next::Answer(self.approve(bound, user, scopes).await?)),
             Stage::Permission { provider, afresh } => self.send_away(bound, provider, *afresh).await,
-            _ => Err(FlowFault::Gone),
+            _ => Err(FlowFault::Gone("there is nothing to allow at this stage")),
         }
     }
 
@@ -37,7 +37,7 @@ impl AuthorizationServer {
     pub(super) async fn finish(&self, bound: &Bound, error: OauthError) -> Result<Answer, FlowFault> {
         let now = self.services.clock.now();
         if !self.services.store.advance_flow(&bound.flow, bound.flow.browser, Stage::Finished, now).await? {
-            return Err(FlowFault::Gone);
+            return Err(FlowFault::MOVED);
         }
         let request = bound.request();
         Ok(Answer::refusal(&request.redirect_uri, request.state.as_deref(), &self.settings.issuer, error))
@@ -69,7 +69,7 @@ impl AuthorizationServer {
             granted_at: now,
         };
         if !self.services.store.approve_flow(&bound.flow, code, consent).await? {
-            return Err(FlowFault::Gone);
+            return Err(FlowFault::MOVED);
         }
         Ok(Answer::success(&request.redirect_uri, request.state.as_deref(), &self.settings.issuer, &secret))
     }

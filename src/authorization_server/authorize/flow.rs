@@ -1,5 +1,7 @@
 //! A flow in its browser: found again by its cookie, and which page comes next, decided from the stored flow alone.
 
+use std::fmt;
+
 use crate::authorization_server::AuthorizationServer;
 use crate::base::digest::Digest;
 use crate::base::id::{FlowId, ProviderName};
@@ -76,9 +78,10 @@ pub enum Person {
 /// Why a step was not taken.
 #[derive(Debug, thiserror::Error)]
 pub enum FlowFault {
-    /// No such flow in this browser: expired, answered already, begun in another browser, or made up.
+    /// No such flow in this browser: expired, answered already, begun in another browser, or made up. With what the log is
+    /// told.
     #[error("This login has expired, was finished already, or began in another browser.")]
-    Gone,
+    Gone(&'static str),
     /// The form did not come from our page in this browser.
     #[error("This form did not come from this site's own page.")]
     Forged,
@@ -88,6 +91,22 @@ pub enum FlowFault {
     /// The store cannot answer.
     #[error("The server cannot do this now.")]
     Unavailable(#[from] StoreError),
+}
+
+impl FlowFault {
+    /// It was decided meanwhile, in another tab or by a second click.
+    pub(super) const MOVED: Self = Self::Gone("the flow has moved on meanwhile, or its user may not come in any more");
+
+    /// What only the log is told.
+    #[must_use]
+    pub fn cause(&self) -> Option<&dyn fmt::Display> {
+        match self {
+            Self::Gone(cause) => Some(cause),
+            Self::Forged => None,
+            Self::Provider(_, failure) => Some(failure),
+            Self::Unavailable(error) => Some(error),
+        }
+    }
 }
 
 impl Bound {
@@ -108,10 +127,16 @@ impl AuthorizationServer {
     /// # Errors
     /// [`FlowFault::Gone`].
     pub async fn find_flow(&self, id: &FlowId, cookie: Option<Secret>) -> Result<Bound, FlowFault> {
-        let cookie = cookie.ok_or(FlowFault::Gone)?;
+        let cookie = cookie.ok_or(FlowFault::Gone("the browser sent no cookie of it, or two"))?;
         let found = self.services.store.find_flow(id, self.services.clock.now()).await?;
-        let flow = found.filter(|flow| flow.browser == Digest::of(&cookie) && flow.stage != Stage::Finished);
-        Ok(Bound { flow: flow.ok_or(FlowFault::Gone)?, cookie })
+        match found {
+            None => Err(FlowFault::Gone("there is no such flow, or not any more")),
+            Some(flow) if flow.browser != Digest::of(&cookie) => {
+                Err(FlowFault::Gone("the cookie is of an earlier step"))
+            }
+            Some(flow) if flow.stage == Stage::Finished => Err(FlowFault::Gone("it was answered already")),
+            Some(flow) => Ok(Bound { flow, cookie }),
+        }
     }
 
     /// The token that a form of this flow must bring back: it can be made only from the cookie, which pages cannot read.
@@ -142,7 +167,8 @@ impl AuthorizationServer {
                 scopes: self.askable(&bound.request().scopes),
             }),
             Stage::Consent { user, scopes } => {
-                let user = self.services.identity.find_active(user).await?.ok_or(FlowFault::Gone)?;
+                let user = self.services.identity.find_active(user).await?;
+                let user = user.ok_or(FlowFault::Gone("its user may not come in any more"))?;
                 let person = Person::LoggedIn(user.name);
                 Ok(Step::Consent { asked: self.asked(bound).await?, person, scopes: scopes.clone() })
             }
@@ -151,13 +177,14 @@ impl AuthorizationServer {
                 let url = self.way_out(provider, &self.attempt(&bound.flow.id, &bound.cookie), *afresh).await?;
                 Ok(Step::Away { label: provider.label().to_owned(), url })
             }
-            Stage::Returned { .. } | Stage::Finished => Err(FlowFault::Gone),
+            Stage::Returned { .. } | Stage::Finished => Err(FlowFault::Gone("the provider's answer came already")),
         }
     }
 
     async fn asked(&self, bound: &Bound) -> Result<Asked, FlowFault> {
         let request = bound.request();
-        let client = self.services.store.find_client(&request.client_id).await?.ok_or(FlowFault::Gone)?;
+        let client = self.services.store.find_client(&request.client_id).await?;
+        let client = client.ok_or(FlowFault::Gone("its client is not registered any more"))?;
         Ok(Asked {
             client_name: client.name,
             redirect_uri: request.redirect_uri.clone(),
@@ -182,7 +209,8 @@ impl AuthorizationServer {
 
     /// The provider of a stored stage; the configuration may have changed since.
     pub(super) fn provider(&self, name: &ProviderName) -> Result<&Provider, FlowFault> {
-        self.services.identity.provider(name).ok_or(FlowFault::Gone)
+        let found = self.services.identity.provider(name);
+        found.ok_or(FlowFault::Gone("its provider is not configured, or not any more"))
     }
 
     /// What is asked for, before anybody's limits are known.

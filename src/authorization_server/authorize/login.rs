@@ -83,7 +83,7 @@ impl AuthorizationServer {
     pub async fn log_in(&self, bound: &Bound, login: LogIn<'_>, old: Option<&Secret>) -> Result<LoggedIn, LogInFault> {
         let can_log_in = matches!(bound.flow.stage, Stage::Login { .. }) && self.services.identity.has_passwords();
         if !can_log_in {
-            return Err(FlowFault::Gone.into());
+            return Err(FlowFault::Gone("nobody logs in with a password at this stage").into());
         }
         let user = self.services.identity.log_in(login.username, login.password, login.address).await;
         let user = user.map_err(|error| match error {
@@ -117,7 +117,7 @@ impl AuthorizationServer {
         let flow = Flow { browser: Digest::of(&cookie), stage, ..bound.flow.clone() };
         let now = self.services.clock.now();
         if !self.services.store.advance_flow(&bound.flow, flow.browser, flow.stage.clone(), now).await? {
-            return Err(FlowFault::Gone);
+            return Err(FlowFault::MOVED);
         }
         Ok(Bound { flow, cookie })
     }
@@ -127,7 +127,9 @@ impl AuthorizationServer {
     /// # Errors
     /// [`FlowFault::Gone`]: there is no such provider, or nothing to choose any more.
     pub async fn choose_provider(&self, bound: &Bound, name: &ProviderName) -> Result<Next, FlowFault> {
-        let Stage::Login { afresh } = bound.flow.stage else { return Err(FlowFault::Gone) };
+        let Stage::Login { afresh } = bound.flow.stage else {
+            return Err(FlowFault::Gone("no provider is chosen at this stage"));
+        };
         let provider = self.provider(name)?.name().clone();
         let moved = self.advance(bound, Stage::Permission { provider, afresh }).await?;
         Ok(Next::Step { cookie: moved.cookie })
@@ -139,7 +141,7 @@ impl AuthorizationServer {
     /// [`FlowFault::Gone`].
     pub async fn switch_person(&self, bound: &Bound, session: Option<&Secret>) -> Result<Next, FlowFault> {
         if !matches!(bound.flow.stage, Stage::Consent { .. } | Stage::Permission { .. }) {
-            return Err(FlowFault::Gone);
+            return Err(FlowFault::Gone("nobody is asked at this stage"));
         }
         if let Some(session) = session {
             self.services.store.remove_session(&Digest::of(session)).await?;

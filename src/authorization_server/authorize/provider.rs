@@ -96,12 +96,19 @@ impl AuthorizationServer {
         arrival: &Arrival,
         old: Option<&Secret>,
     ) -> Result<LoggedIn, FlowFault> {
-        let Stage::Away { provider, scopes, until, .. } = &bound.flow.stage else { return Err(FlowFault::Gone) };
+        let Stage::Away { provider, scopes, until, .. } = &bound.flow.stage else {
+            return Err(FlowFault::Gone("nobody was sent to a provider, or the answer came already"));
+        };
         let attempt = self.attempt(&bound.flow.id, &bound.cookie);
         // RFC 9700 §4.4.2.2: each provider has its own redirect URI, so that one cannot answer for another.
-        let is_expected = provider == name && arrival.state == attempt.state;
-        if !is_expected || self.services.clock.now() >= *until {
-            return Err(FlowFault::Gone);
+        if provider != name {
+            return Err(FlowFault::Gone("the browser was sent to another provider"));
+        }
+        if arrival.state != attempt.state {
+            return Err(FlowFault::Gone("the state is not the one of this browser and step"));
+        }
+        if self.services.clock.now() >= *until {
+            return Err(FlowFault::Gone("the answer came too late"));
         }
         // Spent before the provider is asked anything: of two arrivals with one state the second finds nothing.
         let stage = Stage::Returned { provider: name.clone(), scopes: scopes.clone() };
@@ -125,7 +132,7 @@ impl AuthorizationServer {
         callback: &Callback,
         attempt: &Attempt,
     ) -> Result<(UserId, Answer), FlowFault> {
-        let Stage::Returned { scopes, .. } = &returned.flow.stage else { return Err(FlowFault::Gone) };
+        let Stage::Returned { scopes, .. } = &returned.flow.stage else { return Err(FlowFault::MOVED) };
         let failed = |failure| FlowFault::Provider(provider.label().to_owned(), failure);
         let user = self.services.identity.log_in_at(provider, callback, attempt, self.services.clock.now()).await;
         let user = user.map_err(|error| match error {
@@ -151,7 +158,7 @@ impl AuthorizationServer {
     async fn move_on(&self, bound: &Bound, stage: Stage) -> Result<Bound, FlowFault> {
         let now = self.services.clock.now();
         if !self.services.store.advance_flow(&bound.flow, bound.flow.browser, stage.clone(), now).await? {
-            return Err(FlowFault::Gone);
+            return Err(FlowFault::MOVED);
         }
         Ok(Bound { flow: Flow { stage, ..bound.flow.clone() }, cookie: bound.cookie.clone() })
     }

@@ -1,5 +1,7 @@
 //! `GET /oauth/authorize`: the client sends a person's browser here.
 
+use std::fmt;
+
 use actix_web::http::header;
 use actix_web::http::{Method, StatusCode};
 use actix_web::web::Data;
@@ -54,7 +56,12 @@ fn page(state: &State, fault: &PageFault) -> HttpResponse {
         _ => StatusCode::BAD_REQUEST,
     };
     let explanation = fault.to_string();
-    respond::error(&state.authorization().pages, status, Trouble::new(&explanation, fault.next_step()))
+    let cause = match fault {
+        PageFault::Unavailable(error) => Some(error as &dyn fmt::Display),
+        _ => None,
+    };
+    let trouble = Trouble { cause, ..Trouble::new(&explanation, fault.next_step()) };
+    respond::error(&state.authorization().pages, status, trouble)
 }
 
 /// Tells the client what was wrong with its request; a person decides whether to go where nothing vouches for.
@@ -70,7 +77,7 @@ fn refusal(state: &State, refusal: &Answer) -> HttpResponse {
     match Link::new(refusal.url.expose()) {
         Some(link) => {
             let next_step = "Go back to the app. If it fails again, the app needs an update.";
-            let trouble = Trouble { explanation: &text, next_step, back: Some(link) };
+            let trouble = Trouble { back: Some(link), ..Trouble::new(&text, next_step) };
             respond::error(&state.authorization().pages, StatusCode::BAD_REQUEST, trouble)
         }
         None => answer::message(StatusCode::BAD_REQUEST, "invalid_request", &text),

@@ -31,7 +31,10 @@ async fn take(request: &HttpRequest, provider: &ProviderName, state: &State) -> 
     }
     let server = &state.authorization().server;
     let Some(arrival) = Arrival::parse(request.query_string().as_bytes()) else {
-        return fault_page(state, &FlowFault::Gone);
+        return fault_page(
+            state,
+            &FlowFault::Gone("the callback has no state, or neither code nor error, or something twice"),
+        );
     };
     let cookie = state.cookies().find(request, arrival.flow());
     let bound = match server.find_flow(arrival.flow(), cookie).await {

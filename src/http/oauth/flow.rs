@@ -132,7 +132,7 @@ async fn check_login(form: &PageForm, state: &State) -> Result<HttpResponse, Flo
         Step::Login { asked, ways } => {
             Ok(login_page(state, bound, &Login { asked, ways, username, error: Some(error) }))
         }
-        Step::Consent { .. } | Step::Away { .. } => Err(FlowFault::Gone),
+        Step::Consent { .. } | Step::Away { .. } => Err(FlowFault::Gone("it moved on during the login")),
     }
 }
 
@@ -213,13 +213,15 @@ fn returning(state: &State, bound: &Bound, answer: &Answer) -> HttpResponse {
 /// Why a flow did not go on that goes no further.
 pub fn fault_page(state: &State, fault: &FlowFault) -> HttpResponse {
     let (status, next_step) = match fault {
-        FlowFault::Gone => (StatusCode::BAD_REQUEST, "Go back to the app and connect again."),
+        FlowFault::Gone(_) => (StatusCode::BAD_REQUEST, "Go back to the app and connect again."),
         FlowFault::Forged => (StatusCode::FORBIDDEN, "Go back to the app and connect again."),
         FlowFault::Unavailable(_) | FlowFault::Provider(..) => {
             (StatusCode::SERVICE_UNAVAILABLE, "Go back and try again in a moment.")
         }
     };
-    respond::error(&state.authorization().pages, status, Trouble::new(&fault.to_string(), next_step))
+    let explanation = fault.to_string();
+    let trouble = Trouble { cause: fault.cause(), ..Trouble::new(&explanation, next_step) };
+    respond::error(&state.authorization().pages, status, trouble)
 }
 
 /// Why a flow did not go on; after a login at a provider that came to nothing there is another try, or the way back to
