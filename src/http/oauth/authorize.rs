@@ -2,27 +2,26 @@
 
 use std::fmt;
 
+use actix_web::http::StatusCode;
 use actix_web::http::header;
-use actix_web::http::{Method, StatusCode};
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 
 use crate::authorization_server::authorize::{Answer, AuthorizeFault, FLOW_LIFETIME, PageFault};
 use crate::http::answer;
 use crate::http::oauth::flow;
-use crate::http::oauth::within;
+use crate::http::oauth::{is_visit, within};
 use crate::http::page::Link;
 use crate::http::page::respond::{self, Trouble};
 use crate::http::state::State;
 
 /// Begins a flow and sends the browser to its first page.
 pub async fn get(request: HttpRequest, state: Data<State>) -> HttpResponse {
+    if !is_visit(&request) {
+        return HttpResponse::NoContent().finish();
+    }
     if let Err(response) = within(&request, &state, &state.limits.authorization) {
         return respond::unread(&state.authorization().pages, &response);
-    }
-    // A page fetched before anybody asked for it would begin a flow that nobody sees.
-    if request.method() != Method::GET || request.headers().contains_key("sec-purpose") {
-        return HttpResponse::NoContent().finish();
     }
     let session = state.cookies().find_session(&request);
     let (query, cross_site) = (request.query_string().as_bytes(), is_cross_site(&request));

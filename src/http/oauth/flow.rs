@@ -104,7 +104,7 @@ fn login_page(state: &State, bound: &Bound, login: &Login<'_>) -> HttpResponse {
 
 /// `POST /oauth/authorize/{flow}/login`
 pub async fn log_in(request: HttpRequest, flow: Path<FlowId>, payload: Payload, state: Data<State>) -> HttpResponse {
-    match PageForm::read(&request, &flow, payload, &state).await {
+    match PageForm::read(&request, &flow, payload, &state, &state.limits.login).await {
         Ok(form) => check_login(&form, &state).await.unwrap_or_else(|fault| fault_page(&state, &fault)),
         Err(response) => response,
     }
@@ -138,7 +138,7 @@ async fn check_login(form: &PageForm, state: &State) -> Result<HttpResponse, Flo
 
 /// `POST /oauth/authorize/{flow}/consent`
 pub async fn decide(request: HttpRequest, flow: Path<FlowId>, payload: Payload, state: Data<State>) -> HttpResponse {
-    match PageForm::read(&request, &flow, payload, &state).await {
+    match PageForm::read(&request, &flow, payload, &state, &state.limits.authorization).await {
         Ok(form) => {
             check_decision(&form, &state).await.unwrap_or_else(|fault| flow_fault_page(&state, &form.bound, &fault))
         }
