@@ -19,9 +19,9 @@ impl AuthorizationServer {
     /// # Errors
     /// [`FlowFault::Gone`] when there was nothing to decide; [`FlowFault::Provider`].
     pub async fn allow(&self, bound: &Bound) -> Result<Next, FlowFault> {
-        match &bound.flow.stage {
-            Stage::Consent { user, scopes } => Ok(Next::Answer(self.approve(bound, user, scopes).await?)),
-            Stage::Permission { provider, afresh } => self.send_away(bound, provider, *afresh).await,
+        match (&bound.flow.stage, self.question(&bound.flow.stage)) {
+            (Stage::Consent { user, scopes }, _) => Ok(Next::Answer(self.approve(bound, user, scopes).await?)),
+            (_, Some(question)) => self.send_away(bound, &question).await,
             _ => Err(FlowFault::Gone("there is nothing to allow at this stage")),
         }
     }

@@ -69,10 +69,23 @@ pub struct Ways {
 /// Who is asked for consent.
 #[derive(Debug)]
 pub enum Person {
-    /// Somebody who has logged in, by this name.
+    /// Somebody who has logged in, by this name; see [`AuthorizationServer::shown_name`].
     LoggedIn(String),
-    /// Whoever logs in next at the provider that people call so.
-    At(String),
+    /// Whoever logs in next at a provider.
+    At {
+        /// What people call it.
+        label: String,
+        /// Whether there are other ways to log in.
+        has_choice: bool,
+    },
+}
+
+/// Whether the client may, asked of whoever logs in next.
+pub(super) struct Question<'a> {
+    /// Where the person will log in.
+    pub(super) provider: &'a ProviderName,
+    /// See [`Stage::Login`].
+    pub(super) afresh: bool,
 }
 
 /// Why a step was not taken.
@@ -159,17 +172,15 @@ impl AuthorizationServer {
     /// # Errors
     /// [`FlowFault`].
     pub async fn step(&self, bound: &Bound) -> Result<Step, FlowFault> {
+        if let Some(question) = self.question(&bound.flow.stage) {
+            return self.ask(bound, &question).await;
+        }
         match &bound.flow.stage {
             Stage::Login { .. } => Ok(Step::Login { asked: self.asked(bound).await?, ways: self.ways() }),
-            Stage::Permission { provider, .. } => Ok(Step::Consent {
-                asked: self.asked(bound).await?,
-                person: Person::At(self.provider(provider)?.label().to_owned()),
-                scopes: self.askable(&bound.request().scopes),
-            }),
             Stage::Consent { user, scopes } => {
                 let user = self.services.identity.find_active(user).await?;
                 let user = user.ok_or(FlowFault::Gone("its user may not come in any more"))?;
-                let person = Person::LoggedIn(user.name);
+                let person = Person::LoggedIn(self.shown_name(&user));
                 Ok(Step::Consent { asked: self.asked(bound).await?, person, scopes: scopes.clone() })
             }
             Stage::Away { provider, afresh, .. } => {
@@ -177,8 +188,29 @@ impl AuthorizationServer {
                 let url = self.way_out(provider, &self.attempt(&bound.flow.id, &bound.cookie), *afresh).await?;
                 Ok(Step::Away { label: provider.label().to_owned(), url })
             }
-            Stage::Returned { .. } | Stage::Finished => Err(FlowFault::Gone("the provider's answer came already")),
+            Stage::Permission { .. } | Stage::Returned { .. } | Stage::Finished => {
+                Err(FlowFault::Gone("there is nothing to show at this stage"))
+            }
         }
+    }
+
+    /// The question that stands before the way to a provider, if this stage asks it. Somebody who did not come back in time
+    /// is asked again: what the provider would answer to the `state` of then is not taken any more.
+    pub(super) fn question<'a>(&self, stage: &'a Stage) -> Option<Question<'a>> {
+        match stage {
+            Stage::Permission { provider, afresh } => Some(Question { provider, afresh: *afresh }),
+            Stage::Away { provider, afresh, until, .. } if self.services.clock.now() >= *until => {
+                Some(Question { provider, afresh: *afresh })
+            }
+            _ => None,
+        }
+    }
+
+    async fn ask(&self, bound: &Bound, question: &Question<'_>) -> Result<Step, FlowFault> {
+        let label = self.provider(question.provider)?.label().to_owned();
+        let has_choice = matches!(self.login_stage(false), Stage::Login { .. });
+        let person = Person::At { label, has_choice };
+        Ok(Step::Consent { asked: self.asked(bound).await?, person, scopes: self.askable(&bound.request().scopes) })
     }
 
     async fn asked(&self, bound: &Bound) -> Result<Asked, FlowFault> {

@@ -93,8 +93,9 @@ impl AuthorizationServer {
             LoginError::Store(error) => error.into(),
         })?;
         let active = self.services.identity.find_active(&user).await?.ok_or(LogInFault::Wrong)?;
-        let next = self.after_login(bound, &user, &active.scopes).await?;
-        Ok(LoggedIn { next, session: self.remember_browser(&user, old).await? })
+        // Before the flow moves, so that a store that fails leaves the person where another try is possible.
+        let session = self.remember_browser(&user, old).await?;
+        Ok(LoggedIn { next: self.after_login(bound, &user, &active.scopes).await?, session })
     }
 
     async fn after_login(&self, bound: &Bound, user: &UserId, limit: &ScopeSet) -> Result<Next, FlowFault> {
@@ -135,19 +136,32 @@ impl AuthorizationServer {
         Ok(Next::Step { cookie: moved.cookie })
     }
 
-    /// Begins again for somebody else: the browser's session ends, and a provider will ask who it is.
+    /// Begins again for somebody else, or for another way to log in: the browser's session ends, and if somebody was logged
+    /// in, a provider will ask who it is.
     ///
     /// # Errors
     /// [`FlowFault::Gone`].
     pub async fn switch_person(&self, bound: &Bound, session: Option<&Secret>) -> Result<Next, FlowFault> {
-        if !matches!(bound.flow.stage, Stage::Consent { .. } | Stage::Permission { .. }) {
-            return Err(FlowFault::Gone("nobody is asked at this stage"));
-        }
+        let afresh = match (&bound.flow.stage, self.question(&bound.flow.stage)) {
+            (Stage::Consent { .. }, _) => true,
+            // Another way to log in is wanted, by whomever.
+            (_, Some(question)) => question.afresh,
+            _ => return Err(FlowFault::Gone("nobody is asked at this stage")),
+        };
         if let Some(session) = session {
             self.services.store.remove_session(&Digest::of(session)).await?;
         }
-        let moved = self.advance(bound, self.login_stage(true)).await?;
+        let moved = self.advance(bound, self.login_stage(afresh)).await?;
         Ok(Next::Step { cookie: moved.cookie })
+    }
+
+    /// Ends a flow in which somebody has logged in and was not answered; another is left as it is.
+    pub(in crate::authorization_server) async fn end_if_logged_in(&self, bound: &Bound) -> Result<(), StoreError> {
+        if matches!(bound.flow.stage, Stage::Consent { .. }) {
+            let now = self.services.clock.now();
+            self.services.store.advance_flow(&bound.flow, bound.flow.browser, Stage::Finished, now).await?;
+        }
+        Ok(())
     }
 
     /// Whether the same person has already allowed the same client at least this much.

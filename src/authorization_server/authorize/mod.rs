@@ -29,7 +29,8 @@ pub use response::Answer;
 /// How long a person has to log in and decide, in seconds.
 pub const FLOW_LIFETIME: std::time::Duration = std::time::Duration::from_secs(30 * 60);
 
-/// The longest query of an authorization request, in bytes. It is kept as long as its flow, and anybody can begin flows.
+/// The longest query of an authorization request, and of a provider's answer, in bytes. The one is kept as long as its flow,
+/// and anybody can begin flows.
 const LONGEST_QUERY: usize = 8 * 1024;
 
 /// A flow that just began in one browser.
