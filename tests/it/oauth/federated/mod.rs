@@ -11,6 +11,7 @@ mod id_token;
 mod mix_up;
 mod pages;
 mod refresh;
+mod stages;
 mod whole_flow;
 
 use std::time::Duration;
