@@ -10,7 +10,6 @@ mod request;
 mod response;
 
 use crate::authorization_server::AuthorizationServer;
-use crate::base::clock::Timestamp;
 use crate::base::digest::Digest;
 use crate::base::id::FlowId;
 use crate::base::random;
@@ -40,8 +39,6 @@ pub struct Started {
     pub flow: FlowId,
     /// The value of the cookie that binds it to this browser.
     pub cookie: Secret,
-    /// When it is forgotten.
-    pub expires_at: Timestamp,
 }
 
 /// Why no flow began.
@@ -92,7 +89,7 @@ impl AuthorizationServer {
             started_at: now,
             expires_at: now + FLOW_LIFETIME,
         };
-        let started = Started { flow: flow.id.clone(), cookie, expires_at: flow.expires_at };
+        let started = Started { flow: flow.id.clone(), cookie };
         self.services.store.add_flow(flow, now).await?;
         Ok(started)
     }

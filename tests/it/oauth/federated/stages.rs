@@ -323,3 +323,19 @@ async fn cons_3_the_question_before_the_provider_takes_its_own_form_only() {
     assert!(asks(&browser.open(&flow_of(&question)).await), "nothing moved");
     allow(&mut browser, &question).await;
 }
+
+#[tokio::test]
+async fn login_21_many_logins_begun_do_not_fill_the_browser_with_cookies() {
+    let provider = Provider::start();
+    let app = start(&provider, |_| ());
+    let client = Client::register(&app).await;
+    let mut browser = Browser::new();
+    code(&log_in(&mut browser, &client).await);
+    for _ in 0..20 {
+        assert!(asks(&browser.open(&client.authorize_url(&[])).await));
+    }
+    assert!(browser.cookies.len() <= 9, "eight flows and the session: {:?}", browser.cookies.keys());
+    let newest = browser.open(&client.authorize_url(&[])).await;
+    assert!(newest.body.contains("ada@example.com"), "the session stays: {newest:?}");
+    code(&browser.submit(&newest, &[("decision", "allow")]).await);
+}
