@@ -1,7 +1,8 @@
 //! The person's decision, and what it leads to: a code for the client, a way to the provider, or a refusal.
 
 use crate::authorization_server::AuthorizationServer;
-use crate::authorization_server::authorize::flow::{Bound, FlowFault};
+use crate::authorization_server::authorize::fault::FlowFault;
+use crate::authorization_server::authorize::flow::Bound;
 use crate::authorization_server::authorize::login::Next;
 use crate::authorization_server::authorize::response::Answer;
 use crate::base::digest::Digest;

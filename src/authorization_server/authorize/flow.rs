@@ -1,15 +1,13 @@
 //! A flow in its browser: found again by its cookie, and which page comes next, decided from the stored flow alone.
 
-use std::fmt;
-
 use crate::authorization_server::AuthorizationServer;
+use crate::authorization_server::authorize::fault::FlowFault;
 use crate::base::digest::Digest;
 use crate::base::id::{FlowId, ProviderName};
 use crate::base::secret::Secret;
-use crate::identity::federated::{Failure, Provider};
+use crate::identity::federated::Provider;
 use crate::model::authorization::{AuthorizationRequest, Flow, Stage};
 use crate::protocol::oauth::scope::ScopeSet;
-use crate::store::StoreError;
 
 /// A flow that was found by its identifier and its cookie: this is the browser it began in.
 #[derive(Debug)]
@@ -88,40 +86,6 @@ pub(super) struct Question<'a> {
     pub(super) afresh: bool,
 }
 
-/// Why a step was not taken.
-#[derive(Debug, thiserror::Error)]
-pub enum FlowFault {
-    /// No such flow in this browser: expired, answered already, begun in another browser, or made up. With what the log is
-    /// told.
-    #[error("This login has expired, was finished already, or began in another browser.")]
-    Gone(&'static str),
-    /// The form did not come from our page in this browser.
-    #[error("This form did not come from this site's own page.")]
-    Forged,
-    /// The login at the provider that people call so came to nothing. The flow is back at its beginning.
-    #[error("The login at {0} came to nothing.")]
-    Provider(String, Failure),
-    /// The store cannot answer.
-    #[error("The server cannot do this now.")]
-    Unavailable(#[from] StoreError),
-}
-
-impl FlowFault {
-    /// It was decided meanwhile, in another tab or by a second click.
-    pub(super) const MOVED: Self = Self::Gone("the flow has moved on meanwhile, or its user may not come in any more");
-
-    /// What only the log is told.
-    #[must_use]
-    pub fn cause(&self) -> Option<&dyn fmt::Display> {
-        match self {
-            Self::Gone(cause) => Some(cause),
-            Self::Forged => None,
-            Self::Provider(_, failure) => Some(failure),
-            Self::Unavailable(error) => Some(error),
-        }
-    }
-}
-
 impl Bound {
     /// The flow's identifier.
     #[must_use]
@@ -195,10 +159,13 @@ impl AuthorizationServer {
     }
 
     /// The question that stands before the way to a provider, if this stage asks it. Somebody who did not come back in time
-    /// is asked again: what the provider would answer to the `state` of then is not taken any more.
+    /// is asked again: what the provider would answer to the `state` of then is not taken any more. So is somebody whose
+    /// return was broken off, by a reload or a restart; a return that is still under way then ends in nothing.
     pub(super) fn question<'a>(&self, stage: &'a Stage) -> Option<Question<'a>> {
         match stage {
-            Stage::Permission { provider, afresh } => Some(Question { provider, afresh: *afresh }),
+            Stage::Permission { provider, afresh } | Stage::Returned { provider, afresh, .. } => {
+                Some(Question { provider, afresh: *afresh })
+            }
             Stage::Away { provider, afresh, until, .. } if self.services.clock.now() >= *until => {
                 Some(Question { provider, afresh: *afresh })
             }

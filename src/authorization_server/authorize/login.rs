@@ -3,7 +3,8 @@
 use std::net::IpAddr;
 
 use crate::authorization_server::AuthorizationServer;
-use crate::authorization_server::authorize::flow::{Bound, FlowFault};
+use crate::authorization_server::authorize::fault::FlowFault;
+use crate::authorization_server::authorize::flow::Bound;
 use crate::authorization_server::authorize::response::Answer;
 use crate::authorization_server::session::NewSession;
 use crate::base::digest::Digest;

@@ -3,6 +3,7 @@
 //! A fault before the redirect URI is trusted is a page; after it, an answer to the client. The two are different types.
 
 mod decision;
+mod fault;
 mod flow;
 mod login;
 mod provider;
@@ -19,7 +20,8 @@ use crate::model::authorization::{AuthorizationRequest, Flow, Stage};
 use crate::protocol::oauth::parameters::Parameters;
 use crate::store::StoreError;
 
-pub use flow::{Asked, Bound, FlowFault, Person, Step, Ways};
+pub use fault::FlowFault;
+pub use flow::{Asked, Bound, Person, Step, Ways};
 pub use login::{LogIn, LogInFault, LoggedIn, Next};
 pub use provider::Arrival;
 pub use request::PageFault;

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use crate::authorization_server::AuthorizationServer;
 use crate::authorization_server::authorize::LONGEST_QUERY;
-use crate::authorization_server::authorize::flow::{Bound, FlowFault, Question};
+use crate::authorization_server::authorize::fault::FlowFault;
+use crate::authorization_server::authorize::flow::{Bound, Question};
 use crate::authorization_server::authorize::login::{LoggedIn, Next};
 use crate::base::id::{FlowId, ProviderName};
 use crate::base::secret::Secret;
@@ -102,7 +103,7 @@ impl AuthorizationServer {
         arrival: &Arrival,
         old: Option<&Secret>,
     ) -> Result<LoggedIn, FlowFault> {
-        let Stage::Away { provider, scopes, until, .. } = &bound.flow.stage else {
+        let Stage::Away { provider, scopes, afresh, until } = &bound.flow.stage else {
             return Err(FlowFault::Gone("nobody was sent to a provider, or the answer came already"));
         };
         let attempt = self.attempt(&bound.flow.id, &bound.cookie);
@@ -118,7 +119,7 @@ impl AuthorizationServer {
         }
         let provider = self.provider(name)?;
         // Spent before the provider is asked anything: of two arrivals with one state the second finds nothing.
-        let stage = Stage::Returned { provider: name.clone(), scopes: scopes.clone() };
+        let stage = Stage::Returned { provider: name.clone(), scopes: scopes.clone(), afresh: *afresh };
         let returned = self.move_on(bound, stage).await?;
         let logged_in = self.admit(&returned, provider, &arrival.callback, old).await;
         if let Err(fault) = &logged_in {
@@ -154,12 +155,9 @@ impl AuthorizationServer {
 
     /// Back to the beginning, for another try; as somebody else when the provider's person was the trouble.
     async fn begin_again(&self, returned: &Bound, fault: &FlowFault) {
-        let afresh = match fault {
-            FlowFault::Provider(_, failure) => {
-                !matches!(failure.reason, Reason::Unreachable | Reason::Misconfigured | Reason::Untrusted)
-            }
-            _ => false,
-        };
+        let is_wanted = matches!(returned.flow.stage, Stage::Returned { afresh: true, .. });
+        let afresh =
+            is_wanted || matches!(fault, FlowFault::Provider(_, failure) if failure.reason.is_about_the_person());
         if let Err(error) = self.move_on(returned, self.login_stage(afresh)).await {
             tracing::debug!(%error, "a login that failed cannot be tried again in its flow");
         }

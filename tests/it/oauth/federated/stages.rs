@@ -1,77 +1,16 @@
-//! Every step in a browser at the wrong moment: out of turn, too late, in another tab, after logging out or a new start.
+//! Every step in a browser at the wrong moment: out of turn, too late, broken off, in another tab.
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{
-    allow, asks, callback_url, code, config, leave, leave_for, log_in, oauth_server, offers_logins, parameter,
-    redeemed, refused, start, visit, who, with_parameter, with_providers, with_users,
+    allow, asks, callback_url, code, flow_of, leave, leave_for, offers_logins, parameter, redeemed, refused, start,
+    visit, with_parameter, with_providers, with_users,
 };
-use crate::support::app::{PASSWORD, WRONG};
-use crate::support::browser::Page;
-use crate::support::client::http;
-use crate::support::provider::{AUTHORIZE, TOKEN};
-use crate::support::{App, Browser, Client, Provider};
-
-/// A bridge with this limit for each address in place of none.
-fn limited(provider: &Provider, limit: u32) -> App {
-    let mut section = oauth_server(provider);
-    with_users(&mut section);
-    let yaml = config(&section).replace("\"limit\":0", &format!("\"limit\":{limit},\"interval\":\"1h\""));
-    App::with_clock(&yaml, provider.clock.clone())
-}
-
-/// The same bridge at the same address after a change to `oauth_server`.
-fn restart_with(app: App, change: impl FnOnce(&mut Value)) -> App {
-    let path = app.folder.path().join("config.yaml");
-    let mut all: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
-    change(&mut all["server"]["oauth_server"]);
-    std::fs::write(&path, all.to_string()).unwrap();
-    app.restart_in_place()
-}
-
-/// Where the pages of the flow stand that this page belongs to.
-fn flow_of(page: &Page) -> String {
-    page.action().rsplit_once('/').unwrap().0.to_owned()
-}
-
-#[tokio::test]
-async fn login_17_who_tries_passwords_keeps_nobody_from_answering_or_logging_out() {
-    let provider = Provider::start();
-    let app = limited(&provider, 4);
-    let client = Client::register(&app).await;
-    let mut browser = Browser::new();
-    let login = browser.open(&client.authorize_url(&[])).await;
-    let question = browser.submit(&login, &[("username", "alice"), ("password", PASSWORD)]).await;
-    assert!(asks(&question), "{question:?}");
-    // Behind the same address.
-    let mut other = Browser::new();
-    let login = other.open(&client.authorize_url(&[])).await;
-    for _ in 0..4 {
-        other.submit(&login, &[("username", "alice"), ("password", WRONG)]).await;
-    }
-    assert_eq!(other.submit(&login, &[("username", "alice"), ("password", WRONG)]).await.status, 429);
-    code(&browser.submit(&question, &[("decision", "allow")]).await);
-    let page = browser.open(&format!("{}/oauth/logout", app.url)).await;
-    assert_eq!(browser.submit(&page, &[]).await.status, 200);
-}
-
-/// A page elsewhere full of pictures that lead here must not use up what its reader's address may ask.
-#[tokio::test]
-async fn authz_20_what_no_person_visits_begins_nothing_and_is_not_counted() {
-    let provider = Provider::start();
-    let app = limited(&provider, 1);
-    let client = Client::register(&app).await;
-    for path in [client.authorize_url(&[]), format!("{}/oauth/callback?state=a.b&code=c", app.url)] {
-        for destination in ["image", "iframe", "empty", "script"].into_iter().cycle().take(20) {
-            let response = http().get(&path).header("sec-fetch-dest", destination).send().await.unwrap();
-            assert_eq!((response.status().as_u16(), response.headers().get("set-cookie")), (204, None), "{path}");
-        }
-    }
-    let visit = http().get(client.authorize_url(&[])).header("sec-fetch-dest", "document").send().await.unwrap();
-    assert_eq!(visit.status().as_u16(), 303);
-}
+use crate::bridge::support::until;
+use crate::support::provider::{AUTHORIZE, Fault, TOKEN};
+use crate::support::{Browser, Client, Provider};
 
 #[tokio::test]
 async fn fed_1_who_stays_away_too_long_is_asked_again_and_gets_on() {
@@ -92,6 +31,53 @@ async fn fed_1_who_stays_away_too_long_is_asked_again_and_gets_on() {
     let url = visit(&mut browser, &next).await;
     code(&browser.arrive(&url).await);
     assert_eq!(provider.count(TOKEN), 1);
+}
+
+/// Somebody does not wait for a slow provider, reloads, and goes back: the login can begin again, and the one of before ends
+/// in nothing.
+#[tokio::test]
+async fn fed_1_a_return_that_was_broken_off_can_begin_again() {
+    let provider = Provider::start();
+    let app = start(&provider, |_| ());
+    let client = Client::register(&app).await;
+    let mut browser = Browser::new();
+    let login = [("prompt", Some("login"))];
+    let question = browser.open(&client.authorize_url(&login)).await;
+    let there = allow(&mut browser, &question).await.refresh();
+    let url = visit(&mut browser, &there).await;
+    provider.script(|s| s.faults.insert(TOKEN, Fault::Hang));
+    let (mut first, first_url) = (browser.copy(), url.clone());
+    let first = tokio::spawn(async move { first.arrive(&first_url).await });
+    until(|| provider.count(TOKEN) == 1).await;
+    first.abort();
+    provider.script(|s| s.faults.clear());
+    refused(&browser.arrive(&url).await);
+    let again = browser.open(&flow_of(&question)).await;
+    let there = allow(&mut browser, &again).await.refresh();
+    assert_eq!(
+        parameter(&there, "prompt").as_deref(),
+        Some("login"),
+        "what the client wanted is still wanted: {there}"
+    );
+    let url = visit(&mut browser, &there).await;
+    redeemed(&client, &browser.arrive(&url).await).await;
+}
+
+#[tokio::test]
+async fn what_the_client_asks_of_the_login_outlasts_a_failure() {
+    let provider = Provider::start();
+    let app = start(&provider, |_| ());
+    let client = Client::register(&app).await;
+    let mut browser = Browser::new();
+    let question = browser.open(&client.authorize_url(&[("prompt", Some("login"))])).await;
+    let there = allow(&mut browser, &question).await.refresh();
+    let url = visit(&mut browser, &there).await;
+    provider.script(|s| s.faults.insert(TOKEN, Fault::Html(500)));
+    let failed = browser.arrive(&url).await;
+    refused(&failed);
+    let again = browser.open(&failed.link("Try again")).await;
+    let there = allow(&mut browser, &again).await.refresh();
+    assert_eq!(parameter(&there, "prompt").as_deref(), Some("login"), "{there}");
 }
 
 #[tokio::test]
@@ -158,24 +144,6 @@ async fn login_21_the_state_of_one_tab_is_worth_nothing_with_the_flow_of_another
 }
 
 #[tokio::test]
-async fn login_5_logging_out_ends_what_waits_for_a_yes_in_other_tabs() {
-    let provider = Provider::start();
-    let app = start(&provider, |_| ());
-    let client = Client::register(&app).await;
-    let mut browser = Browser::new();
-    code(&log_in(&mut browser, &client).await);
-    let open = browser.open(&client.authorize_url(&[])).await;
-    assert!(asks(&open) && open.body.contains("ada@example.com"), "{open:?}");
-    let away = callback_url(&mut Browser::new(), &client).await;
-    let page = browser.open(&format!("{}/oauth/logout", app.url)).await;
-    assert_eq!(browser.submit(&page, &[]).await.status, 200);
-    // Whoever sits at this computer next finds the tab.
-    refused(&browser.open(&flow_of(&open)).await);
-    refused(&browser.submit(&open, &[("decision", "allow")]).await);
-    assert!(parameter(&away, "code").is_some());
-}
-
-#[tokio::test]
 async fn who_chose_the_wrong_provider_can_choose_again() {
     let (one, two) = (Provider::start(), Provider::start());
     let app = start(&one, |server| with_providers(server, &[("one", &one), ("two", &two)]));
@@ -196,83 +164,6 @@ async fn who_chose_the_wrong_provider_can_choose_again() {
     let alone = start(&one, |_| ());
     let question = browser.open(&Client::register(&alone).await.authorize_url(&[])).await;
     assert!(asks(&question) && !question.body.contains("another way"), "{question:?}");
-}
-
-#[tokio::test]
-async fn a_provider_taken_away_meanwhile_is_asked_nothing() {
-    let (one, two) = (Provider::start(), Provider::start());
-    let app = start(&one, |server| with_providers(server, &[("one", &one), ("two", &two)]));
-    let mut client = Client::register(&app).await;
-    let mut browser = Browser::new();
-    let there = leave_for(&mut browser, &client, "one").await;
-    let url = visit(&mut browser, &there).await;
-    let login = browser.open(&client.authorize_url(&[])).await;
-    let question = browser.submit(&login, &[("provider", "one")]).await;
-    let app = restart_with(app, |server| with_providers(server, &[("two", &two)]));
-    client.reconnect();
-    browser.reconnect();
-    refused(&browser.arrive(&url).await);
-    refused(&browser.submit(&question, &[("decision", "allow")]).await);
-    refused(&browser.open(&flow_of(&question)).await);
-    assert_eq!(one.count(TOKEN), 0);
-    drop(app);
-}
-
-#[tokio::test]
-async fn login_23_a_change_of_the_mode_ends_the_sessions_of_who_can_log_in_no_more() {
-    let provider = Provider::start();
-    let app = start(&provider, with_users);
-    let mut client = Client::register(&app).await;
-    let (mut alice, mut ada) = (Browser::new(), Browser::new());
-    let login = alice.open(&client.authorize_url(&[])).await;
-    let question = alice.submit(&login, &[("username", "alice"), ("password", PASSWORD)]).await;
-    code(&alice.submit(&question, &[("decision", "allow")]).await);
-    let waiting = alice.open(&client.authorize_url(&[])).await;
-    assert!(asks(&waiting) && waiting.body.contains("alice"), "{waiting:?}");
-    let there = leave_for(&mut ada, &client, "default").await;
-    let url = visit(&mut ada, &there).await;
-    code(&ada.arrive(&url).await);
-    let app = restart_with(app, |server| server["mode"] = json!("federated"));
-    client.reconnect();
-    alice.reconnect();
-    ada.reconnect();
-    refused(&alice.submit(&waiting, &[("decision", "allow")]).await);
-    assert!(!alice.open(&client.authorize_url(&[])).await.body.contains("alice"));
-    let question = ada.open(&client.authorize_url(&[])).await;
-    assert!(question.body.contains("ada@example.com"), "{question:?}");
-    let app = restart_with(app, |server| server["mode"] = json!("builtin"));
-    client.reconnect();
-    alice.reconnect();
-    ada.reconnect();
-    refused(&ada.submit(&question, &[("decision", "allow")]).await);
-    for browser in [&mut ada, &mut alice] {
-        let page = browser.open(&client.authorize_url(&[])).await;
-        assert!(offers_logins(&page) && !page.body.contains("name=\"provider\""), "{page:?}");
-    }
-    drop(app);
-}
-
-#[tokio::test]
-async fn who_is_logged_in_is_named_with_the_provider() {
-    let (one, two) = (Provider::start(), Provider::start());
-    let app = start(&one, |server| {
-        with_providers(server, &[("one", &one), ("two", &two)]);
-        server["federated"]["providers"]["two"]["label"] = json!("The Other");
-        server["federated"]["providers"]["two"]["require_email_verified"] = json!(false);
-    });
-    // Anybody may claim this address there.
-    two.script(|s| s.person = json!({"sub": "mallory", "email": "ada@example.com", "email_verified": false}));
-    let client = Client::register(&app).await;
-    let mut browser = Browser::new();
-    let there = leave_for(&mut browser, &client, "two").await;
-    let url = visit(&mut browser, &there).await;
-    let page = browser.arrive(&url).await;
-    let tokens = redeemed(&client, &page).await;
-    assert_eq!(who(&app, &tokens).await["user"], format!("{}#mallory", two.url));
-    for url in [client.authorize_url(&[]), format!("{}/oauth/logout", app.url)] {
-        let page = browser.open(&url).await;
-        assert!(page.body.contains("<b>ada@example.com (The Other)</b>"), "{page:?}");
-    }
 }
 
 #[tokio::test]
@@ -322,20 +213,4 @@ async fn cons_3_the_question_before_the_provider_takes_its_own_form_only() {
     assert_eq!(twice.status, 403, "{twice:?}");
     assert!(asks(&browser.open(&flow_of(&question)).await), "nothing moved");
     allow(&mut browser, &question).await;
-}
-
-#[tokio::test]
-async fn login_21_many_logins_begun_do_not_fill_the_browser_with_cookies() {
-    let provider = Provider::start();
-    let app = start(&provider, |_| ());
-    let client = Client::register(&app).await;
-    let mut browser = Browser::new();
-    code(&log_in(&mut browser, &client).await);
-    for _ in 0..20 {
-        assert!(asks(&browser.open(&client.authorize_url(&[])).await));
-    }
-    assert!(browser.cookies.len() <= 9, "eight flows and the session: {:?}", browser.cookies.keys());
-    let newest = browser.open(&client.authorize_url(&[])).await;
-    assert!(newest.body.contains("ada@example.com"), "the session stays: {newest:?}");
-    code(&browser.submit(&newest, &[("decision", "allow")]).await);
 }
