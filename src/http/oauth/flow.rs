@@ -104,7 +104,7 @@ fn login_page(state: &State, bound: &Bound, login: &Login<'_>) -> HttpResponse {
 
 /// `POST /oauth/authorize/{flow}/login`
 pub async fn log_in(request: HttpRequest, flow: Path<FlowId>, payload: Payload, state: Data<State>) -> HttpResponse {
-    match PageForm::read(&request, &flow, payload, &state).await {
+    match PageForm::read(&request, &flow, payload, &state, &state.limits.login).await {
         Ok(form) => check_login(&form, &state).await.unwrap_or_else(|fault| fault_page(&state, &fault)),
         Err(response) => response,
     }
@@ -132,13 +132,13 @@ async fn check_login(form: &PageForm, state: &State) -> Result<HttpResponse, Flo
         Step::Login { asked, ways } => {
             Ok(login_page(state, bound, &Login { asked, ways, username, error: Some(error) }))
         }
-        Step::Consent { .. } | Step::Away { .. } => Err(FlowFault::Gone),
+        Step::Consent { .. } | Step::Away { .. } => Err(FlowFault::Gone("it moved on during the login")),
     }
 }
 
 /// `POST /oauth/authorize/{flow}/consent`
 pub async fn decide(request: HttpRequest, flow: Path<FlowId>, payload: Payload, state: Data<State>) -> HttpResponse {
-    match PageForm::read(&request, &flow, payload, &state).await {
+    match PageForm::read(&request, &flow, payload, &state, &state.limits.authorization).await {
         Ok(form) => {
             check_decision(&form, &state).await.unwrap_or_else(|fault| flow_fault_page(&state, &form.bound, &fault))
         }
@@ -213,13 +213,15 @@ fn returning(state: &State, bound: &Bound, answer: &Answer) -> HttpResponse {
 /// Why a flow did not go on that goes no further.
 pub fn fault_page(state: &State, fault: &FlowFault) -> HttpResponse {
     let (status, next_step) = match fault {
-        FlowFault::Gone => (StatusCode::BAD_REQUEST, "Go back to the app and connect again."),
+        FlowFault::Gone(_) => (StatusCode::BAD_REQUEST, "Go back to the app and connect again."),
         FlowFault::Forged => (StatusCode::FORBIDDEN, "Go back to the app and connect again."),
         FlowFault::Unavailable(_) | FlowFault::Provider(..) => {
             (StatusCode::SERVICE_UNAVAILABLE, "Go back and try again in a moment.")
         }
     };
-    respond::error(&state.authorization().pages, status, Trouble::new(&fault.to_string(), next_step))
+    let explanation = fault.to_string();
+    let trouble = Trouble { cause: fault.cause(), ..Trouble::new(&explanation, next_step) };
+    respond::error(&state.authorization().pages, status, trouble)
 }
 
 /// Why a flow did not go on; after a login at a provider that came to nothing there is another try, or the way back to

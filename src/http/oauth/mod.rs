@@ -7,7 +7,7 @@ mod form;
 pub mod logout;
 
 use actix_web::cookie::Cookie;
-use actix_web::http::{StatusCode, header};
+use actix_web::http::{Method, StatusCode, header};
 use actix_web::web::{Bytes, Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 
@@ -116,6 +116,14 @@ async fn form(
 fn within(request: &HttpRequest, state: &State, limit: &AddressLimit) -> Result<(), HttpResponse> {
     let address = client_address(request, state);
     limit.check(address).map_err(|retry| answer::too_many(retry.seconds()))
+}
+
+/// Whether a person goes there: not a look ahead, and not a picture or frame of another site's page, whose readers would
+/// begin flows unseen and use up what their address may ask.
+fn is_visit(request: &HttpRequest) -> bool {
+    let headers = request.headers();
+    let is_page = headers.get("sec-fetch-dest").is_none_or(|destination| destination == "document");
+    request.method() == Method::GET && is_page && !headers.contains_key("sec-purpose")
 }
 
 /// Adds a cookie to an answer.
