@@ -30,6 +30,10 @@ pub use response::Answer;
 /// How long a person has to log in and decide, in seconds.
 pub const FLOW_LIFETIME: std::time::Duration = std::time::Duration::from_secs(30 * 60);
 
+/// How long somebody at a browser waits for an identity provider to vouch again. After that its last word counts, as it does
+/// while the provider is down.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(3);
+
 /// The longest query of an authorization request, and of a provider's answer, in bytes. The one is kept as long as its flow,
 /// and anybody can begin flows.
 const LONGEST_QUERY: usize = 8 * 1024;
@@ -107,10 +111,13 @@ impl AuthorizationServer {
         let Some(person) = self.find_person(session.filter(|_| !afresh)).await? else {
             return Ok(self.login_stage(afresh));
         };
-        let Standing::Active(person) = self.services.identity.confirm(&person.id, self.services.clock.now()).await?
-        else {
-            return Ok(self.login_stage(afresh));
+        let confirmed = self.services.identity.confirm(&person.id, self.services.clock.now());
+        // The answer that comes later is not lost: it is kept for the first refresh.
+        let standing = match tokio::time::timeout(PATIENCE, confirmed).await {
+            Ok(standing) => standing?,
+            Err(_) => Standing::Active(person),
         };
+        let Standing::Active(person) = standing else { return Ok(self.login_stage(afresh)) };
         match self.grantable(&request.scopes, &person.scopes) {
             scopes if scopes.is_empty() => Ok(self.login_stage(afresh)),
             scopes => Ok(Stage::Consent { user: person.id, scopes }),
