@@ -12,6 +12,7 @@ use crate::base::id::{ClientId, UserId};
 use crate::base::random;
 use crate::bridge::log_level::LogLevel;
 use crate::bridge::session::{ClientFeatures, Session};
+use crate::bridge::streams::Streams;
 use crate::config::section::Session as Settings;
 use crate::model::principal::Principal;
 use crate::protocol::mcp::header;
@@ -76,7 +77,8 @@ impl Sessions {
     ) -> Option<(Arc<Session>, Vec<Arc<Session>>)> {
         // MCP 2025-11-25, Session Management: globally unique and cryptographically secure; 192 random bits.
         let id = URL_SAFE_NO_PAD.encode(random::bytes::<24>());
-        let session = Arc::new(Session::new(id, Arc::clone(principal), version, features));
+        let streams = Streams::new(self.settings.replay_events, self.clock.clone());
+        let session = Arc::new(Session::new(id, Arc::clone(principal), (version, features), streams));
         self.touch(&session);
         let mut all = self.write();
         let mut closed = Vec::new();
@@ -170,7 +172,7 @@ impl Sessions {
     }
 
     fn is_over(&self, session: &Session, now: Timestamp) -> bool {
-        !session.is_active() && now.since(session.used()) >= self.settings.timeout
+        now.since(session.used()) >= self.settings.timeout && !session.is_active()
     }
 
     fn read(&self) -> RwLockReadGuard<'_, All> {
@@ -191,7 +193,8 @@ mod tests {
 
     fn sessions(max_sessions: usize, max_per_principal: usize) -> (Sessions, Clock) {
         let clock = Clock::fixed(Timestamp::from_unix(1_000));
-        let settings = Settings { timeout: Duration::from_secs(60), max_sessions, max_per_principal };
+        let settings =
+            Settings { timeout: Duration::from_secs(60), max_sessions, max_per_principal, replay_events: 10 };
         (Sessions::new(settings, clock.clone()), clock)
     }
 

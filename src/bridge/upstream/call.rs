@@ -129,7 +129,11 @@ impl Call {
     /// # Errors
     /// Gives it back when neither can.
     pub fn deliver(&self, item: Item) -> Result<(), Item> {
-        let item = match self.accepts_stream {
+        // A question is put where somebody hears it: a stream that broke may be taken up late, or never.
+        let is_heard = !matches!(item, Item::Request(_))
+            || self.mailbox.has_reader()
+            || !self.owner.session().is_some_and(|session| session.mailbox.has_reader());
+        let item = match self.accepts_stream && is_heard {
             true => match self.mailbox.push(item) {
                 Ok(()) => return Ok(()),
                 Err(item) => item,
