@@ -72,8 +72,10 @@ impl Streams {
     pub fn resume(&self, id: EventId) -> Option<Follower> {
         self.tidy();
         let StreamId::Call(stream) = id.stream else { return None };
-        let mailbox = self.lock().kept.get(&stream).map(|kept| Arc::clone(&kept.mailbox))?;
-        mailbox.resume(id)
+        let mut all = self.lock();
+        let kept = all.kept.get_mut(&stream)?;
+        kept.seen = self.clock.now();
+        kept.mailbox.resume(id)
     }
 
     /// Forgets what was kept for long enough, or takes too much room.
@@ -125,5 +127,78 @@ impl All {
                 kept.mailbox.forget();
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bridge::mailbox::STREAM_BYTES;
+
+    fn streams() -> (Streams, Clock) {
+        let clock = Clock::fixed(Timestamp::from_unix(0));
+        (Streams::new(10, clock.clone()), clock)
+    }
+
+    fn follow(streams: &Streams) -> Option<(Arc<Mailbox>, Follower)> {
+        let (mailbox, reader) = Mailbox::of_call();
+        streams.follow(reader, None, Bytes::new()).ok().map(|follower| (mailbox, follower))
+    }
+
+    fn is_known(streams: &Streams, stream: u64) -> bool {
+        streams.resume(EventId { stream: StreamId::Call(stream), number: 0 }).is_some()
+    }
+
+    #[test]
+    fn an_answer_waits_for_a_while_from_when_it_came() {
+        let (streams, clock) = streams();
+        let (mailbox, follower) = follow(&streams).unwrap();
+        drop(follower);
+        clock.advance(2 * PATIENCE);
+        assert!(streams.has_unanswered());
+        assert!(is_known(&streams, 1), "the call goes on");
+        mailbox.finish(Bytes::from_static(b"{}"));
+        assert!(!streams.has_unanswered());
+        clock.advance(PATIENCE - Duration::from_secs(1));
+        assert!(is_known(&streams, 1));
+        clock.advance(PATIENCE);
+        streams.tidy();
+        assert!(!is_known(&streams, 1));
+    }
+
+    #[test]
+    fn mcp_24_streams_of_which_least_is_missed_make_room() {
+        let (streams, _) = streams();
+        let mut open: Vec<_> = (0..MAX_KEPT).map(|_| follow(&streams).unwrap()).collect();
+        assert!(follow(&streams).is_none(), "none makes room while it is read");
+        drop(open.remove(5).1);
+        let (mailbox, follower) = open.remove(6);
+        drop(follower);
+        mailbox.finish(Bytes::from_static(b"{}"));
+        let _new = follow(&streams).unwrap();
+        assert!(!is_known(&streams, 8), "answered and not read, before one that is not answered");
+        assert!(is_known(&streams, 6));
+        assert!(follow(&streams).is_some());
+        assert!(!is_known(&streams, 6));
+        assert!(mailbox.push(crate::bridge::mailbox::Item::Notification(Bytes::new())).is_err());
+    }
+
+    #[test]
+    fn mcp_24_answers_in_excess_of_what_a_session_may_keep_are_forgotten_with_their_connections() {
+        let (streams, _) = streams();
+        let mut open: Vec<_> = (0..6).map(|_| follow(&streams).unwrap()).collect();
+        for (mailbox, follower) in &mut open {
+            mailbox.finish(Bytes::from(vec![b'x'; STREAM_BYTES]));
+            let frame =
+                futures_util::FutureExt::now_or_never(std::future::poll_fn(|context| follower.poll_next(context)));
+            assert!(frame.unwrap().is_some());
+        }
+        assert!(streams.keep().unwrap().is_exceeded());
+        drop(open);
+        streams.tidy();
+        assert!(!streams.keep().unwrap().is_exceeded());
+        assert!((1..=3).all(|stream| !is_known(&streams, stream)) && (4..=6).all(|stream| is_known(&streams, stream)));
+        streams.clear();
+        assert!(!is_known(&streams, 6));
     }
 }

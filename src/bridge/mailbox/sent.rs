@@ -113,8 +113,7 @@ impl Sent {
     pub(super) fn add(&mut self, stream: StreamId, message: &[u8]) -> (Bytes, bool) {
         let frame = self.number(stream, message);
         let is_small = frame.len() <= STREAM_BYTES;
-        let is_full = |sent: &Self| sent.events.len() >= sent.keep.events || sent.bytes + frame.len() > STREAM_BYTES;
-        while is_small && is_full(self) && self.drop_oldest() {}
+        while is_small && self.bytes + frame.len() > STREAM_BYTES && self.drop_oldest() {}
         let is_kept = is_small && self.make_room(frame.len());
         if is_kept {
             self.push(stream, frame.clone());
@@ -157,6 +156,7 @@ impl Sent {
     }
 
     fn push(&mut self, stream: StreamId, frame: Bytes) {
+        while self.events.len() >= self.keep.events && self.drop_oldest() {}
         self.bytes += frame.len();
         self.events.push_back(Event { stream, number: self.last, frame });
     }
