@@ -184,9 +184,9 @@ impl EventStream {
         match &mut self.source {
             None => Poll::Ready(None),
             Some(Source::Kept(follower)) => follower.poll_next(context),
-            Some(Source::Once(reader)) => reader.poll_next(context).map(|event| {
-                let (Event::Related(message) | Event::Last(message)) = event?;
-                Some(event_stream::frame(&message))
+            Some(Source::Once(reader)) => reader.poll_next(context).map(|event| match event? {
+                Event::Delayed => Some(Bytes::from_static(event_stream::KEEP_ALIVE)),
+                Event::Related(message) | Event::Last(message) => Some(event_stream::frame(&message)),
             }),
         }
     }

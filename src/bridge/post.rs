@@ -117,6 +117,7 @@ impl Bridge {
             reader.next().await
         };
         match first {
+            Some(Event::Delayed) => stream(None, reader),
             Some(Event::Related(message)) => stream(Some(message), reader),
             Some(Event::Last(body)) => Ok(Answer::Message { body, session_id: None }),
             None => Ok(Answer::Message { body: unanswered(message), session_id: None }),

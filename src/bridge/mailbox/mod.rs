@@ -49,6 +49,8 @@ impl Item {
 /// What a reader gets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
+    /// Nothing yet, and nothing soon.
+    Delayed,
     /// A notification or a request.
     Related(Bytes),
     /// The answer; nothing comes after it.
@@ -68,6 +70,7 @@ struct State {
     waiting: VecDeque<Item>,
     bytes: usize,
     last: Option<Bytes>,
+    is_delayed: bool,
     ended: bool,
     /// The newest last: it alone is given messages.
     readers: VecDeque<Waiting>,
@@ -211,6 +214,13 @@ impl Mailbox {
         }
     }
 
+    /// Tells the reader that the answer will take a while.
+    pub fn delay(&self) {
+        let mut state = self.lock();
+        state.is_delayed = true;
+        wake_newest(state);
+    }
+
     /// Puts the answer in. The first one stands.
     pub fn finish(&self, answer: Bytes) {
         let mut state = self.lock();
@@ -283,6 +293,9 @@ impl Reader {
         if is_newest && let Some(answer) = state.last.take() {
             state.ended = true;
             return Poll::Ready(Some(Event::Last(answer)));
+        }
+        if is_newest && std::mem::take(&mut state.is_delayed) {
+            return Poll::Ready(Some(Event::Delayed));
         }
         // Otherwise all has ended, or this was one stream too many.
         if state.sleep(self.id, context) { Poll::Pending } else { Poll::Ready(None) }

@@ -223,6 +223,9 @@ impl Events {
         loop {
             let event = tokio::time::timeout(LONG, self.events.next()).await.unwrap()?;
             let text = String::from_utf8(event.to_vec()).unwrap();
+            if text.starts_with(':') {
+                continue;
+            }
             let lines = text.strip_suffix("\n\n").unwrap_or_else(|| panic!("{text:?}")).lines();
             let fields: BTreeMap<&str, &str> = lines.map(|line| line.split_once(": ").unwrap()).collect();
             if let Some(id) = fields.get("id") {
