@@ -38,6 +38,7 @@ pub struct Session {
     pub mailbox: Arc<Mailbox>,
     /// The streams of its calls that can be taken up again.
     pub streams: Streams,
+    born: Timestamp,
     used: AtomicI64,
     turn: AtomicU64,
     under_way: AtomicUsize,
@@ -105,6 +106,7 @@ impl Session {
             version,
             features,
             mailbox: Mailbox::of_session(streams.keep()),
+            born: streams.now(),
             streams,
             used: AtomicI64::new(0),
             turn: AtomicU64::new(0),
@@ -132,10 +134,22 @@ impl Session {
         self.turn.load(Ordering::Relaxed)
     }
 
-    /// Whether a stream is open or a request under way, also one whose client is away.
+    /// When it began.
+    #[must_use]
+    pub const fn born(&self) -> Timestamp {
+        self.born
+    }
+
+    /// Whether a stream is open or a request under way.
     #[must_use]
     pub fn is_active(&self) -> bool {
-        self.under_way.load(Ordering::Relaxed) > 0 || self.mailbox.has_reader() || self.streams.has_unanswered()
+        self.is_busy() || self.mailbox.has_reader()
+    }
+
+    /// Whether a request is under way, also one whose client is away.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        self.under_way.load(Ordering::Relaxed) > 0 || self.streams.has_unanswered()
     }
 
     /// Takes up the stream on which this event was sent; `None` when that cannot be.

@@ -43,6 +43,12 @@ impl Streams {
         Self { keep: Keep::new(replay_events), clock, all: Mutex::default() }
     }
 
+    /// The time.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
     /// How much is kept.
     #[must_use]
     pub fn keep(&self) -> Option<Keep> {
