@@ -15,6 +15,8 @@ pub struct Follower {
     reader: Reader,
     stream: StreamId,
     after: u64,
+    /// What comes before everything else: it may be too large to be kept.
+    first: Option<Bytes>,
 }
 
 impl Follower {
@@ -25,9 +27,7 @@ impl Follower {
     #[must_use]
     pub fn of_call(reader: Reader, keep: Keep, (stream, too_large): (StreamId, Bytes), first: Option<&[u8]>) -> Self {
         let mut sent = Sent::new(keep, Some(OfCall { stream, too_large, is_read: false }));
-        if let Some(first) = first {
-            sent.add(stream, first);
-        }
+        let first = first.map(|message| sent.add(stream, message).0);
         {
             let mut state = reader.mailbox.lock();
             state.sent = Some(Box::new(sent));
@@ -35,7 +35,7 @@ impl Follower {
                 own.stream = Some(stream);
             }
         }
-        Self { reader, stream, after: 0 }
+        Self { reader, stream, after: 0, first }
     }
 
     /// Where the stream is: the id after which the next event comes.
@@ -57,6 +57,10 @@ impl Follower {
         if !state.readers.iter().any(|reader| reader.id == self.reader.id) {
             // Another connection has taken the stream up.
             return Poll::Ready(None);
+        }
+        if let Some(first) = self.first.take() {
+            self.after = 1;
+            return Poll::Ready(Some(first));
         }
         let is_newest = state.is_newest(self.reader.id);
         let Some(sent) = &state.sent else { return Poll::Ready(None) };
@@ -92,7 +96,7 @@ impl Mailbox {
         let (stream, after) = (sent.open(), sent.last());
         let id = state.add_reader(Some(stream));
         end_surplus(state);
-        Some(Follower { reader: Reader { mailbox: Arc::clone(self), id }, stream, after })
+        Some(Follower { reader: Reader { mailbox: Arc::clone(self), id }, stream, after, first: None })
     }
 
     /// Takes a stream up after the event that its client saw last. The connection it had before ends.
@@ -110,7 +114,7 @@ impl Mailbox {
         let id = state.add_reader(Some(stream));
         end_surplus(state);
         super::wake(before);
-        Some(Follower { reader: Reader { mailbox: Arc::clone(self), id }, stream, after: number })
+        Some(Follower { reader: Reader { mailbox: Arc::clone(self), id }, stream, after: number, first: None })
     }
 
     /// Keeps nothing any more of what was sent, and nothing for a client that is away.

@@ -181,6 +181,24 @@ fn mcp_24_what_is_kept_of_a_session_is_bounded_and_an_answer_gives_way_to_an_err
 }
 
 #[test]
+fn what_is_too_large_to_be_kept_is_sent_once() {
+    let keep = Keep::new(10).unwrap();
+    let (mailbox, reader) = Mailbox::of_call();
+    let (large, stream) = (bytes(2 * STREAM_BYTES), StreamId::Call(1));
+    let mut follower = Follower::of_call(reader, keep, (stream, Bytes::new()), Some(&large));
+    assert_eq!(follower.position(), at(1, 0));
+    let mut sent = Vec::new();
+    for message in [Item::Notification(large), notification("small")] {
+        mailbox.push(message).unwrap();
+        sent.extend(drain(&mut follower));
+    }
+    let sizes = |frames: Vec<Bytes>| frames.iter().map(|frame| frame.len() > STREAM_BYTES).collect::<Vec<_>>();
+    assert_eq!(sizes(sent), [true, true, false]);
+    assert_eq!(follower.position(), at(1, 3));
+    assert_eq!(sizes(drain(&mut mailbox.resume(at(1, 0)).unwrap())), [false]);
+}
+
+#[test]
 fn one_stream_has_one_connection() {
     let keep = Keep::new(10).unwrap();
     let (mailbox, mut before) = followed(&keep, 1);
