@@ -2,6 +2,8 @@
 
 mod calls;
 mod questions;
+mod resumption;
+mod recovery;
 mod sessions;
 
 use crate::support::App;
