@@ -9,7 +9,7 @@ use actix_web::{HttpRequest, HttpResponse};
 
 use crate::authorization_server::authorize::{Answer, AuthorizeFault, FLOW_LIFETIME, PageFault};
 use crate::http::answer;
-use crate::http::oauth::flow;
+use crate::http::oauth::flow_path;
 use crate::http::oauth::{is_visit, within};
 use crate::http::page::Link;
 use crate::http::page::respond::{self, Trouble};
@@ -34,7 +34,7 @@ pub async fn get(request: HttpRequest, state: Data<State>) -> HttpResponse {
             let seconds = i64::try_from(FLOW_LIFETIME.as_secs()).unwrap_or(i64::MAX);
             response
                 .cookie(state.cookies().set(&started.flow, &started.cookie, seconds))
-                .insert_header((header::LOCATION, flow::path(&state, &started.flow)));
+                .insert_header((header::LOCATION, flow_path(&state, &started.flow)));
             respond::private(&mut response).finish()
         }
         Err(AuthorizeFault::Page(fault)) => page(&state, &fault),

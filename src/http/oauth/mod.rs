@@ -2,6 +2,7 @@
 
 pub mod authorize;
 pub mod callback;
+mod fault;
 pub mod flow;
 mod form;
 pub mod logout;
@@ -11,6 +12,7 @@ use actix_web::http::{Method, StatusCode, header};
 use actix_web::web::{Bytes, Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 
+use crate::base::id::FlowId;
 use crate::http::answer;
 use crate::http::body;
 use crate::http::state::State;
@@ -135,4 +137,9 @@ fn set_cookie(response: &mut HttpResponse, cookie: &Cookie<'_>) {
 
 fn client_address(request: &HttpRequest, state: &State) -> std::net::IpAddr {
     state.guard.client_address(request.peer_addr().map(|peer| peer.ip()), request.headers())
+}
+
+/// Where the pages of a flow stand.
+fn flow_path(state: &State, flow: &FlowId) -> String {
+    format!("{}/oauth/authorize/{flow}", state.authorization().pages.base)
 }
