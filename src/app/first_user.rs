@@ -30,9 +30,6 @@ pub(super) async fn create(
         return Ok(None);
     }
     let failed = |error: crate::store::StoreError| StartError::Io(error.to_string());
-    if section.mode == Mode::Federated {
-        return Ok(None);
-    }
     if !section.users.is_empty() || !store.list_users().await.map_err(failed)?.is_empty() {
         return Ok(None);
     }

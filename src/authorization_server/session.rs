@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use crate::authorization_server::AuthorizationServer;
+use crate::authorization_server::authorize::FlowFault;
 use crate::base::digest::Digest;
-use crate::base::id::UserId;
+use crate::base::id::{FlowId, UserId};
 use crate::base::random;
 use crate::base::secret::Secret;
 use crate::identity::ActiveUser;
@@ -46,6 +47,16 @@ impl AuthorizationServer {
         }
     }
 
+    /// How pages name somebody who is logged in: with the provider, since the same address at two of them is two people, and
+    /// one need not have verified it.
+    #[must_use]
+    pub fn shown_name(&self, person: &ActiveUser) -> String {
+        match self.services.identity.provider_of(&person.id) {
+            Some(provider) => format!("{} ({})", person.name, provider.label()),
+            None => person.name.clone(),
+        }
+    }
+
     /// Remembers this browser under a new cookie, in place of the `old` one. `None`: sessions are off.
     pub(super) async fn remember_browser(
         &self,
@@ -76,13 +87,25 @@ impl AuthorizationServer {
         self.services.keys.derive("log out", &[session.expose().as_bytes()])
     }
 
-    /// Ends the session in the store too, so that its cookie is worth nothing to anybody. Gives where else the person may
+    /// Ends the session in the store too, so that its cookie is worth nothing to anybody, and in other tabs the `flows` in
+    /// which somebody has logged in: whoever uses the browser next could still answer them. Gives where else the person may
     /// want to log out.
     ///
     /// # Errors
-    /// The store cannot be written.
-    pub async fn log_out(&self, session: &Secret) -> Result<Option<LogOutElsewhere>, StoreError> {
+    /// The store cannot be read or written.
+    pub async fn log_out(
+        &self,
+        session: &Secret,
+        flows: Vec<(FlowId, Secret)>,
+    ) -> Result<Option<LogOutElsewhere>, FlowFault> {
         let person = self.find_person(Some(session)).await?;
+        for (flow, cookie) in flows {
+            match self.find_flow(&flow, Some(cookie)).await {
+                Ok(bound) => self.end_if_logged_in(&bound).await?,
+                Err(FlowFault::Unavailable(error)) => return Err(error.into()),
+                Err(_) => {}
+            }
+        }
         self.services.store.remove_session(&Digest::of(session)).await?;
         let provider = person.as_ref().and_then(|person| self.services.identity.provider_of(&person.id));
         let elsewhere = provider.and_then(|provider| Some((provider.label().to_owned(), provider.end_session_url()?)));

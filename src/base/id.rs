@@ -42,14 +42,6 @@ id! {
     UserId
 }
 
-impl ProviderName {
-    /// That of the only provider, which has none of its own.
-    #[must_use]
-    pub fn the_only() -> Self {
-        Self("default".to_owned())
-    }
-}
-
 impl UserId {
     /// A person at an identity provider. OpenID Connect Core §5.7: only `iss` and `sub` together identify one, never an
     /// e-mail address. No user name has this form; an issuer has no fragment (§2), so it reads one way only.
@@ -64,10 +56,20 @@ impl UserId {
         self.0.contains("://")
     }
 }
+
 id! {
     /// The operator's name of an identity provider; `default` for the only one that has none.
     ProviderName
 }
+
+impl ProviderName {
+    /// That of the only provider, which has none of its own.
+    #[must_use]
+    pub fn the_only() -> Self {
+        Self("default".to_owned())
+    }
+}
+
 id! {
     /// What one approval gave to one client: its refresh-token family and all access tokens made from it.
     GrantId

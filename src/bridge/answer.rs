@@ -1,6 +1,7 @@
 //! What the bridge answers to an HTTP request, before it is HTTP.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -9,8 +10,8 @@ use futures_util::Stream;
 use serde_json::json;
 use tokio::time::Sleep;
 
-use crate::bridge::mailbox::{Event, Reader};
-use crate::bridge::session::UnderWay;
+use crate::bridge::mailbox::{Event, Follower, Reader};
+use crate::bridge::session::{Attached, Session, UnderWay};
 use crate::bridge::stateless::exchange::Attendance;
 use crate::bridge::stateless::listen::Listening;
 use crate::protocol::mcp::event_stream;
@@ -67,6 +68,8 @@ pub enum Refusal {
     SessionRequired,
     /// 400: an answer to something this session was not asked.
     NotAsked,
+    /// 400: no stream of this session can be taken up after this event.
+    EventUnknown,
     /// 403: the caller may not do this.
     InsufficientScope {
         /// Every scope the operation needs.
@@ -94,6 +97,7 @@ impl Refusal {
             }
             Self::PostOnly => rpc(reply::INVALID_REQUEST, "This version of the protocol knows POST alone"),
             Self::NotAsked => rpc(reply::INVALID_REQUEST, "Nothing was asked under this id"),
+            Self::EventUnknown => rpc(reply::INVALID_REQUEST, "No stream can be taken up after this Last-Event-ID"),
             Self::NotAcceptable => {
                 rpc(reply::INVALID_REQUEST, "Not Acceptable: accept application/json and text/event-stream")
             }
@@ -116,9 +120,11 @@ impl Refusal {
 #[derive(Debug)]
 pub struct EventStream {
     first: Option<Bytes>,
-    reader: Option<Reader>,
+    source: Option<Source>,
     lifetime: Option<Duration>,
     end: Option<Pin<Box<Sleep>>>,
+    /// After the source: what it leaves is looked through when it is gone.
+    _attached: Option<Attached>,
     _held: Option<Held>,
 }
 
@@ -133,24 +139,59 @@ pub enum Held {
     Listener(Listening),
 }
 
+#[derive(Debug)]
+enum Source {
+    /// Of which nothing is kept.
+    Once(Reader),
+    /// That can be taken up again.
+    Kept(Follower),
+}
+
 impl EventStream {
     /// The events of a call, beginning with `first` if it was read already.
     #[must_use]
-    pub fn of_call(first: Option<Bytes>, reader: Reader, held: Option<Held>) -> Self {
+    pub fn of_call(first: Option<Bytes>, reader: Reader) -> Self {
         let first = first.map(|message| event_stream::frame(&message));
-        Self { first, reader: Some(reader), lifetime: None, end: None, _held: held }
+        Self { first, source: Some(Source::Once(reader)), ..Self::empty() }
     }
 
     /// One message, and the end.
     #[must_use]
     pub fn of_message(message: &[u8]) -> Self {
-        Self { first: Some(event_stream::frame(message)), reader: None, lifetime: None, end: None, _held: None }
+        Self { first: Some(event_stream::frame(message)), ..Self::empty() }
     }
 
-    /// The events of a session, for `lifetime` at most.
+    /// The events of a session.
     #[must_use]
-    pub const fn of_session(reader: Reader, lifetime: Option<Duration>) -> Self {
-        Self { first: None, reader: Some(reader), lifetime, end: None, _held: None }
+    pub fn of_session(reader: Reader) -> Self {
+        Self { source: Some(Source::Once(reader)), ..Self::empty() }
+    }
+
+    /// The events of a stream of the session that can be taken up again.
+    #[must_use]
+    pub fn resumable(session: &Arc<Session>, follower: Follower) -> Self {
+        let first = session.priming(&follower);
+        Self { first, source: Some(Source::Kept(follower)), _attached: Some(session.attach()), ..Self::empty() }
+    }
+
+    /// The same, for so long at most.
+    #[must_use]
+    pub fn within(self, lifetime: Option<Duration>) -> Self {
+        let mut this = self;
+        this.lifetime = lifetime;
+        this
+    }
+
+    /// The same, keeping this as it is.
+    #[must_use]
+    pub fn holding(self, held: Option<Held>) -> Self {
+        let mut this = self;
+        this._held = held;
+        this
+    }
+
+    const fn empty() -> Self {
+        Self { first: None, source: None, lifetime: None, end: None, _attached: None, _held: None }
     }
 
     fn is_over(&mut self, context: &mut Context<'_>) -> bool {
@@ -159,6 +200,17 @@ impl EventStream {
             self.end = Some(Box::pin(tokio::time::sleep(lifetime)));
         }
         self.end.as_mut().is_some_and(|end| end.as_mut().poll(context).is_ready())
+    }
+
+    fn poll_source(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        match &mut self.source {
+            None => Poll::Ready(None),
+            Some(Source::Kept(follower)) => follower.poll_next(context),
+            Some(Source::Once(reader)) => reader.poll_next(context).map(|event| match event? {
+                Event::Delayed => Some(Bytes::from_static(event_stream::KEEP_ALIVE)),
+                Event::Related(message) | Event::Last(message) => Some(event_stream::frame(&message)),
+            }),
+        }
     }
 }
 
@@ -170,21 +222,13 @@ impl Stream for EventStream {
             return Poll::Ready(Some(first));
         }
         if self.is_over(context) {
-            self.reader = None;
+            self.source = None;
         }
-        let Some(reader) = &mut self.reader else { return Poll::Ready(None) };
-        match reader.poll_next(context) {
-            Poll::Ready(Some(Event::Related(message))) => Poll::Ready(Some(event_stream::frame(&message))),
-            Poll::Ready(Some(Event::Last(message))) => {
-                // MCP 2025-11-25, Sending Messages: after the answer the stream is closed.
-                self.reader = None;
-                Poll::Ready(Some(event_stream::frame(&message)))
-            }
-            Poll::Ready(None) => {
-                self.reader = None;
-                Poll::Ready(None)
-            }
-            Poll::Pending => Poll::Pending,
+        let event = self.poll_source(context);
+        if matches!(event, Poll::Ready(None)) {
+            // MCP 2025-11-25, Sending Messages: after the answer the stream is closed.
+            self.source = None;
         }
+        event
     }
 }

@@ -8,7 +8,9 @@
 
 pub mod answer;
 pub mod access;
+pub mod event_id;
 pub mod mailbox;
+pub mod streams;
 pub mod session;
 pub mod sessions;
 pub mod hub;
@@ -37,6 +39,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::base::clock::Clock;
+use crate::bridge::event_id::EventId;
 use crate::bridge::hub::{Hub, Subscriber};
 use crate::bridge::session::Session;
 use crate::bridge::sessions::Sessions;
@@ -96,6 +99,17 @@ pub struct PostRequest {
     pub accepts_event_stream: bool,
 }
 
+/// What of a GET request matters to the bridge.
+#[derive(Clone, Copy, Debug)]
+pub struct GetRequest<'a> {
+    /// `Mcp-Session-Id`.
+    pub session_id: Option<&'a str>,
+    /// `MCP-Protocol-Version`.
+    pub protocol_version: &'a Field,
+    /// `Last-Event-ID`.
+    pub last_event_id: Option<&'a str>,
+}
+
 /// How an upstream stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UpstreamStatus {
@@ -150,16 +164,16 @@ impl Bridge {
         self.take(principal, &request, body).await.unwrap_or_else(Answer::Refused)
     }
 
-    /// Opens the session's own stream (GET).
+    /// Opens a stream of the session's own, or takes up the one after whose event the client asks (GET).
     #[must_use]
-    pub fn listen(&self, principal: &Arc<Principal>, session_id: Option<&str>, protocol_version: &Field) -> Answer {
+    pub fn listen(&self, principal: &Arc<Principal>, request: GetRequest<'_>) -> Answer {
         let open = || {
-            era::check_verb(session_id, protocol_version)?;
-            let session = self.session(principal, session_id)?.ok_or(Refusal::SessionRequired)?;
-            era::check_version(protocol_version, Some(&session), reply::NO_ID)?;
-            let reader = session.mailbox.reader().ok_or(Refusal::SessionUnknown)?;
+            era::check_verb(request.session_id, request.protocol_version)?;
+            let session = self.session(principal, request.session_id)?.ok_or(Refusal::SessionRequired)?;
+            era::check_version(request.protocol_version, Some(&session), reply::NO_ID)?;
             let lifetime = principal.expires_at.map(|end| end.since(self.hub.clock.now()));
-            Ok(Answer::Stream { events: EventStream::of_session(reader, lifetime), session_id: None })
+            let events = listen_to(&session, request.last_event_id)?.within(lifetime);
+            Ok(Answer::Stream { events, session_id: None })
         };
         open().unwrap_or_else(Answer::Refused)
     }
@@ -241,6 +255,7 @@ impl Bridge {
     /// Undoes what a session set up: its streams, its calls, its subscriptions, what it was asked.
     fn close(&self, session: &Arc<Session>) {
         session.mailbox.end();
+        session.streams.clear();
         for link in self.upstreams.iter().filter_map(|upstream| upstream.link()) {
             link.cancel_all(session);
         }
@@ -270,5 +285,21 @@ async fn sweep(bridge: Weak<Bridge>, interval: Duration, mut stop: watch::Receiv
         for session in bridge.hub.sessions.take_idle() {
             bridge.close(&session);
         }
+        for session in bridge.hub.sessions.list() {
+            session.streams.tidy();
+        }
+    }
+}
+
+fn listen_to(session: &Arc<Session>, last_event_id: Option<&str>) -> Result<EventStream, Refusal> {
+    if let Some(id) = last_event_id {
+        // MCP 2025-11-25, Resumability: only this stream goes on. An id that is not ours is refused and no new stream is
+        // opened in its place, for the client would take what comes on it for the rest of the old one.
+        let follower = EventId::parse(id).and_then(|id| session.resume(id)).ok_or(Refusal::EventUnknown)?;
+        return Ok(EventStream::resumable(session, follower));
+    }
+    match session.mailbox.open() {
+        Some(follower) => Ok(EventStream::resumable(session, follower)),
+        None => session.mailbox.reader().map(EventStream::of_session).ok_or(Refusal::SessionUnknown),
     }
 }

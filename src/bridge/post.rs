@@ -21,6 +21,8 @@ use crate::protocol::mcp::reply;
 const MAX_BATCH: usize = 50;
 /// After this time without an answer a client that takes a stream gets one, on which keep-alives can be sent.
 const STREAM_AFTER: Duration = Duration::from_secs(15);
+/// The same for a client that is told where a stream begins: from then on it can come back for the answer.
+const RESUMABLE_AFTER: Duration = Duration::from_secs(1);
 /// For `Retry-After`.
 pub(super) const RETRY_AFTER: Duration = Duration::from_secs(2);
 
@@ -39,6 +41,22 @@ impl Caller {
         match &self.era {
             Era::Session(session) => session.as_ref(),
             Era::Stateless(_) => None,
+        }
+    }
+
+    /// How long an answer may take before a stream is opened for it.
+    fn stream_after(&self) -> Duration {
+        let can_resume = self.session().is_some_and(|session| session.version.has_priming());
+        if can_resume { RESUMABLE_AFTER } else { STREAM_AFTER }
+    }
+
+    /// What comes for a request, as a stream: one that can be taken up again where there is a session.
+    fn stream(&self, first: Option<Bytes>, reader: Reader, request: &Message) -> EventStream {
+        let Some(session) = self.session() else { return EventStream::of_call(first, reader) };
+        let too_large = error(request, reply::UNAVAILABLE, "The answer was too large to be kept until it was fetched");
+        match session.streams.follow(reader, first.as_deref(), too_large) {
+            Ok(follower) => EventStream::resumable(session, follower),
+            Err(reader) => EventStream::of_call(first, reader),
         }
     }
 }
@@ -103,14 +121,14 @@ impl Bridge {
             Begun::Waiting(reader) | Begun::Attended(reader, _) => reader,
         };
         let stream = |first, reader| {
-            let events = EventStream::of_call(first, reader, under_way.map(Held::Session));
+            let events = caller.stream(first, reader, message).holding(under_way.map(Held::Session));
             Ok(Answer::Stream { events, session_id: None })
         };
         if !caller.accepts_json {
             return stream(None, reader);
         }
         let first = if caller.accepts_stream {
-            match tokio::time::timeout(STREAM_AFTER, reader.next()).await {
+            match tokio::time::timeout(caller.stream_after(), reader.next()).await {
                 Ok(first) => first,
                 Err(_) => return stream(None, reader),
             }
@@ -118,6 +136,7 @@ impl Bridge {
             reader.next().await
         };
         match first {
+            Some(Event::Delayed) => stream(None, reader),
             Some(Event::Related(message)) => stream(Some(message), reader),
             Some(Event::Last(body)) => Ok(Answer::Message { body, session_id: None }),
             None => Ok(Answer::Message { body: unanswered(message), session_id: None }),

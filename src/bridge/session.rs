@@ -3,17 +3,23 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
 use bytes::Bytes;
 
 use crate::base::clock::Timestamp;
-use crate::bridge::mailbox::Mailbox;
+use crate::bridge::event_id::{EventId, StreamId};
+use crate::bridge::mailbox::{Follower, Mailbox};
+use crate::bridge::streams::Streams;
 use crate::bridge::upstream::link::Link;
 use crate::model::principal::Principal;
 use crate::protocol::mcp::client_features::ClientFeatures;
+use crate::protocol::mcp::event_stream;
 use crate::protocol::mcp::log_level::LogLevel;
 use crate::protocol::mcp::version::ProtocolVersion;
 
+/// After this time a client comes back to a stream whose connection ended. Some try only twice, so that it is not short.
+const RETRY: Duration = Duration::from_secs(3);
 /// How many requests of upstreams may wait for the client of one session.
 const MAX_ASKED: usize = 100;
 
@@ -30,6 +36,9 @@ pub struct Session {
     pub features: ClientFeatures,
     /// What waits for its GET stream.
     pub mailbox: Arc<Mailbox>,
+    /// The streams of its calls that can be taken up again.
+    pub streams: Streams,
+    born: Timestamp,
     used: AtomicI64,
     turn: AtomicU64,
     under_way: AtomicUsize,
@@ -51,13 +60,20 @@ pub struct Asked {
 impl Session {
     /// A new session.
     #[must_use]
-    pub fn new(id: String, principal: Arc<Principal>, version: ProtocolVersion, features: ClientFeatures) -> Self {
+    pub fn new(
+        id: String,
+        principal: Arc<Principal>,
+        (version, features): (ProtocolVersion, ClientFeatures),
+        streams: Streams,
+    ) -> Self {
         Self {
             id,
             principal,
             version,
             features,
-            mailbox: Mailbox::of_session(),
+            mailbox: Mailbox::of_session(streams.keep()),
+            born: streams.now(),
+            streams,
             used: AtomicI64::new(0),
             turn: AtomicU64::new(0),
             under_way: AtomicUsize::new(0),
@@ -84,10 +100,44 @@ impl Session {
         self.turn.load(Ordering::Relaxed)
     }
 
+    /// When it began.
+    #[must_use]
+    pub const fn born(&self) -> Timestamp {
+        self.born
+    }
+
     /// Whether a stream is open or a request under way.
     #[must_use]
     pub fn is_active(&self) -> bool {
-        self.under_way.load(Ordering::Relaxed) > 0 || self.mailbox.has_reader()
+        self.is_busy() || self.mailbox.has_reader()
+    }
+
+    /// Whether a request is under way, also one whose client is away.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        self.under_way.load(Ordering::Relaxed) > 0 || self.streams.has_unanswered()
+    }
+
+    /// Takes up the stream on which this event was sent; `None` when that cannot be.
+    #[must_use]
+    pub fn resume(&self, id: EventId) -> Option<Follower> {
+        match id.stream {
+            StreamId::Call(_) => self.streams.resume(id),
+            StreamId::Listening(_) => self.mailbox.resume(id),
+        }
+    }
+
+    /// Marks a stream as having a connection until the value is dropped.
+    #[must_use]
+    pub fn attach(self: &Arc<Self>) -> Attached {
+        Attached(Arc::clone(self))
+    }
+
+    /// The event with which a connection begins: where the stream is, and when to come back to it. `None` for clients
+    /// of before, which would take it for a broken message.
+    #[must_use]
+    pub fn priming(&self, follower: &Follower) -> Option<Bytes> {
+        self.version.has_priming().then(|| event_stream::priming(&follower.position().to_string(), RETRY))
     }
 
     /// Marks a request as under way until the value is dropped.
@@ -152,5 +202,15 @@ pub struct UnderWay(Arc<Session>);
 impl Drop for UnderWay {
     fn drop(&mut self) {
         self.0.under_way.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A stream with a connection. When that ends, what is kept for its return is brought within bounds.
+#[derive(Debug)]
+pub struct Attached(Arc<Session>);
+
+impl Drop for Attached {
+    fn drop(&mut self) {
+        self.0.streams.tidy();
     }
 }

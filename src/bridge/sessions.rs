@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -11,12 +12,16 @@ use crate::base::clock::{Clock, Timestamp};
 use crate::base::id::{ClientId, UserId};
 use crate::base::random;
 use crate::bridge::session::Session;
+use crate::bridge::streams::Streams;
 use crate::config::section::Session as Settings;
 use crate::model::principal::Principal;
 use crate::protocol::mcp::client_features::ClientFeatures;
 use crate::protocol::mcp::header;
 use crate::protocol::mcp::log_level::LogLevel;
 use crate::protocol::mcp::version::ProtocolVersion;
+
+/// After this time a client has to initialize anew, at the next moment when no request of its is under way.
+const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
 /// Every session there is.
 #[derive(Debug)]
@@ -77,7 +82,8 @@ impl Sessions {
     ) -> Option<(Arc<Session>, Vec<Arc<Session>>)> {
         // MCP 2025-11-25, Session Management: globally unique and cryptographically secure; 192 random bits.
         let id = URL_SAFE_NO_PAD.encode(random::bytes::<24>());
-        let session = Arc::new(Session::new(id, Arc::clone(principal), version, features));
+        let streams = Streams::new(self.settings.replay_events, self.clock.clone());
+        let session = Arc::new(Session::new(id, Arc::clone(principal), (version, features), streams));
         self.touch(&session);
         let mut all = self.write();
         let mut closed = Vec::new();
@@ -162,8 +168,8 @@ impl Sessions {
 
     /// How often idle sessions are looked for.
     #[must_use]
-    pub fn sweep_interval(&self) -> std::time::Duration {
-        (self.settings.timeout / 4).clamp(std::time::Duration::from_secs(1), std::time::Duration::from_secs(60))
+    pub fn sweep_interval(&self) -> Duration {
+        (self.settings.timeout / 4).clamp(Duration::from_secs(1), Duration::from_secs(60))
     }
 
     fn touch(&self, session: &Session) {
@@ -171,7 +177,9 @@ impl Sessions {
     }
 
     fn is_over(&self, session: &Session, now: Timestamp) -> bool {
-        !session.is_active() && now.since(session.used()) >= self.settings.timeout
+        let (idle, age) = (now.since(session.used()), now.since(session.born()));
+        // An open stream alone does not make a session everlasting; a call under way is not cut short.
+        idle >= self.settings.timeout && !session.is_active() || age >= LONGEST && !session.is_busy()
     }
 
     fn read(&self) -> RwLockReadGuard<'_, All> {
@@ -186,13 +194,13 @@ impl Sessions {
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
-    use std::time::Duration;
 
     use super::*;
 
     fn sessions(max_sessions: usize, max_per_principal: usize) -> (Sessions, Clock) {
         let clock = Clock::fixed(Timestamp::from_unix(1_000));
-        let settings = Settings { timeout: Duration::from_secs(60), max_sessions, max_per_principal };
+        let settings =
+            Settings { timeout: Duration::from_secs(60), max_sessions, max_per_principal, replay_events: 10 };
         (Sessions::new(settings, clock.clone()), clock)
     }
 
@@ -247,6 +255,22 @@ mod tests {
         assert!(sessions.find(&idle.id, &a).is_none(), "even before the sweep");
         assert_eq!(sessions.take_idle().len(), 1);
         assert!(sessions.find(&open.id, &a).is_some());
+    }
+
+    #[test]
+    fn a_session_with_a_stream_ends_after_a_day_but_not_in_the_middle_of_a_call() {
+        let (sessions, clock) = sessions(0, 0);
+        let a = person("a");
+        let (session, _) = create(&sessions, &a).unwrap();
+        let _reader = session.mailbox.reader().unwrap();
+        let call = session.begin();
+        clock.advance(LONGEST - Duration::from_secs(1));
+        assert!(sessions.find(&session.id, &a).is_some());
+        clock.advance(Duration::from_secs(1));
+        assert!(sessions.find(&session.id, &a).is_some(), "a call is under way");
+        drop(call);
+        assert!(sessions.find(&session.id, &a).is_none());
+        assert_eq!(sessions.take_idle().len(), 1);
     }
 
     #[test]

@@ -22,7 +22,6 @@ const KEYS: &[&str] = &[
     "server.rate_limit.per_user",
     "server.session.cleanup_interval",
     "server.session.enabled",
-    "server.session.replay_events",
     "server.auth.any",
     "server.auth.api_key",
     "server.auth.bearer",

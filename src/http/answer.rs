@@ -39,9 +39,9 @@ pub fn oauth_error(error: &OauthError) -> HttpResponse {
 /// A refusal, logged here, where it is answered.
 pub fn refused(refused: &Refused, used_basic: bool) -> HttpResponse {
     match refused.public.error {
-        ErrorCode::ServerError | ErrorCode::TemporarilyUnavailable => {
-            tracing::error!(error = %refused, "could not answer")
-        }
+        ErrorCode::ServerError => tracing::error!(error = %refused, "could not answer"),
+        // It may pass: an identity provider or the disk is busy.
+        ErrorCode::TemporarilyUnavailable => tracing::warn!(error = %refused, "could not answer"),
         _ => tracing::info!(error = %refused, "refused"),
     }
     let mut response = oauth_error(&refused.public);

@@ -36,6 +36,14 @@ impl Cookies {
         only(request, &format!("{}{flow}", self.prefix()))
     }
 
+    /// The flows of this browser, by their cookies.
+    #[must_use]
+    pub fn find_flows(self, request: &HttpRequest) -> Vec<(FlowId, Secret)> {
+        let all = pairs(request);
+        let ours = all.iter().filter_map(|(name, value)| Some((name.strip_prefix(self.prefix())?, *value)));
+        ours.take(MOST).map(|(flow, value)| (FlowId::new(flow), Secret::new(value))).collect()
+    }
+
     /// The cookie of the browser's session, if the browser sent exactly one of that name.
     #[must_use]
     pub fn find_session(self, request: &HttpRequest) -> Option<Secret> {

@@ -8,7 +8,7 @@ use actix_web::http::{Method, StatusCode, header};
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 
-use crate::bridge::{Answer, PostRequest, Refusal};
+use crate::bridge::{Answer, GetRequest, PostRequest, Refusal};
 use crate::http::answer;
 use crate::http::body;
 use crate::http::state::State;
@@ -35,7 +35,12 @@ pub async fn serve(request: HttpRequest, payload: Payload, state: Data<State>) -
             Err(response) => return response,
         },
         Method::GET if accepts(&request, "text/event-stream") => {
-            state.bridge.listen(&principal, text(&request, SESSION_ID), &field(&request, mcp::PROTOCOL_VERSION))
+            let get = GetRequest {
+                session_id: text(&request, SESSION_ID),
+                protocol_version: &field(&request, mcp::PROTOCOL_VERSION),
+                last_event_id: last_event_id(&request),
+            };
+            state.bridge.listen(&principal, get)
         }
         Method::GET => {
             return answer::message(
@@ -165,7 +170,8 @@ fn refused(refusal: &Refusal, state: &State) -> HttpResponse {
         Refusal::Malformed { .. }
         | Refusal::UnsupportedVersion { .. }
         | Refusal::SessionRequired
-        | Refusal::NotAsked => StatusCode::BAD_REQUEST,
+        | Refusal::NotAsked
+        | Refusal::EventUnknown => StatusCode::BAD_REQUEST,
     };
     let mut response = answer::private_json(status, refusal.body());
     if let Refusal::Busy { retry_after } = refusal {
@@ -218,4 +224,11 @@ fn field(request: &HttpRequest, name: &str) -> Field {
 
 fn text<'a>(request: &'a HttpRequest, name: &str) -> Option<&'a str> {
     request.headers().get(name).and_then(|value| value.to_str().ok())
+}
+
+/// The event after which a stream is to go on. HTML, Server-sent events: without one, an empty value is as good as none.
+fn last_event_id(request: &HttpRequest) -> Option<&str> {
+    let value = request.headers().get(mcp::LAST_EVENT_ID)?;
+    // What is no text is no id of ours, and must not pass for a request without one.
+    Some(value.to_str().unwrap_or("?")).filter(|id| !id.is_empty())
 }

@@ -107,7 +107,8 @@ pub struct AddressLimits {
     pub token: AddressLimit,
     /// Registrations.
     pub registration: AddressLimit,
-    /// Authorization requests, each of which is remembered for a while.
+    /// Authorization requests, each of which is remembered for a while, and what a person sends that takes no hashing:
+    /// whoever tries passwords must not keep others behind the same address from answering.
     pub authorization: AddressLimit,
 }
 

@@ -80,6 +80,8 @@ pub enum Stage {
         provider: ProviderName,
         /// What was allowed.
         scopes: ScopeSet,
+        /// See [`Stage::Login`].
+        afresh: bool,
     },
     /// `user` has logged in and is asked to allow `scopes`.
     Consent {

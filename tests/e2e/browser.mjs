@@ -5,10 +5,10 @@
 //   browser.mjs pictures     login, wrong password, consent, returning, error: at two widths, in light and dark, with axe-core
 //
 // Both read one JSON object from standard input and write one to standard output; see the functions below for its members.
-// Exit code 1: what went wrong is on standard error. Environment: TEST_TOOLS (tests/.tools), CHROMIUM (/usr/bin/chromium).
+// steps.mjs uses what is exported here. Exit code 1: what went wrong is on standard error. Environment: TEST_TOOLS (tests/.tools), CHROMIUM (/usr/bin/chromium).
 
 import { createRequire } from "node:module";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -19,10 +19,10 @@ const { chromium } = require("playwright-core");
 const axeSource = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
 const patience = Number(process.env.TEST_PATIENCE ?? "30") * 1000;
 
-class Failure extends Error {}
+export class Failure extends Error {}
 
 // A browser with a directory of its own; with `profile` it remembers cookies from one run to the next.
-async function withBrowser({ profile, options = {} }, use) {
+export async function withBrowser({ profile, options = {} }, use) {
   const directory = profile ?? mkdtempSync(join(tmpdir(), "mcp-bridge-chromium-"));
   const context = await chromium.launchPersistentContext(directory, {
     executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
@@ -39,7 +39,7 @@ async function withBrowser({ profile, options = {} }, use) {
 }
 
 // Collects what a browser complains about: violations of the content security policy, scripts that throw, parts of a page that do not load.
-function watch(page, origin) {
+export function watch(page, origin) {
   const complaints = [];
   page.on("console", (message) => {
     const text = message.text();
@@ -130,7 +130,7 @@ async function authorize({ url, username, password, decision = "allow", profile,
   });
 }
 
-async function examine(page, name, shot, problems) {
+export async function examine(page, name, shot, problems) {
   await page.screenshot({ path: shot, fullPage: true });
   await page.evaluate(axeSource);
   const result = await page.evaluate(() => window.axe.run(document, { resultTypes: ["violations"] }));
@@ -201,11 +201,13 @@ async function pictures({ urls, error_url, username, password, directory }) {
 }
 
 const modes = { authorize, pictures };
-try {
-  const mode = modes[process.argv[2]];
-  if (!mode) throw new Failure(`usage: browser.mjs ${Object.keys(modes).join("|")} < input.json`);
-  process.stdout.write(`${JSON.stringify(await mode(JSON.parse(readFileSync(0, "utf8"))))}\n`);
-} catch (error) {
-  process.stderr.write(`browser.mjs: ${error instanceof Failure ? error.message : error.stack}\n`);
-  process.exitCode = 1;
+if (realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {
+  try {
+    const mode = modes[process.argv[2]];
+    if (!mode) throw new Failure(`usage: browser.mjs ${Object.keys(modes).join("|")} < input.json`);
+    process.stdout.write(`${JSON.stringify(await mode(JSON.parse(readFileSync(0, "utf8"))))}\n`);
+  } catch (error) {
+    process.stderr.write(`browser.mjs: ${error instanceof Failure ? error.message : error.stack}\n`);
+    process.exitCode = 1;
+  }
 }

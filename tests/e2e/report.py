@@ -65,19 +65,29 @@ def _line(text):
 @contextlib.contextmanager
 def check(name):
     """One check. What goes wrong inside is printed and counted, and ends the script: later checks build on it."""
-    global passed
     started = time.monotonic()
     try:
         yield
     except (Exception, KeyboardInterrupt) as error:
         fail(name, error)
         raise SystemExit(finish()) from None
+    ok(f"{name} ({time.monotonic() - started:.1f} s)")
+
+
+def ok(name):
+    """Counts and prints one check that held."""
+    global passed
     passed += 1
-    _line(f"ok {name} ({time.monotonic() - started:.1f} s)")
+    _line(f"ok {name}")
 
 
-def fail(name, error):
-    """Counts and prints one failure with everything that helps to understand it."""
+def known(name):
+    """Prints one check that is known not to hold; it counts neither as passed nor as failed."""
+    _line(f"known {name}")
+
+
+def fail(name, error, logs=True):
+    """Counts and prints one failure with everything that helps to understand it; without the logs where many may fail alike."""
     global failed
     failed += 1
     _line(f"FAILED {name}")
@@ -86,7 +96,7 @@ def fail(name, error):
             _line(f"  {cause}")
         else:
             _line("  " + "".join(traceback.format_exception(cause)).rstrip().replace("\n", "\n  "))
-    for describe, path in _logs:
+    for describe, path in _logs if logs else ():
         _line(f"  --- end of {describe} ({path})")
         _line("  " + tail(path).rstrip().replace("\n", "\n  "))
 

@@ -43,6 +43,8 @@ class Storage:
 class Person:
     """Opens what the client asks to open, logs in and allows."""
 
+    expected = ["login", "consent"]
+
     def __init__(self, username, password):
         self.username, self.password = username, password
         self.callback = browser.Callback()
@@ -81,7 +83,7 @@ class Story:
 
     def run(self):
         """Both halves."""
-        self._run_with("builtin whoami, the repository's config.yaml", Bridge.with_repository_config, self._whoami)
+        self._run_with("builtin whoami, the repository's config.yaml", Bridge.with_repository_config, self.whoami)
         environment = {"E2E_SECRET": SECRET_OF_THE_BRIDGE}
         self._run_with("server-everything (stdio)", lambda: Bridge(config(everything_upstream()), environment), self._everything)
 
@@ -90,19 +92,20 @@ class Story:
         with check(f"{prefix}: the bridge starts and prints its address and the first user's password"):
             bridge = make_bridge().start()
             person = Person(*bridge.first_user())
-        asyncio.run(self._story(prefix, bridge, person, story))
+        asyncio.run(self.tell(prefix, bridge, person, story))
         with check(f"{prefix}: SIGTERM ends the bridge with exit code 0 and leaves no process"):
             left = bridge.descendants()
             report.equal(bridge.stop(), 0, "exit code after SIGTERM")
             expect_gone(left, 5, "after SIGTERM")
 
-    async def _story(self, prefix, bridge, person, story):
+    async def tell(self, prefix, bridge, person, story):
+        """Login, what `story` adds, refresh and a second start; the bridge runs already."""
         sdk, storage, heard = self.sdk, Storage(), Heard()
         provider = sdk.provider(bridge.url, person.callback.uri, storage, person)
         with check(f"{prefix}: discovery, registration, login, consent, token, initialize"):
             connection = sdk.connect(bridge.url, provider, heard)
             client = await connection.__aenter__()
-            report.equal(person.visits, [["login", "consent"]], "pages seen by the person")
+            report.equal(person.visits, [person.expected], "pages seen by the person")
             report.true(storage.client and storage.client.client_id, f"expected a registered client, came {storage.client}")
             report.true(storage.tokens and storage.tokens.refresh_token, "expected a refresh token in the SDK's storage")
             report.contains(("2025-03-26", "2025-06-18", "2025-11-25"), sdk.version(client), "negotiated protocol version")
@@ -127,7 +130,7 @@ class Story:
                 await call(client)
             report.equal(len(person.visits), 1, "how often the person was asked")
 
-    async def _whoami(self, prefix, client, person, heard):
+    async def whoami(self, prefix, client, person, heard):
         sdk = self.sdk
         with check(f"{prefix}: tools/list shows whoami, echo and time"):
             tools = {tool.name: tool for tool in (await client.list_tools()).tools}

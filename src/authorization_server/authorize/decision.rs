@@ -1,7 +1,8 @@
 //! The person's decision, and what it leads to: a code for the client, a way to the provider, or a refusal.
 
 use crate::authorization_server::AuthorizationServer;
-use crate::authorization_server::authorize::flow::{Bound, FlowFault};
+use crate::authorization_server::authorize::fault::FlowFault;
+use crate::authorization_server::authorize::flow::Bound;
 use crate::authorization_server::authorize::login::Next;
 use crate::authorization_server::authorize::response::Answer;
 use crate::base::digest::Digest;
@@ -19,10 +20,10 @@ impl AuthorizationServer {
     /// # Errors
     /// [`FlowFault::Gone`] when there was nothing to decide; [`FlowFault::Provider`].
     pub async fn allow(&self, bound: &Bound) -> Result<Next, FlowFault> {
-        match &bound.flow.stage {
-            Stage::Consent { user, scopes } => Ok(Next::Answer(self.approve(bound, user, scopes).await?)),
-            Stage::Permission { provider, afresh } => self.send_away(bound, provider, *afresh).await,
-            _ => Err(FlowFault::Gone),
+        match (&bound.flow.stage, self.question(&bound.flow.stage)) {
+            (Stage::Consent { user, scopes }, _) => Ok(Next::Answer(self.approve(bound, user, scopes).await?)),
+            (_, Some(question)) => self.send_away(bound, &question).await,
+            _ => Err(FlowFault::Gone("there is nothing to allow at this stage")),
         }
     }
 
@@ -37,7 +38,7 @@ impl AuthorizationServer {
     pub(super) async fn finish(&self, bound: &Bound, error: OauthError) -> Result<Answer, FlowFault> {
         let now = self.services.clock.now();
         if !self.services.store.advance_flow(&bound.flow, bound.flow.browser, Stage::Finished, now).await? {
-            return Err(FlowFault::Gone);
+            return Err(FlowFault::MOVED);
         }
         let request = bound.request();
         Ok(Answer::refusal(&request.redirect_uri, request.state.as_deref(), &self.settings.issuer, error))
@@ -69,7 +70,7 @@ impl AuthorizationServer {
             granted_at: now,
         };
         if !self.services.store.approve_flow(&bound.flow, code, consent).await? {
-            return Err(FlowFault::Gone);
+            return Err(FlowFault::MOVED);
         }
         Ok(Answer::success(&request.redirect_uri, request.state.as_deref(), &self.settings.issuer, &secret))
     }

@@ -1,13 +1,13 @@
 //! A flow in its browser: found again by its cookie, and which page comes next, decided from the stored flow alone.
 
 use crate::authorization_server::AuthorizationServer;
+use crate::authorization_server::authorize::fault::FlowFault;
 use crate::base::digest::Digest;
 use crate::base::id::{FlowId, ProviderName};
 use crate::base::secret::Secret;
-use crate::identity::federated::{Failure, Provider};
+use crate::identity::federated::Provider;
 use crate::model::authorization::{AuthorizationRequest, Flow, Stage};
 use crate::protocol::oauth::scope::ScopeSet;
-use crate::store::StoreError;
 
 /// A flow that was found by its identifier and its cookie: this is the browser it began in.
 #[derive(Debug)]
@@ -67,27 +67,23 @@ pub struct Ways {
 /// Who is asked for consent.
 #[derive(Debug)]
 pub enum Person {
-    /// Somebody who has logged in, by this name.
+    /// Somebody who has logged in, by this name; see [`AuthorizationServer::shown_name`].
     LoggedIn(String),
-    /// Whoever logs in next at the provider that people call so.
-    At(String),
+    /// Whoever logs in next at a provider.
+    At {
+        /// What people call it.
+        label: String,
+        /// Whether there are other ways to log in.
+        has_choice: bool,
+    },
 }
 
-/// Why a step was not taken.
-#[derive(Debug, thiserror::Error)]
-pub enum FlowFault {
-    /// No such flow in this browser: expired, answered already, begun in another browser, or made up.
-    #[error("This login has expired, was finished already, or began in another browser.")]
-    Gone,
-    /// The form did not come from our page in this browser.
-    #[error("This form did not come from this site's own page.")]
-    Forged,
-    /// The login at the provider that people call so came to nothing. The flow is back at its beginning.
-    #[error("The login at {0} came to nothing.")]
-    Provider(String, Failure),
-    /// The store cannot answer.
-    #[error("The server cannot do this now.")]
-    Unavailable(#[from] StoreError),
+/// Whether the client may, asked of whoever logs in next.
+pub(super) struct Question<'a> {
+    /// Where the person will log in.
+    pub(super) provider: &'a ProviderName,
+    /// See [`Stage::Login`].
+    pub(super) afresh: bool,
 }
 
 impl Bound {
@@ -108,10 +104,16 @@ impl AuthorizationServer {
     /// # Errors
     /// [`FlowFault::Gone`].
     pub async fn find_flow(&self, id: &FlowId, cookie: Option<Secret>) -> Result<Bound, FlowFault> {
-        let cookie = cookie.ok_or(FlowFault::Gone)?;
+        let cookie = cookie.ok_or(FlowFault::Gone("the browser sent no cookie of it, or two"))?;
         let found = self.services.store.find_flow(id, self.services.clock.now()).await?;
-        let flow = found.filter(|flow| flow.browser == Digest::of(&cookie) && flow.stage != Stage::Finished);
-        Ok(Bound { flow: flow.ok_or(FlowFault::Gone)?, cookie })
+        match found {
+            None => Err(FlowFault::Gone("there is no such flow, or not any more")),
+            Some(flow) if flow.browser != Digest::of(&cookie) => {
+                Err(FlowFault::Gone("the cookie is of an earlier step"))
+            }
+            Some(flow) if flow.stage == Stage::Finished => Err(FlowFault::Gone("it was answered already")),
+            Some(flow) => Ok(Bound { flow, cookie }),
+        }
     }
 
     /// The token that a form of this flow must bring back: it can be made only from the cookie, which pages cannot read.
@@ -134,16 +136,15 @@ impl AuthorizationServer {
     /// # Errors
     /// [`FlowFault`].
     pub async fn step(&self, bound: &Bound) -> Result<Step, FlowFault> {
+        if let Some(question) = self.question(&bound.flow.stage) {
+            return self.ask(bound, &question).await;
+        }
         match &bound.flow.stage {
             Stage::Login { .. } => Ok(Step::Login { asked: self.asked(bound).await?, ways: self.ways() }),
-            Stage::Permission { provider, .. } => Ok(Step::Consent {
-                asked: self.asked(bound).await?,
-                person: Person::At(self.provider(provider)?.label().to_owned()),
-                scopes: self.askable(&bound.request().scopes),
-            }),
             Stage::Consent { user, scopes } => {
-                let user = self.services.identity.find_active(user).await?.ok_or(FlowFault::Gone)?;
-                let person = Person::LoggedIn(user.name);
+                let user = self.services.identity.find_active(user).await?;
+                let user = user.ok_or(FlowFault::Gone("its user may not come in any more"))?;
+                let person = Person::LoggedIn(self.shown_name(&user));
                 Ok(Step::Consent { asked: self.asked(bound).await?, person, scopes: scopes.clone() })
             }
             Stage::Away { provider, afresh, .. } => {
@@ -151,13 +152,38 @@ impl AuthorizationServer {
                 let url = self.way_out(provider, &self.attempt(&bound.flow.id, &bound.cookie), *afresh).await?;
                 Ok(Step::Away { label: provider.label().to_owned(), url })
             }
-            Stage::Returned { .. } | Stage::Finished => Err(FlowFault::Gone),
+            Stage::Permission { .. } | Stage::Returned { .. } | Stage::Finished => {
+                Err(FlowFault::Gone("there is nothing to show at this stage"))
+            }
         }
+    }
+
+    /// The question that stands before the way to a provider, if this stage asks it. Somebody who did not come back in time
+    /// is asked again: what the provider would answer to the `state` of then is not taken any more. So is somebody whose
+    /// return was broken off, by a reload or a restart; a return that is still under way then ends in nothing.
+    pub(super) fn question<'a>(&self, stage: &'a Stage) -> Option<Question<'a>> {
+        match stage {
+            Stage::Permission { provider, afresh } | Stage::Returned { provider, afresh, .. } => {
+                Some(Question { provider, afresh: *afresh })
+            }
+            Stage::Away { provider, afresh, until, .. } if self.services.clock.now() >= *until => {
+                Some(Question { provider, afresh: *afresh })
+            }
+            _ => None,
+        }
+    }
+
+    async fn ask(&self, bound: &Bound, question: &Question<'_>) -> Result<Step, FlowFault> {
+        let label = self.provider(question.provider)?.label().to_owned();
+        let has_choice = matches!(self.login_stage(false), Stage::Login { .. });
+        let person = Person::At { label, has_choice };
+        Ok(Step::Consent { asked: self.asked(bound).await?, person, scopes: self.askable(&bound.request().scopes) })
     }
 
     async fn asked(&self, bound: &Bound) -> Result<Asked, FlowFault> {
         let request = bound.request();
-        let client = self.services.store.find_client(&request.client_id).await?.ok_or(FlowFault::Gone)?;
+        let client = self.services.store.find_client(&request.client_id).await?;
+        let client = client.ok_or(FlowFault::Gone("its client is not registered any more"))?;
         Ok(Asked {
             client_name: client.name,
             redirect_uri: request.redirect_uri.clone(),
@@ -182,7 +208,8 @@ impl AuthorizationServer {
 
     /// The provider of a stored stage; the configuration may have changed since.
     pub(super) fn provider(&self, name: &ProviderName) -> Result<&Provider, FlowFault> {
-        self.services.identity.provider(name).ok_or(FlowFault::Gone)
+        let found = self.services.identity.provider(name);
+        found.ok_or(FlowFault::Gone("its provider is not configured, or not any more"))
     }
 
     /// What is asked for, before anybody's limits are known.

@@ -3,7 +3,8 @@
 use std::net::IpAddr;
 
 use crate::authorization_server::AuthorizationServer;
-use crate::authorization_server::authorize::flow::{Bound, FlowFault};
+use crate::authorization_server::authorize::fault::FlowFault;
+use crate::authorization_server::authorize::flow::Bound;
 use crate::authorization_server::authorize::response::Answer;
 use crate::authorization_server::session::NewSession;
 use crate::base::digest::Digest;
@@ -83,7 +84,7 @@ impl AuthorizationServer {
     pub async fn log_in(&self, bound: &Bound, login: LogIn<'_>, old: Option<&Secret>) -> Result<LoggedIn, LogInFault> {
         let can_log_in = matches!(bound.flow.stage, Stage::Login { .. }) && self.services.identity.has_passwords();
         if !can_log_in {
-            return Err(FlowFault::Gone.into());
+            return Err(FlowFault::Gone("nobody logs in with a password at this stage").into());
         }
         let user = self.services.identity.log_in(login.username, login.password, login.address).await;
         let user = user.map_err(|error| match error {
@@ -93,8 +94,9 @@ impl AuthorizationServer {
             LoginError::Store(error) => error.into(),
         })?;
         let active = self.services.identity.find_active(&user).await?.ok_or(LogInFault::Wrong)?;
-        let next = self.after_login(bound, &user, &active.scopes).await?;
-        Ok(LoggedIn { next, session: self.remember_browser(&user, old).await? })
+        // Before the flow moves, so that a store that fails leaves the person where another try is possible.
+        let session = self.remember_browser(&user, old).await?;
+        Ok(LoggedIn { next: self.after_login(bound, &user, &active.scopes).await?, session })
     }
 
     async fn after_login(&self, bound: &Bound, user: &UserId, limit: &ScopeSet) -> Result<Next, FlowFault> {
@@ -117,7 +119,7 @@ impl AuthorizationServer {
         let flow = Flow { browser: Digest::of(&cookie), stage, ..bound.flow.clone() };
         let now = self.services.clock.now();
         if !self.services.store.advance_flow(&bound.flow, flow.browser, flow.stage.clone(), now).await? {
-            return Err(FlowFault::Gone);
+            return Err(FlowFault::MOVED);
         }
         Ok(Bound { flow, cookie })
     }
@@ -127,25 +129,40 @@ impl AuthorizationServer {
     /// # Errors
     /// [`FlowFault::Gone`]: there is no such provider, or nothing to choose any more.
     pub async fn choose_provider(&self, bound: &Bound, name: &ProviderName) -> Result<Next, FlowFault> {
-        let Stage::Login { afresh } = bound.flow.stage else { return Err(FlowFault::Gone) };
+        let Stage::Login { afresh } = bound.flow.stage else {
+            return Err(FlowFault::Gone("no provider is chosen at this stage"));
+        };
         let provider = self.provider(name)?.name().clone();
         let moved = self.advance(bound, Stage::Permission { provider, afresh }).await?;
         Ok(Next::Step { cookie: moved.cookie })
     }
 
-    /// Begins again for somebody else: the browser's session ends, and a provider will ask who it is.
+    /// Begins again for somebody else, or for another way to log in: the browser's session ends, and if somebody was logged
+    /// in, a provider will ask who it is.
     ///
     /// # Errors
     /// [`FlowFault::Gone`].
     pub async fn switch_person(&self, bound: &Bound, session: Option<&Secret>) -> Result<Next, FlowFault> {
-        if !matches!(bound.flow.stage, Stage::Consent { .. } | Stage::Permission { .. }) {
-            return Err(FlowFault::Gone);
-        }
+        let afresh = match (&bound.flow.stage, self.question(&bound.flow.stage)) {
+            (Stage::Consent { .. }, _) => true,
+            // Another way to log in is wanted, by whomever.
+            (_, Some(question)) => question.afresh,
+            _ => return Err(FlowFault::Gone("nobody is asked at this stage")),
+        };
         if let Some(session) = session {
             self.services.store.remove_session(&Digest::of(session)).await?;
         }
-        let moved = self.advance(bound, self.login_stage(true)).await?;
+        let moved = self.advance(bound, self.login_stage(afresh)).await?;
         Ok(Next::Step { cookie: moved.cookie })
+    }
+
+    /// Ends a flow in which somebody has logged in and was not answered; another is left as it is.
+    pub(in crate::authorization_server) async fn end_if_logged_in(&self, bound: &Bound) -> Result<(), StoreError> {
+        if matches!(bound.flow.stage, Stage::Consent { .. }) {
+            let now = self.services.clock.now();
+            self.services.store.advance_flow(&bound.flow, bound.flow.browser, Stage::Finished, now).await?;
+        }
+        Ok(())
     }
 
     /// Whether the same person has already allowed the same client at least this much.

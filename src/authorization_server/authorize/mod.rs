@@ -3,6 +3,7 @@
 //! A fault before the redirect URI is trusted is a page; after it, an answer to the client. The two are different types.
 
 mod decision;
+mod fault;
 mod flow;
 mod login;
 mod provider;
@@ -10,7 +11,6 @@ mod request;
 mod response;
 
 use crate::authorization_server::AuthorizationServer;
-use crate::base::clock::Timestamp;
 use crate::base::digest::Digest;
 use crate::base::id::FlowId;
 use crate::base::random;
@@ -20,7 +20,8 @@ use crate::model::authorization::{AuthorizationRequest, Flow, Stage};
 use crate::protocol::oauth::parameters::Parameters;
 use crate::store::StoreError;
 
-pub use flow::{Asked, Bound, FlowFault, Person, Step, Ways};
+pub use fault::FlowFault;
+pub use flow::{Asked, Bound, Person, Step, Ways};
 pub use login::{LogIn, LogInFault, LoggedIn, Next};
 pub use provider::Arrival;
 pub use request::PageFault;
@@ -29,7 +30,12 @@ pub use response::Answer;
 /// How long a person has to log in and decide, in seconds.
 pub const FLOW_LIFETIME: std::time::Duration = std::time::Duration::from_secs(30 * 60);
 
-/// The longest query of an authorization request, in bytes. It is kept as long as its flow, and anybody can begin flows.
+/// How long somebody at a browser waits for an identity provider to vouch again. After that its last word counts, as it does
+/// while the provider is down.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(3);
+
+/// The longest query of an authorization request, and of a provider's answer, in bytes. The one is kept as long as its flow,
+/// and anybody can begin flows.
 const LONGEST_QUERY: usize = 8 * 1024;
 
 /// A flow that just began in one browser.
@@ -39,8 +45,6 @@ pub struct Started {
     pub flow: FlowId,
     /// The value of the cookie that binds it to this browser.
     pub cookie: Secret,
-    /// When it is forgotten.
-    pub expires_at: Timestamp,
 }
 
 /// Why no flow began.
@@ -91,7 +95,7 @@ impl AuthorizationServer {
             started_at: now,
             expires_at: now + FLOW_LIFETIME,
         };
-        let started = Started { flow: flow.id.clone(), cookie, expires_at: flow.expires_at };
+        let started = Started { flow: flow.id.clone(), cookie };
         self.services.store.add_flow(flow, now).await?;
         Ok(started)
     }
@@ -107,10 +111,13 @@ impl AuthorizationServer {
         let Some(person) = self.find_person(session.filter(|_| !afresh)).await? else {
             return Ok(self.login_stage(afresh));
         };
-        let Standing::Active(person) = self.services.identity.confirm(&person.id, self.services.clock.now()).await?
-        else {
-            return Ok(self.login_stage(afresh));
+        let confirmed = self.services.identity.confirm(&person.id, self.services.clock.now());
+        // The answer that comes later is not lost: it is kept for the first refresh.
+        let standing = match tokio::time::timeout(PATIENCE, confirmed).await {
+            Ok(standing) => standing?,
+            Err(_) => Standing::Active(person),
         };
+        let Standing::Active(person) = standing else { return Ok(self.login_stage(afresh)) };
         match self.grantable(&request.scopes, &person.scopes) {
             scopes if scopes.is_empty() => Ok(self.login_stage(afresh)),
             scopes => Ok(Stage::Consent { user: person.id, scopes }),

@@ -4,10 +4,11 @@
 use std::time::Duration;
 
 use crate::authorization_server::AuthorizationServer;
-use crate::authorization_server::authorize::flow::{Bound, FlowFault};
+use crate::authorization_server::authorize::LONGEST_QUERY;
+use crate::authorization_server::authorize::fault::FlowFault;
+use crate::authorization_server::authorize::flow::{Bound, Question};
 use crate::authorization_server::authorize::login::{LoggedIn, Next};
-use crate::authorization_server::authorize::response::Answer;
-use crate::base::id::{FlowId, ProviderName, UserId};
+use crate::base::id::{FlowId, ProviderName};
 use crate::base::secret::Secret;
 use crate::identity::FederatedError;
 use crate::identity::federated::{Attempt, Callback, Failure, Provider, Reason};
@@ -26,10 +27,11 @@ pub struct Arrival {
 }
 
 impl Arrival {
-    /// Reads the query of a callback. `None`: it has no `state`, or neither a code nor an error, or something twice.
+    /// Reads the query of a callback. `None`: it has no `state`, or neither a code nor an error, or something twice, or is too
+    /// long to be written to the log.
     #[must_use]
     pub fn parse(query: &[u8]) -> Option<Self> {
-        let parameters = Parameters::parse(query).ok()?;
+        let parameters = Parameters::parse(query).ok().filter(|_| query.len() <= LONGEST_QUERY)?;
         let state = parameters.one("state").ok()??;
         let (flow, _) = state.split_once('.')?;
         let outcome = match (parameters.one("error").ok()?, parameters.one("code").ok()?) {
@@ -73,14 +75,19 @@ impl AuthorizationServer {
 
     /// The person allowed it: only now is there a `state`, and the cookie that it belongs to (MCP Security Best Practices:
     /// neither MUST be set before consent).
-    pub(super) async fn send_away(&self, bound: &Bound, name: &ProviderName, afresh: bool) -> Result<Next, FlowFault> {
-        let provider = self.provider(name)?;
+    pub(super) async fn send_away(&self, bound: &Bound, question: &Question<'_>) -> Result<Next, FlowFault> {
+        let provider = self.provider(question.provider)?;
         let now = self.services.clock.now();
         // Asked before the flow moves: a provider that is down leaves the person at the question, to be answered again.
         let ready = provider.warm_up(now).await;
         ready.map_err(|failure| FlowFault::Provider(provider.label().to_owned(), failure))?;
         let scopes = self.askable(&bound.request().scopes);
-        let stage = Stage::Away { provider: name.clone(), scopes, afresh, until: now + AWAY_LIFETIME };
+        let stage = Stage::Away {
+            provider: question.provider.clone(),
+            scopes,
+            afresh: question.afresh,
+            until: now + AWAY_LIFETIME,
+        };
         Ok(Next::Step { cookie: self.advance(bound, stage).await?.cookie })
     }
 
@@ -96,26 +103,29 @@ impl AuthorizationServer {
         arrival: &Arrival,
         old: Option<&Secret>,
     ) -> Result<LoggedIn, FlowFault> {
-        let Stage::Away { provider, scopes, until, .. } = &bound.flow.stage else { return Err(FlowFault::Gone) };
+        let Stage::Away { provider, scopes, afresh, until } = &bound.flow.stage else {
+            return Err(FlowFault::Gone("nobody was sent to a provider, or the answer came already"));
+        };
         let attempt = self.attempt(&bound.flow.id, &bound.cookie);
         // RFC 9700 §4.4.2.2: each provider has its own redirect URI, so that one cannot answer for another.
-        let is_expected = provider == name && arrival.state == attempt.state;
-        if !is_expected || self.services.clock.now() >= *until {
-            return Err(FlowFault::Gone);
+        if provider != name {
+            return Err(FlowFault::Gone("the browser was sent to another provider"));
         }
-        // Spent before the provider is asked anything: of two arrivals with one state the second finds nothing.
-        let stage = Stage::Returned { provider: name.clone(), scopes: scopes.clone() };
-        let returned = self.move_on(bound, stage).await?;
+        if arrival.state != attempt.state {
+            return Err(FlowFault::Gone("the state is not the one of this browser and step"));
+        }
+        if self.services.clock.now() >= *until {
+            return Err(FlowFault::Gone("the answer came too late"));
+        }
         let provider = self.provider(name)?;
-        match self.admit(&returned, provider, &arrival.callback, &attempt).await {
-            Ok((user, answer)) => {
-                Ok(LoggedIn { next: Next::Answer(answer), session: self.remember_browser(&user, old).await? })
-            }
-            Err(fault) => {
-                self.begin_again(&returned, &fault).await?;
-                Err(fault)
-            }
+        // Spent before the provider is asked anything: of two arrivals with one state the second finds nothing.
+        let stage = Stage::Returned { provider: name.clone(), scopes: scopes.clone(), afresh: *afresh };
+        let returned = self.move_on(bound, stage).await?;
+        let logged_in = self.admit(&returned, provider, &arrival.callback, old).await;
+        if let Err(fault) = &logged_in {
+            self.begin_again(&returned, fault).await;
         }
+        logged_in
     }
 
     async fn admit(
@@ -123,11 +133,12 @@ impl AuthorizationServer {
         returned: &Bound,
         provider: &Provider,
         callback: &Callback,
-        attempt: &Attempt,
-    ) -> Result<(UserId, Answer), FlowFault> {
-        let Stage::Returned { scopes, .. } = &returned.flow.stage else { return Err(FlowFault::Gone) };
+        old: Option<&Secret>,
+    ) -> Result<LoggedIn, FlowFault> {
+        let Stage::Returned { scopes, .. } = &returned.flow.stage else { return Err(FlowFault::MOVED) };
         let failed = |failure| FlowFault::Provider(provider.label().to_owned(), failure);
-        let user = self.services.identity.log_in_at(provider, callback, attempt, self.services.clock.now()).await;
+        let attempt = self.attempt(&returned.flow.id, &returned.cookie);
+        let user = self.services.identity.log_in_at(provider, callback, &attempt, self.services.clock.now()).await;
         let user = user.map_err(|error| match error {
             FederatedError::Failure(failure) => failed(failure),
             FederatedError::Store(error) => error.into(),
@@ -137,21 +148,26 @@ impl AuthorizationServer {
             let cause = format!("{} may grant {}, the client asks for {scopes}", user.id, user.scopes);
             return Err(failed(Failure::new(Reason::NothingToGrant, cause)));
         }
-        Ok((user.id.clone(), self.approve(returned, &user.id, &granted).await?))
+        // Before the code, so that a store that fails costs no code.
+        let session = self.remember_browser(&user.id, old).await?;
+        Ok(LoggedIn { next: Next::Answer(self.approve(returned, &user.id, &granted).await?), session })
     }
 
     /// Back to the beginning, for another try; as somebody else when the provider's person was the trouble.
-    async fn begin_again(&self, returned: &Bound, fault: &FlowFault) -> Result<(), FlowFault> {
-        let FlowFault::Provider(_, failure) = fault else { return Ok(()) };
-        let afresh = !matches!(failure.reason, Reason::Unreachable | Reason::Misconfigured | Reason::Untrusted);
-        self.move_on(returned, self.login_stage(afresh)).await.map(drop)
+    async fn begin_again(&self, returned: &Bound, fault: &FlowFault) {
+        let is_wanted = matches!(returned.flow.stage, Stage::Returned { afresh: true, .. });
+        let afresh =
+            is_wanted || matches!(fault, FlowFault::Provider(_, failure) if failure.reason.is_about_the_person());
+        if let Err(error) = self.move_on(returned, self.login_stage(afresh)).await {
+            tracing::debug!(%error, "a login that failed cannot be tried again in its flow");
+        }
     }
 
     /// Moves the flow on under the cookie it has.
     async fn move_on(&self, bound: &Bound, stage: Stage) -> Result<Bound, FlowFault> {
         let now = self.services.clock.now();
         if !self.services.store.advance_flow(&bound.flow, bound.flow.browser, stage.clone(), now).await? {
-            return Err(FlowFault::Gone);
+            return Err(FlowFault::MOVED);
         }
         Ok(Bound { flow: Flow { stage, ..bound.flow.clone() }, cookie: bound.cookie.clone() })
     }

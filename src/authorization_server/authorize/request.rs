@@ -212,7 +212,8 @@ fn response_mode(_: &AuthorizationServer, parameters: &Parameters) -> Result<(),
     }
 }
 
-/// OpenID Connect Core §3.1.2.6: without a person there is nobody who could log in. No browser session is kept.
+/// OpenID Connect Core §3.1.2.6: without a person there is nobody who could log in, nor answer the question that even
+/// somebody who is logged in is asked.
 fn no_prompt_none(_: &AuthorizationServer, parameters: &Parameters) -> Result<(), OauthError> {
     if prompts(parameters, "none") {
         return Err(OauthError::new(ErrorCode::LoginRequired, "a person has to log in"));

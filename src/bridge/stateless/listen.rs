@@ -57,7 +57,7 @@ impl Bridge {
         let agreed = filter.uris.iter().zip(subscribed).filter(|(_, is_subscribed)| *is_subscribed);
         listener.acknowledge(agreed.map(|(uri, _)| uri.clone()).collect());
         self.hub.listeners.add(&listener);
-        let events = EventStream::of_call(None, reader, Some(Held::Listener(listening)));
+        let events = EventStream::of_call(None, reader).holding(Some(Held::Listener(listening)));
         Ok(Answer::Stream { events, session_id: None })
     }
 

@@ -127,7 +127,7 @@ async fn attend(
         (true, false) => loop {
             // It takes one message: the answer.
             match reader.next().await {
-                Some(Event::Related(_)) => {}
+                Some(Event::Related(_) | Event::Delayed) => {}
                 last => break last,
             }
         },
@@ -137,6 +137,7 @@ async fn attend(
         },
     };
     match first {
+        Some(Event::Delayed) => Ok(stream(None, reader, attendance)),
         Some(Event::Related(first)) => Ok(stream(Some(first), reader, attendance)),
         Some(Event::Last(body)) => match refusal(attendance.code(), &body) {
             Some(refusal) => Err(refusal),
@@ -147,7 +148,8 @@ async fn attend(
 }
 
 fn stream(first: Option<Bytes>, reader: Reader, attendance: Attendance) -> Answer {
-    Answer::Stream { events: EventStream::of_call(first, reader, Some(Held::Exchange(attendance))), session_id: None }
+    let events = EventStream::of_call(first, reader).holding(Some(Held::Exchange(attendance)));
+    Answer::Stream { events, session_id: None }
 }
 
 fn refused(fault: &Fault, message: &Message) -> Refusal {

@@ -193,7 +193,11 @@ impl Call {
         if let Owner::Stateless(exchange) = &self.owner {
             return exchange.deliver(item);
         }
-        let item = match self.accepts_stream {
+        // A question is put where somebody hears it: a stream that broke may be taken up late, or never.
+        let is_heard = !matches!(item, Item::Request(_))
+            || self.mailbox.has_reader()
+            || !self.owner.session().is_some_and(|session| session.mailbox.has_reader());
+        let item = match self.accepts_stream && is_heard {
             true => match self.mailbox.push(item) {
                 Ok(()) => return Ok(()),
                 Err(item) => item,
@@ -209,4 +213,36 @@ impl Call {
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+    use crate::base::clock::{Clock, Timestamp};
+    use crate::bridge::streams::Streams;
+    use crate::protocol::mcp::client_features::ClientFeatures;
+    use crate::protocol::mcp::version::ProtocolVersion;
+
+    #[test]
+    fn a_question_for_a_stream_that_broke_is_put_where_its_client_listens() {
+        let (version, features) = (ProtocolVersion::LATEST, ClientFeatures::default());
+        let streams = Streams::new(10, Clock::fixed(Timestamp::from_unix(0)));
+        let session = Session::new("s".to_owned(), Arc::new(Principal::anonymous()), (version, features), streams);
+        let session = Arc::new(session);
+        let (mailbox, reader) = Mailbox::of_call();
+        drop(session.streams.follow(reader, None, Bytes::new()).unwrap());
+        let mut call = Call::new(Bytes::new(), Owner::Session(Arc::clone(&session)), mailbox, LONGEST);
+        call.accepts_stream = true;
+        let (question, note) = (Bytes::from_static(b"question"), Bytes::from_static(b"note"));
+        call.deliver(Item::Request(question.clone())).unwrap();
+        let mut listening = session.mailbox.open().unwrap();
+        let mut heard = || futures_util::future::poll_fn(|context| listening.poll_next(context)).now_or_never();
+        assert_eq!(heard(), None, "nobody listened: it waits with its call");
+        call.deliver(Item::Request(question.clone())).unwrap();
+        call.deliver(Item::Notification(note)).unwrap();
+        assert!(heard().unwrap().unwrap().ends_with(b"data: question\n\n"));
+        assert_eq!(heard(), None, "the rest waits with its call");
+    }
 }

@@ -96,6 +96,10 @@ impl HttpWire {
         }
         let mut ended = self.bring(&link, (id, &call), response).await;
         while let Ended::Interrupted(last_id, wait) = ended {
+            // A server that wants to be asked again later: our client, too, gets something to come back with.
+            if call.accepts_stream {
+                call.mailbox.delay();
+            }
             tokio::time::sleep(wait).await;
             ended = match self.get(Some(&last_id)).await {
                 Ok(response) => match self.refusal(&response) {

@@ -9,6 +9,7 @@ use crate::config::reader::Reader;
 use crate::config::reader::kind;
 use crate::config::section::builtin::{Branding, Builtin, BuiltinUser, Lockout};
 use crate::config::section::federated::{self, Provider, Surroundings};
+use crate::config::section::mode::Mode;
 use crate::config::section::signing::Signing;
 use crate::config::value::redirect_uri::{PATTERN, PRESETS};
 use crate::config::value::scope::{self, SCOPE};
@@ -69,25 +70,12 @@ pub struct Registration {
     pub unused_expiry: Duration,
 }
 
-/// `mode`: where people log in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
-    /// `builtin`: here, with a password.
-    Builtin,
-    /// `federated`: at an identity provider.
-    Federated,
-    /// `both`, as they choose.
-    Both,
-}
-
-const MODES: [(&str, Mode); 3] = [("builtin", Mode::Builtin), ("federated", Mode::Federated), ("both", Mode::Both)];
-
 impl OauthServer {
     /// `None` when it is not enabled; its keys are checked all the same.
     pub(in crate::config) fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let enabled = reader.boolean("enabled", false, "Log people in, and issue tokens for this bridge.");
         let doc = "Where people log in: builtin, with passwords kept here; federated, at identity providers; or both.";
-        let mode = reader.choice("mode", &MODES, Mode::Builtin, doc);
+        let mode = reader.choice("mode", &Mode::WORDS, Mode::Builtin, doc);
         let scopes_supported = read_scopes(reader);
         let builtin = reader.section("builtin", "Users of this file and how their login looks.", Builtin::read);
         let server = Self {

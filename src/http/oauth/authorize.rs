@@ -1,26 +1,27 @@
 //! `GET /oauth/authorize`: the client sends a person's browser here.
 
+use std::fmt;
+
+use actix_web::http::StatusCode;
 use actix_web::http::header;
-use actix_web::http::{Method, StatusCode};
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 
 use crate::authorization_server::authorize::{Answer, AuthorizeFault, FLOW_LIFETIME, PageFault};
 use crate::http::answer;
-use crate::http::oauth::flow;
-use crate::http::oauth::within;
+use crate::http::oauth::flow_path;
+use crate::http::oauth::{is_visit, within};
 use crate::http::page::Link;
 use crate::http::page::respond::{self, Trouble};
 use crate::http::state::State;
 
 /// Begins a flow and sends the browser to its first page.
 pub async fn get(request: HttpRequest, state: Data<State>) -> HttpResponse {
+    if !is_visit(&request) {
+        return HttpResponse::NoContent().finish();
+    }
     if let Err(response) = within(&request, &state, &state.limits.authorization) {
         return respond::unread(&state.authorization().pages, &response);
-    }
-    // A page fetched before anybody asked for it would begin a flow that nobody sees.
-    if request.method() != Method::GET || request.headers().contains_key("sec-purpose") {
-        return HttpResponse::NoContent().finish();
     }
     let session = state.cookies().find_session(&request);
     let (query, cross_site) = (request.query_string().as_bytes(), is_cross_site(&request));
@@ -33,7 +34,7 @@ pub async fn get(request: HttpRequest, state: Data<State>) -> HttpResponse {
             let seconds = i64::try_from(FLOW_LIFETIME.as_secs()).unwrap_or(i64::MAX);
             response
                 .cookie(state.cookies().set(&started.flow, &started.cookie, seconds))
-                .insert_header((header::LOCATION, flow::path(&state, &started.flow)));
+                .insert_header((header::LOCATION, flow_path(&state, &started.flow)));
             respond::private(&mut response).finish()
         }
         Err(AuthorizeFault::Page(fault)) => page(&state, &fault),
@@ -54,7 +55,12 @@ fn page(state: &State, fault: &PageFault) -> HttpResponse {
         _ => StatusCode::BAD_REQUEST,
     };
     let explanation = fault.to_string();
-    respond::error(&state.authorization().pages, status, Trouble::new(&explanation, fault.next_step()))
+    let cause = match fault {
+        PageFault::Unavailable(error) => Some(error as &dyn fmt::Display),
+        _ => None,
+    };
+    let trouble = Trouble { cause, ..Trouble::new(&explanation, fault.next_step()) };
+    respond::error(&state.authorization().pages, status, trouble)
 }
 
 /// Tells the client what was wrong with its request; a person decides whether to go where nothing vouches for.
@@ -70,7 +76,7 @@ fn refusal(state: &State, refusal: &Answer) -> HttpResponse {
     match Link::new(refusal.url.expose()) {
         Some(link) => {
             let next_step = "Go back to the app. If it fails again, the app needs an update.";
-            let trouble = Trouble { explanation: &text, next_step, back: Some(link) };
+            let trouble = Trouble { back: Some(link), ..Trouble::new(&text, next_step) };
             respond::error(&state.authorization().pages, StatusCode::BAD_REQUEST, trouble)
         }
         None => answer::message(StatusCode::BAD_REQUEST, "invalid_request", &text),

@@ -1,13 +1,13 @@
 //! `GET /oauth/callback` and `/oauth/callback/{provider}`: the browser comes back from an identity provider.
 
-use actix_web::http::Method;
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
 
 use crate::authorization_server::authorize::{Arrival, FlowFault};
 use crate::base::id::ProviderName;
-use crate::http::oauth::flow::{fault_page, flow_fault_page, follow_login};
-use crate::http::oauth::within;
+use crate::http::oauth::fault;
+use crate::http::oauth::flow::follow_login;
+use crate::http::oauth::{is_visit, within};
 use crate::http::page::respond;
 use crate::http::state::State;
 
@@ -22,25 +22,28 @@ pub async fn of_one(request: HttpRequest, provider: Path<ProviderName>, state: D
 }
 
 async fn take(request: &HttpRequest, provider: &ProviderName, state: &State) -> HttpResponse {
+    // A look ahead would spend the state.
+    if !is_visit(request) {
+        return HttpResponse::NoContent().finish();
+    }
     if let Err(response) = within(request, state, &state.limits.authorization) {
         return respond::unread(&state.authorization().pages, &response);
     }
-    // A look ahead would spend the state.
-    if request.method() != Method::GET || request.headers().contains_key("sec-purpose") {
-        return HttpResponse::NoContent().finish();
-    }
     let server = &state.authorization().server;
     let Some(arrival) = Arrival::parse(request.query_string().as_bytes()) else {
-        return fault_page(state, &FlowFault::Gone);
+        return fault::page(
+            state,
+            &FlowFault::Gone("the callback has no state, or neither code nor error, or something twice"),
+        );
     };
     let cookie = state.cookies().find(request, arrival.flow());
     let bound = match server.find_flow(arrival.flow(), cookie).await {
         Ok(bound) => bound,
-        Err(fault) => return fault_page(state, &fault),
+        Err(fault) => return fault::page(state, &fault),
     };
     let old = state.cookies().find_session(request);
     match server.come_back(&bound, provider, &arrival, old.as_ref()).await {
         Ok(logged_in) => follow_login(state, &bound, logged_in),
-        Err(fault) => flow_fault_page(state, &bound, &fault),
+        Err(fault) => fault::bound_page(state, &bound, &fault),
     }
 }

@@ -11,12 +11,11 @@ use crate::authorization_server::authorize::{
 use crate::base::id::{FlowId, ProviderName};
 use crate::base::secret::Secret;
 use crate::http::answer;
+use crate::http::oauth::fault;
 use crate::http::oauth::form::PageForm;
-use crate::http::oauth::set_cookie;
+use crate::http::oauth::{flow_path, set_cookie};
 use crate::http::page::respond::{self, Trouble};
-use crate::http::page::{
-    self, AwayPage, ClientName, ConsentPage, FailedLoginPage, Link, LoginError, LoginPage, ReturningPage,
-};
+use crate::http::page::{self, AwayPage, ClientName, ConsentPage, Link, LoginError, LoginPage, ReturningPage};
 use crate::http::state::State;
 use crate::protocol::oauth::error::ErrorCode;
 use crate::protocol::oauth::scope::ScopeSet;
@@ -25,8 +24,8 @@ use crate::protocol::oauth::scope::ScopeSet;
 pub async fn get(request: HttpRequest, flow: Path<FlowId>, state: Data<State>) -> HttpResponse {
     let server = &state.authorization().server;
     match server.find_flow(&flow, state.cookies().find(&request, &flow)).await {
-        Ok(bound) => show(&bound, &state).await.unwrap_or_else(|fault| flow_fault_page(&state, &bound, &fault)),
-        Err(fault) => fault_page(&state, &fault),
+        Ok(bound) => show(&bound, &state).await.unwrap_or_else(|fault| fault::bound_page(&state, &bound, &fault)),
+        Err(fault) => fault::page(&state, &fault),
     }
 }
 
@@ -50,7 +49,7 @@ fn consent_page(state: &State, bound: &Bound, asked: &Asked, person: &Person, sc
         target: &page::redirect_target(&asked.redirect_uri),
         resource: &asked.resource,
         scopes: &page::scope_lines(scopes, &pages.scope_words),
-        action: &format!("{}/consent", path(state, bound.id())),
+        action: &format!("{}/consent", flow_path(state, bound.id())),
         csrf: csrf.expose(),
     };
     respond::page(pages, StatusCode::OK, &page)
@@ -83,7 +82,7 @@ fn login_page(state: &State, bound: &Bound, login: &Login<'_>) -> HttpResponse {
         branding: &state.authorization().pages.branding,
         client: client.as_ref(),
         target: &page::redirect_target(&asked.redirect_uri),
-        action: &format!("{}/login", path(state, bound.id())),
+        action: &format!("{}/login", flow_path(state, bound.id())),
         csrf: csrf.expose(),
         ways,
         username,
@@ -104,8 +103,8 @@ fn login_page(state: &State, bound: &Bound, login: &Login<'_>) -> HttpResponse {
 
 /// `POST /oauth/authorize/{flow}/login`
 pub async fn log_in(request: HttpRequest, flow: Path<FlowId>, payload: Payload, state: Data<State>) -> HttpResponse {
-    match PageForm::read(&request, &flow, payload, &state).await {
-        Ok(form) => check_login(&form, &state).await.unwrap_or_else(|fault| fault_page(&state, &fault)),
+    match PageForm::read(&request, &flow, payload, &state, &state.limits.login).await {
+        Ok(form) => check_login(&form, &state).await.unwrap_or_else(|fault| fault::page(&state, &fault)),
         Err(response) => response,
     }
 }
@@ -132,15 +131,15 @@ async fn check_login(form: &PageForm, state: &State) -> Result<HttpResponse, Flo
         Step::Login { asked, ways } => {
             Ok(login_page(state, bound, &Login { asked, ways, username, error: Some(error) }))
         }
-        Step::Consent { .. } | Step::Away { .. } => Err(FlowFault::Gone),
+        Step::Consent { .. } | Step::Away { .. } => Err(FlowFault::Gone("it moved on during the login")),
     }
 }
 
 /// `POST /oauth/authorize/{flow}/consent`
 pub async fn decide(request: HttpRequest, flow: Path<FlowId>, payload: Payload, state: Data<State>) -> HttpResponse {
-    match PageForm::read(&request, &flow, payload, &state).await {
+    match PageForm::read(&request, &flow, payload, &state, &state.limits.authorization).await {
         Ok(form) => {
-            check_decision(&form, &state).await.unwrap_or_else(|fault| flow_fault_page(&state, &form.bound, &fault))
+            check_decision(&form, &state).await.unwrap_or_else(|fault| fault::bound_page(&state, &form.bound, &fault))
         }
         Err(response) => response,
     }
@@ -184,7 +183,7 @@ fn next_page(state: &State, bound: &Bound, cookie: &Secret) -> HttpResponse {
     let seconds = i64::try_from(FLOW_LIFETIME.as_secs()).unwrap_or(i64::MAX);
     response
         .cookie(state.cookies().set(bound.id(), cookie, seconds))
-        .insert_header((header::LOCATION, path(state, bound.id())));
+        .insert_header((header::LOCATION, flow_path(state, bound.id())));
     respond::private(&mut response).finish()
 }
 
@@ -208,42 +207,4 @@ fn returning(state: &State, bound: &Bound, answer: &Answer) -> HttpResponse {
     let mut response = respond::page(&state.authorization().pages, StatusCode::OK, &page);
     set_cookie(&mut response, &state.cookies().clear(bound.id()));
     response
-}
-
-/// Why a flow did not go on that goes no further.
-pub fn fault_page(state: &State, fault: &FlowFault) -> HttpResponse {
-    let (status, next_step) = match fault {
-        FlowFault::Gone => (StatusCode::BAD_REQUEST, "Go back to the app and connect again."),
-        FlowFault::Forged => (StatusCode::FORBIDDEN, "Go back to the app and connect again."),
-        FlowFault::Unavailable(_) | FlowFault::Provider(..) => {
-            (StatusCode::SERVICE_UNAVAILABLE, "Go back and try again in a moment.")
-        }
-    };
-    respond::error(&state.authorization().pages, status, Trouble::new(&fault.to_string(), next_step))
-}
-
-/// Why a flow did not go on; after a login at a provider that came to nothing there is another try, or the way back to
-/// the client.
-pub fn flow_fault_page(state: &State, bound: &Bound, fault: &FlowFault) -> HttpResponse {
-    let FlowFault::Provider(label, failure) = fault else { return fault_page(state, fault) };
-    let words = page::failed_login(failure.reason, label);
-    let pages = &state.authorization().pages;
-    let reference = respond::reference(words.status, &words.explanation, Some(failure));
-    let (path, csrf) = (path(state, bound.id()), state.authorization().server.csrf_token(bound));
-    let page = FailedLoginPage {
-        base: &pages.base,
-        branding: &pages.branding,
-        explanation: &words.explanation,
-        next_step: words.next_step,
-        reference: &reference,
-        again: &path,
-        action: &format!("{path}/login"),
-        csrf: csrf.expose(),
-    };
-    respond::page(pages, words.status, &page)
-}
-
-/// Where the pages of a flow stand.
-pub fn path(state: &State, flow: &FlowId) -> String {
-    format!("{}/oauth/authorize/{flow}", state.authorization().pages.base)
 }

@@ -8,10 +8,11 @@ use actix_web::{HttpRequest, HttpResponse};
 use crate::authorization_server::authorize::{Bound, FlowFault};
 use crate::base::id::FlowId;
 use crate::base::secret::Secret;
-use crate::http::oauth::flow::fault_page;
+use crate::http::oauth::fault;
 use crate::http::oauth::{client_address, form};
 use crate::http::page::respond;
 use crate::http::state::State;
+use crate::identity::throttle::AddressLimit;
 use crate::protocol::oauth::parameters::Parameters;
 
 /// A form that may be acted on.
@@ -26,16 +27,17 @@ pub struct PageForm {
 }
 
 impl PageForm {
-    /// Reads a form and checks where it comes from.
+    /// Reads a form and checks where it comes from. It counts against this limit of its address.
     pub async fn read(
         request: &HttpRequest,
         flow: &FlowId,
         payload: Payload,
         state: &State,
+        limit: &AddressLimit,
     ) -> Result<Self, HttpResponse> {
-        let body = form(request, payload, state, &state.limits.login).await;
+        let body = form(request, payload, state, limit).await;
         let body = body.map_err(|response| respond::unread(&state.authorization().pages, &response))?;
-        Self::check(request, flow, &body, state).await.map_err(|fault| fault_page(state, &fault))
+        Self::check(request, flow, &body, state).await.map_err(|fault| fault::page(state, &fault))
     }
 
     async fn check(request: &HttpRequest, flow: &FlowId, body: &[u8], state: &State) -> Result<Self, FlowFault> {

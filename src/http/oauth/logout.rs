@@ -6,7 +6,7 @@ use actix_web::{HttpRequest, HttpResponse};
 
 use crate::authorization_server::authorize::FlowFault;
 use crate::base::secret::Secret;
-use crate::http::oauth::flow::fault_page;
+use crate::http::oauth::fault;
 use crate::http::oauth::{form, set_cookie};
 use crate::http::page::respond;
 use crate::http::page::{Link, LogOutPage, LoggedOutPage};
@@ -19,14 +19,15 @@ pub async fn ask(request: HttpRequest, state: Data<State>) -> HttpResponse {
     let session = state.cookies().find_session(&request);
     let person = match server.find_person(session.as_ref()).await {
         Ok(person) => person,
-        Err(error) => return fault_page(&state, &error.into()),
+        Err(error) => return fault::page(&state, &error.into()),
     };
     match person.zip(session) {
         Some((person, session)) => {
             let csrf = server.log_out_token(&session);
             let (base, branding) = (&pages.base, &pages.branding);
             let action = format!("{base}/oauth/logout");
-            let page = LogOutPage { base, branding, person: &person.name, action: &action, csrf: csrf.expose() };
+            let person = server.shown_name(&person);
+            let page = LogOutPage { base, branding, person: &person, action: &action, csrf: csrf.expose() };
             respond::page(pages, StatusCode::OK, &page)
         }
         None => logged_out_page(&state, None),
@@ -35,7 +36,7 @@ pub async fn ask(request: HttpRequest, state: Data<State>) -> HttpResponse {
 
 /// Logs out.
 pub async fn log_out(request: HttpRequest, payload: Payload, state: Data<State>) -> HttpResponse {
-    let body = match form(&request, payload, &state, &state.limits.login).await {
+    let body = match form(&request, payload, &state, &state.limits.authorization).await {
         Ok(body) => body,
         Err(response) => return respond::unread(&state.authorization().pages, &response),
     };
@@ -44,11 +45,11 @@ pub async fn log_out(request: HttpRequest, payload: Payload, state: Data<State>)
     let parameters = Parameters::parse(&body).ok();
     let csrf = parameters.as_ref().and_then(|fields| fields.one("csrf").ok()?);
     if csrf.map(Secret::new) != Some(server.log_out_token(&session)) {
-        return fault_page(&state, &FlowFault::Forged);
+        return fault::page(&state, &FlowFault::Forged);
     }
-    let elsewhere = match server.log_out(&session).await {
+    let elsewhere = match server.log_out(&session, state.cookies().find_flows(&request)).await {
         Ok(elsewhere) => elsewhere,
-        Err(error) => return fault_page(&state, &error.into()),
+        Err(fault) => return fault::page(&state, &fault),
     };
     let link = elsewhere.as_ref().and_then(|elsewhere| Some((elsewhere.label.as_str(), Link::new(&elsewhere.url)?)));
     let mut response = logged_out_page(&state, link);

@@ -2,15 +2,17 @@
 
 pub mod authorize;
 pub mod callback;
+mod fault;
 pub mod flow;
 mod form;
 pub mod logout;
 
 use actix_web::cookie::Cookie;
-use actix_web::http::{StatusCode, header};
+use actix_web::http::{Method, StatusCode, header};
 use actix_web::web::{Bytes, Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 
+use crate::base::id::FlowId;
 use crate::http::answer;
 use crate::http::body;
 use crate::http::state::State;
@@ -118,6 +120,14 @@ fn within(request: &HttpRequest, state: &State, limit: &AddressLimit) -> Result<
     limit.check(address).map_err(|retry| answer::too_many(retry.seconds()))
 }
 
+/// Whether a person goes there: not a look ahead, and not a picture or frame of another site's page, whose readers would
+/// begin flows unseen and use up what their address may ask.
+fn is_visit(request: &HttpRequest) -> bool {
+    let headers = request.headers();
+    let is_page = headers.get("sec-fetch-dest").is_none_or(|destination| destination == "document");
+    request.method() == Method::GET && is_page && !headers.contains_key("sec-purpose")
+}
+
 /// Adds a cookie to an answer.
 fn set_cookie(response: &mut HttpResponse, cookie: &Cookie<'_>) {
     if let Err(error) = response.add_cookie(cookie) {
@@ -127,4 +137,9 @@ fn set_cookie(response: &mut HttpResponse, cookie: &Cookie<'_>) {
 
 fn client_address(request: &HttpRequest, state: &State) -> std::net::IpAddr {
     state.guard.client_address(request.peer_addr().map(|peer| peer.ip()), request.headers())
+}
+
+/// Where the pages of a flow stand.
+fn flow_path(state: &State, flow: &FlowId) -> String {
+    format!("{}/oauth/authorize/{flow}", state.authorization().pages.base)
 }

@@ -58,19 +58,21 @@ pub struct Trouble<'a> {
     pub next_step: &'a str,
     /// The way back to the client.
     pub back: Option<Link<'a>>,
+    /// What only the log is told.
+    pub cause: Option<&'a dyn fmt::Display>,
 }
 
 impl<'a> Trouble<'a> {
-    /// Trouble from which no link leads back.
+    /// Trouble from which no link leads back, and of which there is no more to know.
     pub fn new(explanation: &'a str, next_step: &'a str) -> Self {
-        Self { explanation, next_step, back: None }
+        Self { explanation, next_step, back: None, cause: None }
     }
 }
 
 /// Sends an error page with a reference that finds its line in the log.
 pub fn error(pages: &Pages, status: StatusCode, trouble: Trouble<'_>) -> HttpResponse {
-    let Trouble { explanation, next_step, back } = trouble;
-    let reference = reference(status, explanation, None);
+    let Trouble { explanation, next_step, back, cause } = trouble;
+    let reference = reference(status, explanation, cause);
     let content = ErrorPage {
         base: &pages.base,
         branding: &pages.branding,

@@ -10,21 +10,6 @@ use crate::identity::federated::discovery::Metadata;
 use crate::identity::federated::{Attempt, Failure, Reason, admission};
 use crate::protocol::oauth::pkce;
 
-/// Parameters that a configured one never replaces: ours, and those that would hold or bend ours.
-const OURS: [&str; 11] = [
-    "response_type",
-    "response_mode",
-    "client_id",
-    "redirect_uri",
-    "scope",
-    "state",
-    "nonce",
-    "code_challenge",
-    "code_challenge_method",
-    "request",
-    "request_uri",
-];
-
 /// The URL of the request.
 pub fn url(
     settings: &section::Provider,
@@ -48,10 +33,9 @@ pub fn url(
     if let Some(prompt) = prompt(settings, metadata, afresh) {
         request = request.add_extra_param("prompt", prompt);
     }
-    for (name, value) in &settings.authorize_parameters {
-        if !OURS.contains(&name.as_str()) && name != "prompt" {
-            request = request.add_extra_param(name.as_str(), value.as_str());
-        }
+    // The configuration takes none of those that are ours.
+    for (name, value) in settings.authorize_parameters.iter().filter(|(name, _)| name != "prompt") {
+        request = request.add_extra_param(name.as_str(), value.as_str());
     }
     Ok(request.url().0.into())
 }

@@ -17,6 +17,9 @@ use crate::store::StoreError;
 /// How long an answer of the provider counts, so that several clients of one person do not each ask.
 const FRESH: Duration = Duration::from_secs(60);
 
+/// When the provider last stood by somebody it has disowned since: never.
+const DISOWNED: Timestamp = Timestamp::from_unix(0);
+
 /// What is known of somebody when it is asked again.
 struct Known<'a> {
     provider: &'a Provider,
@@ -54,6 +57,9 @@ impl Federation {
         };
         if account.disabled {
             return Ok(ended("the person is disabled"));
+        }
+        if account.confirmed_at == DISOWNED {
+            return Ok(ended("the provider no longer stands by the person, who has not logged in since"));
         }
         let age = now.since(account.confirmed_at);
         match self.refreshable(&account) {
@@ -114,11 +120,7 @@ impl Federation {
     /// The provider does not: what it gave is worthless, and no other grant may live on what was said before.
     async fn forget(&self, known: &Known<'_>, failure: Failure) -> Result<Standing, StoreError> {
         // An empty text opens under no key, so that the next login counts for itself if it brings no new token.
-        let account = Account {
-            refresh_token: Some(String::new()),
-            confirmed_at: Timestamp::from_unix(0),
-            ..known.account.clone()
-        };
+        let account = Account { refresh_token: Some(String::new()), confirmed_at: DISOWNED, ..known.account.clone() };
         self.accounts.record_account(account).await?;
         Ok(Standing::Ended(failure.cause))
     }

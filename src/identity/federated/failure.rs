@@ -34,6 +34,14 @@ pub enum Reason {
     Ended,
 }
 
+impl Reason {
+    /// Whether another person might fare better, and trying again as the same one is of no use.
+    #[must_use]
+    pub const fn is_about_the_person(self) -> bool {
+        !matches!(self, Self::Unreachable | Self::Misconfigured | Self::Untrusted)
+    }
+}
+
 impl Failure {
     /// A failure with its cause.
     pub fn new(reason: Reason, cause: impl Into<String>) -> Self {

@@ -49,7 +49,12 @@ impl Federation {
         now: Timestamp,
     ) -> Result<ActiveUser, FederatedError> {
         let identified = provider.identify(callback, attempt, now).await?;
-        let scopes = provider.admit(&identified.issuer, &identified.subject, &identified.profile)?;
+        let scopes = provider.admit(&identified.issuer, &identified.subject, &identified.profile);
+        let named = |failure: Failure| {
+            let user = UserId::federated(&identified.issuer, &identified.subject);
+            Failure::new(failure.reason, format!("{user}: {}", failure.cause))
+        };
+        let scopes = scopes.map_err(named)?;
         let account = account(provider, identified, now)?;
         // A refresh under way would put the refresh token of before over the new one.
         let turn = self.turns.take(&account.user).await;

@@ -1,5 +1,7 @@
 //! Server-sent events: cutting a stream into events, and writing one. [HTML, Server-sent events](https://html.spec.whatwg.org/multipage/server-sent-events.html)
 
+use std::time::Duration;
+
 use bytes::{Bytes, BytesMut};
 
 /// A comment, which keeps a silent stream open.
@@ -10,6 +12,20 @@ pub const KEEP_ALIVE: &[u8] = b": keepalive\n\n";
 pub fn frame(message: &[u8]) -> Bytes {
     let parts: [&[u8]; 3] = [b"event: message\ndata: ", message, b"\n\n"];
     Bytes::from(parts.concat())
+}
+
+/// The same with an id. The id must have no line break.
+#[must_use]
+pub fn frame_with_id(id: &str, message: &[u8]) -> Bytes {
+    let parts: [&[u8]; 5] = [b"id: ", id.as_bytes(), b"\nevent: message\ndata: ", message, b"\n\n"];
+    Bytes::from(parts.concat())
+}
+
+/// An event without data, which tells where a stream is and when to come back should it break.
+#[must_use]
+pub fn priming(id: &str, retry: Duration) -> Bytes {
+    // MCP 2025-11-25, Sending Messages: an id and an empty data field; `retry` before a connection is closed.
+    Bytes::from(format!("id: {id}\nretry: {}\ndata: \n\n", retry.as_millis()))
 }
 
 /// An event.
@@ -188,5 +204,9 @@ mod tests {
     fn a_frame_is_read_back() {
         let events = Parser::new(100).push(&frame(b"{}")).unwrap();
         assert!(events.len() == 1 && events.iter().all(|event| event.is_message() && event.data == "{}"));
+        let mut parser = Parser::new(100);
+        let events = parser.push(&[priming("a", Duration::from_secs(2)), frame_with_id("b", b"{}")].concat()).unwrap();
+        let read: Vec<_> = events.iter().map(|event| (event.id.as_deref(), event.is_message())).collect();
+        assert_eq!((read, parser.retry()), (vec![(Some("a"), false), (Some("b"), true)], Some(2000)));
     }
 }

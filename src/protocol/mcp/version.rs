@@ -66,6 +66,13 @@ impl ProtocolVersion {
     pub const fn has_batches(self) -> bool {
         matches!(self, Self::V2024_11_05 | Self::V2025_03_26)
     }
+
+    /// Whether a stream begins with an event without data, which came with 2025-11-25 (SEP-1699). SDKs of before take
+    /// it for a message that is no JSON.
+    #[must_use]
+    pub const fn has_priming(self) -> bool {
+        matches!(self, Self::V2025_11_25)
+    }
 }
 
 impl fmt::Display for ProtocolVersion {

@@ -144,7 +144,7 @@ impl Sample {
     /// The stage in which the provider is asked who came back.
     pub(in crate::store) fn returned() -> Stage {
         let scopes = ScopeSet::parse("mcp:read").unwrap();
-        Stage::Returned { provider: ProviderName::new("default"), scopes }
+        Stage::Returned { provider: ProviderName::new("default"), scopes, afresh: false }
     }
 
     /// The stage after login.

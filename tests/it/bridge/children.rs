@@ -115,14 +115,15 @@ async fn child_13_a_child_that_does_not_read_is_busy_and_others_are_not() {
     while busy < 500 {
         match tokio::time::timeout(LONG, calls.join_next()).await.unwrap().unwrap().unwrap() {
             Answer::Refused(Refusal::Busy { .. }) => busy += 1,
-            // One may have been read before the child went deaf.
-            other => assert!(matches!(other, Answer::Message { .. }), "{other:?}"),
+            // One may have been read before the child went deaf, others wait in the pipe.
+            other => assert!(matches!(other, Answer::Message { .. } | Answer::Stream { .. }), "{other:?}"),
         }
     }
     assert_eq!(client.tool("me__echo", &json!({"text": "x"})).await, "x");
     bridge.shutdown().await;
     while let Some(answer) = calls.join_next().await {
-        assert!(matches!(answer.unwrap(), Answer::Message { .. } | Answer::Refused(Refusal::Busy { .. })));
+        let answer = answer.unwrap();
+        assert!(!matches!(answer, Answer::Refused(refusal) if !matches!(refusal, Refusal::Busy { .. })));
     }
 }
 

@@ -226,6 +226,29 @@ async fn a_stream_that_breaks_is_taken_up_where_it_was() {
 }
 
 #[tokio::test]
+async fn when_a_server_is_to_be_polled_the_client_gets_a_stream_to_come_back_to() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let server = FakeServer::start(move |got| {
+        let pause = |id: u64| format!("{}id: {id}\nretry: 10\ndata:\n\n", stream_head());
+        if got.method() == "tools/call" {
+            return Some(Reply::Cut(pause(0)));
+        }
+        let last = got.header("last-event-id").first()?.parse::<u64>().ok()?;
+        count.store(usize::try_from(last).unwrap(), Ordering::SeqCst);
+        let answer = json!({"jsonrpc": "2.0", "id": 3, "result": {}});
+        Some(if last < 3 { Reply::Cut(pause(last + 1)) } else { Reply::events(&event(&answer)) })
+    })
+    .await;
+    let bridge = bridge(&[http("h", &server.url)]).await;
+    let client = Client::connect(&bridge, "ada").await;
+    let mut stream = client.stream(&tool_call("\"c\"", "echo", &json!({}))).await;
+    assert_eq!(stream.next().await.unwrap(), r#"{"jsonrpc":"2.0","id":"c","result":{}}"#);
+    assert_eq!((stream.id.as_deref(), asked.load(Ordering::SeqCst)), (Some("p1-1"), 3));
+    bridge.shutdown().await;
+}
+
+#[tokio::test]
 async fn the_servers_own_stream_is_listened_to() {
     let server = FakeServer::start(|got| {
         let changed = json!({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"});

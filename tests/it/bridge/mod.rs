@@ -1,6 +1,6 @@
 //! The bridge as a whole, with children and servers that are told what to do.
 
-mod support;
+pub mod support;
 pub mod fake_server;
 mod sessions;
 mod isolation;

@@ -97,10 +97,7 @@ async fn mcp_12_another_callers_session_is_unknown_and_undisturbed() {
     for client in [thief, other_client, nobody] {
         assert_eq!(client.refusal(&request("1", "ping", &json!({}))).await, Refusal::SessionUnknown);
         let id = client.session.as_deref();
-        assert!(matches!(
-            bridge.listen(&client.principal, id, &Field::Absent),
-            Answer::Refused(Refusal::SessionUnknown)
-        ));
+        assert!(matches!(client.get(None), Answer::Refused(Refusal::SessionUnknown)));
         assert!(matches!(bridge.end(&client.principal, id, &Field::Absent), Answer::Refused(Refusal::SessionUnknown)));
     }
     assert_eq!(owner.rpc("ping", &json!({})).await["result"], json!({}));

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use mcp_bridge::base::clock::{Clock, Timestamp};
 use mcp_bridge::base::id::{ClientId, UserId};
-use mcp_bridge::bridge::{Answer, Bridge, EventStream, Options, PostRequest, Refusal};
+use mcp_bridge::bridge::{Answer, Bridge, EventStream, GetRequest, Options, PostRequest, Refusal};
 use mcp_bridge::config::section::{
     BuiltinServer, Command, HttpUpstream, InheritEnv, RestartPolicy, Session, Upstream, UpstreamAuth, UpstreamKind,
 };
@@ -73,7 +73,12 @@ pub fn http(name: &str, url: &str) -> Upstream {
 
 pub fn options() -> Options {
     Options {
-        session: Session { timeout: Duration::from_secs(60), max_sessions: 0, max_per_principal: 0 },
+        session: Session {
+            timeout: Duration::from_secs(60),
+            max_sessions: 0,
+            max_per_principal: 0,
+            replay_events: 100,
+        },
         request_timeout: LONG,
         keeper: env!("CARGO_BIN_EXE_mcp-bridge").into(),
         clock: Clock::fixed(Timestamp::from_unix(1_000)),
@@ -190,26 +195,52 @@ impl Client {
     }
 
     pub fn listen(&self) -> Events {
-        match self.bridge.listen(&self.principal, self.session.as_deref(), &Field::Absent) {
+        match self.get(None) {
             Answer::Stream { events, .. } => Events::new(events),
             other => panic!("{other:?}"),
         }
     }
+
+    /// GET, with `Last-Event-ID` or without.
+    pub fn get(&self, last_event_id: Option<&str>) -> Answer {
+        let session_id = self.session.as_deref();
+        self.bridge.listen(&self.principal, GetRequest { session_id, last_event_id, protocol_version: &Field::Absent })
+    }
 }
 
 /// Events, as messages.
-pub struct Events(EventStream);
+pub struct Events {
+    events: EventStream,
+    /// The id of the last one.
+    pub id: Option<String>,
+}
 
 impl Events {
     pub fn new(events: EventStream) -> Self {
-        Self(events)
+        Self { events, id: None }
     }
 
+    /// The next message. Events without one are passed over.
     pub async fn next(&mut self) -> Option<String> {
-        let event = tokio::time::timeout(LONG, self.0.next()).await.unwrap()?;
-        let text = String::from_utf8(event.to_vec()).unwrap();
-        let message = text.strip_prefix("event: message\ndata: ").and_then(|rest| rest.strip_suffix("\n\n"));
-        Some(message.unwrap_or_else(|| panic!("{text:?}")).to_owned())
+        loop {
+            let event = tokio::time::timeout(LONG, self.events.next()).await.unwrap()?;
+            let text = String::from_utf8(event.to_vec()).unwrap();
+            if text.starts_with(':') {
+                continue;
+            }
+            let lines = text.strip_suffix("\n\n").unwrap_or_else(|| panic!("{text:?}")).lines();
+            let fields: BTreeMap<&str, &str> = lines.map(|line| line.split_once(": ").unwrap()).collect();
+            if let Some(id) = fields.get("id") {
+                self.id = Some((*id).to_owned());
+            }
+            match fields["data"] {
+                "" => assert_eq!(fields["retry"], "3000"),
+                message => {
+                    assert_eq!(fields["event"], "message");
+                    return Some(message.to_owned());
+                }
+            }
+        }
     }
 
     pub async fn value(&mut self) -> Value {

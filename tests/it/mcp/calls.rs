@@ -133,6 +133,71 @@ async fn two_servers_are_merged_under_their_names() {
 }
 
 #[tokio::test]
+async fn mcp_5_a_token_opens_no_door_beside_its_own() {
+    let app = with_child("");
+    let token = token(&app).await;
+    let list = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"}).to_string();
+    for path in [
+        "/mcp/",
+        "/mcp/fake",
+        "/fake/mcp",
+        "/fake",
+        "/mcp2",
+        "/MCP",
+        "/mcp/../mcp",
+        "/mcp%2ffake",
+        "/sse",
+        "/messages",
+        "/admin",
+    ] {
+        let url = format!("{}{path}", app.local_url());
+        for method in ["POST", "GET", "DELETE"] {
+            // As it is written: the client's URL type would resolve the dots.
+            let head = format!(
+                "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{list}",
+                list.len()
+            );
+            let mut stream = TcpStream::connect(app.local_url().trim_start_matches("http://")).await.unwrap();
+            stream.write_all(head.as_bytes()).await.unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await.unwrap();
+            assert!(answer.starts_with("HTTP/1.1 404 ") && !answer.contains("inputSchema"), "{method} {url}: {answer}");
+        }
+    }
+    // And within: what a scope does not cover is refused, whatever the list showed.
+    let client = Client::register(&app).await;
+    let page = client.authorize(&mut crate::support::Browser::new(), "rita", &[]).await;
+    let rita = client.redeem(&page.answer("code").unwrap()).await.access().to_owned();
+    let call = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "ask"}});
+    assert_eq!(Session::new(&app, &rita).post(&call).await.status, 403);
+}
+
+#[tokio::test]
+async fn mcp_20_what_one_was_answered_is_given_to_nobody_else() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let journal = folder.path().join("journal");
+    let app = with_child(&format!(", \"--journal\", \"{}\"", journal.display()));
+    let client = Client::register(&app).await;
+    let mut answers = Vec::new();
+    for user in ["alice", "rita"] {
+        let page = client.authorize(&mut crate::support::Browser::new(), user, &[]).await;
+        let tokens = client.redeem(&page.answer("code").unwrap()).await;
+        let session = Session::initialize(&app, tokens.access()).await;
+        for (method, params) in [
+            ("resources/read", json!({"uri": "fake://one"})),
+            ("prompts/get", json!({"name": "greeting", "arguments": {"name": user}})),
+        ] {
+            answers.push(session.call(method, params).await.to_string());
+        }
+    }
+    assert!(answers[1].contains("alice") && answers[3].contains("rita"), "{answers:?}");
+    let seen = std::fs::read_to_string(&journal).unwrap();
+    for method in ["resources/read", "prompts/get"] {
+        assert_eq!(seen.matches(method).count(), 2, "each asked for itself: {seen}");
+    }
+}
+
+#[tokio::test]
 async fn mcp_16_answers_do_not_cross_between_people_with_the_same_ids() {
     let app = with_child("");
     let client = Client::register(&app).await;

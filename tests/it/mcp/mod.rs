@@ -2,6 +2,8 @@
 
 mod calls;
 mod questions;
+mod resumption;
+mod recovery;
 mod sessions;
 mod stateless_input;
 mod stateless_listen;

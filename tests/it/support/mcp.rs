@@ -71,9 +71,22 @@ impl Session {
         request.header("content-type", "application/json").body(message.to_string()).send().await.unwrap()
     }
 
+    /// Posts a request whose answer is wanted as a stream.
+    pub async fn stream(&self, message: &Value) -> Events {
+        let request = self.request(reqwest::Method::POST).header("accept", "text/event-stream");
+        let request = request.header("content-type", "application/json").body(message.to_string());
+        Events::of(request.send().await.unwrap())
+    }
+
     /// Opens the session's own stream.
     pub async fn listen(&self) -> reqwest::Response {
         self.request(reqwest::Method::GET).header("accept", "text/event-stream").send().await.unwrap()
+    }
+
+    /// Asks for what comes after an event.
+    pub async fn resume(&self, last_event_id: &str) -> reqwest::Response {
+        let request = self.request(reqwest::Method::GET).header("accept", "text/event-stream");
+        request.header("last-event-id", last_event_id).send().await.unwrap()
     }
 
     /// Posts a message.
@@ -127,6 +140,33 @@ pub struct Events {
     text: String,
 }
 
+/// An event as it stands on the stream.
+#[derive(Debug, Default)]
+pub struct Event {
+    /// `id`.
+    pub id: String,
+    /// `retry`.
+    pub retry: Option<u64>,
+    /// `data`, as it is.
+    pub data: String,
+}
+
+impl Event {
+    fn read(text: &str) -> Self {
+        let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+        Self {
+            id: field("id").unwrap_or_default().to_owned(),
+            retry: field("retry").map(|retry| retry.parse().unwrap()),
+            data: field("data").unwrap_or_default().to_owned(),
+        }
+    }
+
+    /// The message it carries.
+    pub fn message(&self) -> Value {
+        serde_json::from_str(&self.data).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+}
+
 impl Events {
     /// Of an answer that must be one.
     pub fn of(response: reqwest::Response) -> Self {
@@ -137,17 +177,35 @@ impl Events {
     /// The next message; `None` at the end. Comments and empty events are passed over.
     pub async fn next(&mut self) -> Option<Value> {
         loop {
+            let event = self.event().await?;
+            if !event.data.is_empty() {
+                return Some(event.message());
+            }
+        }
+    }
+
+    /// The next event, with data or without; `None` at the end. Comments are passed over.
+    pub async fn event(&mut self) -> Option<Event> {
+        loop {
             while let Some((event, rest)) =
                 self.text.split_once("\n\n").map(|(event, rest)| (event.to_owned(), rest.to_owned()))
             {
                 self.text = rest;
-                let data = event.lines().find_map(|line| line.strip_prefix("data: ")).filter(|data| !data.is_empty());
-                if let Some(data) = data {
-                    return Some(serde_json::from_str(data).unwrap());
+                if !event.lines().all(|line| line.starts_with(':')) {
+                    return Some(Event::read(&event));
                 }
             }
             let chunk = self.response.chunk().await.unwrap()?;
             self.text.push_str(std::str::from_utf8(&chunk).unwrap());
         }
+    }
+
+    /// All events to the end.
+    pub async fn all(&mut self) -> Vec<Event> {
+        let mut all = Vec::new();
+        while let Some(event) = self.event().await {
+            all.push(event);
+        }
+        all
     }
 }

@@ -18,7 +18,7 @@ use crate::config::document::Node;
 use crate::config::fault::Wrong;
 use crate::config::reader::Reader;
 use crate::config::reader::kind::{self, Kind, text};
-use crate::config::section::oauth_server::Mode;
+use crate::config::section::mode::Mode;
 use crate::config::value::name::check_provider;
 use crate::config::value::scope::SCOPE;
 
@@ -57,9 +57,6 @@ pub(super) struct Surroundings<'s> {
     pub(super) scopes_supported: &'s BTreeMap<String, Option<String>>,
 }
 
-/// The name of the provider that stands in `federated` itself.
-const ONLY_ONE: &str = "default";
-
 /// Parameters of the authorization request that are the bridge's own (RFC 6749 §4.1.1, RFC 7636 §4.3, RFC 9101 §5,
 /// OpenID Connect Core §3.1.2.1), among them all that decide where the answer goes and whom it is for.
 const OURS: [&str; 11] = [
@@ -90,11 +87,11 @@ pub(super) fn read_all(reader: &mut Reader<'_>, around: &Surroundings<'_>) -> Ve
             reader.fault("providers", Wrong::new("names no provider", "add one, such as `google:` with its keys"));
         }
     } else {
-        providers.push(Provider::read(ProviderName::new(ONLY_ONE), reader, around));
+        providers.push(Provider::read(ProviderName::the_only(), reader, around));
     }
     let doc = "Several providers, a name to each with these same keys below it; then none of them stands here.";
     let named = reader.named_sections("providers", doc, |name, reader| {
-        if let Err(wrong) = check_provider(name, ONLY_ONE) {
+        if let Err(wrong) = check_provider(name, ProviderName::the_only().as_str()) {
             reader.fault("", wrong);
         }
         Provider::read(ProviderName::new(name), reader, around)

@@ -44,7 +44,7 @@ fn consent(label: &str) -> String {
     ConsentPage {
         base: "",
         branding: &branding(),
-        person: &Person::At(label.to_owned()),
+        person: &Person::At { label: label.to_owned(), has_choice: true },
         client: None,
         target: &redirect_target("https://claude.ai/cb"),
         resource: "https://mcp.example.com/mcp",

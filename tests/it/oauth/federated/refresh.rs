@@ -8,7 +8,7 @@ use serde_json::json;
 use super::{code, log_in, start, tokens};
 use crate::support::client::Tokens;
 use crate::support::mcp::Session;
-use crate::support::provider::{Fault, JWKS, TOKEN};
+use crate::support::provider::{Fault, JWKS, Script, Signer, TOKEN};
 use crate::support::{App, Browser, Client, Provider};
 
 const A_MINUTE: Duration = Duration::from_secs(61);
@@ -113,6 +113,51 @@ async fn fed_16_a_refresh_that_speaks_of_somebody_else_confirms_nobody() {
     let latest = if refreshed.status == 200 { refreshed } else { tokens };
     assert_ne!(client.refresh(latest.refresh()).await.status, 200);
     assert_ne!(Session::new(&app, latest.access()).status().await, 200);
+}
+
+#[tokio::test]
+async fn fed_7_fed_16_a_refreshed_id_token_that_cannot_be_believed_confirms_nobody() {
+    let lies: [fn(&mut Script); 8] = [
+        |script| script.signer = Signer::Nobody,
+        |script| script.signer = Signer::Stranger,
+        |script| script.signer = Signer::PublicKeyAsSecret,
+        |script| script.id_token = json!({"aud": "somebody-else"}),
+        |script| script.id_token = json!({"iss": "https://elsewhere.example"}),
+        |script| script.id_token = json!({"exp": 1_799_000_000}),
+        |script| script.id_token = json!({"at_hash": "AAAAAAAAAAAAAAAAAAAAAA"}),
+        |script| script.header = json!({"crit": ["x"], "x": 1}),
+    ];
+    for (n, lie) in lies.into_iter().enumerate() {
+        let (provider, app, client) = two_hours().await;
+        let first = tokens(&client).await;
+        provider.script(lie);
+        app.clock.advance(A_MINUTE);
+        let soon = client.refresh(first.refresh()).await;
+        assert!(matches!(soon.status, 200 | 400 | 503), "{n}: {soon:?}");
+        app.clock.advance(INTERVAL);
+        let latest = if soon.status == 200 { &soon } else { &first };
+        let late = client.refresh(latest.refresh()).await;
+        assert!(matches!(late.status, 400 | 503), "{n}: the word of two hours ago counts no longer: {late:?}");
+    }
+}
+
+#[tokio::test]
+async fn fed_16_the_provider_s_next_token_is_kept_whatever_came_with_it() {
+    let (provider, app, client) = two_hours().await;
+    let first = tokens(&client).await;
+    provider.script(|s| s.id_token = json!({"aud": "somebody-else"}));
+    app.clock.advance(A_MINUTE);
+    let meanwhile = client.refresh(first.refresh()).await;
+    assert!(matches!(meanwhile.status, 200 | 503), "not the person's fault: {meanwhile:?}");
+    provider.script(|s| s.id_token = json!({}));
+    app.clock.advance(A_MINUTE);
+    let asked = provider.count(TOKEN);
+    let next = client.refresh(first.refresh()).await;
+    assert_eq!((next.status, provider.count(TOKEN)), (200, asked + 1), "{next:?}");
+    // That was the provider's word: from here it counts for two hours more.
+    provider.script(|s| s.faults = [(TOKEN, Fault::Html(502))].into());
+    app.clock.advance(INTERVAL - A_MINUTE);
+    assert_eq!(client.refresh(next.refresh()).await.status, 200);
 }
 
 #[tokio::test]

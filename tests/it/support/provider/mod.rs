@@ -58,7 +58,7 @@ struct Shared {
     script: Mutex<Script>,
     got: Mutex<Vec<Got>>,
     issued: Mutex<Issued>,
-    /// Bytes of bodies without end that somebody took.
+    /// Bytes of the body without end of which most was taken.
     poured: Mutex<usize>,
 }
 
@@ -114,7 +114,7 @@ impl Provider {
         self.shared.issued().secrets.clone()
     }
 
-    /// How many bytes of bodies without end it could get rid of.
+    /// How many bytes of one body without end it could get rid of at most.
     pub fn poured(&self) -> usize {
         *self.shared.poured.lock().unwrap()
     }

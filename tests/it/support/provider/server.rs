@@ -141,10 +141,13 @@ async fn write(stream: &mut TcpStream, reply: &Reply) -> Option<()> {
 async fn pour(stream: &mut TcpStream, shared: &Shared) {
     let head = format!("HTTP/1.1 200 X\r\nContent-Type: application/json\r\nContent-Length: {HUGE}\r\n\r\n{{\"x\":\"");
     let piece = [b'x'; 16 * 1024];
-    let mut piece_sent = stream.write_all(head.as_bytes()).await.is_ok();
-    while piece_sent && *shared.poured.lock().unwrap() < HUGE {
-        piece_sent = stream.write_all(&piece).await.is_ok();
-        *shared.poured.lock().unwrap() += piece.len();
+    let mut is_taken = stream.write_all(head.as_bytes()).await.is_ok();
+    let mut sent = 0;
+    while is_taken && sent < HUGE {
+        is_taken = stream.write_all(&piece).await.is_ok();
+        sent += piece.len();
+        let mut most = shared.poured.lock().unwrap();
+        *most = sent.max(*most);
     }
 }
 

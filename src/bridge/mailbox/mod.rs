@@ -1,4 +1,15 @@
 //! What waits to be read by a client: bounded, written by an upstream's task, read by one stream at a time.
+//!
+//! It owns the order of messages and their number. A [`Reader`] takes them out; a [`Follower`] leaves them to be sent
+//! again to a client whose connection broke, which comes back with the id of the last event it saw.
+
+mod sent;
+mod follower;
+#[cfg(test)]
+mod tests;
+
+pub use follower::{Follower, Rest};
+pub use sent::{Keep, STREAM_BYTES};
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -6,6 +17,9 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use tokio::sync::Notify;
+
+use crate::bridge::event_id::StreamId;
+use crate::bridge::mailbox::sent::Sent;
 
 /// How many messages may wait for a client.
 pub const MAX_ITEMS: usize = 100;
@@ -35,6 +49,8 @@ impl Item {
 /// What a reader gets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
+    /// Nothing yet, and nothing soon.
+    Delayed,
     /// A notification or a request.
     Related(Bytes),
     /// The answer; nothing comes after it.
@@ -54,24 +70,49 @@ struct State {
     waiting: VecDeque<Item>,
     bytes: usize,
     last: Option<Bytes>,
+    is_delayed: bool,
     ended: bool,
     /// The newest last: it alone is given messages.
     readers: VecDeque<Waiting>,
     next_reader: u64,
+    /// What was sent, if it can be asked for again.
+    sent: Option<Box<Sent>>,
 }
 
 /// A reader, and how it is told that there is something.
 #[derive(Debug)]
 struct Waiting {
     id: u64,
+    stream: Option<StreamId>,
     waker: Option<Waker>,
 }
 
 impl State {
-    fn add_reader(&mut self) -> u64 {
+    fn add_reader(&mut self, stream: Option<StreamId>) -> u64 {
         self.next_reader += 1;
-        self.readers.push_back(Waiting { id: self.next_reader, waker: None });
+        self.readers.push_back(Waiting { id: self.next_reader, stream, waker: None });
         self.next_reader
+    }
+
+    fn take_waiting(&mut self) -> Option<Bytes> {
+        let (Item::Notification(bytes) | Item::Request(bytes)) = self.waiting.pop_front()?;
+        self.bytes -= bytes.len();
+        Some(bytes)
+    }
+
+    /// Remembers how to wake a reader. False when it is to be woken no more: all has ended, or its stream has.
+    fn sleep(&mut self, id: u64, context: &Context<'_>) -> bool {
+        let ended = self.ended;
+        match self.readers.iter_mut().find(|reader| reader.id == id) {
+            Some(reader) if !ended => {
+                match &mut reader.waker {
+                    Some(waker) => waker.clone_from(context.waker()),
+                    none @ None => *none = Some(context.waker().clone()),
+                }
+                true
+            }
+            _ => false,
+        }
     }
 
     fn is_newest(&self, id: u64) -> bool {
@@ -102,15 +143,16 @@ impl Mailbox {
     #[must_use]
     pub fn of_call() -> (Arc<Self>, Reader) {
         let mut state = State::default();
-        let id = state.add_reader();
+        let id = state.add_reader(None);
         let mailbox = Arc::new(Self { state: Mutex::new(state), room: Notify::new(), keeps: false });
         (Arc::clone(&mailbox), Reader { mailbox, id })
     }
 
-    /// The mailbox of a session: messages are kept while nobody reads.
+    /// The mailbox of a session: messages are kept while nobody reads, and with `keep` also after they were sent.
     #[must_use]
-    pub fn of_session() -> Arc<Self> {
-        Arc::new(Self { state: Mutex::default(), room: Notify::new(), keeps: true })
+    pub fn of_session(keep: Option<Keep>) -> Arc<Self> {
+        let sent = keep.map(|keep| Box::new(Sent::new(keep, None)));
+        Arc::new(Self { state: Mutex::new(State { sent, ..State::default() }), room: Notify::new(), keeps: true })
     }
 
     /// A further reader of a session's mailbox, which gets every message from now on. `None` when the session has ended.
@@ -123,10 +165,8 @@ impl Mailbox {
         if state.ended {
             return None;
         }
-        let id = state.add_reader();
-        let surplus = if state.readers.len() > MAX_READERS { state.readers.pop_front() } else { None };
-        drop(state);
-        wake(surplus);
+        let id = state.add_reader(None);
+        end_surplus(state);
         Some(Reader { mailbox: Arc::clone(self), id })
     }
 
@@ -142,8 +182,11 @@ impl Mailbox {
     /// Gives the message back when nobody will read it, or requests alone fill the mailbox.
     pub fn push(&self, item: Item) -> Result<(), Item> {
         let mut state = self.lock();
-        if state.ended || state.last.is_some() || !self.keeps && state.readers.is_empty() {
+        if state.ended || state.last.is_some() {
             return Err(item);
+        }
+        if !self.keeps && state.readers.is_empty() {
+            return state.send_to_nobody(item);
         }
         if state.is_full(item.bytes().len()) && state.is_full_of_requests(item.bytes().len()) {
             return Err(item);
@@ -171,13 +214,24 @@ impl Mailbox {
         }
     }
 
+    /// Tells the reader that the answer will take a while.
+    pub fn delay(&self) {
+        let mut state = self.lock();
+        state.is_delayed = true;
+        wake_newest(state);
+    }
+
     /// Puts the answer in. The first one stands.
     pub fn finish(&self, answer: Bytes) {
         let mut state = self.lock();
-        if !state.ended && state.last.is_none() {
-            state.last = Some(answer);
-            wake_newest(state);
+        if state.ended || state.last.is_some() {
+            return;
         }
+        state.last = Some(answer);
+        if state.readers.is_empty() {
+            state.send_rest_to_nobody();
+        }
+        wake_newest(state);
     }
 
     /// Ends the stream after what is waiting.
@@ -203,6 +257,12 @@ fn wake_newest(mut state: MutexGuard<'_, State>) {
     }
 }
 
+fn end_surplus(mut state: MutexGuard<'_, State>) {
+    let surplus = if state.readers.len() > MAX_READERS { state.readers.pop_front() } else { None };
+    drop(state);
+    wake(surplus);
+}
+
 fn wake(reader: Option<Waiting>) {
     if let Some(waker) = reader.and_then(|reader| reader.waker) {
         waker.wake();
@@ -226,26 +286,19 @@ impl Reader {
     pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Event>> {
         let mut state = self.mailbox.lock();
         let is_newest = state.is_newest(self.id);
-        if is_newest && let Some(item) = state.waiting.pop_front() {
-            state.bytes -= item.bytes().len();
+        if is_newest && let Some(bytes) = state.take_waiting() {
             self.mailbox.room.notify_waiters();
-            let (Item::Notification(bytes) | Item::Request(bytes)) = item;
             return Poll::Ready(Some(Event::Related(bytes)));
         }
         if is_newest && let Some(answer) = state.last.take() {
             state.ended = true;
             return Poll::Ready(Some(Event::Last(answer)));
         }
-        let ended = state.ended;
-        match state.readers.iter_mut().find(|reader| reader.id == self.id) {
-            Some(reader) if !ended => match &mut reader.waker {
-                Some(waker) => waker.clone_from(context.waker()),
-                none @ None => *none = Some(context.waker().clone()),
-            },
-            // Ended, or one stream too many.
-            _ => return Poll::Ready(None),
+        if is_newest && std::mem::take(&mut state.is_delayed) {
+            return Poll::Ready(Some(Event::Delayed));
         }
-        Poll::Pending
+        // Otherwise all has ended, or this was one stream too many.
+        if state.sleep(self.id, context) { Poll::Pending } else { Poll::Ready(None) }
     }
 }
 
@@ -254,81 +307,10 @@ impl Drop for Reader {
         let mut state = self.mailbox.lock();
         state.readers.retain(|reader| reader.id != self.id);
         self.mailbox.room.notify_waiters();
+        if !self.mailbox.keeps && state.readers.is_empty() {
+            state.send_rest_to_nobody();
+        }
         // What waits is now for the one before.
         wake_newest(state);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn notification(text: &str) -> Item {
-        Item::Notification(Bytes::copy_from_slice(text.as_bytes()))
-    }
-
-    #[tokio::test]
-    async fn the_answer_comes_after_what_belongs_to_it() {
-        let (mailbox, mut reader) = Mailbox::of_call();
-        mailbox.push(notification("a")).unwrap();
-        mailbox.finish(Bytes::from_static(b"z"));
-        assert!(mailbox.push(notification("late")).is_err());
-        assert_eq!(reader.next().await, Some(Event::Related(Bytes::from_static(b"a"))));
-        assert_eq!(reader.next().await, Some(Event::Last(Bytes::from_static(b"z"))));
-        assert_eq!(reader.next().await, None);
-    }
-
-    #[tokio::test]
-    async fn a_sessions_mailbox_keeps_the_newest_while_nobody_reads() {
-        let mailbox = Mailbox::of_session();
-        mailbox.push(Item::Request(Bytes::from_static(b"ask"))).unwrap();
-        for number in 0..2 * MAX_ITEMS {
-            mailbox.push(notification(&number.to_string())).unwrap();
-        }
-        let mut reader = mailbox.reader().unwrap();
-        assert_eq!(reader.next().await, Some(Event::Related(Bytes::from_static(b"ask"))));
-        assert_eq!(reader.next().await, Some(Event::Related(Bytes::from("101"))));
-        mailbox.end();
-        assert!(mailbox.reader().is_none(), "nobody reads what has ended");
-    }
-
-    #[tokio::test]
-    async fn mcp_24_what_waits_is_bounded_in_bytes_and_the_writer_waits() {
-        let (mailbox, mut reader) = Mailbox::of_call();
-        let half = Bytes::from(vec![b'x'; MAX_BYTES / 2 + 1]);
-        mailbox.push(Item::Request(half.clone())).unwrap();
-        assert!(mailbox.push(Item::Request(half.clone())).is_err());
-        mailbox.push(notification("fits")).unwrap();
-        assert!(mailbox.push(Item::Request(half)).is_err());
-        for _ in 2..MAX_ITEMS {
-            mailbox.push(Item::Request(Bytes::from_static(b"r"))).unwrap();
-        }
-        let waiting = Arc::clone(&mailbox);
-        let writer = tokio::spawn(async move { waiting.wait_for_room().await });
-        tokio::task::yield_now().await;
-        assert!(!writer.is_finished());
-        reader.next().await.unwrap();
-        writer.await.unwrap();
-    }
-
-    #[tokio::test]
-    async fn mcp_13_each_message_goes_to_the_newest_stream_and_to_the_one_before_when_that_is_gone() {
-        let mailbox = Mailbox::of_session();
-        let (mut old, mut new) = (mailbox.reader().unwrap(), mailbox.reader().unwrap());
-        mailbox.push(notification("a")).unwrap();
-        assert!(futures_util::poll!(std::pin::pin!(old.next())).is_pending());
-        assert_eq!(new.next().await, Some(Event::Related(Bytes::from_static(b"a"))));
-        mailbox.push(notification("b")).unwrap();
-        drop(new);
-        assert_eq!(old.next().await, Some(Event::Related(Bytes::from_static(b"b"))));
-        let _more: Vec<_> = (0..MAX_READERS).map(|_| mailbox.reader().unwrap()).collect();
-        assert_eq!(old.next().await, None, "the oldest of too many ends");
-    }
-
-    #[test]
-    fn a_call_without_a_reader_takes_nothing() {
-        let (mailbox, reader) = Mailbox::of_call();
-        drop(reader);
-        assert!(mailbox.push(notification("x")).is_err());
     }
 }
