@@ -15,5 +15,5 @@ channel("undici:request:create").subscribe(({ request }) => {
 
 // node:http
 channel("http.client.request.created").subscribe(({ request }) => {
-  if (`${request.protocol}//${request.host}:${request.port ?? 80}` === MCP_ORIGIN) request.setHeader("authorization", value);
+  if (`${request.protocol}//${request.getHeader("host")}` === MCP_ORIGIN) request.setHeader("authorization", value);
 });

@@ -24,7 +24,7 @@ import report
 from bridge import PATIENCE, ROOT, TOOLS, Bridge, config
 from oauth import Client, FormBrowser, Session
 
-RUNS = ["2025-11-25:direct", "2026-07-28:direct", "2025-11-25:http", "2025-11-25:stdio", "2025-11-25:merged"]
+RUNS = [f"{revision}:{behind}" for revision in ("2025-11-25", "2026-07-28") for behind in ("direct", "http", "stdio", "merged")]
 BEHIND = ("direct", "http", "stdio", "merged")
 FIXTURE = ROOT / "tests/fixtures/mcp_server/main.mjs"
 MODULES = TOOLS / "npm/node_modules"

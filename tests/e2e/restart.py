@@ -130,11 +130,14 @@ def remembered(bridge, client, session_id, profile, username, password, when):
     with check(f"{when}: the same refresh token and the same client_id still work"):
         client.refresh()
         Session(client).initialize().tools()
-    with check(f"{when}: the same person is not asked for consent again"):
-        visit = browser.authorize(client.authorization_url(), username, password, profile=profile)
-        report.true("consent" not in visit["pages"], f"expected no consent page, came the pages {visit['pages']}")
-        client.redeem(dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(visit["url"]).query)))
-        Session(client).initialize().tools()
+    # Somebody who is logged in has one page to say yes on; somebody who logs in has the login page.
+    for browser_of, where, pages in ((profile, "the same browser knows the person", ["consent"]),
+                                     (None, "another browser knows what the person allowed", ["login"])):
+        with check(f"{when}: {where}"):
+            visit = browser.authorize(client.authorization_url(), username, password, profile=browser_of)
+            report.equal(visit["pages"], pages, "pages seen by the person")
+            client.redeem(dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(visit["url"]).query)))
+            Session(client).initialize().tools()
 
 
 def crash_once(bridge, families, sessions, moment, warm):
