@@ -10,13 +10,13 @@ import subprocess
 
 import report
 import sdk
+import sdk_v2
 import steps
 from bridge import BINARY, PATIENCE, Bridge, expect_gone
 from federated_refused import another_browser, ended, refused, unreachable, used_again
 from oauth import Client, Session
 from provider import SCOPES, Provider
 from report import check
-from sdk_v2 import V2
 from steps import AT_THE_PROVIDER
 
 BOTH_SCOPES = "mcp:read mcp:write"
@@ -145,7 +145,7 @@ def start(single):
 def with_sdk(single):
     """The story of the SDK's steps, and what the provider saw of it."""
     person = SdkPerson(single.bridge, [single.provider], javascript=False)
-    story = sdk.Story(V2)
+    story = sdk.Story(sdk_v2.STATELESS)
     asyncio.run(story.tell("federated, SDK 2.3.0", single.bridge, person, story.whoami))
     with check("federated, SDK 2.3.0: the provider saw PKCE, state and nonce, our one redirect URI, and the secret in the Authorization header"):
         seen = single.provider.seen()

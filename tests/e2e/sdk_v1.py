@@ -18,6 +18,7 @@ class V1:
     """What the story needs of this SDK."""
 
     name = "SDK 1.30.0"
+    versions = sdk.SESSION_ERA
     error = McpError
 
     @staticmethod

@@ -15,10 +15,12 @@ import sdk
 
 
 class V2:
-    """What the story needs of this SDK."""
+    """What the story needs of this SDK, in one of the two eras it speaks: left alone it asks for the newer first."""
 
-    name = "SDK 2.3.0"
     error = MCPError
+
+    def __init__(self, name, mode, versions):
+        self.name, self.mode, self.versions = name, mode, versions
 
     @staticmethod
     def provider(url, redirect_uri, storage, person):
@@ -29,9 +31,8 @@ class V2:
         metadata = OAuthClientMetadata(client_name="e2e SDK 2", redirect_uris=[redirect_uri])
         return OAuthClientProvider(url, metadata, storage, redirect_handler=person.open, callback_handler=answer)
 
-    @staticmethod
     @contextlib.asynccontextmanager
-    async def connect(url, provider, heard):
+    async def connect(self, url, provider, heard):
         async def log(params):
             heard.logs.append(params.data)
             heard.log_arrived.set()
@@ -53,7 +54,7 @@ class V2:
             transport = streamable_http_client(url, http_client=http_client)
             async with Client(
                 transport, logging_callback=log, sampling_callback=sample, elicitation_callback=elicit, list_roots_callback=roots,
-                read_timeout_seconds=60,
+                read_timeout_seconds=60, mode=self.mode,
             ) as client:
                 yield client
 
@@ -82,7 +83,17 @@ class V2:
         return text
 
 
+STATELESS = V2("SDK 2.3.0, stateless", "auto", ["2026-07-28"])
+SESSIONS = V2("SDK 2.3.0, sessions", "legacy", sdk.SESSION_ERA)
+
+
+def both():
+    """The story in each era."""
+    for era in (STATELESS, SESSIONS):
+        sdk.Story(era).run()
+
+
 if __name__ == "__main__":
     sdk.require("mcp", "2.3.0")
     sdk.quiet()
-    report.main(sdk.Story(V2).run)
+    report.main(both)
