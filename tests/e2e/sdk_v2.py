@@ -59,6 +59,10 @@ class V2:
                 yield client
 
     @staticmethod
+    async def expire(provider, client):
+        sdk.overdue(provider)
+
+    @staticmethod
     def version(client):
         return client.protocol_version
 
