@@ -45,7 +45,8 @@ class Program:
 
     async def _hear(self, kind, value):
         if kind == "progress":
-            await self._progress(*value, None)
+            if self._progress:  # rmcp asks for progress with every call
+                await self._progress(*value, None)
         elif kind == "sampled":
             self.heard.sampled.append(vars(value))
         elif kind == "elicited":
