@@ -3,7 +3,8 @@
 // A line of JSON on standard input is a step, { id, do, … }; its answer on standard output is { id, result } or { id, failed }, with `storage`, which is
 // what the SDK's OAuthClientProvider keeps. Lines { heard, value } come in between: what the server said or asked. sdk_program.py tells the steps.
 //
-//   { do: "connect", url, redirect_uri, stateless, storage }   { connected: version }, or { authorize: url } when somebody has to log in
+//   { do: "connect", url, redirect_uri, stateless, storage, elicited }   { connected: version }, or { authorize: url } when somebody has to log in; without
+//                                      redirect_uri there is no OAuth; `elicited` is what the person enters when a server asks
 //   { do: "answer", callback }         the address the browser came back to; then connected
 //   { do: "list", what }               tools, prompts, resources, templates
 //   { do: "call", tool, arguments, progress }
@@ -82,7 +83,7 @@ class Provider {
   codeVerifier() { return this.verifier; }
 }
 
-function clientOf(sdk, stateless) {
+function clientOf(sdk, { stateless, elicited = { name: "Ada", check: true, integer: 7 } }) {
   const capabilities = { sampling: {}, elicitation: { form: { applyDefaults: true } }, roots: { listChanged: true } };
   const client = new sdk.Client({ name: "e2e-typescript", version: "1" }, { capabilities, ...sdk.options(stateless) });
   sdk.onRequest(client, "sampling/createMessage", ({ params }) => {
@@ -92,7 +93,7 @@ function clientOf(sdk, stateless) {
   });
   sdk.onRequest(client, "elicitation/create", ({ params }) => {
     heard("elicited", params.message);
-    return { action: "accept", content: process.env.E2E_ELICITED ? JSON.parse(process.env.E2E_ELICITED) : { name: "Ada", check: true, integer: 7 } };
+    return { action: "accept", content: elicited };
   });
   sdk.onRequest(client, "roots/list", () => {
     heard("roots", null);
@@ -108,7 +109,7 @@ function steps(sdk) {
   let client, transport, provider, wish;
 
   async function connect() {
-    client = clientOf(sdk, wish.stateless);
+    client = clientOf(sdk, wish);
     transport = new sdk.StreamableHTTPClientTransport(new URL(wish.url), provider ? { authProvider: provider } : {});
     try {
       await client.connect(transport);
