@@ -14,7 +14,6 @@ import tempfile
 import threading
 from pathlib import Path
 
-from mcp import MCPError
 from mcp.client.stdio import StdioServerParameters, stdio_client
 
 import report
@@ -155,16 +154,17 @@ PLAYS = {"everything": everything, "filesystem": filesystem, "time": time, "fetc
 
 
 async def listed(client):
-    """Kind → what a client sees of it, each entry whole."""
-    async def ask(method, member):
-        try:
-            return [entry.model_dump(mode="json", by_alias=True) for entry in getattr(await method(), member)]
-        except MCPError:  # a server without the capability
+    """Kind → what a client sees of it, each entry whole; nothing where the server does not say that it has any."""
+    async def ask(capability, method, member):
+        if getattr(client.server_capabilities, capability) is None:
             return []
+        return [entry.model_dump(mode="json", by_alias=True) for entry in getattr(await method(), member)]
 
     return {
-        "tools": await ask(client.list_tools, "tools"), "prompts": await ask(client.list_prompts, "prompts"),
-        "resources": await ask(client.list_resources, "resources"), "templates": await ask(client.list_resource_templates, "resource_templates"),
+        "tools": await ask("tools", client.list_tools, "tools"),
+        "prompts": await ask("prompts", client.list_prompts, "prompts"),
+        "resources": await ask("resources", client.list_resources, "resources"),
+        "templates": await ask("resources", client.list_resource_templates, "resource_templates"),
     }
 
 
@@ -186,9 +186,20 @@ def merged(lists):
     return whole
 
 
-def in_order(lists):
-    """Lists without their order, which is the bridge's own where there are several servers."""
-    return {kind: sorted(entries, key=lambda entry: json.dumps(entry, sort_keys=True)) for kind, entries in lists.items()}
+def expect_lists(got, expected):
+    """The same entries, in any order: that is the bridge's own where there are several servers. Otherwise it says which differ, and in what."""
+    wrong = []
+    for kind, entries in expected.items():
+        seen, wanted = ({entry.get("uri") or entry["name"]: entry for entry in one} for one in (got[kind], entries))
+        report.equal(len(seen), len(got[kind]), f"{kind} that are listed once")
+        wrong += [f"{kind}: {name} is missing" for name in sorted(wanted.keys() - seen.keys())]
+        wrong += [f"{kind}: {name} is not the servers'" for name in sorted(seen.keys() - wanted.keys())]
+        for name in sorted(seen.keys() & wanted.keys()):
+            wrong += [
+                f"{kind}: {name}: {member}: expected {wanted[name][member]!r}, came {seen[name][member]!r}"
+                for member in wanted[name] if wanted[name][member] != seen[name][member]
+            ]
+    report.true(not wrong, "\n  ".join(wrong))
 
 
 async def meet(label, era, bridge, token, stage, expected, names):
@@ -201,7 +212,7 @@ async def meet(label, era, bridge, token, stage, expected, names):
         with check(f"{label}, {era.name}: everything is listed as the servers themselves list it ({', '.join(f'{len(e)} {k}' for k, e in expected.items())})"):
             client = await stack.enter_async_context(era.connect(bridge.url, bearer, sdk.Heard()))
             report.contains(era.versions, era.version(client), "negotiated protocol version")
-            report.equal(in_order(await listed(client)), in_order(expected), "lists")
+            expect_lists(await listed(client), expected)
         for name in names:
             with check(f"{label}, {era.name}: {name} does its work"):
                 await PLAYS[name](Called(client, f"{name}__" if len(names) > 1 else ""), stage)
