@@ -246,7 +246,7 @@ impl Identity {
     #[must_use]
     pub fn present(&self) -> Present {
         let configured = if self.passwords { self.configured() } else { Vec::new() };
-        Present { configured, stored: self.passwords, issuers: self.federation.issuers() }
+        Present { configured, stored: self.passwords, issuers: self.federation.issuers(), ..Present::default() }
     }
 
     /// The active users of the configuration, by name.
