@@ -51,22 +51,40 @@ impl Federation {
         standing
     }
 
+    /// What was last said of this person, by whomever, without asking again: for those who cannot wait.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn last_word(&self, user: &UserId, now: Timestamp) -> Result<Standing, StoreError> {
+        Ok(match self.known(user).await? {
+            Ok(account) => self.unasked(&account, now.since(account.confirmed_at)),
+            Err(standing) => standing,
+        })
+    }
+
     async fn standing(&self, user: &UserId, now: Timestamp) -> Result<Standing, StoreError> {
-        let Some(account) = self.accounts.find_account(user).await? else {
-            return Ok(ended("the person is not known"));
+        let account = match self.known(user).await? {
+            Ok(account) => account,
+            Err(standing) => return Ok(standing),
         };
-        if account.disabled {
-            return Ok(ended("the person is disabled"));
-        }
-        if account.confirmed_at == DISOWNED {
-            return Ok(ended("the provider no longer stands by the person, who has not logged in since"));
-        }
         let age = now.since(account.confirmed_at);
         match self.refreshable(&account) {
             Some((provider, _)) if age < FRESH => Ok(standing(provider, &account)),
             Some((provider, token)) => self.ask(&Known { provider, account: &account, now }, &token).await,
             None => Ok(self.unasked(&account, age)),
         }
+    }
+
+    /// The person, unless it is certain without asking that there is nobody to stand by.
+    pub(super) async fn known(&self, user: &UserId) -> Result<Result<Account, Standing>, StoreError> {
+        Ok(match self.accounts.find_account(user).await? {
+            None => Err(ended("the person is not known")),
+            Some(account) if account.disabled => Err(ended("the person is disabled")),
+            Some(account) if account.confirmed_at == DISOWNED => {
+                Err(ended("the provider no longer stands by the person, who has not logged in since"))
+            }
+            Some(account) => Ok(account),
+        })
     }
 
     /// The provider whose client was given the refresh token: that one can use it.
@@ -76,7 +94,7 @@ impl Federation {
         self.providers_of(account).find_map(|provider| unseal(provider).map(|token| (provider, token)))
     }
 
-    /// Without a refresh token, the login itself ages.
+    /// Where nobody is asked, the login itself ages.
     fn unasked(&self, account: &Account, age: Duration) -> Standing {
         let mut providers = self.providers_of(account).peekable();
         let Some(first) = providers.peek().copied() else { return ended("the provider is not configured any more") };

@@ -67,12 +67,12 @@ impl Federation {
         Ok(active(&account, scopes))
     }
 
-    /// The person, if known, not disabled, and still let in by a provider that is configured.
+    /// The person, if known, not disabled, not disowned by the provider, and still let in by one that is configured.
     ///
     /// # Errors
     /// The store cannot be read.
     pub async fn find_active(&self, user: &UserId) -> Result<Option<ActiveUser>, StoreError> {
-        let account = self.accounts.find_account(user).await?.filter(|account| !account.disabled);
+        let account = self.known(user).await?.ok();
         Ok(account.and_then(|account| {
             let mut providers = self.providers_of(&account);
             let scopes = providers.find_map(|provider| admit(provider, &account).ok())?;
