@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use serde_json::json;
 
-use super::{code, log_in, start, tokens};
+use super::{code, log_in, refused, start, tokens};
 use crate::support::client::Tokens;
 use crate::support::mcp::Session;
 use crate::support::provider::{Fault, JWKS, Script, Signer, TOKEN};
@@ -272,5 +272,34 @@ async fn fed_16_a_domain_or_a_provider_taken_from_the_configuration_takes_its_pe
         let next = client.refresh(tokens.refresh()).await;
         assert_eq!((next.status, next.error()), (400, "invalid_grant"), "{n}: {next:?}");
         assert_eq!(Session::new(&app, tokens.access()).status().await, 401, "{n}");
+    }
+}
+
+#[tokio::test]
+async fn fed_16_who_is_turned_away_at_the_door_keeps_nothing_from_before() {
+    let provider = Provider::start();
+    let app = start(&provider, |server| server["federated"]["allowed_domains"] = json!(["example.com"]));
+    let client = Client::register(&app).await;
+    let before = tokens(&client).await;
+    provider.script(|s| s.person["email"] = json!("ada@elsewhere.example"));
+    refused(&log_in(&mut Browser::new(), &client).await);
+    app.clock.advance(A_MINUTE);
+    ends(&app, &client, &before).await;
+    provider.script(|s| s.person["email"] = json!("ada@example.com"));
+    code(&log_in(&mut Browser::new(), &client).await);
+}
+
+#[tokio::test]
+async fn fed_16_an_empty_refresh_token_replaces_none() {
+    let (provider, app, client) = two_hours().await;
+    let mut latest = tokens(&client).await;
+    for given in [json!(""), json!(null)] {
+        // It is not rotated, so the one of the login stays good.
+        provider.script(|s| s.tokens = json!({"refresh_token": given}));
+        app.clock.advance(A_MINUTE);
+        latest = client.refresh(latest.refresh()).await;
+        assert_eq!(latest.status, 200, "{latest:?}");
+        let sent = provider.got_at(TOKEN).pop().unwrap();
+        assert!(!sent.parameter("refresh_token").is_empty(), "{sent:?}");
     }
 }
