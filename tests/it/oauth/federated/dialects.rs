@@ -227,3 +227,22 @@ async fn github_s_errors_with_status_200_are_errors() {
     refused(&page);
     assert!(!page.body.contains("incorrect or expired"), "{page:?}");
 }
+
+/// Microsoft's version 1 writes times as texts; what is not read need not be right.
+#[tokio::test]
+async fn what_the_token_endpoint_says_beside_the_tokens_is_not_looked_at() {
+    let provider = Provider::start();
+    let app = start(&provider, |_| ());
+    let client = Client::register(&app).await;
+    for beside in [
+        json!({"expires_in": "3599", "expires_on": "1800003599"}),
+        json!({"expires_in": -1}),
+        json!({"expires_in": 3599.5}),
+        json!({"scope": ["openid", "email"]}),
+        json!({"scope": 5, "refresh_token_expires_in": "never"}),
+    ] {
+        provider.script(|s| s.tokens = beside.clone());
+        let page = log_in(&mut Browser::new(), &client).await;
+        assert!(page.answer("code").is_some(), "{beside}: {page:?}");
+    }
+}
