@@ -27,6 +27,13 @@ struct Known<'a> {
     now: Timestamp,
 }
 
+impl Known<'_> {
+    /// How long ago the provider last said who it is.
+    fn age(&self) -> Duration {
+        self.now.since(self.account.confirmed_at)
+    }
+}
+
 impl Federation {
     /// Whether a grant of this person may go on.
     ///
@@ -116,7 +123,8 @@ impl Federation {
             None
         });
         match person {
-            Ok(person) => self.remember(known, person, sealed).await,
+            Ok(Some(person)) => self.remember(known, person, sealed).await,
+            Ok(None) => self.keep(known, sealed).await,
             Err(failure) if failure.reason == Reason::Ended => self.forget(known, failure).await,
             Err(failure) => self.bear(known, failure, sealed).await,
         }
@@ -143,6 +151,20 @@ impl Federation {
         Ok(Standing::Ended(failure.cause))
     }
 
+    /// The provider lets the person in, but does not say who that is now: what it said before ages.
+    async fn keep(&self, known: &Known<'_>, refresh_token: Option<String>) -> Result<Standing, StoreError> {
+        self.rotate(known, refresh_token).await?;
+        Ok(self.unasked(known.account, known.age()))
+    }
+
+    async fn rotate(&self, known: &Known<'_>, refresh_token: Option<String>) -> Result<(), StoreError> {
+        if refresh_token.is_some() {
+            let account = Account { refresh_token, ..known.account.clone() };
+            self.accounts.record_account(account).await?;
+        }
+        Ok(())
+    }
+
     /// The provider could not be asked. What it said before counts on for a while.
     async fn bear(
         &self,
@@ -150,11 +172,8 @@ impl Federation {
         failure: Failure,
         refresh_token: Option<String>,
     ) -> Result<Standing, StoreError> {
-        if refresh_token.is_some() {
-            let account = Account { refresh_token, ..known.account.clone() };
-            self.accounts.record_account(account).await?;
-        }
-        let age = known.now.since(known.account.confirmed_at);
+        self.rotate(known, refresh_token).await?;
+        let age = known.age();
         // An answer that cannot be trusted is no reason to go on, nor to take the grant away for good.
         if failure.reason == Reason::Untrusted || age > known.provider.reauthentication_interval() {
             return Ok(Standing::Unknown(failure.to_string()));

@@ -303,3 +303,24 @@ async fn fed_16_an_empty_refresh_token_replaces_none() {
         provider.got_at(TOKEN)[1..].iter().map(|got| got.parameter("refresh_token").to_owned()).collect();
     assert!(sent.len() == 2 && !sent[0].is_empty() && sent[0] == sent[1], "{sent:?}");
 }
+
+/// Nobody would ever learn that the person left the domain.
+#[tokio::test]
+async fn fed_16_a_provider_that_says_no_more_who_it_is_is_believed_for_the_interval() {
+    let provider = Provider::start();
+    provider.script(|s| (s.refreshes, s.metadata) = (true, json!({"userinfo_endpoint": null})));
+    let app = start(&provider, |server| {
+        server["federated"]["allowed_domains"] = json!(["example.com"]);
+        server["federated"]["reauthentication_interval"] = json!("2h");
+    });
+    let client = Client::register(&app).await;
+    let first = tokens(&client).await;
+    provider.script(|s| s.tokens = json!({"id_token": null}));
+    app.clock.advance(INTERVAL - A_MINUTE);
+    let second = client.refresh(first.refresh()).await;
+    assert_eq!((second.status, provider.count(TOKEN)), (200, 2), "{second:?}");
+    app.clock.advance(A_MINUTE + A_MINUTE);
+    ends(&app, &client, &second).await;
+    provider.script(|s| s.tokens = json!({}));
+    code(&log_in(&mut Browser::new(), &client).await);
+}
