@@ -1,5 +1,7 @@
 //! What providers differ in: how the client shows itself, how the issuer is written, and GitHub.
 
+use std::time::Duration;
+
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use josekit::jwk::Jwk;
@@ -213,6 +215,25 @@ async fn fed_11_github_without_the_organisation_or_the_person_grants_nothing() {
     }
     provider.script(|s| s.faults.clear());
     code(&log_in(&mut Browser::new(), &client).await);
+}
+
+#[tokio::test]
+async fn fed_16_github_s_limit_of_requests_ends_nobody_s_grant() {
+    let provider = Provider::start();
+    provider.script(|s| s.refreshes = true);
+    let app = github(&provider, |federated| {
+        federated["default_scopes"] = json!([]);
+        federated["group_scopes"] = json!({"analytical-engines": ["mcp:write"]});
+    });
+    let client = Client::register(&app).await;
+    let mut latest = tokens(&client).await;
+    for path in ["/user", "/user/emails", "/user/orgs"] {
+        provider.script(|s| s.faults = [(path, Fault::Limited)].into());
+        refused(&log_in(&mut Browser::new(), &client).await);
+        app.clock.advance(Duration::from_secs(61));
+        latest = client.refresh(latest.refresh()).await;
+        assert_eq!((latest.status, latest.text("scope")), (200, "mcp:read mcp:write"), "{path}: {latest:?}");
+    }
 }
 
 #[tokio::test]
