@@ -24,4 +24,4 @@ pub use server::{Endpoint, EndpointAuth, RateLimit, Server, Session};
 pub use signing::{Signing, SigningAlgorithm};
 pub use storage::Storage;
 pub(super) use upstream::read_all as read_upstreams;
-pub use upstream::{BuiltinServer, ToolRule, Upstream, UpstreamKind};
+pub use upstream::{BuiltinServer, ToolRule, Upstream, UpstreamEra, UpstreamKind};

@@ -7,7 +7,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::protocol::mcp::fault::Fault;
-use crate::protocol::mcp::mirror::{Field, Mirror};
+use crate::protocol::mcp::mirror::{self, Field, Mirror};
 use crate::protocol::mcp::object;
 
 const ANNOTATION: &str = "x-mcp-header";
@@ -82,6 +82,22 @@ pub fn check(headers: &[ParamHeader], mirror: &Mirror, arguments: Option<&str>) 
         }
     }
     Ok(())
+}
+
+/// The fields that a tool's schema wants with these arguments: what follows `Mcp-Param-` in the name, and the value.
+#[must_use]
+pub fn fields(headers: &[ParamHeader], arguments: &str) -> Vec<(String, String)> {
+    let field = |header: &ParamHeader| {
+        // Arguments that read in two ways are left for the server to refuse, and so is what has another type than declared.
+        let value = match serde_json::from_str(argument(arguments, &header.path).ok()??).ok()? {
+            Value::String(text) => mirror::encoded(&text).into_owned(),
+            Value::Bool(truth) => truth.to_string(),
+            Value::Number(number) => number.to_string(),
+            Value::Null | Value::Array(_) | Value::Object(_) => return None,
+        };
+        Some((header.name.clone(), value))
+    };
+    headers.iter().filter_map(field).collect()
 }
 
 /// The argument at a path; `None` when it is null or not there.
@@ -163,6 +179,25 @@ mod tests {
             (&[("region", "eu")], r#"{"region":"eu","region":"us"}"#, -32602),
         ] {
             assert_eq!(checked(fields, arguments), Err(code), "{fields:?} {arguments}");
+        }
+    }
+
+    #[test]
+    fn what_is_sent_is_what_is_checked() {
+        let headers = of_schema(SCHEMA);
+        for (arguments, expected) in [
+            (r#"{"region":"eu","deep":{"n":42},"other":"x"}"#, &[("n", "42"), ("region", "eu")][..]),
+            (r#"{"region":"\u00fc","deep":{"n":-7}}"#, &[("n", "-7"), ("region", "=?base64?w7w=?=")]),
+            (r#"{"region":null,"deep":7}"#, &[]),
+            (r#"{"region":{"a":1}}"#, &[]),
+        ] {
+            let mut fields = fields(&headers, arguments);
+            fields.sort();
+            let sent: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+            assert_eq!(sent, expected, "{arguments}");
+            if !expected.is_empty() {
+                assert_eq!(checked(&sent, arguments), Ok(()), "{arguments}");
+            }
         }
     }
 }

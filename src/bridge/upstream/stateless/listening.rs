@@ -1,0 +1,213 @@
+//! What an upstream without sessions tells by itself, on a stream that the bridge asks for: one a connection, for all who
+//! want to hear of anything. [MCP 2026-07-28, Subscriptions](https://modelcontextprotocol.io/specification/2026-07-28/basic/patterns/subscriptions)
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::{Notify, watch};
+
+use crate::bridge::mailbox::{Event, Mailbox, Reader};
+use crate::bridge::stateless::filter::Filter;
+use crate::bridge::upstream::call::Call;
+use crate::bridge::upstream::inbound;
+use crate::bridge::upstream::link::Link;
+use crate::bridge::upstream::lists;
+use crate::protocol::mcp::message::{Kind, Message, Param};
+use crate::protocol::mcp::reply;
+
+/// How long the acknowledgement may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Before the stream is asked for again; doubled each time, up to the next.
+const RETRY: Duration = Duration::from_millis(500);
+const LONGEST_RETRY: Duration = Duration::from_secs(30);
+/// The stream stays for as long as the connection.
+const FOR_EVER: Duration = Duration::from_secs(u32::MAX as u64);
+
+/// What is heard on a connection.
+#[derive(Debug, Default)]
+pub struct Listening {
+    wish: Notify,
+    heard: watch::Sender<Heard>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Heard {
+    /// The first stream is there, or there is none to be had.
+    is_settled: bool,
+    /// The resources that were asked for, and those that the upstream agreed to tell of.
+    asked: BTreeSet<String>,
+    agreed: BTreeSet<String>,
+}
+
+impl Listening {
+    /// Who wants to hear of which resources has changed.
+    pub fn wishes_changed(&self) {
+        self.wish.notify_one();
+    }
+
+    /// Waits until what there is to hear would be heard; not for ever.
+    pub async fn settled(&self) {
+        let mut heard = self.heard.subscribe();
+        let settled = heard.wait_for(|heard| heard.is_settled);
+        // A list that is read too early is read again when it changes; one that is never read is worse.
+        let _slow = tokio::time::timeout(PATIENCE / 5, settled).await;
+    }
+
+    /// Waits until changes of a resource, which somebody newly wants to hear of, are told. False when they will not be.
+    pub async fn hears(&self, uri: &str, limit: Duration) -> bool {
+        self.wishes_changed();
+        let mut heard = self.heard.subscribe();
+        let asked = tokio::time::timeout(limit.min(PATIENCE), heard.wait_for(|heard| heard.asked.contains(uri))).await;
+        matches!(asked, Ok(Ok(heard)) if heard.agreed.contains(uri))
+    }
+
+    fn now_heard(&self, asked: &[String], agreed: &[String]) {
+        let set = |uris: &[String]| uris.iter().cloned().collect();
+        self.heard.send_replace(Heard { is_settled: true, asked: set(asked), agreed: set(agreed) });
+    }
+}
+
+/// An open stream. When this is dropped, it is ended.
+struct Stream<'a> {
+    link: &'a Arc<Link>,
+    id: u64,
+    reader: Reader,
+    asked: Filter,
+    agreed: Vec<String>,
+}
+
+impl Drop for Stream<'_> {
+    fn drop(&mut self) {
+        self.link.abandon(self.id, "Something else is listened to");
+    }
+}
+
+/// Why there is no stream.
+enum NoStream {
+    /// The upstream said so.
+    Refused,
+    /// It was lost, or did not come about.
+    Lost,
+}
+
+/// Listens as long as the connection stands. Never ends by itself.
+pub async fn listen(link: &Arc<Link>) {
+    let mut current: Option<Stream<'_>> = None;
+    let (mut wait, mut was_lost) = (RETRY, false);
+    loop {
+        let wish = wish(link);
+        if wish == Filter::default() {
+            current = None;
+            link.listening.now_heard(&[], &[]);
+        } else if current.as_ref().is_none_or(|stream| stream.asked != wish) {
+            match open(link, &wish).await {
+                Ok(stream) => {
+                    link.listening.now_heard(&wish.uris, &stream.agreed);
+                    // The old one is ended after the new one was agreed to, so that nothing falls between them.
+                    current = Some(stream);
+                    if std::mem::take(&mut was_lost) {
+                        make_up(link, &wish);
+                    }
+                    wait = RETRY;
+                }
+                Err(NoStream::Refused) => {
+                    let agreed = current.as_ref().map_or(&[][..], |stream| stream.agreed.as_slice());
+                    link.listening.now_heard(&wish.uris, agreed);
+                    if current.is_none() {
+                        // One resource that it does not like silences no list.
+                        current = open(link, &Filter { uris: Vec::new(), ..wish.clone() }).await.ok();
+                    }
+                    if let Some(stream) = &mut current {
+                        stream.asked = wish;
+                    }
+                }
+                Err(NoStream::Lost) => {
+                    (was_lost, current) = (true, None);
+                    tokio::time::sleep(wait).await;
+                    wait = (wait * 2).min(LONGEST_RETRY);
+                    continue;
+                }
+            }
+        }
+        if is_over(link, current.as_mut()).await {
+            (was_lost, current) = (true, None);
+            tokio::time::sleep(wait).await;
+        }
+    }
+}
+
+/// Waits until something else is to be heard, or the stream is over; true in the latter case.
+async fn is_over(link: &Link, stream: Option<&mut Stream<'_>>) -> bool {
+    let Some(stream) = stream else {
+        link.listening.wish.notified().await;
+        return false;
+    };
+    loop {
+        tokio::select! {
+            () = link.listening.wish.notified() => return false,
+            event = stream.reader.next() => match event {
+                Some(Event::Related(_) | Event::Delayed) => {}
+                Some(Event::Last(_)) | None => return true,
+            },
+        }
+    }
+}
+
+/// What there is to hear: the lists that the upstream tells changes of, and the resources that somebody subscribed to.
+fn wish(link: &Link) -> Filter {
+    let offers = link.hello.get().map(|hello| hello.offers).unwrap_or_default();
+    let mut uris = if offers.subscribe { link.hub.subscriptions_of(link.index) } else { Vec::new() };
+    uris.sort_unstable();
+    Filter { tools: offers.tools_changed, prompts: offers.prompts_changed, resources: offers.resources_changed, uris }
+}
+
+async fn open<'a>(link: &'a Arc<Link>, wish: &Filter) -> Result<Stream<'a>, NoStream> {
+    let params = format!(r#"{{"notifications":{}}}"#, wish.json());
+    let text = reply::request(0, "subscriptions/listen", &params);
+    let question = Message::parse(Bytes::from(text)).map_err(|_| NoStream::Lost)?;
+    let (mailbox, reader) = Mailbox::of_call();
+    let mut call = Call::of_bridge(mailbox, FOR_EVER);
+    call.accepts_stream = true;
+    let id = link.request(call, &question, &[]).await.map_err(|_| NoStream::Lost)?;
+    let mut stream = Stream { link, id, reader, asked: wish.clone(), agreed: Vec::new() };
+    // MCP 2026-07-28, Acknowledgment: the first message there is.
+    match tokio::time::timeout(PATIENCE, stream.reader.next()).await {
+        Ok(Some(Event::Related(acknowledgement))) => {
+            stream.agreed = agreed(acknowledgement);
+            Ok(stream)
+        }
+        Ok(Some(Event::Last(answer))) if is_refusal(answer.clone()) => {
+            let reason = String::from_utf8_lossy(&answer).into_owned();
+            tracing::warn!(upstream = %link.name, reason, "an upstream does not tell its changes");
+            Err(NoStream::Refused)
+        }
+        _ => Err(NoStream::Lost),
+    }
+}
+
+fn agreed(acknowledgement: Bytes) -> Vec<String> {
+    let Ok(message) = Message::parse(acknowledgement) else { return Vec::new() };
+    let Kind::Notification { params, .. } = message.kind() else { return Vec::new() };
+    let filter = params.get(Param::Notifications).and_then(|at| Filter::read(message.json(at)).ok());
+    filter.map(|filter| filter.uris).unwrap_or_default()
+}
+
+/// Whether it is the upstream that says no, and not the way to it that failed.
+fn is_refusal(answer: Bytes) -> bool {
+    let answer: serde_json::Value = serde_json::from_slice(&answer).unwrap_or_default();
+    let code = answer.pointer("/error/code").and_then(serde_json::Value::as_i64);
+    code.is_some_and(|code| code != i64::from(reply::UNAVAILABLE) && code != i64::from(reply::TIMED_OUT))
+}
+
+/// What may have changed while nobody listened.
+fn make_up(link: &Arc<Link>, wish: &Filter) {
+    if let Some(hello) = link.hello.get() {
+        link.changes.add(lists::all_changes(hello.offers));
+    }
+    for uri in &wish.uris {
+        let params = format!(r#"{{"uri":{}}}"#, serde_json::Value::from(uri.as_str()));
+        inbound::receive(link, reply::notification("notifications/resources/updated", Some(&params)), None);
+    }
+}
