@@ -85,6 +85,11 @@ impl Upstream {
             reason = ended(&link, &mut process) => Err(Failure::Gone(reason)),
             _ = stop.wait_for(|stop| *stop) => Err(Failure::Other("the bridge stops".to_owned())),
         };
+        let introduced = match introduced {
+            // It was the connection that failed, and it knows why.
+            Err(Failure::Other(_)) if link.is_lost() => Err(Failure::Gone(ended(&link, &mut process).await)),
+            introduced => introduced,
+        };
         match introduced {
             Ok(()) => Ok(Connected { link, process }),
             Err(failure) => {

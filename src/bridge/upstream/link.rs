@@ -412,6 +412,12 @@ impl Link {
         reason.ok().flatten().unwrap_or_default()
     }
 
+    /// Whether the connection is lost.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        self.lost.borrow().is_some()
+    }
+
     /// The way to the upstream.
     #[must_use]
     pub const fn wire(&self) -> &Wire {

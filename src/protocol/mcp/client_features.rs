@@ -44,13 +44,13 @@ impl ClientFeatures {
         let modes: Map<String, Value> =
             modes.into_iter().filter(|(_, can)| *can).map(|(mode, _)| (mode.to_owned(), json!({}))).collect();
         let mut all = Map::new();
-        for (name, can) in [("sampling", self.sampling), ("roots", self.roots)] {
+        if !modes.is_empty() {
+            all.insert("elicitation".to_owned(), Value::Object(modes));
+        }
+        for (name, can) in [("roots", self.roots), ("sampling", self.sampling)] {
             if can {
                 all.insert(name.to_owned(), json!({}));
             }
-        }
-        if !modes.is_empty() {
-            all.insert("elicitation".to_owned(), Value::Object(modes));
         }
         Value::Object(all)
     }

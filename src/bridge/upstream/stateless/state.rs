@@ -114,7 +114,9 @@ pub fn asks(message: &Message) -> Option<Value> {
     for own in ["_meta", "inputResponses", "requestState"] {
         members.remove(own);
     }
-    Some(Value::from(vec![Value::from(method.as_str()), params]))
+    let mut asked = Value::from(vec![Value::from(method.as_str()), params]);
+    asked.sort_all_objects();
+    Some(asked)
 }
 
 #[cfg(test)]
@@ -160,6 +162,9 @@ mod tests {
         {
             assert_eq!(seal.open(&changed, of(&ada, "up", &first), at(0)), None, "{changed}");
         }
+        let again = r#"{"jsonrpc":"2.0","id":9,"method":"tools/call","params":{"requestState":"s","arguments":{"a":1},"inputResponses":{},"name":"t"}}"#;
+        let again = Message::parse(Bytes::from_static(again.as_bytes())).unwrap();
+        assert!(seal.open(&sealed, of(&ada, "up", &again), at(0)).is_some(), "the order of members says nothing");
         assert_eq!(Seal::new().open(&sealed, of(&ada, "up", &first), at(0)), None);
     }
 }
