@@ -9,6 +9,8 @@ mod stateless_input;
 mod stateless_listen;
 mod stateless_requests;
 mod stateless_results;
+mod stateless_server;
+mod stateless_upstream;
 
 use std::path::Path;
 use std::time::Duration;
