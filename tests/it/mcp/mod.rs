@@ -6,6 +6,7 @@ mod resumption;
 mod recovery;
 mod sessions;
 mod stateless_input;
+mod stateless_inquiry;
 mod stateless_listen;
 mod stateless_requests;
 mod stateless_results;

@@ -83,7 +83,9 @@ pub struct Rig {
 impl Rig {
     pub async fn start(over: Over, options: &[&str]) -> Self {
         let server = Server::start(over, options);
-        let app = App::with(&BASIC.replace("me: {builtin: whoami}", &format!("up: {}", server.entry)));
+        // That a client has left is seen when something is written to it.
+        let yaml = BASIC.replace("listen: 127.0.0.1:0", "listen: 127.0.0.1:0\n  sse_keepalive_interval: 1s");
+        let app = App::with(&yaml.replace("me: {builtin: whoami}", &format!("up: {}", server.entry)));
         let token = Client::register(&app).await.tokens().await.access().to_owned();
         Self { app, server, token }
     }
