@@ -5,6 +5,8 @@ mod questions;
 mod resumption;
 mod recovery;
 mod sessions;
+mod eras;
+mod stateless_changes;
 mod stateless_input;
 mod stateless_inquiry;
 mod stateless_listen;
