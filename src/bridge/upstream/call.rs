@@ -98,6 +98,12 @@ impl Call {
         }
     }
 
+    /// Whether nobody is behind it but the bridge.
+    #[must_use]
+    pub const fn is_bridges_own(&self) -> bool {
+        matches!(self.owner, Owner::Bridge)
+    }
+
     /// Starts the clock.
     pub fn start(&self, now: u64) {
         self.clock.end.store(now.saturating_add(millis(LONGEST.max(self.limit))), Ordering::Relaxed);

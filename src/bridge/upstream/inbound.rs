@@ -68,6 +68,11 @@ fn answer(link: &Arc<Link>, message: &Message, id: Option<Span>, origin: Option<
 
 fn notification(link: &Arc<Link>, message: &Message, (method, params): (&Method, &Params), origin: Option<u64>) {
     match method {
+        Method::ToolsChanged | Method::PromptsChanged | Method::ResourcesChanged | Method::ResourceUpdated
+            if !is_listened_for(link, message, params) =>
+        {
+            link.count_dropped();
+        }
         Method::Progress => progress(link, message, params),
         Method::Cancelled => cancelled(link, message, params),
         Method::ToolsChanged => link.changes.add(Changes::TOOLS),
@@ -146,10 +151,18 @@ fn cancelled(link: &Arc<Link>, message: &Message, params: &Params) {
 fn acknowledged(link: &Arc<Link>, message: &Message, params: &Params) {
     // MCP 2026-07-28, Subscriptions: its id is that of the request.
     let call = subscription(message, params).and_then(|id| link.find_call(number(id.as_bytes())?));
-    match call.filter(|call| matches!(call.owner, Owner::Bridge)) {
+    match call.filter(|call| call.is_bridges_own()) {
         Some(call) => hand_over(link, &call, message.rewritten(&mut [])),
         None => link.count_dropped(),
     }
+}
+
+/// Whether a change belongs to a subscription that stands, or to none.
+fn is_listened_for(link: &Link, message: &Message, params: &Params) -> bool {
+    // MCP 2026-07-28, stdio: all subscriptions share one channel, and are told apart by their id.
+    subscription(message, params).is_none_or(|id| {
+        number(id.as_bytes()).and_then(|id| link.find_call(id)).is_some_and(|call| call.is_bridges_own())
+    })
 }
 
 /// `_meta.io.modelcontextprotocol/subscriptionId`, JSON.

@@ -291,7 +291,7 @@ impl Link {
     /// Whether no call waits, but for the bridge's own.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.lock().pending.values().all(|call| matches!(call.owner, Owner::Bridge))
+        self.lock().pending.values().all(|call| call.is_bridges_own())
     }
 
     /// Takes the call that an answer belongs to.

@@ -14,6 +14,7 @@ use crate::bridge::upstream::call::Call;
 use crate::bridge::upstream::inbound;
 use crate::bridge::upstream::link::Link;
 use crate::bridge::upstream::lists;
+use crate::bridge::upstream::wire::Wire;
 use crate::protocol::mcp::message::{Kind, Message, Param};
 use crate::protocol::mcp::reply;
 
@@ -22,6 +23,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Before the stream is asked for again; doubled each time, up to the next.
 const RETRY: Duration = Duration::from_millis(500);
 const LONGEST_RETRY: Duration = Duration::from_secs(30);
+/// How long a stream stays that another one replaced.
+const LINGER: Duration = Duration::from_millis(50);
 /// The stream stays for as long as the connection.
 const FOR_EVER: Duration = Duration::from_secs(u32::MAX as u64);
 
@@ -70,15 +73,15 @@ impl Listening {
 }
 
 /// An open stream. When this is dropped, it is ended.
-struct Stream<'a> {
-    link: &'a Arc<Link>,
+struct Stream {
+    link: Arc<Link>,
     id: u64,
     reader: Reader,
     asked: Filter,
     agreed: Vec<String>,
 }
 
-impl Drop for Stream<'_> {
+impl Drop for Stream {
     fn drop(&mut self) {
         self.link.abandon(self.id, "Something else is listened to");
     }
@@ -94,7 +97,7 @@ enum NoStream {
 
 /// Listens as long as the connection stands. Never ends by itself.
 pub async fn listen(link: &Arc<Link>) {
-    let mut current: Option<Stream<'_>> = None;
+    let mut current: Option<Stream> = None;
     let (mut wait, mut was_lost) = (RETRY, false);
     loop {
         let wish = wish(link);
@@ -106,7 +109,9 @@ pub async fn listen(link: &Arc<Link>) {
                 Ok(stream) => {
                     link.listening.now_heard(&wish.uris, &stream.agreed);
                     // The old one is ended after the new one was agreed to, so that nothing falls between them.
-                    current = Some(stream);
+                    if let Some(old) = current.replace(stream) {
+                        retire(link, old);
+                    }
                     if std::mem::take(&mut was_lost) {
                         make_up(link, &wish);
                     }
@@ -138,8 +143,20 @@ pub async fn listen(link: &Arc<Link>) {
     }
 }
 
+/// Ends a stream that another one replaces. Over HTTP the two are two connections, and what was sent on the old one before
+/// the other was agreed to may come after that: hearing a thing twice is better than not at all.
+fn retire(link: &Link, old: Stream) {
+    if !matches!(link.wire(), Wire::Http(_)) {
+        return drop(old);
+    }
+    link.hub.runtime.spawn(async move {
+        tokio::time::sleep(LINGER).await;
+        drop(old);
+    });
+}
+
 /// Waits until something else is to be heard, or the stream is over; true in the latter case.
-async fn is_over(link: &Link, stream: Option<&mut Stream<'_>>) -> bool {
+async fn is_over(link: &Link, stream: Option<&mut Stream>) -> bool {
     let Some(stream) = stream else {
         link.listening.wish.notified().await;
         return false;
@@ -163,7 +180,7 @@ fn wish(link: &Link) -> Filter {
     Filter { tools: offers.tools_changed, prompts: offers.prompts_changed, resources: offers.resources_changed, uris }
 }
 
-async fn open<'a>(link: &'a Arc<Link>, wish: &Filter) -> Result<Stream<'a>, NoStream> {
+async fn open(link: &Arc<Link>, wish: &Filter) -> Result<Stream, NoStream> {
     let params = format!(r#"{{"notifications":{}}}"#, wish.json());
     let text = reply::request(0, "subscriptions/listen", &params);
     let question = Message::parse(Bytes::from(text)).map_err(|_| NoStream::Lost)?;
@@ -171,7 +188,7 @@ async fn open<'a>(link: &'a Arc<Link>, wish: &Filter) -> Result<Stream<'a>, NoSt
     let mut call = Call::of_bridge(mailbox, FOR_EVER);
     call.accepts_stream = true;
     let id = link.request(call, &question, &[]).await.map_err(|_| NoStream::Lost)?;
-    let mut stream = Stream { link, id, reader, asked: wish.clone(), agreed: Vec::new() };
+    let mut stream = Stream { link: Arc::clone(link), id, reader, asked: wish.clone(), agreed: Vec::new() };
     // MCP 2026-07-28, Acknowledgment: the first message there is.
     match tokio::time::timeout(PATIENCE, stream.reader.next()).await {
         Ok(Some(Event::Related(acknowledgement))) => {
