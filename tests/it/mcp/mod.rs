@@ -14,6 +14,7 @@ mod stateless_requests;
 mod stateless_results;
 mod stateless_server;
 mod stateless_upstream;
+mod tool_search;
 
 use std::path::Path;
 use std::time::Duration;
