@@ -39,9 +39,10 @@ pub struct Listening {
 struct Heard {
     /// The first stream is there, or there is none to be had.
     is_settled: bool,
-    /// The resources that were asked for, and those that the upstream agreed to tell of.
+    /// The resources that were asked for.
     asked: BTreeSet<String>,
-    agreed: BTreeSet<String>,
+    /// What the upstream agreed to tell.
+    agreed: Filter,
 }
 
 impl Listening {
@@ -63,12 +64,17 @@ impl Listening {
         self.wishes_changed();
         let mut heard = self.heard.subscribe();
         let asked = tokio::time::timeout(limit.min(PATIENCE), heard.wait_for(|heard| heard.asked.contains(uri))).await;
-        matches!(asked, Ok(Ok(heard)) if heard.agreed.contains(uri))
+        matches!(asked, Ok(Ok(heard)) if heard.agreed.uris.iter().any(|agreed| agreed == uri))
     }
 
-    fn now_heard(&self, asked: &[String], agreed: &[String]) {
-        let set = |uris: &[String]| uris.iter().cloned().collect();
-        self.heard.send_replace(Heard { is_settled: true, asked: set(asked), agreed: set(agreed) });
+    /// What the upstream agreed to tell.
+    #[must_use]
+    pub fn agreed(&self) -> Filter {
+        self.heard.borrow().agreed.clone()
+    }
+
+    fn now_heard(&self, asked: &[String], agreed: Filter) {
+        self.heard.send_replace(Heard { is_settled: true, asked: asked.iter().cloned().collect(), agreed });
     }
 }
 
@@ -78,7 +84,7 @@ struct Stream {
     id: u64,
     reader: Reader,
     asked: Filter,
-    agreed: Vec<String>,
+    agreed: Filter,
 }
 
 impl Drop for Stream {
@@ -103,11 +109,11 @@ pub async fn listen(link: &Arc<Link>) {
         let wish = wish(link);
         if wish == Filter::default() {
             current = None;
-            link.listening.now_heard(&[], &[]);
+            link.listening.now_heard(&[], Filter::default());
         } else if current.as_ref().is_none_or(|stream| stream.asked != wish) {
             match open(link, &wish).await {
                 Ok(stream) => {
-                    link.listening.now_heard(&wish.uris, &stream.agreed);
+                    link.listening.now_heard(&wish.uris, stream.agreed.clone());
                     // The old one is ended after the new one was agreed to, so that nothing falls between them.
                     if let Some(old) = current.replace(stream) {
                         retire(link, old);
@@ -118,12 +124,12 @@ pub async fn listen(link: &Arc<Link>) {
                     wait = RETRY;
                 }
                 Err(NoStream::Refused) => {
-                    let agreed = current.as_ref().map_or(&[][..], |stream| stream.agreed.as_slice());
-                    link.listening.now_heard(&wish.uris, agreed);
                     if current.is_none() {
                         // One resource that it does not like silences no list.
                         current = open(link, &Filter { uris: Vec::new(), ..wish.clone() }).await.ok();
                     }
+                    let agreed = current.as_ref().map(|stream| stream.agreed.clone());
+                    link.listening.now_heard(&wish.uris, agreed.unwrap_or_default());
                     if let Some(stream) = &mut current {
                         stream.asked = wish;
                     }
@@ -188,7 +194,7 @@ async fn open(link: &Arc<Link>, wish: &Filter) -> Result<Stream, NoStream> {
     let mut call = Call::of_bridge(mailbox, FOR_EVER);
     call.accepts_stream = true;
     let id = link.request(call, &question, &[]).await.map_err(|_| NoStream::Lost)?;
-    let mut stream = Stream { link: Arc::clone(link), id, reader, asked: wish.clone(), agreed: Vec::new() };
+    let mut stream = Stream { link: Arc::clone(link), id, reader, asked: wish.clone(), agreed: Filter::default() };
     // MCP 2026-07-28, Acknowledgment: the first message there is.
     match tokio::time::timeout(PATIENCE, stream.reader.next()).await {
         Ok(Some(Event::Related(acknowledgement))) => {
@@ -204,11 +210,11 @@ async fn open(link: &Arc<Link>, wish: &Filter) -> Result<Stream, NoStream> {
     }
 }
 
-fn agreed(acknowledgement: Bytes) -> Vec<String> {
-    let Ok(message) = Message::parse(acknowledgement) else { return Vec::new() };
-    let Kind::Notification { params, .. } = message.kind() else { return Vec::new() };
-    let filter = params.get(Param::Notifications).and_then(|at| Filter::read(message.json(at)).ok());
-    filter.map(|filter| filter.uris).unwrap_or_default()
+fn agreed(acknowledgement: Bytes) -> Filter {
+    let Ok(message) = Message::parse(acknowledgement) else { return Filter::default() };
+    let Kind::Notification { params, .. } = message.kind() else { return Filter::default() };
+    let filter = params.get(Param::Notifications).and_then(|at| Filter::read_any(message.json(at)).ok());
+    filter.unwrap_or_default()
 }
 
 /// Whether it is the upstream that says no, and not the way to it that failed.

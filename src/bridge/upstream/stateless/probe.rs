@@ -130,7 +130,9 @@ struct Forgotten<'a> {
 
 impl Drop for Forgotten<'_> {
     fn drop(&mut self) {
-        drop(self.link.take_call(self.id));
+        if let Some(call) = self.link.take_call(self.id) {
+            call.abort();
+        }
     }
 }
 
