@@ -53,6 +53,36 @@ fn collect(schema: &Value, path: &mut Vec<String>, found: &mut Vec<ParamHeader>)
     }
 }
 
+/// Whether all annotations of a tool's `inputSchema` keep the rules.
+#[must_use]
+pub fn is_sound(schema: &str) -> bool {
+    if !schema.contains(ANNOTATION) {
+        return true;
+    }
+    // One that broke a rule, wherever it stands, is not among those that were found.
+    serde_json::from_str::<Value>(schema).is_ok_and(|all| annotations(&all) == of_schema(schema).len())
+}
+
+/// How many annotations there are anywhere in a schema.
+fn annotations(schema: &Value) -> usize {
+    match schema {
+        Value::Array(all) => all.iter().map(annotations).sum(),
+        Value::Object(members) => {
+            let below = members.iter().map(|(key, value)| match (key.as_str(), value) {
+                // Names of properties are no keywords, and data is no schema.
+                (
+                    "properties" | "patternProperties" | "$defs" | "definitions" | "dependentSchemas",
+                    Value::Object(named),
+                ) => named.values().map(annotations).sum(),
+                ("const" | "enum" | "default" | "examples", _) => 0,
+                _ => annotations(value),
+            });
+            below.sum::<usize>() + usize::from(members.contains_key(ANNOTATION))
+        }
+        _ => 0,
+    }
+}
+
 /// RFC 9110 §5.6.2: `1*tchar`.
 fn is_token(name: &str) -> bool {
     let is_tchar = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
@@ -154,6 +184,32 @@ mod tests {
         let names: Vec<_> = found.iter().map(|header| (header.name.as_str(), header.path.join("/"))).collect();
         assert_eq!(names, [("n", "deep/n".to_owned()), ("region", "region".to_owned())]);
         assert!(of_schema(r#"{"properties":{"a":{"type":"string"}}}"#).is_empty());
+    }
+
+    #[test]
+    fn sh_an_annotation_that_breaks_a_rule_spoils_the_tool() {
+        let with = |property: &str| format!(r#"{{"properties":{{"a":{property}}}}}"#);
+        for sound in [
+            with(r#"{"type":"string","x-mcp-header":"A"}"#),
+            with(r#"{"type":"string","default":{"x-mcp-header":1}}"#),
+            r#"{"properties":{"x-mcp-header":{"type":"string"}}}"#.to_owned(),
+            r#"{"properties":{"x-mcp-header":{"type":"string","x-mcp-header":"A"}}}"#.to_owned(),
+            r#"{"$comment":"no x-mcp-header here"}"#.to_owned(),
+        ] {
+            assert!(is_sound(&sound), "{sound}");
+        }
+        for spoilt in [
+            with(r#"{"type":"number","x-mcp-header":"A"}"#),
+            with(r#"{"type":"string","x-mcp-header":""}"#),
+            with(r#"{"type":"string","x-mcp-header":"a b"}"#),
+            with(r#"{"type":"string","x-mcp-header":7}"#),
+            with(r#"{"type":"array","items":{"type":"string","x-mcp-header":"A"}}"#),
+            with(r#"{"anyOf":[{"type":"string","x-mcp-header":"A"}]}"#),
+            r#"{"$defs":{"a":{"type":"string","x-mcp-header":"A"}}}"#.to_owned(),
+            SCHEMA.to_owned(),
+        ] {
+            assert!(!is_sound(&spoilt), "{spoilt}");
+        }
     }
 
     #[test]

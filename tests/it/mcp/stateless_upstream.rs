@@ -119,6 +119,21 @@ async fn sh_header_fields_say_what_the_body_says() {
 }
 
 #[tokio::test]
+async fn sh_a_tool_with_an_unsound_annotation_is_left_out_over_http_alone() {
+    for over in BOTH {
+        let rig = Rig::start(over, &["--spoilt", "bad"]).await;
+        let (session, client) = (rig.session(json!({})).await, rig.stateless(json!({})));
+        for list in [session.call("tools/list", json!({})).await, client.call("tools/list", json!({})).await] {
+            let tools = list["result"]["tools"].as_array().unwrap();
+            assert_eq!(tools.iter().any(|tool| tool["name"] == "bad"), over == Over::Stdio, "{over:?}");
+            assert!(
+                tools.iter().any(|tool| tool["name"] == "mirrored" && tool["inputSchema"]["properties"].is_object())
+            );
+        }
+    }
+}
+
+#[tokio::test]
 async fn d_22_progress_and_log_messages_reach_their_owner_before_the_result() {
     for over in BOTH {
         let rig = Rig::start(over, &[]).await;
