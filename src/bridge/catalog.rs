@@ -216,21 +216,20 @@ impl View {
 /// # Errors
 /// The upstream does not answer, or with an error.
 pub async fn load(link: &Arc<Link>, kind: ListKind, view: &View, limit: Duration) -> Result<List, AskFault> {
+    let mut list = load_all(link, kind, view, limit).await?;
     // MCP 2026-07-28, Schema Extension: a client over HTTP MUST leave out a tool whose annotations break the rules.
-    let leaves_out = link.speaks() == Speaks::Stateless && matches!(link.wire(), Wire::Http(_));
+    if link.speaks() == Speaks::Stateless && matches!(link.wire(), Wire::Http(_)) {
+        list.leave_out_unsound(&link.name);
+    }
+    Ok(list)
+}
+
+async fn load_all(link: &Arc<Link>, kind: ListKind, view: &View, limit: Duration) -> Result<List, AskFault> {
     let mut list = List::default();
     let mut params = "{}".to_owned();
     for _ in 0..MAX_PAGES {
         let answer = link.ask(kind.method(), &params, limit).await?;
-        let Some(cursor) = read_page(&answer, kind, view, &mut list)
-            .map(|cursor| {
-                if leaves_out {
-                    list.leave_out_unsound(&link.name);
-                }
-                cursor
-            })
-            .ok_or(AskFault::Lost(kind.method()))?
-        else {
+        let Some(cursor) = read_page(&answer, kind, view, &mut list).ok_or(AskFault::Lost(kind.method()))? else {
             return Ok(list);
         };
         if list.entries.len() >= MAX_ENTRIES {
