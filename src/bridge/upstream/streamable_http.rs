@@ -157,7 +157,7 @@ impl HttpWire {
     /// Tells the server that the session is over.
     pub async fn farewell(&self) {
         // MCP 2025-11-25, Session Management: a session that is no longer needed is ended by DELETE.
-        if self.session_id.get().is_some() {
+        if self.session().is_some() {
             // The server may not care (405), or not be there any more.
             let _answer = tokio::time::timeout(FAREWELL, self.send(Verb::Delete, None, &[])).await;
         }
@@ -233,10 +233,7 @@ impl HttpWire {
         };
         let mut headers: Vec<(&str, &str)> = vec![("accept", accept)];
         headers.extend(body.is_some().then_some(("content-type", header::JSON)));
-        // MCP 2026-07-28, Key Changes: there are no sessions.
-        let is_stateless = self.version.get() == Some(&ProtocolVersion::STATELESS);
-        let session_id = self.session_id.get().filter(|_| !is_stateless);
-        headers.extend(session_id.map(|id| (header::SESSION_ID, id.as_str())));
+        headers.extend(self.session().map(|id| (header::SESSION_ID, id)));
         headers.extend(self.version.get().map(|version| (header::PROTOCOL_VERSION, version.as_str())));
         headers.extend(more.iter().map(|(name, value)| (name.as_str(), value.as_str())));
         headers.extend(self.settings.headers.iter().map(|(name, value)| (name.as_str(), value.expose())));
@@ -253,9 +250,15 @@ impl HttpWire {
         }
     }
 
+    fn session(&self) -> Option<&str> {
+        // MCP 2026-07-28, Key Changes: there are no sessions, even if `initialize` was sent as well and began one.
+        let is_stateless = self.version.get() == Some(&ProtocolVersion::STATELESS);
+        self.session_id.get().map(String::as_str).filter(|_| !is_stateless)
+    }
+
     fn is_session_lost(&self, response: &Response) -> bool {
         // MCP 2025-11-25, Session Management: 404 to a request with a session id means a new `initialize`.
-        response.status() == 404 && self.session_id.get().is_some()
+        response.status() == 404 && self.session().is_some()
     }
 
     /// What is said when the status is none of success. Its headers, a challenge above all, go no further.

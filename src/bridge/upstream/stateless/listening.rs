@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 
 use crate::bridge::mailbox::{Event, Mailbox, Reader};
 use crate::bridge::stateless::filter::Filter;
@@ -103,49 +104,74 @@ enum NoStream {
 
 /// Listens as long as the connection stands. Never ends by itself.
 pub async fn listen(link: &Arc<Link>) {
-    let mut current: Option<Stream> = None;
-    let (mut wait, mut was_lost) = (RETRY, false);
+    let mut ear = Ear { current: None, since: Instant::now(), wait: RETRY, was_lost: false };
     loop {
+        if !ear.tune(link).await || is_over(link, ear.current.as_mut()).await {
+            ear.lose().await;
+        }
+    }
+}
+
+/// The stream that is listened to, and how it went with those before it.
+struct Ear {
+    current: Option<Stream>,
+    since: Instant,
+    wait: Duration,
+    was_lost: bool,
+}
+
+impl Ear {
+    /// Sees to it that what somebody wants to hear is listened for. False when the way to the upstream failed.
+    async fn tune(&mut self, link: &Arc<Link>) -> bool {
         let wish = wish(link);
         if wish == Filter::default() {
-            current = None;
+            self.current = None;
             link.listening.now_heard(&[], Filter::default());
-        } else if current.as_ref().is_none_or(|stream| stream.asked != wish) {
-            match open(link, &wish).await {
-                Ok(stream) => {
-                    link.listening.now_heard(&wish.uris, stream.agreed.clone());
-                    // The old one is ended after the new one was agreed to, so that nothing falls between them.
-                    if let Some(old) = current.replace(stream) {
-                        retire(link, old);
-                    }
-                    if std::mem::take(&mut was_lost) {
-                        make_up(link, &wish);
-                    }
-                    wait = RETRY;
-                }
-                Err(NoStream::Refused) => {
-                    if current.is_none() {
-                        // One resource that it does not like silences no list.
-                        current = open(link, &Filter { uris: Vec::new(), ..wish.clone() }).await.ok();
-                    }
-                    let agreed = current.as_ref().map(|stream| stream.agreed.clone());
-                    link.listening.now_heard(&wish.uris, agreed.unwrap_or_default());
-                    if let Some(stream) = &mut current {
-                        stream.asked = wish;
-                    }
-                }
-                Err(NoStream::Lost) => {
-                    (was_lost, current) = (true, None);
-                    tokio::time::sleep(wait).await;
-                    wait = (wait * 2).min(LONGEST_RETRY);
-                    continue;
-                }
-            }
+            return true;
         }
-        if is_over(link, current.as_mut()).await {
-            (was_lost, current) = (true, None);
-            tokio::time::sleep(wait).await;
+        if self.current.as_ref().is_some_and(|stream| stream.asked == wish) {
+            return true;
         }
+        match open(link, &wish).await {
+            Ok(stream) => self.turn_to(link, stream),
+            Err(NoStream::Refused) => self.make_do(link, wish).await,
+            Err(NoStream::Lost) => return false,
+        }
+        true
+    }
+
+    fn turn_to(&mut self, link: &Arc<Link>, stream: Stream) {
+        link.listening.now_heard(&stream.asked.uris, stream.agreed.clone());
+        if std::mem::take(&mut self.was_lost) {
+            make_up(link, &stream.asked);
+        }
+        self.since = Instant::now();
+        // The old one is ended after the new one was agreed to, so that nothing falls between them.
+        if let Some(old) = self.current.replace(stream) {
+            retire(link, old);
+        }
+    }
+
+    /// One resource that an upstream does not like silences no list.
+    async fn make_do(&mut self, link: &Arc<Link>, wish: Filter) {
+        if self.current.is_none() {
+            self.current = open(link, &Filter { uris: Vec::new(), ..wish.clone() }).await.ok();
+        }
+        let agreed = self.current.as_ref().map(|stream| stream.agreed.clone());
+        link.listening.now_heard(&wish.uris, agreed.unwrap_or_default());
+        if let Some(stream) = &mut self.current {
+            stream.asked = wish;
+        }
+    }
+
+    /// Waits a while before the next try: longer when it did not last.
+    async fn lose(&mut self) {
+        if self.current.take().is_some() && self.since.elapsed() >= LONGEST_RETRY {
+            self.wait = RETRY;
+        }
+        self.was_lost = true;
+        tokio::time::sleep(self.wait).await;
+        self.wait = (self.wait * 2).min(LONGEST_RETRY);
     }
 }
 
