@@ -9,6 +9,7 @@ use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::authorization_server::client::documents::Documents;
 use crate::authorization_server::{AuthorizationServer, Services};
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::id::{ClientId, ProviderName, UserId};
@@ -188,7 +189,9 @@ impl Issuing {
             resource_name: Some(section.branding.page_title.clone()),
         };
         let resource = ResourceServer::new(Arc::clone(&keys), settings, store.revoked().clone(), clock.clone());
-        let services = Services { store: Arc::clone(store), keys, identity, clock: clock.clone() };
+        let documents = Documents::new(&section.metadata_documents, Arc::clone(store));
+        let documents = documents.map_err(|error| StartError::Failed(error.to_string()))?;
+        let services = Services { store: Arc::clone(store), keys, identity, documents, clock: clock.clone() };
         let server = AuthorizationServer::new(section, &addresses.issuer, &addresses.resource, services);
         let pages = Pages::new(&addresses.issuer, section.branding.clone(), section.scopes_supported.clone());
         Ok(Self { authorization: Authorization { server, pages }, resource })
@@ -199,6 +202,7 @@ impl Issuing {
 fn present(section: &OauthServer, identity: &Identity) -> Present {
     let mut present = identity.present();
     present.clients = section.clients.iter().map(|client| ClientId::new(&client.client_id)).collect();
+    present.documents = section.metadata_documents.enabled;
     let alone = section.clients.iter().filter(|client| client.acts_alone);
     present.configured.extend(alone.map(|client| UserId::of_client(&ClientId::new(&client.client_id))));
     present

@@ -32,7 +32,6 @@ const KEYS: &[&str] = &[
     "server.auth.realm",
     "server.auth.script",
     "server.auth.show_error_details",
-    "server.oauth_server.client_id_metadata_documents",
     "server.oauth_server.clients.*.jwks_uri",
     "server.oauth_server.introspection",
     "server.oauth_server.revocation",
