@@ -12,6 +12,7 @@ use crate::bridge::session::Session;
 use crate::bridge::sessions::Sessions;
 use crate::bridge::stateless::listener::{Listener, Listeners};
 use crate::bridge::stateless::parked::Parked;
+use crate::bridge::tenant::Tenant;
 use crate::protocol::mcp::method::Method;
 use crate::protocol::mcp::reply;
 
@@ -32,7 +33,7 @@ pub struct Hub {
     subscribers: Mutex<HashMap<Subscription, Vec<Subscriber>>>,
 }
 
-/// A resource: the upstream's place in the list, and its URI.
+/// A resource: the upstream's number, and its URI.
 pub type Subscription = (usize, String);
 
 /// Who is subscribed to a resource.
@@ -75,11 +76,11 @@ impl Hub {
         self.asks.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Tells every session, and who listens for it, that a list changed.
-    pub fn list_changed(&self, method: &Method) {
-        self.listeners.list_changed(method);
+    /// Tells every session of a tenant, and who of them listens for it, that a list changed.
+    pub fn list_changed(&self, method: &Method, tenant: &Tenant) {
+        self.listeners.list_changed(method, tenant);
         let notification = reply::notification(method.as_str(), None);
-        for session in self.sessions.list() {
+        for session in self.sessions.list().iter().filter(|session| tenant.has_session(session)) {
             // A session that just ended need not hear of it.
             let _ended = session.mailbox.push(Item::Notification(notification.clone()));
         }

@@ -53,7 +53,6 @@ const UPSTREAM_KEYS: &[&str] = &[
     "base_url",
     "deny",
     "forward_headers",
-    "isolation",
     "message_url",
     "openapi",
     "protocol",

@@ -31,6 +31,8 @@ impl Upstream {
     /// In words, why it did not come about. Nothing of it is left then.
     pub(super) async fn connect(&self, stop: &mut watch::Receiver<bool>) -> Result<Connected, String> {
         let (link, mut process) = self.open()?;
+        // Set once: a connection is opened once.
+        let _second = link.tenant.set(self.tenant.clone());
         let limit = match &self.settings.kind {
             UpstreamKind::Stdio(command) => command.startup_timeout,
             UpstreamKind::Http(_) | UpstreamKind::Builtin(_) => self.settings.timeout,

@@ -49,7 +49,7 @@ impl Upstream {
         })
     }
 
-    /// Tells everybody who wants to hear of it that lists changed.
+    /// Tells everybody it serves, and who wants to hear of it, that lists changed.
     pub(super) fn announce(&self, changes: u8) {
         let lists = [
             (Changes::TOOLS, Method::ToolsChanged),
@@ -58,7 +58,7 @@ impl Upstream {
         ];
         for (bit, method) in lists {
             if changes & bit != 0 {
-                self.hub.list_changed(&method);
+                self.hub.list_changed(&method, &self.tenant);
             }
         }
     }

@@ -1,0 +1,42 @@
+//! One tenant's own upstream.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::base::clock::Timestamp;
+use crate::bridge::session::Session;
+use crate::bridge::stateless::listener::Listeners;
+use crate::bridge::upstream::Upstream;
+use crate::config::section::UpstreamKind;
+
+/// An upstream, and what ends it.
+#[derive(Debug)]
+pub(super) struct Tenancy {
+    pub upstream: Arc<Upstream>,
+    pub stop: watch::Sender<bool>,
+    pub task: JoinHandle<()>,
+    /// When its tenant was last there.
+    pub used: Timestamp,
+}
+
+impl Tenancy {
+    /// Whether its tenant is there: with a session, a listener, or a call under way.
+    pub fn is_attended(&self, sessions: &[Arc<Session>], listeners: &Listeners) -> bool {
+        let tenant = &self.upstream.tenant;
+        sessions.iter().any(|session| tenant.has_session(session))
+            || listeners.has(tenant)
+            || self.upstream.link().is_some_and(|link| !link.is_idle())
+    }
+
+    /// Whether there is a process behind it.
+    pub fn is_child(&self) -> bool {
+        matches!(self.upstream.settings.kind, UpstreamKind::Stdio(_))
+    }
+
+    /// Ends it: no more restarts, and the process gets its time to go.
+    pub fn end(&self) {
+        self.stop.send_replace(true);
+    }
+}
