@@ -55,6 +55,25 @@ impl Subscriber {
     }
 }
 
+/// Whom a change of a list concerns.
+#[derive(Debug)]
+pub struct Audience {
+    sessions: Vec<Arc<Session>>,
+    listeners: Vec<Arc<Listener>>,
+}
+
+impl Audience {
+    /// Tells them that a list changed.
+    pub fn list_changed(&self, method: &Method) {
+        self.listeners.iter().for_each(|listener| listener.list_changed(method));
+        let notification = reply::notification(method.as_str(), None);
+        for session in &self.sessions {
+            // A session that just ended need not hear of it.
+            let _ended = session.mailbox.push(Item::Notification(notification.clone()));
+        }
+    }
+}
+
 impl Hub {
     /// Nobody is there yet.
     #[must_use]
@@ -76,14 +95,12 @@ impl Hub {
         self.asks.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Tells every session of a tenant, and who of them listens for it, that a list changed.
-    pub fn list_changed(&self, method: &Method, tenant: &Tenant) {
-        self.listeners.list_changed(method, tenant);
-        let notification = reply::notification(method.as_str(), None);
-        for session in self.sessions.list().iter().filter(|session| tenant.has_session(session)) {
-            // A session that just ended need not hear of it.
-            let _ended = session.mailbox.push(Item::Notification(notification.clone()));
-        }
+    /// Who of a tenant's sessions and listeners were told what there is, and so have to hear when it changes.
+    #[must_use]
+    pub fn audience(&self, tenant: &Tenant) -> Audience {
+        let mut sessions = self.sessions.list();
+        sessions.retain(|session| session.is_introduced() && tenant.has_session(session));
+        Audience { sessions, listeners: self.listeners.of(tenant) }
     }
 
     /// Whether the upstream is subscribed to a resource already.

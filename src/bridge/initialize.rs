@@ -62,7 +62,9 @@ struct Unanswered<'a> {
 
 impl Unanswered<'_> {
     fn keep(mut self) {
-        self.session = None;
+        if let Some(session) = self.session.take() {
+            session.introduce();
+        }
     }
 }
 

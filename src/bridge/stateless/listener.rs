@@ -118,11 +118,10 @@ impl Listeners {
         self.lock().retain(|other| !Arc::ptr_eq(other, listener));
     }
 
-    /// Tells those of a tenant that a list changed.
-    pub fn list_changed(&self, method: &Method, tenant: &Tenant) {
-        let all = self.lock();
-        let own = all.iter().filter(|listener| tenant.has_caller(&listener.principal));
-        own.for_each(|listener| listener.list_changed(method));
+    /// Those of a tenant.
+    #[must_use]
+    pub fn of(&self, tenant: &Tenant) -> Vec<Arc<Listener>> {
+        self.lock().iter().filter(|listener| tenant.has_caller(&listener.principal)).map(Arc::clone).collect()
     }
 
     /// Whether a tenant listens.

@@ -100,14 +100,14 @@ impl Upstream {
         let changes = lists::all_changes(hello.offers);
         self.read_lists(link, changes).await;
         self.restore(link).await;
-        let came_back = self.known.swap(Some(Arc::new(hello.clone()))).is_some() || self.restarts() > 0;
+        self.known.store(Some(Arc::new(hello.clone())));
+        // Who waits for its first try is told of it in the answer; who was answered before it came is told now.
+        let audience = self.hub.audience(&self.tenant);
         self.link.store(Some(Arc::clone(link)));
         let person = self.tenant.person().map(tracing::field::display);
         tracing::info!(upstream = self.name(), person, version = %hello.version, "the upstream is up");
         self.state.send_replace(State::Up);
-        if came_back {
-            self.announce(changes);
-        }
+        lists::announce_to(&audience, changes);
     }
 
     /// What live sessions set up on the connection before.
