@@ -218,12 +218,12 @@ pub(super) fn upstream_of<'a>(
     let Some(uri) = at.and_then(|at| message.string(at)) else {
         return Ok(Err(post::error(message, reply::INVALID_PARAMS, "The URI of the resource is not a string")));
     };
-    if let Some(upstream) = route::by_uri(&caller.own, &uri) {
-        return Ok(Ok((upstream, uri.into_owned())));
-    }
-    match caller.own.missing_resource() {
-        Some(refusal) => Err(refusal),
-        None => {
+    match (route::by_uri(&caller.own, &uri), caller.own.missing_resource()) {
+        (Some(upstream), None) => Ok(Ok((upstream, uri.into_owned()))),
+        // An only one that is there does not answer for those that are not.
+        (Some(upstream), Some(_)) if upstream.catalogue().has_resource(&uri) => Ok(Ok((upstream, uri.into_owned()))),
+        (_, Some(refusal)) => Err(refusal),
+        (None, None) => {
             // MCP 2025-11-25, Resources, Error Handling.
             let (data, id) = (json!({"uri": uri}), message.id_or_null());
             Ok(Err(reply::error_with_data(id, reply::RESOURCE_NOT_FOUND, "Resource not found", Some(&data))))

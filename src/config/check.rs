@@ -4,7 +4,7 @@ use url::Url;
 
 use crate::config::fault::Wrong;
 use crate::config::reader::Reader;
-use crate::config::section::{EndpointAuth, Isolation, ServerSection, Upstream};
+use crate::config::section::{EndpointAuth, Isolation, ServerSection, Upstream, UpstreamKind};
 use crate::config::value::url::{is_loopback, secure};
 
 /// Whose word is taken on the endpoint: what is written, else our own tokens when we make any, else everybody's.
@@ -32,7 +32,10 @@ pub fn isolation(reader: &Reader<'_>, auth: EndpointAuth, upstreams: &[Upstream]
     if auth != EndpointAuth::None {
         return;
     }
-    for upstream in upstreams.iter().filter(|upstream| upstream.isolation == Isolation::PerUser) {
+    let is_concerned = |upstream: &&Upstream| {
+        upstream.isolation == Isolation::PerUser && !matches!(upstream.kind, UpstreamKind::Builtin(_))
+    };
+    for upstream in upstreams.iter().filter(is_concerned) {
         let problem = "is isolated per_user, but without server.auth nobody is known";
         let wrong = Wrong::new(problem, "enable server.oauth_server, or write isolation: per_session");
         if upstream.name == "default" && reader.is_set_at(&["server", "mcp_server"]) {

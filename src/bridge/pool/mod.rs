@@ -11,7 +11,7 @@ mod tenancy;
 pub use begin::Whom;
 pub use own::{Lack, LeftOut, Own};
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -176,18 +176,25 @@ impl Pool {
     /// Ends what has no tenant any more.
     pub fn sweep(&self) {
         let (hub, idle) = (&self.making.hub, self.making.limits.idle);
-        let now = hub.clock.now();
-        let sessions = hub.sessions.list();
+        // Before the sessions are looked at: one that is begun meanwhile would be missing among them.
         let mut state = self.lock();
+        if state.isolated.is_empty() && state.ending.is_empty() {
+            return;
+        }
+        let (now, sessions) = (hub.clock.now(), hub.sessions.list());
+        let ids: HashSet<&str> = sessions.iter().map(|session| session.id.as_str()).collect();
+        let people: HashSet<&UserId> = sessions.iter().filter_map(|session| session.principal.user.as_ref()).collect();
+        state.end(|tenancy| match &tenancy.upstream.tenant {
+            Tenant::Session { id, .. } => !ids.contains(id.as_str()),
+            _ => false,
+        });
         for tenancy in state.isolated.values_mut() {
-            if tenancy.is_attended(&sessions, &hub.listeners) {
+            let has_session = tenancy.upstream.tenant.person().is_some_and(|person| people.contains(person));
+            if has_session || tenancy.is_in_use(&hub.listeners) {
                 tenancy.used = now;
             }
         }
-        state.end(|tenancy| match &tenancy.upstream.tenant {
-            Tenant::Session { id, .. } => !sessions.iter().any(|session| session.id == *id),
-            _ => now.since(tenancy.used) >= idle,
-        });
+        state.end(|tenancy| matches!(tenancy.upstream.tenant, Tenant::Person(_)) && now.since(tenancy.used) >= idle);
         state.ending.retain(|tenancy| !tenancy.task.is_finished());
     }
 

@@ -13,7 +13,7 @@ impl Pool {
             Place::Shared(upstream) => UpstreamStatus::of(upstream),
             Place::Isolated(settings) => {
                 let own = state.isolated.iter().filter(|((_, place), _)| *place == index);
-                let own: Vec<_> = own.map(|(_, tenancy)| UpstreamStatus::of(&tenancy.upstream)).collect();
+                let own: Vec<_> = own.map(|(_, tenancy)| &*tenancy.upstream).collect();
                 UpstreamStatus::of_several(&settings.name, &own)
             }
         };
@@ -27,12 +27,11 @@ impl UpstreamStatus {
             name: upstream.name().to_owned(),
             is_up: upstream.state() == State::Up,
             reason: match upstream.state() {
-                State::Up => None,
                 State::Starting => Some("it is starting".to_owned()),
-                State::Down(reason) => Some(reason),
+                state => state.reason(),
             },
             is_required: upstream.settings.required,
-            is_busy: upstream.link().is_some_and(|link| !link.is_idle()),
+            is_busy: is_busy(upstream),
             restarts: upstream.restarts(),
             dropped: upstream.dropped(),
             tenants: None,
@@ -40,18 +39,31 @@ impl UpstreamStatus {
     }
 
     /// Of one that is isolated: up unless one of its tenants' is down. Nobody's is not there, which is no fault.
-    fn of_several(name: &str, all: &[Self]) -> Self {
-        let down: Vec<_> = all.iter().filter(|one| !one.is_up).collect();
-        let reason = down.first().and_then(|one| one.reason.as_deref());
+    fn of_several(name: &str, all: &[&Upstream]) -> Self {
+        let reasons: Vec<String> = all.iter().filter_map(|upstream| upstream.state().reason()).collect();
         Self {
             name: name.to_owned(),
-            is_up: down.is_empty(),
-            reason: reason.map(|reason| format!("{} of {}: {reason}", down.len(), all.len())),
+            is_up: reasons.is_empty(),
+            reason: reasons.first().map(|reason| format!("{} of {}: {reason}", reasons.len(), all.len())),
             is_required: false,
-            is_busy: all.iter().any(|one| one.is_busy),
-            restarts: all.iter().map(|one| one.restarts).sum(),
-            dropped: all.iter().map(|one| one.dropped).sum(),
+            is_busy: all.iter().any(|upstream| is_busy(upstream)),
+            restarts: all.iter().map(|upstream| upstream.restarts()).sum(),
+            dropped: all.iter().map(|upstream| upstream.dropped()).sum(),
             tenants: Some(all.len()),
         }
     }
+}
+
+impl State {
+    /// Why it is down, if it is.
+    fn reason(self) -> Option<String> {
+        match self {
+            Self::Down(reason) => Some(reason),
+            Self::Starting | Self::Up => None,
+        }
+    }
+}
+
+fn is_busy(upstream: &Upstream) -> bool {
+    upstream.link().is_some_and(|link| !link.is_idle())
 }

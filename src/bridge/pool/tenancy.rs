@@ -6,7 +6,6 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::base::clock::Timestamp;
-use crate::bridge::session::Session;
 use crate::bridge::stateless::listener::Listeners;
 use crate::bridge::upstream::Upstream;
 use crate::config::section::UpstreamKind;
@@ -22,12 +21,9 @@ pub(super) struct Tenancy {
 }
 
 impl Tenancy {
-    /// Whether its tenant is there: with a session, a listener, or a call under way.
-    pub fn is_attended(&self, sessions: &[Arc<Session>], listeners: &Listeners) -> bool {
-        let tenant = &self.upstream.tenant;
-        sessions.iter().any(|session| tenant.has_session(session))
-            || listeners.has(tenant)
-            || self.upstream.link().is_some_and(|link| !link.is_idle())
+    /// Whether a call of its tenant is under way, or its tenant listens.
+    pub fn is_in_use(&self, listeners: &Listeners) -> bool {
+        listeners.has(&self.upstream.tenant) || self.upstream.link().is_some_and(|link| !link.is_idle())
     }
 
     /// Whether there is a process behind it.
