@@ -4,10 +4,9 @@ use std::sync::Arc;
 
 use crate::bridge::pool::Whom;
 use crate::bridge::post::{self, Caller, RETRY_AFTER};
-use crate::bridge::session::Session;
+use crate::bridge::session::{Introduced, Session};
 use crate::bridge::upstream::Upstream;
 use crate::bridge::{Answer, Bridge, EventStream, Refusal, merge};
-use crate::protocol::mcp::client_features::ClientFeatures;
 use crate::protocol::mcp::message::{Kind, Message, Param};
 use crate::protocol::mcp::reply;
 use crate::protocol::mcp::version::ProtocolVersion;
@@ -20,8 +19,9 @@ impl Bridge {
             return Ok(post::finished(caller, body));
         };
         let version = ProtocolVersion::negotiate(&requested);
-        let features = params.get(Param::Capabilities).map(|at| ClientFeatures::read(message.json(at)));
-        let created = self.hub.sessions.create(&caller.principal, version, features.unwrap_or_default());
+        let said = |param: Param| params.get(param).map(|at| message.json(at));
+        let introduced = Introduced::read(version, said(Param::Capabilities), said(Param::ClientInfo));
+        let created = self.hub.sessions.create(&caller.principal, introduced);
         let (session, closed) = created.ok_or(Refusal::Busy { retry_after: RETRY_AFTER })?;
         let unanswered = Unanswered { bridge: self, session: Some(Arc::clone(&session)) };
         for old in closed {

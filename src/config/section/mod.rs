@@ -29,4 +29,4 @@ pub use signing::{Signing, SigningAlgorithm};
 pub use static_client::{StaticAuthentication, StaticClient};
 pub use storage::Storage;
 pub(super) use upstream::read_all as read_upstreams;
-pub use upstream::{BuiltinServer, ToolRule, Upstream, UpstreamKind};
+pub use upstream::{BuiltinServer, ToolRule, Upstream, UpstreamEra, UpstreamKind};

@@ -19,6 +19,8 @@ pub struct Upstream {
     pub name: String,
     /// What it is and how it is reached.
     pub kind: UpstreamKind,
+    /// `era` of the protocol that it speaks. `None`: it is asked.
+    pub era: Option<UpstreamEra>,
     /// `prefix` of its names. `None`: its name when there are several upstreams, nothing when it is the only one.
     pub prefix: Option<String>,
     /// `separator` between prefix and name.
@@ -48,6 +50,15 @@ pub enum UpstreamKind {
     Http(HttpUpstream),
 }
 
+/// `era`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UpstreamEra {
+    /// 2024-11-05 to 2025-11-25.
+    Session,
+    /// 2026-07-28.
+    Stateless,
+}
+
 /// `builtin`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BuiltinServer {
@@ -67,6 +78,10 @@ const ONLY_ONE: &str = "default";
 /// A second spelling of the kind, which files written for clients have.
 const TYPES: [(&str, &str); 4] =
     [("stdio", "command"), ("http", "url"), ("streamable-http", "url"), ("streamable_http", "url")];
+
+/// `era`, as it is written.
+const ERAS: [(&str, Option<UpstreamEra>); 3] =
+    [("auto", None), ("session", Some(UpstreamEra::Session)), ("stateless", Some(UpstreamEra::Stateless))];
 
 /// Everything behind the bridge: `upstreams`, and `mcp_server` before them.
 pub(in crate::config) fn read_all(reader: &mut Reader<'_>, mcp_server: Option<Upstream>) -> Vec<Upstream> {
@@ -121,6 +136,7 @@ impl Upstream {
         let upstream = Self {
             name: name.to_owned(),
             kind,
+            era: read_era(reader),
             prefix: reader.optional(
                 "prefix",
                 &PREFIX,
@@ -189,6 +205,15 @@ fn refuse_keys_of(kind: &str, keys: &[&str], reader: &mut Reader<'_>) {
     }
     reader.hide(keys);
     reader.hide(&[kind]);
+}
+
+fn read_era(reader: &mut Reader<'_>) -> Option<UpstreamEra> {
+    let doc = "auto asks it; session: up to 2025-11-25; stateless: 2026-07-28.";
+    let era = reader.choice("era", &ERAS, None, doc);
+    if era.is_some() && reader.is_set("builtin") {
+        reader.fault("era", Wrong::new("means nothing with builtin", "remove it"));
+    }
+    era
 }
 
 fn read_separator(reader: &mut Reader<'_>) -> String {

@@ -5,6 +5,7 @@ pub mod fake_server;
 mod sessions;
 mod isolation;
 mod tenants;
+mod probe;
 mod children;
 mod streams;
 mod several;
