@@ -1,7 +1,7 @@
 //! One session of one client. [MCP 2025-11-25, Session Management](https://modelcontextprotocol.io/specification/2025-11-25/basic/transports#session-management)
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -50,6 +50,7 @@ pub struct Session {
     under_way: AtomicUsize,
     asked: Mutex<HashMap<u64, Asked>>,
     level: AtomicU8,
+    is_introduced: AtomicBool,
 }
 
 /// What a session's client was asked, and who waits for the answer.
@@ -128,6 +129,7 @@ impl Session {
             under_way: AtomicUsize::new(0),
             asked: Mutex::default(),
             level: AtomicU8::new(LogLevel::UNSET),
+            is_introduced: AtomicBool::new(false),
         }
     }
 
@@ -194,6 +196,17 @@ impl Session {
     pub fn begin(self: &Arc<Self>) -> UnderWay {
         self.under_way.fetch_add(1, Ordering::Relaxed);
         UnderWay(Arc::clone(self))
+    }
+
+    /// Whether its client was told what there is.
+    #[must_use]
+    pub fn is_introduced(&self) -> bool {
+        self.is_introduced.load(Ordering::Acquire)
+    }
+
+    /// Notes that its client is told now.
+    pub fn introduce(&self) {
+        self.is_introduced.store(true, Ordering::Release);
     }
 
     /// The least severe log message it wants; `None` when it never said.

@@ -13,6 +13,7 @@ use crate::base::id::{ClientId, UserId};
 use crate::base::random;
 use crate::bridge::session::{Introduced, Session};
 use crate::bridge::streams::Streams;
+use crate::bridge::tenant::Tenant;
 use crate::config::section::Session as Settings;
 use crate::model::principal::Principal;
 use crate::protocol::mcp::header;
@@ -157,10 +158,29 @@ impl Sessions {
         self.read().by_id.values().map(Arc::clone).collect()
     }
 
-    /// The least severe log message that any session asked for; `None` when none did.
+    /// Whether there is a session of this id, whoever's it is.
     #[must_use]
-    pub fn lowest_level(&self) -> Option<LogLevel> {
-        self.read().by_id.values().filter_map(|session| session.level()).min()
+    pub fn has(&self, id: &str) -> bool {
+        self.read().by_id.contains_key(id)
+    }
+
+    /// The only session of a tenant; `None` when there are several, or none.
+    #[must_use]
+    pub fn only_one_of(&self, tenant: &Tenant) -> Option<Arc<Session>> {
+        // Sessions of everybody are of several people even while there is but one.
+        if *tenant == Tenant::Everybody {
+            return None;
+        }
+        let all = self.read();
+        let mut own = all.by_id.values().filter(|session| tenant.has_session(session));
+        own.next().filter(|_| own.next().is_none()).map(Arc::clone)
+    }
+
+    /// The least severe log message that any session of a tenant asked for; `None` when none did.
+    #[must_use]
+    pub fn lowest_level(&self, tenant: &Tenant) -> Option<LogLevel> {
+        let all = self.read();
+        all.by_id.values().filter(|session| tenant.has_session(session)).filter_map(|session| session.level()).min()
     }
 
     /// How often idle sessions are looked for.

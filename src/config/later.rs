@@ -52,7 +52,6 @@ const UPSTREAM_KEYS: &[&str] = &[
     "base_url",
     "deny",
     "forward_headers",
-    "isolation",
     "message_url",
     "openapi",
     "protocol",
