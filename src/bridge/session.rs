@@ -88,6 +88,11 @@ impl Session {
         self.turn.store(turn, Ordering::Relaxed);
     }
 
+    /// Notes that something of it goes on, or has just ended: it is idle from now on at the earliest.
+    pub fn keep(&self) {
+        self.used.store(self.streams.now().unix(), Ordering::Relaxed);
+    }
+
     /// When it was last used.
     #[must_use]
     pub fn used(&self) -> Timestamp {
@@ -201,6 +206,7 @@ pub struct UnderWay(Arc<Session>);
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
+        self.0.keep();
         self.0.under_way.fetch_sub(1, Ordering::Relaxed);
     }
 }
@@ -211,6 +217,7 @@ pub struct Attached(Arc<Session>);
 
 impl Drop for Attached {
     fn drop(&mut self) {
+        self.0.keep();
         self.0.streams.tidy();
     }
 }
