@@ -14,6 +14,8 @@ ALLOWED_5XX = {}
 GROWTH_LONG, GROWTH_SHORT = 4.0, 12.0
 # Above the baseline, after everything is over. The allocator keeps what it once had; what it had is bounded by what was in flight.
 MEMORY_LEFT = 24.0
+# Connections to the servers behind that may be left over in the pool, more than at the start.
+KEPT = 16
 
 
 def judge(soak):
@@ -46,7 +48,7 @@ def memory(soak):
 def back_to_baseline(soak):
     """Descriptors, threads and children, after all is over."""
     now, before = soak.samples[-1], soak.baseline
-    for key, spare in (("descriptors", 2), ("threads", 1), ("children", 0), ("zombies", 0)):
+    for key, spare in (("descriptors", 2), ("threads", 1), ("children", 0), ("zombies", 0), ("connections", 0), ("kept", KEPT)):
         soak.say(f"{key}: {before[key]} before the load, {now[key]} after it")
         if now[key] > before[key] + spare:
             more = {"descriptors": (before["kinds"], now["kinds"]), "children": (soak.commands, samples.commands(soak.bridge))}.get(key, "")

@@ -59,10 +59,10 @@ class Ledger:
 
     @contextlib.contextmanager
     def doing(self, kind, who):
-        """One action: counted by how it ended; what should not have happened is a violation."""
-        started = time.monotonic()
+        """One action: counted by how it ended; what should not have happened is a violation. Gives a list that is empty unless it held."""
+        started, held = time.monotonic(), []
         try:
-            yield
+            yield held
         except Stopped:
             return
         except CleanFailure as failure:
@@ -74,6 +74,7 @@ class Ledger:
         except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError, IndexError) as error:
             self._failed(kind, who, f"{error!r}\n" + "".join(traceback.format_exception(error)[-3:]).rstrip())
         else:
+            held.append(True)
             self.count(kind)
             with self.lock:
                 self.slowest[kind] = max(self.slowest[kind], time.monotonic() - started)

@@ -76,8 +76,10 @@ def live(client, choices, pause):
     weights = [weight for _, weight in choices]
     while not client.ledger.stop.is_set():
         deed = order.pop() if order else client.rng.choices([deed for deed, _ in choices], weights)[0]
-        with client.ledger.doing(f"{client.era} {deed.__name__}", client.name):
+        with client.ledger.doing(f"{client.era} {deed.__name__}", client.name) as held:
             deed(client)
+        if not held:
+            client.line.close()  # whatever is left on it is not for the next
         client.soak.rest(client.rng.expovariate(1 / pause))
 
 
@@ -86,5 +88,7 @@ def long_life(client, seconds):
     with client.ledger.doing("begin", client.name):
         client.initialize()
     while client.soak.left() > seconds + 5:
-        with client.ledger.doing("long stream", client.name):
+        with client.ledger.doing("long stream", client.name) as held:
             deeds.long_stream(client, seconds)
+        if not held:
+            return

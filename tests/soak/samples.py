@@ -5,7 +5,7 @@ import statistics
 from collections import Counter
 from pathlib import Path
 
-from bridge import command_line, processes
+from bridge import command_line
 
 MIB = 1024.0  # the system counts memory in KiB
 
@@ -16,12 +16,14 @@ def sample(bridge, at):
     memory = {line.split(":")[0]: int(line.split()[1]) / MIB for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]}
     status = dict(line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":\t" in line)
     kinds = descriptors(pid)
+    kept = sum(connections(port, 2) for port in bridge.behind)
     ticks = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return {
         "at": at, "rss": memory["Rss"], "pss": memory["Pss"], "anonymous": memory["Anonymous"], "threads": int(status["Threads"]),
-        "descriptors": sum(kinds.values()), "kinds": kinds, "children": len(bridge.descendants()), "zombies": zombies(pid),
+        # Connections that the pool keeps to the servers behind are counted apart: they end by themselves after a while.
+        "descriptors": sum(kinds.values()) - kept, "kinds": kinds, "children": len(bridge.descendants()), "zombies": zombies(pid),
         "cpu": (int(ticks[11]) + int(ticks[12])) / os.sysconf("SC_CLK_TCK"),
-        "connections": connections(bridge.port),
+        "connections": connections(bridge.port, 1), "kept": kept,
     }
 
 
@@ -49,23 +51,18 @@ def zombies(ancestor):
     return count
 
 
-def connections(port):
-    """Established TCP connections to the bridge."""
+def connections(port, end):
+    """Established TCP connections whose own (1) or other (2) end is this port: a server's clients, or those that keep one to it."""
     wanted, count = f":{port:04X}", 0
     for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
         fields = line.split()
-        count += fields[1].endswith(wanted) and fields[3] == "01"
+        count += fields[end].endswith(wanted) and fields[3] == "01"
     return count
 
 
 def commands(bridge):
     """The command lines of all descendants, each with how often it runs."""
     return Counter(command_line(pid) for pid in bridge.descendants())
-
-
-def own_memory():
-    """Resident memory of this process, in MiB: the soak itself must not be what fills the machine."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE") / MIB / 1024
 
 
 def slope(samples, key, buckets=12):
@@ -86,24 +83,10 @@ def slope(samples, key, buckets=12):
 def table(samples, most=30):
     """The samples for people, evenly thinned out."""
     step = max(1, len(samples) // most)
-    rows = [f"{'seconds':>8} {'RSS':>7} {'PSS':>7} {'anon':>7} {'threads':>7} {'fds':>5} {'children':>8} {'zombies':>7} {'connections':>11} {'CPU s':>7}"]
+    rows = [f"{'seconds':>8} {'RSS':>7} {'PSS':>7} {'anon':>7} {'threads':>7} {'fds':>5} {'children':>8} {'zombies':>7} {'clients':>7} {'kept':>5} {'CPU s':>7}"]
     for one in samples[::step] + ([samples[-1]] if (len(samples) - 1) % step else []):
         rows.append(
             f"{one['at']:8.0f} {one['rss']:7.1f} {one['pss']:7.1f} {one['anonymous']:7.1f} {one['threads']:7d} {one['descriptors']:5d} "
-            f"{one['children']:8d} {one['zombies']:7d} {one['connections']:11d} {one['cpu']:7.1f}"
+            f"{one['children']:8d} {one['zombies']:7d} {one['connections']:7d} {one['kept']:5d} {one['cpu']:7.1f}"
         )
     return "\n".join(rows)
-
-
-def threads_of(pid):
-    """The names of a process's threads, counted."""
-    names = Counter()
-    for name in os.listdir(f"/proc/{pid}/task"):
-        try:
-            names[Path(f"/proc/{pid}/task/{name}/comm").read_text().strip()] += 1
-        except OSError:
-            continue
-    return names
-
-
-__all__ = ["sample", "slope", "table", "commands", "own_memory", "threads_of", "processes"]

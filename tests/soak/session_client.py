@@ -17,7 +17,7 @@ class SessionClient(Caller):
 
     def __init__(self, soak, holder, rng, version="2025-11-25"):
         super().__init__(soak, holder, rng)
-        self.version, self.id = version, None
+        self.version, self.id, self.ended = version, None, None
         self.watched = f"fake://item/{self.name}"  # the resource that this client alone subscribes to
         self.updates, self.changes = 0, 0
 
@@ -52,6 +52,7 @@ class SessionClient(Caller):
 
     def end(self):
         """DELETE: 204, and 404 from then on."""
+        self.ended = self.id  # its stream ends now, and finds nothing to come back to
         reply = self.line.send("session DELETE", "DELETE", "/mcp", self.get_headers(""))
         reply.read()
         report.equal(reply.status, 204, f"{self.name}: status of DELETE")
@@ -126,7 +127,7 @@ class SessionClient(Caller):
         while not self.ledger.stop.is_set() and self.id == session:
             try:
                 reply = line.send("session GET", "GET", "/mcp", self.get_headers(last))
-                if reply.status != 200 and self.id != session:
+                if reply.status == 404 and session in (self.ended, None) or self.id != session:
                     break
                 report.equal(reply.status, 200, f"status of GET with Last-Event-ID {last}")
                 last = self._hear(reply, session) or last

@@ -8,7 +8,7 @@ import time
 
 import report
 from bridge import BINARY
-from deeds import result_of, whoami
+from deeds import whoami
 from people import Account, Holder
 from session_client import SessionClient
 from stateless_client import StatelessClient
@@ -99,16 +99,38 @@ def newcomer(soak, account, rng, name):
     if make is SessionClient:
         client.initialize()
     whoami(client)
+    stream = open_stream(client)
     way = rng.choice(("access token", "refresh token", "user"))
     if way == "user":
         manage(soak, "disable", account.name)
     else:
         holder.revoke(*((holder.client.access_token, "access_token") if way == "access token" else (holder.client.refresh_token, "refresh_token")))
     expect_refused(soak, client, way)
+    expect_ended(soak, stream)
     if way == "user":
         manage(soak, "enable", account.name)
     client.line.close()
     soak.ledger.count(f"revoked by {way}")
+
+
+def open_stream(client):
+    """The stream that a client keeps open beside its calls."""
+    line = client.new_line()
+    if isinstance(client, SessionClient):
+        reply = line.send("session GET", "GET", "/mcp", client.get_headers(None))
+    else:
+        reply = client.post(client.message("subscriptions/listen", {"notifications": {"toolsListChanged": True}}), line)
+    report.equal(reply.status, 200, "status of a newcomer's stream")
+    return reply
+
+
+def expect_ended(soak, reply):
+    """REV-9: within five seconds the stream of a revoked token is ended, which a keep-alive would show not to be so."""
+    revoked = time.monotonic()
+    for _ in reply.messages():
+        report.true(time.monotonic() - revoked < 5, "the stream of a revoked token is still open after 5 s")
+    reply.close()
+    soak.ledger.count("stream of a revoked token ended")
 
 
 def expect_refused(soak, client, way):
@@ -129,7 +151,9 @@ def expect_refused(soak, client, way):
     with soak.ledger.lock:
         soak.ledger.slowest["revocation seen"] = max(soak.ledger.slowest["revocation seen"], time.monotonic() - revoked)
     status, answer = client.holder.client.try_refresh(client.holder.client.refresh_token)
-    report.equal((status, answer.get("error")), (400, "invalid_grant"), f"refresh after a revocation by {way}")
+    # Who revokes an access token alone keeps the login (RFC 7009 §2.1 leaves it open; REV-2).
+    expected = (200, None) if way == "access token" else (400, "invalid_grant")
+    report.equal((status, answer.get("error")), expected, f"refresh after a revocation by {way}")
 
 
 def manage(soak, command, user):
@@ -157,6 +181,3 @@ def intruder_life(soak, clients, rng, pause):
                 intruder(soak, probe, second)
                 probe.line.close()
         soak.rest(rng.expovariate(1 / pause))
-
-
-__all__ = ["malformed_life", "newcomer_life", "intruder_life", "result_of"]
