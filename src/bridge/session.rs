@@ -120,7 +120,7 @@ impl Session {
     /// Whether a request is under way, also one whose client is away.
     #[must_use]
     pub fn is_busy(&self) -> bool {
-        self.under_way.load(Ordering::Relaxed) > 0 || self.streams.has_unanswered()
+        self.under_way.load(Ordering::Relaxed) > 0 || self.streams.is_in_use()
     }
 
     /// Takes up the stream on which this event was sent; `None` when that cannot be.
