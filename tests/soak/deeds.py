@@ -107,6 +107,12 @@ def stream(client, steps=20, milliseconds=50, upstream=None):
     expect_progress(heard, steps, f"{upstream}__progress")
 
 
+def patient(client):
+    """A stateless stream of many seconds: it cannot be taken up again, so its token must be good for long enough."""
+    client.holder.bearer(spare=25)
+    stream(client, steps=15, milliseconds=1000, upstream="steady")
+
+
 def long_stream(client, seconds):
     """A stream that outlives its token; a session client takes it up again with the next one, and misses nothing."""
     heard, token, line = [], f"long-{client.name}-{client.next_id()}", client.new_line()
@@ -202,8 +208,8 @@ def drained(line):
 
 
 def cancel(client):
-    """A call of a minute, cancelled: by notification in the session era, by leaving in the stateless one. It must not go on."""
-    line, message = client.new_line(), request_of(client, "steady__slow", {"milliseconds": 60_000})
+    """A call of an hour, cancelled: by notification in the session era, by leaving in the stateless one. If it went on in the child, the end would show it."""
+    line, message = client.new_line(), request_of(client, "steady__slow", {"milliseconds": 3_600_000})
     client.post_only(message, line)
     client.ledger.stop.wait(client.rng.uniform(0.05, 1.5))
     if isinstance(client, SessionClient):

@@ -46,9 +46,9 @@ def memory(soak):
 
 
 def back_to_baseline(soak):
-    """Descriptors, threads and children, after all is over."""
+    """Descriptors, threads, children and the calls that run in the child nobody harms, after all is over."""
     now, before = soak.samples[-1], soak.baseline
-    for key, spare in (("descriptors", 2), ("threads", 1), ("children", 0), ("zombies", 0), ("connections", 0), ("kept", KEPT)):
+    for key, spare in (("descriptors", 2), ("threads", 1), ("children", 0), ("zombies", 0), ("connections", 0), ("calls", 0), ("kept", KEPT)):
         soak.say(f"{key}: {before[key]} before the load, {now[key]} after it")
         if now[key] > before[key] + spare:
             more = {"descriptors": (before["kinds"], now["kinds"]), "children": (soak.commands, samples.commands(soak.bridge))}.get(key, "")

@@ -66,7 +66,7 @@ def session_life(client, pause):
 def stateless_life(client, pause):
     """Of a stateless client."""
     client.soak.thread(listener, client, f"{client.name}'s stream")
-    live(client, [*COMMON, (refresh, 1)], pause)
+    live(client, [*COMMON, (deeds.patient, 1), (refresh, 1)], pause)
 
 
 def live(client, choices, pause):

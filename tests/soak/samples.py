@@ -20,6 +20,7 @@ def sample(bridge, at):
     ticks = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return {
         "at": at, "rss": memory["Rss"], "pss": memory["Pss"], "anonymous": memory["Anonymous"], "threads": int(status["Threads"]),
+        "calls": threads_of_child("soak-steady", bridge),
         # Connections that the pool keeps to the servers behind are counted apart: they end by themselves after a while.
         "descriptors": sum(kinds.values()) - kept, "kinds": kinds, "children": len(bridge.descendants()), "zombies": zombies(pid),
         "cpu": (int(ticks[11]) + int(ticks[12])) / os.sysconf("SC_CLK_TCK"),
@@ -60,6 +61,15 @@ def connections(port, end):
     return count
 
 
+def threads_of_child(marker, bridge):
+    """The threads of a child: fake_mcp_server.py has one for every call that still runs."""
+    for pid in bridge.descendants():
+        command = command_line(pid)
+        if marker in command and not command.startswith("mcp-keeper"):
+            return len(os.listdir(f"/proc/{pid}/task"))
+    return 0
+
+
 def commands(bridge):
     """The command lines of all descendants, each with how often it runs."""
     return Counter(command_line(pid) for pid in bridge.descendants())
@@ -83,10 +93,10 @@ def slope(samples, key, buckets=12):
 def table(samples, most=30):
     """The samples for people, evenly thinned out."""
     step = max(1, len(samples) // most)
-    rows = [f"{'seconds':>8} {'RSS':>7} {'PSS':>7} {'anon':>7} {'threads':>7} {'fds':>5} {'children':>8} {'zombies':>7} {'clients':>7} {'kept':>5} {'CPU s':>7}"]
+    rows = [f"{'seconds':>8} {'RSS':>7} {'PSS':>7} {'anon':>7} {'threads':>7} {'fds':>5} {'children':>8} {'zombies':>7} {'clients':>7} {'kept':>5} {'calls':>5} {'CPU s':>7}"]
     for one in samples[::step] + ([samples[-1]] if (len(samples) - 1) % step else []):
         rows.append(
             f"{one['at']:8.0f} {one['rss']:7.1f} {one['pss']:7.1f} {one['anonymous']:7.1f} {one['threads']:7d} {one['descriptors']:5d} "
-            f"{one['children']:8d} {one['zombies']:7d} {one['connections']:7d} {one['kept']:5d} {one['cpu']:7.1f}"
+            f"{one['children']:8d} {one['zombies']:7d} {one['connections']:7d} {one['kept']:5d} {one['calls']:5d} {one['cpu']:7.1f}"
         )
     return "\n".join(rows)
