@@ -163,7 +163,7 @@ def question(client):
     else:
         answer = client.rounds("official__test_elicitation", {"message": words}, abandon=client.rng.random() < 0.1)
         if answer is None:
-            return
+            return client.soak.abandoned.append(time.monotonic())
     report.contains(result_of(answer, "official")["content"][0]["text"], json.dumps(words)[1:-1], "WRONG ANSWER to a question")
 
 

@@ -1,6 +1,7 @@
 """The verdict: what the samples, the statuses and the log say against what is allowed, each allowance with its reason."""
 
 import re
+import time
 from collections import Counter
 
 import samples
@@ -14,8 +15,9 @@ ALLOWED_5XX = {}
 GROWTH_LONG, GROWTH_SHORT = 4.0, 12.0
 # Above the baseline, after everything is over. The allocator keeps what it once had; what it had is bounded by what was in flight.
 MEMORY_LEFT = 24.0
-# Connections to the servers behind that may be left over in the pool, more than at the start.
-KEPT = 16
+# Connections to the servers behind that may be left over in the pool, more than at the start; besides one for each question that a
+# stateless client left unanswered, for as long as the bridge waits for it (seconds).
+KEPT, PARKED = 8, 610
 
 
 def judge(soak):
@@ -48,7 +50,8 @@ def memory(soak):
 def back_to_baseline(soak):
     """Descriptors, threads, children and the calls that run in the child nobody harms, after all is over."""
     now, before = soak.samples[-1], soak.baseline
-    for key, spare in (("descriptors", 2), ("threads", 1), ("children", 0), ("zombies", 0), ("connections", 0), ("calls", 0), ("kept", KEPT)):
+    kept = KEPT + sum(time.monotonic() - at < PARKED for at in soak.abandoned)
+    for key, spare in (("descriptors", 2), ("threads", 1), ("children", 0), ("zombies", 0), ("connections", 0), ("calls", 0), ("kept", kept)):
         soak.say(f"{key}: {before[key]} before the load, {now[key]} after it")
         if now[key] > before[key] + spare:
             more = {"descriptors": (before["kinds"], now["kinds"]), "children": (soak.commands, samples.commands(soak.bridge))}.get(key, "")
