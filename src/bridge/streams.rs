@@ -159,6 +159,7 @@ mod tests {
     fn an_answer_waits_for_a_while_from_when_it_came() {
         let (streams, clock) = streams();
         let (mailbox, follower) = follow(&streams).unwrap();
+        assert!(streams.is_in_use(), "also on a connection that is not the one of its request");
         drop(follower);
         clock.advance(2 * PATIENCE);
         assert!(streams.is_in_use());

@@ -125,9 +125,9 @@ async fn a_broken_stream_goes_on_after_the_event_that_was_seen_last() {
 async fn a_session_does_not_end_while_a_call_goes_on_whose_stream_was_taken_up() {
     let app = with_settings("timeout: 60s");
     let session = session(&app).await;
-    let (stream, question) = asking(&session).await;
-    drop(stream);
+    let (mut stream, question) = asking(&session).await;
     let mut rest = Events::of(session.resume(&question.id).await);
+    assert!(stream.event().await.is_none(), "the request that began it is over");
     app.clock.advance(Duration::from_secs(600));
     answer(&session, &question).await;
     assert!(rest.all().await[1].data.contains("file:///kept"));
