@@ -194,8 +194,8 @@ impl EventStream {
 
     /// The events of a session.
     #[must_use]
-    pub fn of_session(reader: Reader) -> Self {
-        Self { source: Some(Source::Once(reader)), ..Self::empty() }
+    pub fn of_session(session: &Arc<Session>, reader: Reader) -> Self {
+        Self { source: Some(Source::Once(reader)), _attached: Some(session.attach()), ..Self::empty() }
     }
 
     /// The events of a stream of the session that can be taken up again.

@@ -301,6 +301,10 @@ fn listen_to(session: &Arc<Session>, last_event_id: Option<&str>) -> Result<Even
     }
     match session.mailbox.open() {
         Some(follower) => Ok(EventStream::resumable(session, follower)),
-        None => session.mailbox.reader().map(EventStream::of_session).ok_or(Refusal::SessionUnknown),
+        None => session
+            .mailbox
+            .reader()
+            .map(|reader| EventStream::of_session(session, reader))
+            .ok_or(Refusal::SessionUnknown),
     }
 }

@@ -139,6 +139,11 @@ impl Session {
         self.turn.store(turn, Ordering::Relaxed);
     }
 
+    /// Notes that something of it goes on, or has just ended: it is idle from now on at the earliest.
+    pub fn keep(&self) {
+        self.used.store(self.streams.now().unix(), Ordering::Relaxed);
+    }
+
     /// When it was last used.
     #[must_use]
     pub fn used(&self) -> Timestamp {
@@ -166,7 +171,7 @@ impl Session {
     /// Whether a request is under way, also one whose client is away.
     #[must_use]
     pub fn is_busy(&self) -> bool {
-        self.under_way.load(Ordering::Relaxed) > 0 || self.streams.has_unanswered()
+        self.under_way.load(Ordering::Relaxed) > 0 || self.streams.is_in_use()
     }
 
     /// Takes up the stream on which this event was sent; `None` when that cannot be.
@@ -267,6 +272,7 @@ pub struct UnderWay(Arc<Session>);
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
+        self.0.keep();
         self.0.under_way.fetch_sub(1, Ordering::Relaxed);
     }
 }
@@ -277,6 +283,7 @@ pub struct Attached(Arc<Session>);
 
 impl Drop for Attached {
     fn drop(&mut self) {
+        self.0.keep();
         self.0.streams.tidy();
     }
 }

@@ -130,13 +130,15 @@ impl Sessions {
     #[must_use]
     pub fn take_idle(&self) -> Vec<Arc<Session>> {
         let now = self.clock.now();
-        let over: Vec<String> = self
-            .read()
-            .by_id
-            .values()
-            .filter(|session| self.is_over(session, now))
-            .map(|over| over.id.clone())
-            .collect();
+        let mut over = Vec::new();
+        for session in self.read().by_id.values() {
+            if self.is_over(session, now) {
+                over.push(session.id.clone());
+            } else if session.is_active() {
+                // What nobody attends to (a call whose client is away) does not say when it ends.
+                session.keep();
+            }
+        }
         if over.is_empty() {
             return Vec::new();
         }
@@ -273,6 +275,29 @@ mod tests {
         assert!(sessions.find(&idle.id, &a).is_none(), "even before the sweep");
         assert_eq!(sessions.take_idle().len(), 1);
         assert!(sessions.find(&open.id, &a).is_some());
+    }
+
+    #[test]
+    fn a_session_is_idle_from_the_end_of_its_last_call_or_stream_on() {
+        let (sessions, clock) = sessions(0, 0);
+        let (session, _) = create(&sessions, &person("a")).unwrap();
+        let (long, a_second) = (Duration::from_secs(600), Duration::from_secs(1));
+        let call = session.begin();
+        clock.advance(long);
+        drop(call);
+        assert!(sessions.take_idle().is_empty(), "the call has just ended");
+        let (stream, reader) = (session.attach(), session.mailbox.reader());
+        clock.advance(long);
+        drop((reader, stream));
+        assert!(sessions.take_idle().is_empty(), "the stream has just ended");
+        let unattended = session.mailbox.reader();
+        clock.advance(long);
+        assert!(sessions.take_idle().is_empty());
+        drop(unattended);
+        clock.advance(Duration::from_secs(59));
+        assert!(sessions.take_idle().is_empty(), "it was seen to go on");
+        clock.advance(a_second);
+        assert_eq!(sessions.take_idle().len(), 1);
     }
 
     #[test]
