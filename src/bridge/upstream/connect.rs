@@ -76,6 +76,8 @@ impl Upstream {
 
     async fn attempt(&self, expected: Expected, stop: &mut watch::Receiver<bool>) -> Result<Connected, Failure> {
         let (link, mut process) = self.open().map_err(Failure::Other)?;
+        // Set once: a connection is opened once.
+        let _second = link.tenant.set(self.tenant.clone());
         let limit = match &self.settings.kind {
             UpstreamKind::Stdio(command) => command.startup_timeout,
             UpstreamKind::Http(_) | UpstreamKind::Builtin(_) => self.settings.timeout,
