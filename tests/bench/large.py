@@ -1,0 +1,65 @@
+"""Large and streamed answers: what they cost, how much of them is held, and what a client that reads slowly does to that."""
+
+from measure import ROUNDS, SECONDS_EACH, SMOKE, aim, keep, line, median, rows, spread, table
+from ways import Ways
+
+AT_ONCE = 4 if SMOKE else 16
+CALLS = 2 if SMOKE else 20
+MIB = 1024 * 1024
+EVENTS, FILLING = 1000, 16 * 1024
+SLOW_MIB = AT_ONCE * EVENTS * FILLING // MIB
+# For a stream: what waits for the client, and what is kept for its return (`bridge/mailbox`), and the kernel's share.
+HELD_MIB = AT_ONCE * 2.5
+
+KINDS = {
+    "1 MiB result": ["--tool", "large", "--arguments", f'{{"bytes":{MIB}}}', "--least-bytes", MIB, "--expect", "isError", "--count", CALLS],
+    "100 progress events": [
+        "--tool", "progress", "--arguments", '{"events":100}', "--progress", "--least-bytes", 10_000, "--expect", "done", "--count", CALLS * 5,
+    ],
+    "a stream that goes on, 100 events in 5 s": [
+        "--tool", "progress", "--arguments", f'{{"events":100,"delay_ms":{5 if SMOKE else 50}}}', "--progress",
+        "--least-bytes", 10_000, "--expect", "done", "--count", 1,
+    ],
+    "1 MiB result, read slowly": [
+        "--tool", "large", "--arguments", f'{{"bytes":{MIB}}}', "--least-bytes", MIB, "--expect", "isError", "--slow", "--count", 1,
+    ],
+    f"a stream of {EVENTS * FILLING // MIB} MiB, read slowly": [
+        "--tool", "progress", "--arguments", f'{{"events":{EVENTS},"bytes":{FILLING}}}', "--progress",
+        "--least-bytes", EVENTS * FILLING, "--expect", "done", "--slow", "--seconds", SECONDS_EACH,
+    ],
+}
+
+
+def run():
+    """Fresh processes for each figure: memory that was used once stays with a process."""
+    print(f"\n## Large and streamed answers, {AT_ONCE} at once\n")
+    table("answer", "way", "CPU µs per call", "peak memory more, MiB")
+    for kind, options in KINDS.items():
+        for number in range(ROUNDS):
+            for name in ("nginx", "bridge to HTTP", "bridge to stdio"):
+                with Ways() as ways:
+                    way = _way(ways, name)
+                    way.calls("--connections", AT_ONCE, "--seconds", 0.3)
+                    row = way.load("calls", "--connections", AT_ONCE, "--warm-up", 0, *options)
+                    keep("large", kind=kind, name=name, round=number, cpu=way.cpu(row), **row)
+        for name in ("nginx", "bridge to HTTP", "bridge to stdio"):
+            found = rows("large", kind=kind, name=name)
+            cpu = [row["cpu"] for row in found if row["calls"]]
+            growth = [row["peak_growth_kib"] / 1024 for row in found]
+            # nginx works in a child, whose peak is not taken; a call that has not ended has no cost of its own.
+            line(kind, name, spread(cpu) if cpu else "", "" if name == "nginx" else spread(growth, 1))
+    _judge()
+
+
+def _way(ways, name):
+    if name == "bridge to stdio":
+        return ways.bridge_to_stdio()
+    upstream, _ = ways.echo()
+    return ways.nginx(upstream) if name == "nginx" else ways.bridge_to_http(upstream)
+
+
+def _judge():
+    for kind, most in zip(KINDS, (AT_ONCE, AT_ONCE / 4, AT_ONCE / 4, AT_ONCE, HELD_MIB)):
+        for name in ("bridge to HTTP", "bridge to stdio"):
+            growth = median([row["peak_growth_kib"] / 1024 for row in rows("large", kind=kind, name=name)])
+            aim(f"{AT_ONCE} × {kind}, {name}: memory more", most, growth, " MiB")
