@@ -20,7 +20,8 @@ struct Shared {
     stop: Cell<bool>,
     ready: Cell<usize>,
     done: Cell<usize>,
-    bytes: Cell<usize>,
+    /// Of the shortest answer.
+    least: Cell<usize>,
     micros: RefCell<Vec<u32>>,
     error: RefCell<Option<String>>,
 }
@@ -38,7 +39,7 @@ impl Shared {
             stop: Cell::new(false),
             ready: Cell::new(0),
             done: Cell::new(0),
-            bytes: Cell::new(0),
+            least: Cell::new(usize::MAX),
             micros: RefCell::default(),
             error: RefCell::default(),
         })
@@ -88,7 +89,7 @@ pub async fn run(target: Target) -> Result<()> {
     let line = serde_json::json!({
         "connections": shared.connections, "sessions": shared.sessions, "calls": micros.len(),
         "per_second": (micros.len() as f64 / elapsed).round(), "p50_us": at(50), "p99_us": at(99),
-        "cpu_us": used.since(processor, micros.len().max(1) as f64), "bytes": shared.bytes.get(),
+        "cpu_us": used.since(processor, micros.len().max(1) as f64), "least_bytes": shared.least.get(),
         "rss_kib": memory.resident.alone, "peak_growth_kib": peak - memory.resident.alone,
     });
     println!("{line}");
@@ -122,8 +123,8 @@ async fn again_and_again(shared: &Shared, index: usize) -> Result<()> {
         id += 1;
         let started = Instant::now();
         let bytes = shared.call.make(&shared.target, seat, &mut connection, id, &shared.stop).await?;
+        shared.least.set(shared.least.get().min(bytes));
         if shared.measuring.get() {
-            shared.bytes.set(shared.bytes.get() + bytes);
             shared.micros.borrow_mut().push(u32::try_from(started.elapsed().as_micros()).unwrap_or(u32::MAX));
         }
     }
