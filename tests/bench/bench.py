@@ -36,7 +36,7 @@ def main():
             PARTS[name](*([most_files] if name == "streams" else []))
         summary()
     except report.Failure as failure:
-        report.fail("benchmark", failure)
+        report.fail("benchmark", failure, logs=False)
         sys.exit(report.finish())
     finally:
         path = ROOT / "target/bench/results.jsonl"

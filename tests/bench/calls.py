@@ -29,9 +29,9 @@ def _ways(ways):
     if SMOKE:
         print("mcp-proxy is left out: building it takes minutes\n")
     else:
-        found.append(ways.mcp_proxy("mcp-proxy to HTTP", f'transport = "http"\nurl = "http://127.0.0.1:{upstream}/mcp"', to_http))
+        found.append(ways.mcp_proxy("mcp-proxy to HTTP", f'transport = "http"\nurl = "http://127.0.0.1:{upstream}/mcp"'))
         stdio = f'transport = "stdio"\ncommand = "{ECHO}"\nargs = ["--stdio"]'
-        found.append(ways.mcp_proxy("mcp-proxy to stdio", stdio, to_http))
+        found.append(ways.mcp_proxy("mcp-proxy to stdio", stdio))
     found += [to_http, to_stdio, _of_other_era(to_http, "bridge, stateless client")]
     return found + _before_stateless(ways)
 
@@ -69,7 +69,7 @@ def _print(found):
                 spread(_values(way.name, connections, way.cpu), 1),
                 ratio(cpu[way.name], cpu["direct"]), ratio(cpu[way.name], cpu["nginx"]), ratio(rate[way.name], rate["nginx"]),
             )
-    print("\nWith a stdio server, CPU is that of the proxy and its child together. mcp-proxy checks the same ES256 tokens as the bridge; nginx checks nothing.")
+    print("\nWith a stdio server, CPU is that of the proxy and its child together. mcp-proxy checks ES256 tokens as the bridge does; nginx checks nothing.")
 
 
 def _judge(ways):

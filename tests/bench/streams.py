@@ -23,7 +23,7 @@ def run(most_files):
                     way = ways.nginx(upstream) if name == "nginx" else ways.bridge_to_http(upstream, server=UNBOUNDED)
                     # What the first sessions cost a process is not what each one more costs.
                     way.calls("--connections", 16, "--seconds", 0.5)
-                    hold = WITH_COMMENTS if number == 0 else QUIET
+                    hold = WITH_COMMENTS if number == 0 and name == "bridge" else QUIET
                     keep("streams", name=name, count=count, round=number, **way.load("streams", "--count", streams, "--hold", hold))
     table("way", "streams", "resident KiB each", "proportional KiB each", "idle CPU, % of a core")
     for count in COUNTS:

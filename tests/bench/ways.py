@@ -1,5 +1,6 @@
 """The ways to the tool: directly, through nginx, through mcp-proxy, through the bridge. Starts them, and ends them all."""
 
+import shutil
 import socket
 import subprocess
 import tempfile
@@ -9,6 +10,7 @@ from measure import BUILT, HERE, MEASURED, OTHERS, ROOT, core, load
 
 import bridge as bridges
 import report
+from es256 import Issuer
 from oauth import Client, FormBrowser
 
 ECHO = BUILT / "mcp-echo"
@@ -41,12 +43,14 @@ class Ways:
 
     def __init__(self):
         self.directory = Path(tempfile.mkdtemp(prefix="mcp-bridge-bench-"))
-        self.processes, self.bridges = [], []
+        self.processes, self.bridges, self.issuer = [], [], None
 
     def __enter__(self):
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, kind, *_):
+        for bridge in self.bridges if kind else ():
+            print(f"--- end of {bridge.log}\n{report.tail(bridge.log, 20)}")
         self.stop()
 
     def stop(self):
@@ -57,7 +61,9 @@ class Ways:
             process.terminate()
         for process in self.processes:
             process.wait(10)
-        self.bridges, self.processes = [], []
+        if self.issuer is not None:
+            self.issuer.close()
+        shutil.rmtree(self.directory, ignore_errors=True)
 
     def _start(self, where, command, port):
         log = self.directory / f"{port}.log"
@@ -87,32 +93,36 @@ class Ways:
         pid = self._start(MEASURED, ["nginx", "-p", self.directory, "-c", path], port)
         return Way("nginx", f"http://127.0.0.1:{port}/mcp", pid, counts="with_children")
 
-    def mcp_proxy(self, name, backend, bridge):
-        """mcp-proxy of crates.io before a server. It takes tokens of a bridge, by that bridge's key set."""
+    def mcp_proxy(self, name, backend):
+        """mcp-proxy of crates.io before a server. It checks tokens as the bridge does, by a key set."""
         port = bridges.free_port()
+        address = f"http://127.0.0.1:{port}"
+        if self.issuer is None:
+            self.issuer = Issuer(self.directory)
+        token_file = self.directory / f"{port}.token"
+        token_file.touch(0o600)
+        token_file.write_text(self.issuer.token(address))
         path = self.directory / f"mcp-proxy-{port}.toml"
         path.write_text(
             f'[proxy]\nname = "bench"\nseparator = "_"\n[proxy.listen]\nhost = "127.0.0.1"\nport = {port}\n'
             f'[[backends]]\nname = "up"\n{backend}\n'
-            f'[auth]\ntype = "jwt"\nissuer = "{bridge.issuer}"\naudience = "{bridge.url}"\njwks_uri = "{bridge.jwks_uri}"\n'
+            f'[auth]\ntype = "jwt"\nissuer = "{self.issuer.url}"\naudience = "{address}"\njwks_uri = "{self.issuer.url}/jwks"\n'
             '[security]\nadmin_token = "of-this-run-only"\n[observability]\nlog_level = "error"\n'
         )
         pid = self._start(MEASURED, [MCP_PROXY, "--config", path], port)
-        return Way(name, f"http://127.0.0.1:{port}/", pid, bridge.token_file, tool="up_echo", counts="with_children")
+        return Way(name, f"{address}/", pid, token_file, tool="up_echo", counts="with_children")
 
     def bridge(self, name, upstream, server="", oauth_server="", tokens=1, counts="alone"):
-        """The bridge before a server, and tokens as clients get them. The way has `issuer` and `jwks_uri` besides."""
+        """The bridge before a server, and tokens as clients get them."""
         bridge = bridges.Bridge(bridges.config(upstream, server, oauth_server))
         self.bridges.append(bridge)
         with core(MEASURED):
             bridge.start()
-        client, *others = log_in(bridge, tokens)
+        clients = log_in(bridge, tokens)
         token_file = self.directory / f"{bridge.port}.tokens"
         token_file.touch(0o600)
-        token_file.write_text("".join(f"{one.access_token}\n" for one in [client, *others]))
-        way = Way(name, bridge.url, bridge.process.pid, token_file, counts=counts)
-        way.issuer, way.jwks_uri = client.metadata["issuer"], client.metadata["jwks_uri"]
-        return way
+        token_file.write_text("".join(f"{client.access_token}\n" for client in clients))
+        return Way(name, bridge.url, bridge.process.pid, token_file, counts=counts)
 
     def bridge_to_http(self, upstream, name="bridge to HTTP", **more):
         """The bridge before a server that listens on this port."""
