@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use crate::http::{Connection, Message, find};
-use crate::target::{Seat, Target, unexpected};
+use crate::target::{Asked, Seat, Target, unexpected};
 use crate::{Result, flag, number, option};
 
 const MESSAGE: &str = "hello from a load test, 64 bytes of text or thereabouts.";
@@ -16,12 +16,12 @@ const SIP: (usize, Duration) = (16 * 1024, Duration::from_millis(10));
 /// What is called, from the command line.
 #[derive(Debug)]
 pub struct Call {
-    tool: String,
-    arguments: String,
+    asked: Asked,
     expected: String,
     least: usize,
-    with_progress: bool,
     is_slow: bool,
+    /// Set when a slow client is to become a quick one.
+    pub hurry: Cell<bool>,
 }
 
 impl Call {
@@ -30,31 +30,28 @@ impl Call {
     /// # Errors
     /// A number is none.
     pub fn from_options() -> Result<Self> {
-        Ok(Self {
+        let asked = Asked {
             tool: option("--tool").unwrap_or_else(|| "echo".to_owned()),
             arguments: option("--arguments").unwrap_or_else(|| format!(r#"{{"message":"{MESSAGE}"}}"#)),
+            with_progress: flag("--progress"),
+        };
+        Ok(Self {
+            asked,
             expected: option("--expect").unwrap_or_else(|| MESSAGE.to_owned()),
             least: number("--least-bytes", 0)?,
-            with_progress: flag("--progress"),
             is_slow: flag("--slow"),
+            hurry: Cell::new(false),
         })
     }
 
-    /// Calls the tool once; a slow client becomes a quick one when told to hurry. Answers how many bytes the answer had.
+    /// Calls the tool once. Answers how many bytes the answer had.
     ///
     /// # Errors
     /// The answer is not the one that was expected.
-    pub async fn make(
-        &self,
-        target: &Target,
-        seat: &Seat,
-        connection: &mut Connection,
-        id: u64,
-        hurry: &Cell<bool>,
-    ) -> Result<usize> {
-        connection.write(&target.call(seat, id, &self.tool, &self.arguments, self.with_progress)).await?;
+    pub async fn make(&self, target: &Target, seat: &Seat, connection: &mut Connection, id: u64) -> Result<usize> {
+        connection.write(&target.call(seat, id, &self.asked)).await?;
         let mut answer = connection.read_head().await?.ok_or("closed instead of an answer")?;
-        let length = self.read(connection, &mut answer, hurry).await?;
+        let length = self.read(connection, &mut answer).await?;
         let body = &answer.body;
         let sound = answer.status() == 200 && (length > END || answered(body) == Some(id)) && length >= self.least;
         // The id stands at the beginning of a large answer, which is not kept; a connection carries one call at a time.
@@ -64,10 +61,10 @@ impl Call {
         Err(unexpected(&format!("the call with id {id} ({length} bytes)"), &answer))
     }
 
-    async fn read(&self, connection: &mut Connection, answer: &mut Message, hurry: &Cell<bool>) -> Result<usize> {
+    async fn read(&self, connection: &mut Connection, answer: &mut Message) -> Result<usize> {
         let mut length = 0;
         loop {
-            let is_slow = self.is_slow && !hurry.get();
+            let is_slow = self.is_slow && !self.hurry.get();
             let Some(piece) = connection.read_piece(if is_slow { SIP.0 } else { usize::MAX }).await? else { break };
             length += piece.len();
             answer.body.extend_from_slice(&piece);

@@ -77,6 +77,7 @@ pub async fn run(target: Target) -> Result<()> {
     let (elapsed, used) = (started.elapsed().as_secs_f64(), process.processor_micros());
     let peak = process.peak();
     shared.stop.set(true);
+    shared.call.hurry.set(true);
     for task in tasks {
         task.await?;
     }
@@ -122,7 +123,7 @@ async fn again_and_again(shared: &Shared, index: usize) -> Result<()> {
         }
         id += 1;
         let started = Instant::now();
-        let bytes = shared.call.make(&shared.target, seat, &mut connection, id, &shared.stop).await?;
+        let bytes = shared.call.make(&shared.target, seat, &mut connection, id).await?;
         shared.least.set(shared.least.get().min(bytes));
         if shared.measuring.get() {
             shared.micros.borrow_mut().push(u32::try_from(started.elapsed().as_micros()).unwrap_or(u32::MAX));

@@ -27,6 +27,17 @@ pub struct Seat {
     session: Option<String>,
 }
 
+/// What a call asks for.
+#[derive(Debug)]
+pub struct Asked {
+    /// The name of a tool.
+    pub tool: String,
+    /// Its arguments, as JSON.
+    pub arguments: String,
+    /// Whether it is to report progress.
+    pub with_progress: bool,
+}
+
 impl Target {
     /// Reads `--url`, `--token-file` and `--era`.
     ///
@@ -75,12 +86,13 @@ impl Target {
         .into_bytes()
     }
 
-    /// A tool call. Its parameters are given without the outer braces and without `_meta`, which is added as this era wants it.
+    /// A tool call, with the `_meta` that this era wants.
     #[must_use]
-    pub fn call(&self, seat: &Seat, id: u64, tool: &str, arguments: &str, with_progress: bool) -> Vec<u8> {
-        let progress = if with_progress { format!(r#""progressToken":{id}"#) } else { String::new() };
+    pub fn call(&self, seat: &Seat, id: u64, asked: &Asked) -> Vec<u8> {
+        let Asked { tool, arguments, with_progress } = asked;
+        let progress = if *with_progress { format!(r#""progressToken":{id}"#) } else { String::new() };
         let envelope = if self.is_stateless { ENVELOPE } else { "" };
-        let comma = if with_progress && self.is_stateless { "," } else { "" };
+        let comma = if *with_progress && self.is_stateless { "," } else { "" };
         let meta = match envelope.len() + progress.len() {
             0 => String::new(),
             _ => format!(r#","_meta":{{{envelope}{comma}{progress}}}"#),
