@@ -189,13 +189,17 @@ impl Response {
     /// # Errors
     /// Larger, or the connection failed.
     pub async fn collect(mut self, limit: usize) -> Result<Bytes, FetchError> {
+        // A length that was announced is room for all of it at once; growing piece by piece holds it twice.
+        let announced = self.0.content_length().and_then(|length| usize::try_from(length).ok());
         let Some(first) = self.chunk().await? else { return Ok(Bytes::new()) };
         let mut more = match self.chunk().await? {
             Some(more) => more,
             None if first.len() <= limit => return Ok(first),
             None => return Err(FetchError::TooLarge),
         };
-        let mut all = Vec::from(first);
+        let mut all = Vec::with_capacity(announced.unwrap_or(0).clamp(first.len(), limit.max(first.len())));
+        all.extend_from_slice(&first);
+        drop(first);
         loop {
             all.extend_from_slice(&more);
             if all.len() > limit {

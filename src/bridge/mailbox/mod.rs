@@ -23,7 +23,7 @@ use crate::bridge::mailbox::sent::Sent;
 
 /// How many messages may wait for a client.
 pub const MAX_ITEMS: usize = 100;
-/// How many bytes may wait for a client; one message alone may be larger.
+/// How many bytes may wait for a client; only the last message may go beyond.
 pub const MAX_BYTES: usize = 1024 * 1024;
 
 /// How many streams of one session may be open; opening another ends the oldest.
@@ -119,8 +119,10 @@ impl State {
         self.readers.back().is_some_and(|reader| reader.id == id)
     }
 
-    fn is_full(&self, more: usize) -> bool {
-        self.waiting.len() >= MAX_ITEMS || (!self.waiting.is_empty() && self.bytes + more > MAX_BYTES)
+    /// Whether one more message has no room. It is not asked how large that is: a writer that waited for room must find
+    /// it, and cannot know what will be spliced in.
+    fn is_full(&self) -> bool {
+        self.waiting.len() >= MAX_ITEMS || self.bytes >= MAX_BYTES
     }
 
     /// Whether what may not be lost leaves no room for so many more bytes.
@@ -188,10 +190,11 @@ impl Mailbox {
         if !self.keeps && state.readers.is_empty() {
             return state.send_to_nobody(item);
         }
-        if state.is_full(item.bytes().len()) && state.is_full_of_requests(item.bytes().len()) {
+        let may_be_full = matches!(item, Item::Request(_)) || state.is_full();
+        if may_be_full && state.is_full_of_requests(item.bytes().len()) {
             return Err(item);
         }
-        while state.is_full(item.bytes().len()) {
+        while state.is_full() {
             state.drop_oldest_notification();
         }
         state.bytes += item.bytes().len();
@@ -206,7 +209,7 @@ impl Mailbox {
             let notified = self.room.notified();
             {
                 let state = self.lock();
-                if !state.is_full(0) || state.ended || state.readers.is_empty() {
+                if !state.is_full() || state.ended || state.readers.is_empty() {
                     return;
                 }
             }
