@@ -9,17 +9,32 @@ use crate::config::reader::kind;
 use crate::config::value::header;
 use crate::config::value::url::{ENDPOINT, is_loopback};
 
-/// A Streamable HTTP server.
+/// A server behind a URL.
 #[derive(Clone, Debug)]
 pub struct HttpUpstream {
     /// `url`.
     pub url: url::Url,
+    /// `protocol`, or what `type` says of it.
+    pub protocol: HttpProtocol,
+    /// `message_url`: where messages are sent in place of what an HTTP+SSE server's `endpoint` event says.
+    pub message_url: Option<url::Url>,
     /// `connect_timeout`.
     pub connect_timeout: Duration,
     /// `headers`, sent with every request.
     pub headers: Vec<(String, Secret)>,
     /// `auth`: the bridge's own credentials; never the client's token.
     pub auth: UpstreamAuth,
+}
+
+/// `protocol`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HttpProtocol {
+    /// `auto`: Streamable HTTP, or HTTP+SSE when the server refuses that.
+    Auto,
+    /// `streamable-http`: 2025-03-26 and later.
+    StreamableHttp,
+    /// `sse`: HTTP+SSE, 2024-11-05.
+    Sse,
 }
 
 /// `auth` of an upstream.
@@ -32,12 +47,16 @@ pub enum UpstreamAuth {
 }
 
 /// Keys that mean nothing to other kinds of upstreams.
-pub(super) const KEYS: [&str; 3] = ["connect_timeout", "headers", "auth"];
+pub(super) const KEYS: [&str; 5] = ["protocol", "message_url", "connect_timeout", "headers", "auth"];
+
+const PROTOCOLS: [(&str, HttpProtocol); 3] =
+    [("auto", HttpProtocol::Auto), ("streamable-http", HttpProtocol::StreamableHttp), ("sse", HttpProtocol::Sse)];
 
 impl HttpUpstream {
     /// `None` when there is no `url`; the other keys are checked all the same.
     pub(super) fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        let url = reader.optional("url", &ENDPOINT, "A Streamable HTTP server.");
+        let url = reader.optional("url", &ENDPOINT, "A server that speaks Streamable HTTP, or HTTP+SSE.");
+        let (protocol, message_url) = read_protocol(reader);
         let connect_timeout = reader.duration("connect_timeout", "10s", "For the connection, with TLS.");
         let headers = read_headers(reader);
         let auth =
@@ -47,13 +66,43 @@ impl HttpUpstream {
         if secret && headers.iter().any(authorization) {
             reader.fault("headers", Wrong::new("has Authorization, which auth sends too", "keep one of the two"));
         }
-        let open = url.as_ref().is_some_and(|url| url.scheme() == "http" && !is_loopback(url));
-        if open && (secret || !headers.is_empty()) {
-            let problem = "is http: credentials for it can be read on the way";
-            reader.warn("url", Wrong::new(problem, "write https://"));
+        for (key, url) in [("url", &url), ("message_url", &message_url)] {
+            let open = url.as_ref().is_some_and(|url| url.scheme() == "http" && !is_loopback(url));
+            if open && (secret || !headers.is_empty()) {
+                let problem = "is http: credentials for it can be read on the way";
+                reader.warn(key, Wrong::new(problem, "write https://"));
+            }
         }
-        Some(Self { url: url?, connect_timeout, headers, auth })
+        Some(Self { url: url?, protocol, message_url, connect_timeout, headers, auth })
     }
+
+    /// Takes over what `type` says of the protocol.
+    pub(super) fn is_said_to_speak(&mut self, said: HttpProtocol, reader: &Reader<'_>) {
+        if self.protocol == HttpProtocol::Auto {
+            self.protocol = said;
+        }
+        if self.protocol != said {
+            reader.fault("type", Wrong::new("says another protocol than protocol does", "remove one of the two"));
+        }
+        if said == HttpProtocol::StreamableHttp && self.message_url.is_some() {
+            refuse_message_url(reader);
+        }
+    }
+}
+
+fn read_protocol(reader: &mut Reader<'_>) -> (HttpProtocol, Option<url::Url>) {
+    let doc = "auto tries Streamable HTTP, then HTTP+SSE (2024-11-05).";
+    let protocol = reader.choice("protocol", &PROTOCOLS, HttpProtocol::Auto, doc);
+    let doc = "HTTP+SSE: where messages are sent, when it is not the origin of url. The session is added as its query.";
+    let message_url = reader.optional("message_url", &ENDPOINT, doc);
+    if protocol == HttpProtocol::StreamableHttp && message_url.is_some() {
+        refuse_message_url(reader);
+    }
+    (protocol, message_url)
+}
+
+fn refuse_message_url(reader: &Reader<'_>) {
+    reader.fault("message_url", Wrong::new("means nothing to Streamable HTTP, which has one URL", "remove it"));
 }
 
 impl UpstreamAuth {

@@ -16,7 +16,7 @@ mod upstream;
 pub use builtin::{Branding, BuiltinUser, Lockout, PasswordSource};
 pub use command::{Command, InheritEnv, RestartPolicy};
 pub use federated::{Admission, ClientAuthentication, Dialect, Provider};
-pub use http_upstream::{HttpUpstream, UpstreamAuth};
+pub use http_upstream::{HttpProtocol, HttpUpstream, UpstreamAuth};
 pub use log::{Log, LogFormat, LogOutput};
 pub use mode::Mode;
 pub use oauth_server::{OauthServer, Registration};

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc::UnboundedReceiver;
 
 /// A request, as it came.
 #[derive(Clone, Debug)]
@@ -46,6 +47,8 @@ pub enum Reply {
     Cut(String),
     /// These bytes, and then nothing, until the other side closes.
     Hang(String),
+    /// What the channel brings, until it closes; then the connection is closed.
+    Follow(UnboundedReceiver<String>),
 }
 
 impl Reply {
@@ -164,6 +167,14 @@ async fn serve(mut stream: TcpStream, script: Arc<impl Fn(&Got) -> Option<Reply>
                 // The other side may leave in the middle: that is the point.
                 let _left = stream.write_all(bytes.as_bytes()).await;
                 let _closed = stream.read(&mut [0; 1]).await;
+                return;
+            }
+            Reply::Follow(mut pieces) => {
+                while let Some(piece) = pieces.recv().await {
+                    if stream.write_all(piece.as_bytes()).await.is_err() {
+                        return;
+                    }
+                }
                 return;
             }
         }

@@ -5,6 +5,7 @@ pub mod fake_server;
 mod sessions;
 mod isolation;
 mod children;
+mod sse_upstream;
 mod streams;
 mod several;
 mod http_upstream;

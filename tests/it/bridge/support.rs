@@ -12,7 +12,8 @@ use mcp_bridge::base::clock::{Clock, Timestamp};
 use mcp_bridge::base::id::{ClientId, UserId};
 use mcp_bridge::bridge::{Answer, Bridge, EventStream, GetRequest, Options, PostRequest, Refusal};
 use mcp_bridge::config::section::{
-    BuiltinServer, Command, HttpUpstream, InheritEnv, RestartPolicy, Session, Upstream, UpstreamAuth, UpstreamKind,
+    BuiltinServer, Command, HttpProtocol, HttpUpstream, InheritEnv, RestartPolicy, Session, Upstream, UpstreamAuth,
+    UpstreamKind,
 };
 use mcp_bridge::model::principal::Principal;
 use mcp_bridge::protocol::mcp::mirror::{Field, Mirror};
@@ -64,6 +65,8 @@ pub fn command(name: &str, program: &str, args: &[&str]) -> Upstream {
 pub fn http(name: &str, url: &str) -> Upstream {
     let settings = HttpUpstream {
         url: url.parse().unwrap(),
+        protocol: HttpProtocol::Auto,
+        message_url: None,
         connect_timeout: Duration::from_secs(5),
         headers: vec![("X-Team".to_owned(), "core".to_owned().into())],
         auth: UpstreamAuth::Bearer("upstream-token".to_owned().into()),
