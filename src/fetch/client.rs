@@ -1,13 +1,20 @@
 //! A client for servers that the operator named: certificates are checked, only what is given is sent.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use url::Url;
 
+use crate::fetch::connection::Connection;
+
 /// Makes requests, over kept connections.
 #[derive(Clone, Debug)]
-pub struct Client(reqwest::Client);
+pub struct Client {
+    inner: reqwest::Client,
+    /// The host that requests are sent to in place of their own, which stays in `Host`.
+    alias: Option<Arc<str>>,
+}
 
 /// What is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,30 +74,22 @@ pub enum FetchError {
 }
 
 impl Client {
-    /// A client that gives up a connection that takes longer than `connect_timeout`.
+    /// A client that makes connections in this way.
     ///
     /// # Errors
-    /// No TLS on this machine.
-    pub fn new(connect_timeout: Duration) -> Result<Self, FetchError> {
+    /// No TLS on this machine, or certificates or a proxy that cannot be used.
+    pub fn new(connection: Connection<'_>) -> Result<Self, FetchError> {
         // Another provider that was installed before is as good.
         let _installed = rustls::crypto::ring::default_provider().install_default();
-        let roots = webpki_root_certs::TLS_SERVER_ROOT_CERTS
-            .iter()
-            .filter_map(|root| reqwest::Certificate::from_der(root).ok());
-        reqwest::Client::builder()
-            // An image without certificates of its own still reaches public servers.
-            .tls_certs_merge(roots)
+        let builder = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
-            .no_proxy()
             .referer(false)
-            .connect_timeout(connect_timeout)
             .tcp_nodelay(true)
             .http1_only()
-            .user_agent(concat!("mcp-bridge/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map(Self)
-            .map_err(|error| FetchError::Unsendable(error.to_string()))
+            .user_agent(concat!("mcp-bridge/", env!("CARGO_PKG_VERSION")));
+        let inner = connection.build(builder)?.build().map_err(|error| FetchError::Unsendable(error.to_string()))?;
+        Ok(Self { inner, alias: connection.alias.map(|(name, _)| name.into()) })
     }
 
     /// Sends a request; gives the answer as soon as its head is there.
@@ -103,7 +102,15 @@ impl Client {
             Verb::Post => reqwest::Method::POST,
             Verb::Delete => reqwest::Method::DELETE,
         };
-        let mut builder = self.0.request(verb, request.url.clone());
+        let mut url = request.url.clone();
+        let mut builder = match &self.alias {
+            Some(alias) => {
+                let host = url[url::Position::BeforeHost..url::Position::AfterPort].to_owned();
+                url.set_host(Some(alias)).map_err(|error| FetchError::Unsendable(error.to_string()))?;
+                self.inner.request(verb, url).header("host", host)
+            }
+            None => self.inner.request(verb, url),
+        };
         for (name, value) in request.headers {
             let mut value = reqwest::header::HeaderValue::from_str(value)
                 .map_err(|_| FetchError::Unsendable(format!("the header {name} has a value that cannot be sent")))?;

@@ -8,7 +8,7 @@ use url::Url;
 use crate::base::secret::Secret;
 use crate::bridge::upstream::link::Link;
 use crate::config::section::{HttpUpstream, UpstreamAuth};
-use crate::fetch::{Client, FetchError, Request, Response, Verb};
+use crate::fetch::{Client, Connection, FetchError, Request, Response, Verb};
 use crate::protocol::mcp::header;
 use crate::protocol::mcp::reply;
 
@@ -29,7 +29,16 @@ impl Remote {
     /// # Errors
     /// In words, why nothing can be.
     pub fn new(settings: &HttpUpstream) -> Result<Self, String> {
-        let client = Client::new(settings.connect_timeout).map_err(|error| error.to_string())?;
+        let tls = &settings.tls;
+        let connection = Connection {
+            timeout: settings.connect_timeout,
+            proxy: settings.proxy_url.as_ref().map(Secret::expose),
+            authorities: tls.authorities.as_deref(),
+            identity: tls.identity.as_ref().map(|identity| identity.expose().as_bytes()),
+            alias: tls.server_name.as_deref().map(|name| (name, &settings.url)),
+            is_unverified: tls.is_unverified,
+        };
+        let client = Client::new(connection).map_err(|error| error.to_string())?;
         let bearer = match &settings.auth {
             UpstreamAuth::None => None,
             UpstreamAuth::Bearer(token) => Some(Secret::new(format!("Bearer {}", token.expose()))),

@@ -6,8 +6,9 @@ use crate::base::secret::Secret;
 use crate::config::fault::Wrong;
 use crate::config::reader::Reader;
 use crate::config::reader::kind;
+use crate::config::section::tls::UpstreamTls;
 use crate::config::value::header;
-use crate::config::value::url::{ENDPOINT, is_loopback};
+use crate::config::value::url::{ENDPOINT, PROXY, is_loopback};
 
 /// A server behind a URL.
 #[derive(Clone, Debug)]
@@ -20,6 +21,10 @@ pub struct HttpUpstream {
     pub message_url: Option<url::Url>,
     /// `connect_timeout`.
     pub connect_timeout: Duration,
+    /// `proxy_url`: http, https, socks5 or socks5h, with its credentials.
+    pub proxy_url: Option<Secret>,
+    /// `tls`.
+    pub tls: UpstreamTls,
     /// `headers`, sent with every request.
     pub headers: Vec<(String, Secret)>,
     /// `auth`: the bridge's own credentials; never the client's token.
@@ -47,7 +52,8 @@ pub enum UpstreamAuth {
 }
 
 /// Keys that mean nothing to other kinds of upstreams.
-pub(super) const KEYS: [&str; 5] = ["protocol", "message_url", "connect_timeout", "headers", "auth"];
+pub(super) const KEYS: [&str; 7] =
+    ["protocol", "message_url", "connect_timeout", "proxy_url", "tls", "headers", "auth"];
 
 const PROTOCOLS: [(&str, HttpProtocol); 3] =
     [("auto", HttpProtocol::Auto), ("streamable-http", HttpProtocol::StreamableHttp), ("sse", HttpProtocol::Sse)];
@@ -58,6 +64,9 @@ impl HttpUpstream {
         let url = reader.optional("url", &ENDPOINT, "A server that speaks Streamable HTTP, or HTTP+SSE.");
         let (protocol, message_url) = read_protocol(reader);
         let connect_timeout = reader.duration("connect_timeout", "10s", "For the connection, with TLS.");
+        let doc = "http, https, socks5 or socks5h; proxy variables are not listened to.";
+        let proxy_url = reader.optional("proxy_url", &PROXY, doc);
+        let tls = reader.section("tls", "Whom it is believed to be, and by what it believes us.", UpstreamTls::read);
         let headers = read_headers(reader);
         let auth =
             reader.section("auth", "The bridge's own credentials; never the client's token.", UpstreamAuth::read);
@@ -73,7 +82,23 @@ impl HttpUpstream {
                 reader.warn(key, Wrong::new(problem, "write https://"));
             }
         }
-        Some(Self { url: url?, protocol, message_url, connect_timeout, headers, auth })
+        let url = url?;
+        let http = Self { url, protocol, message_url, connect_timeout, proxy_url, tls, headers, auth };
+        http.check_tls(reader);
+        Some(http)
+    }
+
+    fn check_tls(&self, reader: &mut Reader<'_>) {
+        if self.url.scheme() == "http" {
+            if reader.is_set("tls") {
+                reader.fault("tls", Wrong::new("means nothing to url, which is http", "write https://, or remove it"));
+            }
+            reader.hide(&["tls"]);
+        }
+        let others = [("proxy_url", self.proxy_url.is_some()), ("message_url", self.message_url.is_some())];
+        for (key, _) in others.iter().filter(|(_, is_set)| *is_set && self.tls.server_name.is_some()) {
+            reader.fault(key, Wrong::new("does not go with tls.server_name", "remove one of the two"));
+        }
     }
 
     /// Takes over what `type` says of the protocol.

@@ -11,10 +11,11 @@ mod server;
 mod signing;
 mod static_client;
 mod storage;
+mod tls;
 mod upstream;
 
 pub use builtin::{Branding, BuiltinUser, Lockout, PasswordSource};
-pub use command::{Command, InheritEnv, RestartPolicy};
+pub use command::{ChildStderr, Command, InheritEnv, RestartPolicy};
 pub use federated::{Admission, ClientAuthentication, Dialect, Provider};
 pub use http_upstream::{HttpProtocol, HttpUpstream, UpstreamAuth};
 pub use log::{Log, LogFormat, LogOutput};
@@ -25,5 +26,6 @@ pub use server::{Endpoint, EndpointAuth, RateLimit, Server, Session, ToolSearch}
 pub use signing::{Signing, SigningAlgorithm};
 pub use static_client::{StaticAuthentication, StaticClient};
 pub use storage::Storage;
+pub use tls::UpstreamTls;
 pub(super) use upstream::read_all as read_upstreams;
 pub use upstream::{BuiltinServer, ToolRule, Upstream, UpstreamKind};

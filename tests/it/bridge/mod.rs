@@ -9,3 +9,6 @@ mod sse_upstream;
 mod streams;
 mod several;
 mod http_upstream;
+mod proxies;
+pub mod certificates;
+mod tls;
