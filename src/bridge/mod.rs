@@ -266,10 +266,7 @@ impl Bridge {
             link.cancel_all(session);
         }
         for asked in session.take_all_asked() {
-            if let Some(link) = asked.link.upgrade() {
-                drop(link.end_asking(&asked.id));
-                link.tell_now(reply::error(&asked.id, reply::UNAVAILABLE, "The client's session ended"));
-            }
+            asked.refuse("The client's session ended");
         }
         for (index, uri) in self.hub.forget(&Subscriber::Session(Arc::clone(session))) {
             if let Some(upstream) = self.upstreams.get(index) {

@@ -13,6 +13,7 @@ use crate::bridge::stateless::era::Era;
 use crate::bridge::stateless::exchange::Attendance;
 use crate::bridge::stateless::finish;
 use crate::bridge::tool_search::Meant;
+use crate::bridge::upstream::stateless::state;
 use crate::bridge::{Answer, Bridge, EventStream, PostRequest, Refusal};
 use crate::protocol::mcp::envelope::Envelope;
 use crate::protocol::mcp::fault::Fault;
@@ -57,7 +58,8 @@ impl Bridge {
         let begun = match method {
             Method::Discover => Begun::Answered(self.discover(message).await),
             Method::ToolsCall | Method::PromptsGet | Method::ResourcesRead
-                if let Some(state) = params.get(Param::RequestState) =>
+                if let Some(state) = params.get(Param::RequestState)
+                    && !message.string(state).is_some_and(|state| state::is_sealed(&state)) =>
             {
                 self.resume(&caller, message, (envelope, params, state)).await
             }

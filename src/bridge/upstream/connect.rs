@@ -6,14 +6,14 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::bridge::upstream::Upstream;
-use crate::bridge::upstream::hello::{Hello, INITIALIZE};
+use crate::bridge::upstream::hello::Speaks;
 use crate::bridge::upstream::link::Link;
 use crate::bridge::upstream::sse;
+use crate::bridge::upstream::stateless::probe::{self, Expected};
 use crate::bridge::upstream::stdio::{self, Process};
 use crate::bridge::upstream::streamable_http::HttpWire;
 use crate::bridge::upstream::wire::Wire;
-use crate::config::section::{HttpProtocol, UpstreamKind};
-use crate::protocol::mcp::message::Kind;
+use crate::config::section::{HttpProtocol, UpstreamEra, UpstreamKind};
 use crate::protocol::mcp::reply;
 
 /// A connection that is ready, and what must be kept for it to stay.
@@ -25,19 +25,64 @@ pub struct Connected {
     pub process: Option<Process>,
 }
 
+/// Why there is no connection.
+enum Failure {
+    /// It was gone before it said anything of use.
+    Gone(String),
+    /// In words.
+    Other(String),
+}
+
 impl Upstream {
     /// Opens a connection and introduces the bridge.
     ///
     /// # Errors
     /// In words, why it did not come about. Nothing of it is left then.
     pub(super) async fn connect(&self, stop: &mut watch::Receiver<bool>) -> Result<Connected, String> {
-        let (link, process) = self.open(stop).await?;
-        let wire_of = Arc::clone(&link);
-        match self.begin(link, process, stop).await {
-            Err(reason) if self.may_be_older(&wire_of) => {
+        let expected = self.expected();
+        let connected = match self.attempt(expected, stop).await {
+            Err(Failure::Gone(reason))
+                if expected == Expected::Anything && matches!(self.settings.kind, UpstreamKind::Stdio(_)) =>
+            {
+                // Some servers of the session era end when they are asked anything before `initialize`. That is no crash.
+                tracing::info!(upstream = self.name(), reason, "the upstream is started again, for sessions");
+                self.hub.found.note(self.name(), Speaks::Sessions);
+                self.attempt(Expected::Only(Speaks::Sessions), stop).await
+            }
+            connected => connected,
+        };
+        match connected {
+            Ok(connected) => {
+                self.hub.found.note(self.name(), connected.link.speaks());
+                Ok(connected)
+            }
+            // What dies tells nothing of its era.
+            Err(Failure::Gone(reason)) => Err(reason),
+            Err(Failure::Other(reason)) => {
+                self.hub.found.forget(self.name());
+                Err(reason)
+            }
+        }
+    }
+
+    /// MCP 2026-07-28, Backward Compatibility: what was found is remembered. A server of the stateless era is asked each
+    /// time, for its answer introduces it; one of the session era is not.
+    fn expected(&self) -> Expected {
+        match (self.settings.era, self.hub.found.of(self.name())) {
+            (Some(UpstreamEra::Session), _) | (None, Some(Speaks::Sessions)) => Expected::Only(Speaks::Sessions),
+            (Some(UpstreamEra::Stateless), _) => Expected::Only(Speaks::Stateless),
+            (None, Some(Speaks::Stateless) | None) => Expected::Anything,
+        }
+    }
+
+    async fn attempt(&self, expected: Expected, stop: &mut watch::Receiver<bool>) -> Result<Connected, Failure> {
+        let (link, process) = self.open(stop).await.map_err(Failure::Other)?;
+        match self.begin((Arc::clone(&link), process), expected, stop).await {
+            Err(Failure::Other(reason)) if self.may_be_older(&link, expected) => {
                 // MCP 2025-11-25, Backwards Compatibility: then a GET that opens a stream with an `endpoint` event.
-                let older = self.open_stream(stop).await.map_err(|other| format!("{reason}; nor HTTP+SSE: {other}"))?;
-                self.begin(older, None, stop).await
+                let older = self.open_stream(stop).await;
+                let older = older.map_err(|other| Failure::Other(format!("{reason}; nor HTTP+SSE: {other}")))?;
+                self.begin((older, None), expected, stop).await
             }
             begun => begun,
         }
@@ -45,29 +90,35 @@ impl Upstream {
 
     async fn begin(
         &self,
-        link: Arc<Link>,
-        mut process: Option<Process>,
+        (link, mut process): (Arc<Link>, Option<Process>),
+        expected: Expected,
         stop: &mut watch::Receiver<bool>,
-    ) -> Result<Connected, String> {
+    ) -> Result<Connected, Failure> {
         let limit = match &self.settings.kind {
             UpstreamKind::Stdio(command) => command.startup_timeout,
             UpstreamKind::Http(_) | UpstreamKind::Builtin(_) => self.settings.timeout,
         };
         let introduced = tokio::select! {
-            introduced = introduce(&link, limit) => introduced,
-            reason = ended(&link, &mut process) => Err(reason),
-            _ = stop.wait_for(|stop| *stop) => Err("the bridge stops".to_owned()),
+            introduced = introduce(&link, expected, limit) => introduced.map_err(Failure::Other),
+            reason = ended(&link, &mut process) => Err(Failure::Gone(reason)),
+            _ = stop.wait_for(|stop| *stop) => Err(Failure::Other("the bridge stops".to_owned())),
+        };
+        let introduced = match introduced {
+            // It was the connection that failed, and it knows why.
+            Err(Failure::Other(_)) if link.is_lost() => Err(Failure::Gone(ended(&link, &mut process).await)),
+            introduced => introduced,
         };
         match introduced {
             Ok(()) => Ok(Connected { link, process }),
-            Err(reason) => {
-                link.lose(&reason);
+            Err(failure) => {
+                let (Failure::Gone(reason) | Failure::Other(reason)) = &failure;
+                link.lose(reason);
                 if *stop.borrow()
                     && let Some(process) = &mut process
                 {
                     process.stopped().await;
                 }
-                Err(reason)
+                Err(failure)
             }
         }
     }
@@ -99,9 +150,9 @@ impl Upstream {
         }
     }
 
-    fn may_be_older(&self, link: &Link) -> bool {
+    fn may_be_older(&self, link: &Link, expected: Expected) -> bool {
         match (&self.settings.kind, link.wire()) {
-            (UpstreamKind::Http(settings), Wire::Http(wire)) => {
+            (UpstreamKind::Http(settings), Wire::Http(wire)) if expected != Expected::Only(Speaks::Stateless) => {
                 settings.protocol == HttpProtocol::Auto && wire.may_be_older()
             }
             _ => false,
@@ -117,10 +168,9 @@ pub async fn ended(link: &Link, process: &mut Option<Process>) -> String {
     }
 }
 
-async fn introduce(link: &Arc<Link>, limit: Duration) -> Result<(), String> {
-    let answer = link.ask("initialize", INITIALIZE, limit).await.map_err(|fault| fault.to_string())?;
-    let Kind::Answer { result: Some(result), .. } = answer.kind() else { return Err("no result".to_owned()) };
-    let hello = Hello::read(answer.json(*result))?;
+async fn introduce(link: &Arc<Link>, expected: Expected, limit: Duration) -> Result<(), String> {
+    let hello = probe::introduce(link, expected, limit).await?;
+    let speaks = hello.speaks();
     match link.wire() {
         Wire::Http(wire) => wire.negotiated(hello.version),
         Wire::Sse(wire) => wire.negotiated(hello.version),
@@ -128,6 +178,9 @@ async fn introduce(link: &Arc<Link>, limit: Duration) -> Result<(), String> {
     }
     // Set once: a connection is introduced once.
     let _second = link.hello.set(hello);
+    if speaks == Speaks::Stateless {
+        return Ok(());
+    }
     // MCP 2025-11-25, Lifecycle: after `initialize`, the client MUST send `notifications/initialized`.
     let initialized = reply::notification("notifications/initialized", None);
     if let Wire::Sse(wire) = link.wire() {

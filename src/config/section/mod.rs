@@ -28,4 +28,4 @@ pub use static_client::{StaticAuthentication, StaticClient};
 pub use storage::Storage;
 pub use tls::UpstreamTls;
 pub(super) use upstream::read_all as read_upstreams;
-pub use upstream::{BuiltinServer, ToolRule, Upstream, UpstreamKind};
+pub use upstream::{BuiltinServer, ToolRule, Upstream, UpstreamEra, UpstreamKind};

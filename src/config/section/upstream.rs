@@ -18,6 +18,8 @@ pub struct Upstream {
     pub name: String,
     /// What it is and how it is reached.
     pub kind: UpstreamKind,
+    /// `era` of the protocol that it speaks. `None`: it is asked.
+    pub era: Option<UpstreamEra>,
     /// `prefix` of its names. `None`: its name when there are several upstreams, nothing when it is the only one.
     pub prefix: Option<String>,
     /// `separator` between prefix and name.
@@ -45,6 +47,15 @@ pub enum UpstreamKind {
     Http(HttpUpstream),
 }
 
+/// `era`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UpstreamEra {
+    /// 2024-11-05 to 2025-11-25.
+    Session,
+    /// 2026-07-28.
+    Stateless,
+}
+
 /// `builtin`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BuiltinServer {
@@ -69,6 +80,10 @@ const TYPES: [(&str, (&str, Option<HttpProtocol>)); 5] = [
     ("streamable_http", ("url", Some(HttpProtocol::StreamableHttp))),
     ("sse", ("url", Some(HttpProtocol::Sse))),
 ];
+
+/// `era`, as it is written.
+const ERAS: [(&str, Option<UpstreamEra>); 3] =
+    [("auto", None), ("session", Some(UpstreamEra::Session)), ("stateless", Some(UpstreamEra::Stateless))];
 
 /// Everything behind the bridge: `upstreams`, and `mcp_server` before them.
 pub(in crate::config) fn read_all(reader: &mut Reader<'_>, mcp_server: Option<Upstream>) -> Vec<Upstream> {
@@ -119,9 +134,16 @@ impl Upstream {
 
     fn read(name: &str, reader: &mut Reader<'_>) -> Self {
         let kind = read_kind(reader);
+        let era = read_era(reader);
+        let is_old = matches!(&kind, UpstreamKind::Http(http) if http.protocol == HttpProtocol::Sse);
+        if is_old && era == Some(UpstreamEra::Stateless) {
+            reader
+                .fault("era", Wrong::new("does not go with HTTP+SSE, which was gone by then", "remove one of the two"));
+        }
         Self {
             name: name.to_owned(),
             kind,
+            era,
             prefix: reader.optional(
                 "prefix",
                 &PREFIX,
@@ -192,6 +214,15 @@ fn refuse_keys_of(kind: &str, keys: &[&str], reader: &mut Reader<'_>) {
     }
     reader.hide(keys);
     reader.hide(&[kind]);
+}
+
+fn read_era(reader: &mut Reader<'_>) -> Option<UpstreamEra> {
+    let doc = "auto asks it; session: up to 2025-11-25; stateless: 2026-07-28.";
+    let era = reader.choice("era", &ERAS, None, doc);
+    if era.is_some() && reader.is_set("builtin") {
+        reader.fault("era", Wrong::new("means nothing with builtin", "remove it"));
+    }
+    era
 }
 
 fn read_separator(reader: &mut Reader<'_>) -> String {

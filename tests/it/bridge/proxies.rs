@@ -9,6 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 use super::certificates::Pair;
 use super::fake_server::{FakeServer, Got, Reply};
 use super::support::{Client, bridge, http};
+use crate::support::program::Program;
 use mcp_bridge::config::section::{Upstream, UpstreamKind, UpstreamTls};
 
 fn echo(got: &Got) -> Option<Reply> {
@@ -144,4 +145,31 @@ async fn a_proxy_that_is_not_there_is_said_without_its_password() {
     let status = format!("{:?} {upstream:?}", bridge.status());
     assert!(status.contains("no connection") && !status.contains("secret"), "{status}");
     bridge.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn proxy_18_neither_the_environment_nor_a_client_chooses_a_proxy() {
+    let server = FakeServer::start(echo).await;
+    let evil = FakeServer::start(echo).await;
+    let folder = tempfile::tempdir().unwrap();
+    let text = format!(
+        "server: {{listen: '127.0.0.1:0', auth: {{type: none}}}}\nlog: {{output: log}}\n\
+         upstreams: {{far: {{url: '{}', required: true, prefix: ''}}}}\n",
+        server.url
+    );
+    std::fs::write(folder.path().join("config.yaml"), text).unwrap();
+    let proxy = evil.url.strip_suffix("/mcp").unwrap();
+    let names = ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
+    let environment = names.map(|name| (name, proxy));
+    let program = Program::start(folder, &environment);
+    let call = super::support::tool_call("1", "echo", &json!({"text": "x"}));
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let request = client.post(format!("{}/mcp", program.url)).header("Proxy", proxy).body(call);
+    let request = request.header("content-type", "application/json");
+    let answer = request.header("accept", "application/json, text/event-stream").send().await.unwrap();
+    let answer = answer.text().await.unwrap();
+    assert!(answer.contains(r#""text":"x""#), "{answer}");
+    assert!(evil.got().is_empty());
+    assert!(server.got().iter().all(|got| got.header("proxy").is_empty() && got.line.contains(" /mcp ")));
+    program.stop();
 }

@@ -26,6 +26,7 @@ pub fn upstream(name: &str, kind: UpstreamKind) -> Upstream {
     Upstream {
         name: name.to_owned(),
         kind,
+        era: None,
         prefix: None,
         separator: "__".to_owned(),
         timeout: LONG,
