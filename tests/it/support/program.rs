@@ -23,7 +23,8 @@ impl Program {
         let mut start = command(folder.path(), &[]);
         let mut child = start.envs(environment.iter().copied()).stdout(Stdio::piped()).spawn().unwrap();
         let greeting = BufReader::new(child.stdout.take().unwrap()).lines();
-        let ready = greeting.map(Result::unwrap).find(|line| line.starts_with("  keys"));
+        // An empty line after the first and after the last: what is between depends on the configuration.
+        let ready = greeting.map(Result::unwrap).filter(String::is_empty).nth(1);
         assert!(ready.is_some(), "it starts: {:?}", std::fs::read_to_string(folder.path().join("log")));
         let url = format!("http://{}", listens(&folder.path().join("log")));
         Self { url, folder, child }
