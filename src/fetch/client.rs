@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use reqwest::dns::Resolve;
 use url::Url;
 
 use crate::fetch::connection::Connection;
@@ -82,6 +83,25 @@ impl Client {
     /// # Errors
     /// No TLS on this machine, or certificates or a proxy that cannot be used.
     pub fn new(connection: Connection<'_>) -> Result<Self, FetchError> {
+        Self::build(connection, |builder| builder)
+    }
+
+    /// A client that connects to what `resolver` lets through, and anew for every request, so that it is asked every time.
+    ///
+    /// # Errors
+    /// No TLS on this machine.
+    pub(super) fn guarded<R: Resolve + 'static>(
+        connect_timeout: Duration,
+        resolver: Arc<R>,
+    ) -> Result<Self, FetchError> {
+        let connection = Connection::new(connect_timeout);
+        Self::build(connection, |builder| builder.dns_resolver(resolver).pool_max_idle_per_host(0))
+    }
+
+    fn build(
+        connection: Connection<'_>,
+        further: impl FnOnce(reqwest::ClientBuilder) -> reqwest::ClientBuilder,
+    ) -> Result<Self, FetchError> {
         // Another provider that was installed before is as good.
         let _installed = rustls::crypto::ring::default_provider().install_default();
         let builder = reqwest::Client::builder()
@@ -91,7 +111,8 @@ impl Client {
             .tcp_nodelay(true)
             .http1_only()
             .user_agent(concat!("mcp-bridge/", env!("CARGO_PKG_VERSION")));
-        let inner = connection.build(builder)?.build().map_err(|error| FetchError::Unsendable(error.to_string()))?;
+        let builder = further(connection.build(builder)?);
+        let inner = builder.build().map_err(|error| FetchError::Unsendable(error.to_string()))?;
         Ok(Self { inner, alias: connection.alias.map(|(name, _)| name.into()) })
     }
 

@@ -2,6 +2,8 @@
 
 mod client;
 mod connection;
+mod public;
 
 pub use client::{Answer, Client, FetchError, Request, Response, Verb};
 pub use connection::Connection;
+pub use public::{Document, PublicClient, PublicFault};

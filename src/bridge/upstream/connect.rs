@@ -94,6 +94,8 @@ impl Upstream {
         expected: Expected,
         stop: &mut watch::Receiver<bool>,
     ) -> Result<Connected, Failure> {
+        // Set once: a connection is opened once.
+        let _second = link.tenant.set(self.tenant.clone());
         let limit = match &self.settings.kind {
             UpstreamKind::Stdio(command) => command.startup_timeout,
             UpstreamKind::Http(_) | UpstreamKind::Builtin(_) => self.settings.timeout,

@@ -8,6 +8,7 @@ use crate::config::reader::Reader;
 use crate::config::reader::kind;
 use crate::config::section::command::{self, Command};
 use crate::config::section::http_upstream::{self, HttpProtocol, HttpUpstream};
+use crate::config::section::isolation::{self, Isolation};
 use crate::config::value::name::{PREFIX, check_upstream};
 use crate::config::value::scope::SCOPE;
 
@@ -26,6 +27,8 @@ pub struct Upstream {
     pub separator: String,
     /// `timeout` (`read_timeout` in `mcp_server`): for one answer; progress starts it anew.
     pub timeout: Duration,
+    /// `isolation`.
+    pub isolation: Isolation,
     /// `required`: the bridge does not start without it.
     pub required: bool,
     /// `include_tools`: names of the upstream's tools, `*` for any run of characters. Empty: none.
@@ -127,7 +130,8 @@ impl Upstream {
     /// `server.mcp_server`: the bridge is nothing without it, and its tools keep their names.
     pub(in crate::config) fn read_only_one(reader: &mut Reader<'_>) -> Self {
         let upstream = Self::read(ONLY_ONE, reader);
-        let required = upstream.required || !reader.is_set("required");
+        let is_there = upstream.isolation == Isolation::Shared;
+        let required = upstream.required || is_there && !reader.is_set("required");
         let prefix = upstream.prefix.or_else(|| Some(String::new()));
         Self { required, prefix, ..upstream }
     }
@@ -140,7 +144,7 @@ impl Upstream {
             reader
                 .fault("era", Wrong::new("does not go with HTTP+SSE, which was gone by then", "remove one of the two"));
         }
-        Self {
+        let upstream = Self {
             name: name.to_owned(),
             kind,
             era,
@@ -151,6 +155,7 @@ impl Upstream {
             ),
             separator: read_separator(reader),
             timeout: reader.duration("timeout|read_timeout", "300s", "For one answer; progress starts it anew."),
+            isolation: Isolation::read(reader),
             required: reader.boolean("required", false, "The bridge does not start without it. mcp_server: true."),
             include_tools: reader.list(
                 "include_tools",
@@ -165,7 +170,9 @@ impl Upstream {
                 })
                 .into_iter()
                 .collect(),
-        }
+        };
+        isolation::check(reader, &upstream);
+        upstream
     }
 }
 

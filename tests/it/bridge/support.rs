@@ -10,10 +10,11 @@ use serde_json::{Value, json};
 
 use mcp_bridge::base::clock::{Clock, Timestamp};
 use mcp_bridge::base::id::{ClientId, UserId};
+use mcp_bridge::bridge::pool::{EmailAddresses, Limits};
 use mcp_bridge::bridge::{Answer, Bridge, EventStream, GetRequest, Options, PostRequest, Refusal};
 use mcp_bridge::config::section::{
-    BuiltinServer, ChildStderr, Command, HttpProtocol, HttpUpstream, InheritEnv, RestartPolicy, Session, Upstream,
-    UpstreamAuth, UpstreamKind, UpstreamTls,
+    BuiltinServer, ChildStderr, Command, HttpProtocol, HttpUpstream, InheritEnv, Isolation, RestartPolicy, Session,
+    Upstream, UpstreamAuth, UpstreamKind, UpstreamTls,
 };
 use mcp_bridge::model::principal::Principal;
 use mcp_bridge::protocol::mcp::mirror::{Field, Mirror};
@@ -30,6 +31,7 @@ pub fn upstream(name: &str, kind: UpstreamKind) -> Upstream {
         prefix: None,
         separator: "__".to_owned(),
         timeout: LONG,
+        isolation: Isolation::Shared,
         required: true,
         include_tools: vec!["*".to_owned()],
         exclude_tools: Vec::new(),
@@ -88,6 +90,8 @@ pub fn options() -> Options {
         },
         request_timeout: LONG,
         tool_search: None,
+        limits: Limits::default(),
+        addresses: EmailAddresses::none(),
         keeper: env!("CARGO_BIN_EXE_mcp-bridge").into(),
         clock: Clock::fixed(Timestamp::from_unix(1_000)),
     }

@@ -4,4 +4,4 @@
 mod ends;
 mod gets;
 mod stderr;
-mod support;
+pub mod support;
