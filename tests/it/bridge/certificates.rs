@@ -23,20 +23,20 @@ pub struct Pair {
 impl Pair {
     /// One that vouches for others.
     pub fn authority() -> Self {
-        Self::make("authority", None, 1)
+        Self::make("authority", None, false)
     }
 
     /// One for a host name, which `authority` vouches for.
     pub fn of(name: &str, authority: &Self) -> Self {
-        Self::make(name, Some(authority), 1)
+        Self::make(name, Some(authority), false)
     }
 
     /// The same, but its time is over.
     pub fn expired(name: &str, authority: &Self) -> Self {
-        Self::make(name, Some(authority), -1)
+        Self::make(name, Some(authority), true)
     }
 
-    fn make(name: &str, authority: Option<&Self>, days: i64) -> Self {
+    fn make(name: &str, authority: Option<&Self>, is_expired: bool) -> Self {
         let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).unwrap();
         let key = PKey::from_ec_key(EcKey::generate(&group).unwrap()).unwrap();
         let mut subject = X509NameBuilder::new().unwrap();
@@ -44,16 +44,19 @@ impl Pair {
         let subject = subject.build();
         let mut serial = BigNum::new().unwrap();
         serial.rand(120, MsbOption::MAYBE_ZERO, false).unwrap();
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
-        let day = |days: i64| Asn1Time::from_unix(i64::try_from(now).unwrap() + days * 86400).unwrap();
         let mut made = X509::builder().unwrap();
         made.set_version(2).unwrap();
         made.set_serial_number(&serial.to_asn1_integer().unwrap()).unwrap();
         made.set_subject_name(&subject).unwrap();
         made.set_issuer_name(authority.map_or(&*subject, |authority| authority.certificate.subject_name())).unwrap();
         made.set_pubkey(&key).unwrap();
-        made.set_not_before(&day(-2)).unwrap();
-        made.set_not_after(&day(days)).unwrap();
+        made.set_not_before(&Asn1Time::from_unix(0).unwrap()).unwrap();
+        made.set_not_after(&if is_expired {
+            Asn1Time::from_unix(86400).unwrap()
+        } else {
+            Asn1Time::days_from_now(2).unwrap()
+        })
+        .unwrap();
         if authority.is_none() {
             made.append_extension(BasicConstraints::new().critical().ca().build().unwrap()).unwrap();
         } else {
