@@ -51,12 +51,8 @@ impl Pair {
         made.set_issuer_name(authority.map_or(&*subject, |authority| authority.certificate.subject_name())).unwrap();
         made.set_pubkey(&key).unwrap();
         made.set_not_before(&Asn1Time::from_unix(0).unwrap()).unwrap();
-        made.set_not_after(&if is_expired {
-            Asn1Time::from_unix(86400).unwrap()
-        } else {
-            Asn1Time::days_from_now(2).unwrap()
-        })
-        .unwrap();
+        let end = if is_expired { Asn1Time::from_unix(86400) } else { Asn1Time::days_from_now(2) };
+        made.set_not_after(&end.unwrap()).unwrap();
         if authority.is_none() {
             made.append_extension(BasicConstraints::new().critical().ca().build().unwrap()).unwrap();
         } else {
