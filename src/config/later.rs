@@ -52,13 +52,8 @@ const UPSTREAM_KEYS: &[&str] = &[
     "base_url",
     "deny",
     "forward_headers",
-    "message_url",
     "openapi",
-    "protocol",
-    "proxy_url",
     "rate_limit",
-    "stderr",
-    "tls",
     "auth.api_key",
     "auth.basic",
     "auth.identity_header",
@@ -77,22 +72,19 @@ const WORDS: &[(&str, &[&str])] = &[
 ];
 
 /// The same for every upstream.
-const UPSTREAM_WORDS: &[(&str, &[&str])] = &[
-    ("type", &["sse"]),
-    (
-        "auth.type",
-        &[
-            "api_key",
-            "basic",
-            "oauth",
-            "oauth_user",
-            "forward",
-            "token_exchange",
-            "identity_header",
-            "oauth2_client_credentials",
-        ],
-    ),
-];
+const UPSTREAM_WORDS: &[(&str, &[&str])] = &[(
+    "auth.type",
+    &[
+        "api_key",
+        "basic",
+        "oauth",
+        "oauth_user",
+        "forward",
+        "token_exchange",
+        "identity_header",
+        "oauth2_client_credentials",
+    ],
+)];
 
 /// Whether a later version will have the key at this canonical path.
 pub fn has_key(place: &str) -> bool {

@@ -7,9 +7,15 @@ use bytes::Bytes;
 use reqwest::dns::Resolve;
 use url::Url;
 
+use crate::fetch::connection::Connection;
+
 /// Makes requests, over kept connections.
 #[derive(Clone, Debug)]
-pub struct Client(reqwest::Client);
+pub struct Client {
+    inner: reqwest::Client,
+    /// The host that requests are sent to in place of their own, which stays in `Host`.
+    alias: Option<Arc<str>>,
+}
 
 /// What is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,12 +78,12 @@ pub enum FetchError {
 }
 
 impl Client {
-    /// A client that gives up a connection that takes longer than `connect_timeout`.
+    /// A client that makes connections in this way.
     ///
     /// # Errors
-    /// No TLS on this machine.
-    pub fn new(connect_timeout: Duration) -> Result<Self, FetchError> {
-        Self::build(connect_timeout, |builder| builder)
+    /// No TLS on this machine, or certificates or a proxy that cannot be used.
+    pub fn new(connection: Connection<'_>) -> Result<Self, FetchError> {
+        Self::build(connection, |builder| builder)
     }
 
     /// A client that connects to what `resolver` lets through, and anew for every request, so that it is asked every time.
@@ -88,30 +94,26 @@ impl Client {
         connect_timeout: Duration,
         resolver: Arc<R>,
     ) -> Result<Self, FetchError> {
-        Self::build(connect_timeout, |builder| builder.dns_resolver(resolver).pool_max_idle_per_host(0))
+        let connection = Connection::new(connect_timeout);
+        Self::build(connection, |builder| builder.dns_resolver(resolver).pool_max_idle_per_host(0))
     }
 
     fn build(
-        connect_timeout: Duration,
+        connection: Connection<'_>,
         further: impl FnOnce(reqwest::ClientBuilder) -> reqwest::ClientBuilder,
     ) -> Result<Self, FetchError> {
         // Another provider that was installed before is as good.
         let _installed = rustls::crypto::ring::default_provider().install_default();
-        let roots = webpki_root_certs::TLS_SERVER_ROOT_CERTS
-            .iter()
-            .filter_map(|root| reqwest::Certificate::from_der(root).ok());
         let builder = reqwest::Client::builder()
-            // An image without certificates of its own still reaches public servers.
-            .tls_certs_merge(roots)
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
-            .no_proxy()
             .referer(false)
-            .connect_timeout(connect_timeout)
             .tcp_nodelay(true)
             .http1_only()
             .user_agent(concat!("mcp-bridge/", env!("CARGO_PKG_VERSION")));
-        further(builder).build().map(Self).map_err(|error| FetchError::Unsendable(error.to_string()))
+        let builder = further(connection.build(builder)?);
+        let inner = builder.build().map_err(|error| FetchError::Unsendable(error.to_string()))?;
+        Ok(Self { inner, alias: connection.alias.map(|(name, _)| name.into()) })
     }
 
     /// Sends a request; gives the answer as soon as its head is there.
@@ -124,7 +126,15 @@ impl Client {
             Verb::Post => reqwest::Method::POST,
             Verb::Delete => reqwest::Method::DELETE,
         };
-        let mut builder = self.0.request(verb, request.url.clone());
+        let mut url = request.url.clone();
+        let mut builder = match &self.alias {
+            Some(alias) => {
+                let host = url[url::Position::BeforeHost..url::Position::AfterPort].to_owned();
+                url.set_host(Some(alias)).map_err(|error| FetchError::Unsendable(error.to_string()))?;
+                self.inner.request(verb, url).header("host", host)
+            }
+            None => self.inner.request(verb, url),
+        };
         for (name, value) in request.headers {
             let mut value = reqwest::header::HeaderValue::from_str(value)
                 .map_err(|_| FetchError::Unsendable(format!("the header {name} has a value that cannot be sent")))?;

@@ -16,3 +16,4 @@ mod oauth;
 mod resource;
 mod support;
 mod tidy;
+mod upstream_settings;

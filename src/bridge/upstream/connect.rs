@@ -8,11 +8,12 @@ use tokio::sync::watch;
 use crate::bridge::upstream::Upstream;
 use crate::bridge::upstream::hello::Speaks;
 use crate::bridge::upstream::link::Link;
+use crate::bridge::upstream::sse;
 use crate::bridge::upstream::stateless::probe::{self, Expected};
 use crate::bridge::upstream::stdio::{self, Process};
 use crate::bridge::upstream::streamable_http::HttpWire;
 use crate::bridge::upstream::wire::Wire;
-use crate::config::section::{UpstreamEra, UpstreamKind};
+use crate::config::section::{HttpProtocol, UpstreamEra, UpstreamKind};
 use crate::protocol::mcp::reply;
 
 /// A connection that is ready, and what must be kept for it to stay.
@@ -75,7 +76,24 @@ impl Upstream {
     }
 
     async fn attempt(&self, expected: Expected, stop: &mut watch::Receiver<bool>) -> Result<Connected, Failure> {
-        let (link, mut process) = self.open().map_err(Failure::Other)?;
+        let (link, process) = self.open(stop).await.map_err(Failure::Other)?;
+        match self.begin((Arc::clone(&link), process), expected, stop).await {
+            Err(Failure::Other(reason)) if self.may_be_older(&link, expected) => {
+                // MCP 2025-11-25, Backwards Compatibility: then a GET that opens a stream with an `endpoint` event.
+                let older = self.open_stream(stop).await;
+                let older = older.map_err(|other| Failure::Other(format!("{reason}; nor HTTP+SSE: {other}")))?;
+                self.begin((older, None), expected, stop).await
+            }
+            begun => begun,
+        }
+    }
+
+    async fn begin(
+        &self,
+        (link, mut process): (Arc<Link>, Option<Process>),
+        expected: Expected,
+        stop: &mut watch::Receiver<bool>,
+    ) -> Result<Connected, Failure> {
         // Set once: a connection is opened once.
         let _second = link.tenant.set(self.tenant.clone());
         let limit = match &self.settings.kind {
@@ -107,7 +125,7 @@ impl Upstream {
         }
     }
 
-    fn open(&self) -> Result<(Arc<Link>, Option<Process>), String> {
+    async fn open(&self, stop: &mut watch::Receiver<bool>) -> Result<(Arc<Link>, Option<Process>), String> {
         match &self.settings.kind {
             UpstreamKind::Builtin(_) => {
                 Ok((Link::new(self.name(), self.index, Arc::clone(&self.hub), Wire::Builtin), None))
@@ -116,10 +134,30 @@ impl Upstream {
                 let (link, process) = stdio::open(self.name(), self.index, &self.hub, command, &self.keeper)?;
                 Ok((link, Some(process)))
             }
+            UpstreamKind::Http(settings) if settings.protocol == HttpProtocol::Sse => {
+                Ok((self.open_stream(stop).await?, None))
+            }
             UpstreamKind::Http(settings) => {
                 let wire = Wire::Http(Arc::new(HttpWire::new(settings)?));
                 Ok((Link::new(self.name(), self.index, Arc::clone(&self.hub), wire), None))
             }
+        }
+    }
+
+    async fn open_stream(&self, stop: &mut watch::Receiver<bool>) -> Result<Arc<Link>, String> {
+        let UpstreamKind::Http(settings) = &self.settings.kind else { return Err("it has no URL".to_owned()) };
+        tokio::select! {
+            opened = sse::open(self.name(), self.index, &self.hub, settings) => opened,
+            _ = stop.wait_for(|stop| *stop) => Err("the bridge stops".to_owned()),
+        }
+    }
+
+    fn may_be_older(&self, link: &Link, expected: Expected) -> bool {
+        match (&self.settings.kind, link.wire()) {
+            (UpstreamKind::Http(settings), Wire::Http(wire)) if expected != Expected::Only(Speaks::Stateless) => {
+                settings.protocol == HttpProtocol::Auto && wire.may_be_older()
+            }
+            _ => false,
         }
     }
 }
@@ -135,17 +173,22 @@ pub async fn ended(link: &Link, process: &mut Option<Process>) -> String {
 async fn introduce(link: &Arc<Link>, expected: Expected, limit: Duration) -> Result<(), String> {
     let hello = probe::introduce(link, expected, limit).await?;
     let speaks = hello.speaks();
-    if let Wire::Http(wire) = link.wire() {
-        wire.negotiated(hello.version);
+    match link.wire() {
+        Wire::Http(wire) => wire.negotiated(hello.version),
+        Wire::Sse(wire) => wire.negotiated(hello.version),
+        Wire::Builtin | Wire::Stdio(_) => {}
     }
     // Set once: a connection is introduced once.
     let _second = link.hello.set(hello);
-    match speaks {
-        Speaks::Stateless => Ok(()),
-        Speaks::Sessions => {
-            // MCP 2025-11-25, Lifecycle: after `initialize`, the client MUST send `notifications/initialized`.
-            let initialized = reply::notification("notifications/initialized", None);
-            link.tell(initialized).await.map_err(|fault| fault.to_string())
-        }
+    if speaks == Speaks::Stateless {
+        return Ok(());
     }
+    // MCP 2025-11-25, Lifecycle: after `initialize`, the client MUST send `notifications/initialized`.
+    let initialized = reply::notification("notifications/initialized", None);
+    if let Wire::Sse(wire) = link.wire() {
+        // Servers of that time refuse what comes before it, and two requests may overtake each other.
+        let accepted = Arc::clone(wire).tell(Arc::clone(link), initialized);
+        return tokio::time::timeout(limit, accepted).await.map_err(|_| "it does not accept messages".to_owned());
+    }
+    link.tell(initialized).await.map_err(|fault| fault.to_string())
 }

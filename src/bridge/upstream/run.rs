@@ -75,7 +75,7 @@ impl Upstream {
             match (link.speaks(), link.wire()) {
                 (Speaks::Stateless, _) => listening::listen(link).await,
                 (Speaks::Sessions, Wire::Http(wire)) => wire.listen(link).await,
-                (Speaks::Sessions, Wire::Builtin | Wire::Stdio(_)) => {}
+                (Speaks::Sessions, Wire::Builtin | Wire::Stdio(_) | Wire::Sse(_)) => {}
             }
         };
         let lists = async {

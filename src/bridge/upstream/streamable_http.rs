@@ -1,26 +1,23 @@
 //! An upstream behind a URL. [MCP 2025-11-25, Streamable HTTP](https://modelcontextprotocol.io/specification/2025-11-25/basic/transports#streamable-http)
-//!
-//! Only the upstream's own configured headers and credential are sent; nothing of the client's request but its message.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::base::secret::Secret;
 use crate::bridge::upstream::call::Call;
 use crate::bridge::upstream::hello::Speaks;
 use crate::bridge::upstream::inbound;
 use crate::bridge::upstream::link::Link;
-use crate::config::section::{HttpUpstream, UpstreamAuth};
-use crate::fetch::{Client, FetchError, Request, Response, Verb};
+use crate::bridge::upstream::remote::{self, MAX_MESSAGE, Remote, fail};
+use crate::config::section::HttpUpstream;
+use crate::fetch::{FetchError, Response, Verb};
 use crate::protocol::mcp::event_stream::{Event, Parser};
 use crate::protocol::mcp::header;
 use crate::protocol::mcp::reply;
 use crate::protocol::mcp::version::ProtocolVersion;
 
-/// The largest message that is taken.
-const MAX_MESSAGE: usize = 16 * 1024 * 1024;
 /// Before a broken stream is opened again, unless the server names another time.
 const RECONNECT: Duration = Duration::from_secs(1);
 /// A server may not make us wait longer than this, nor less than the next one.
@@ -32,11 +29,10 @@ const FAREWELL: Duration = Duration::from_secs(2);
 /// The way to a server.
 #[derive(Debug)]
 pub struct HttpWire {
-    client: Client,
-    settings: HttpUpstream,
-    bearer: Option<Secret>,
+    remote: Remote,
     session_id: OnceLock<String>,
     version: OnceLock<ProtocolVersion>,
+    may_be_older: AtomicBool,
 }
 
 /// What became of one stream of a call.
@@ -53,19 +49,20 @@ impl HttpWire {
     /// # Errors
     /// In words, why there can be none.
     pub fn new(settings: &HttpUpstream) -> Result<Self, String> {
-        let client = Client::new(settings.connect_timeout).map_err(|error| error.to_string())?;
-        let bearer = match &settings.auth {
-            UpstreamAuth::None => None,
-            UpstreamAuth::Bearer(token) => Some(Secret::new(format!("Bearer {}", token.expose()))),
-        };
         let (session_id, version) = (OnceLock::new(), OnceLock::new());
-        Ok(Self { client, settings: settings.clone(), bearer, session_id, version })
+        Ok(Self { remote: Remote::new(settings)?, session_id, version, may_be_older: AtomicBool::new(false) })
     }
 
     /// From now on, requests name this version.
     pub fn negotiated(&self, version: ProtocolVersion) {
         // Set once: `initialize` is answered once.
         let _second = self.version.set(version);
+    }
+
+    /// Whether the server refused `initialize` as one does that speaks HTTP+SSE (2024-11-05).
+    #[must_use]
+    pub fn may_be_older(&self) -> bool {
+        self.may_be_older.load(Ordering::Relaxed)
     }
 
     /// Carries a call: sends it, and brings back everything that comes for it.
@@ -86,12 +83,19 @@ impl HttpWire {
         }
         if let Some(reason) = self.refusal(&response) {
             let is_session_lost = self.is_session_lost(&response);
+            // MCP 2025-11-25, Backwards Compatibility: these statuses to `initialize`.
+            let is_older = self.version.get().is_none() && matches!(response.status(), 400 | 404 | 405);
+            self.may_be_older.store(is_older && call.onward.header.is_empty(), Ordering::Relaxed);
             // The reason may be in a JSON-RPC error that is meant for the caller.
             if matches!(response.status(), 400 | 404..=499) && response.media_type() == header::JSON {
                 let error = response.collect(MAX_MESSAGE).await.unwrap_or_default();
                 inbound::receive(&link, error, Some(id));
             }
-            fail(&link, id, &reason);
+            match is_older {
+                // Not worth a word of the log: the older way may be tried next.
+                true => link.take_call(id).iter().for_each(|call| call.fail(reply::UNAVAILABLE, &reason)),
+                false => fail(&link, id, &reason),
+            }
             if is_session_lost {
                 link.lose("the server forgot the session");
             }
@@ -232,13 +236,10 @@ impl HttpWire {
             Verb::Get => header::EVENT_STREAM,
         };
         let mut headers: Vec<(&str, &str)> = vec![("accept", accept)];
-        headers.extend(body.is_some().then_some(("content-type", header::JSON)));
         headers.extend(self.session().map(|id| (header::SESSION_ID, id)));
         headers.extend(self.version.get().map(|version| (header::PROTOCOL_VERSION, version.as_str())));
         headers.extend(more.iter().map(|(name, value)| (name.as_str(), value.as_str())));
-        headers.extend(self.settings.headers.iter().map(|(name, value)| (name.as_str(), value.expose())));
-        headers.extend(self.bearer.as_ref().map(|bearer| ("authorization", bearer.expose())));
-        self.client.send(Request { verb, url: &self.settings.url, headers, body }).await
+        self.remote.send(verb, &self.remote.settings().url, headers, body).await
     }
 
     fn note_session(&self, response: &Response) {
@@ -261,31 +262,16 @@ impl HttpWire {
         response.status() == 404 && self.session().is_some()
     }
 
-    /// What is said when the status is none of success. Its headers, a challenge above all, go no further.
     fn refusal(&self, response: &Response) -> Option<String> {
-        match response.status() {
-            200..=299 => None,
-            300..=399 => Some("The MCP server redirects elsewhere, which is not followed".to_owned()),
-            401 | 403 => {
-                Some(format!("The MCP server refused the bridge's credentials (status {})", response.status()))
-            }
-            404 if self.is_session_lost(response) => {
-                Some("The MCP server forgot its session; it is being opened again".to_owned())
-            }
-            status => Some(format!("The MCP server answered with status {status}")),
+        if self.is_session_lost(response) {
+            return Some("The MCP server forgot its session; it is being opened again".to_owned());
         }
+        remote::refusal(response.status())
     }
 }
 
 fn finished(link: &Link, id: u64, reason: &str) -> Ended {
     if link.find_call(id).is_some() { Ended::Failed(reason.to_owned()) } else { Ended::Answered }
-}
-
-fn fail(link: &Link, id: u64, reason: &str) {
-    if let Some(call) = link.take_call(id) {
-        tracing::warn!(upstream = %link.name, reason, "a call of an upstream failed");
-        call.fail(reply::UNAVAILABLE, reason);
-    }
 }
 
 fn reconnect_after(parser: &Parser) -> Duration {

@@ -10,6 +10,7 @@ use crate::bridge::upstream::builtin;
 use crate::bridge::upstream::call::Call;
 use crate::bridge::upstream::inbound;
 use crate::bridge::upstream::link::Link;
+use crate::bridge::upstream::sse::SseWire;
 use crate::bridge::upstream::streamable_http::HttpWire;
 
 /// How long a message waits for room before the caller is told that the upstream is busy.
@@ -24,6 +25,8 @@ pub enum Wire {
     Stdio(mpsc::Sender<Bytes>),
     /// POST requests.
     Http(Arc<HttpWire>),
+    /// POST requests, and one stream that brings their answers.
+    Sse(Arc<SseWire>),
 }
 
 /// Why nothing was sent.
@@ -46,6 +49,8 @@ pub enum Slot<'a> {
     Stdio(mpsc::Permit<'a, Bytes>),
     /// A request of its own.
     Http(&'a Arc<HttpWire>),
+    /// The same.
+    Sse(&'a Arc<SseWire>),
 }
 
 impl Wire {
@@ -71,6 +76,7 @@ impl Wire {
         match self {
             Self::Builtin => Ok(Slot::Builtin),
             Self::Http(wire) => Ok(Slot::Http(wire)),
+            Self::Sse(wire) => Ok(Slot::Sse(wire)),
             Self::Stdio(queue) => queue.try_reserve().map(Slot::Stdio).map_err(|fault| match fault {
                 mpsc::error::TrySendError::Full(()) => SendFault::Busy,
                 mpsc::error::TrySendError::Closed(()) => SendFault::Lost,
@@ -92,6 +98,10 @@ impl Slot<'_> {
                 let task = Arc::clone(wire).call(Arc::clone(link), id, Arc::clone(call), text);
                 call.carried_by(link.hub.runtime.spawn(task).abort_handle());
             }
+            Self::Sse(wire) => {
+                let task = Arc::clone(wire).call(Arc::clone(link), id, text);
+                call.carried_by(link.hub.runtime.spawn(task).abort_handle());
+            }
         }
     }
 
@@ -101,6 +111,9 @@ impl Slot<'_> {
             Self::Builtin => {}
             Self::Stdio(permit) => permit.send(text),
             Self::Http(wire) => {
+                link.hub.runtime.spawn(Arc::clone(wire).tell(Arc::clone(link), text));
+            }
+            Self::Sse(wire) => {
                 link.hub.runtime.spawn(Arc::clone(wire).tell(Arc::clone(link), text));
             }
         }

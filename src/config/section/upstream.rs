@@ -7,7 +7,7 @@ use crate::config::fault::Wrong;
 use crate::config::reader::Reader;
 use crate::config::reader::kind;
 use crate::config::section::command::{self, Command};
-use crate::config::section::http_upstream::{self, HttpUpstream};
+use crate::config::section::http_upstream::{self, HttpProtocol, HttpUpstream};
 use crate::config::section::isolation::{self, Isolation};
 use crate::config::value::name::{PREFIX, check_upstream};
 use crate::config::value::scope::SCOPE;
@@ -46,7 +46,7 @@ pub enum UpstreamKind {
     Builtin(BuiltinServer),
     /// `command`: a child process that speaks on its standard input and output.
     Stdio(Command),
-    /// `url`: Streamable HTTP.
+    /// `url`: Streamable HTTP, or HTTP+SSE.
     Http(HttpUpstream),
 }
 
@@ -76,8 +76,13 @@ pub struct ToolRule {
 /// The name of `server.mcp_server`.
 const ONLY_ONE: &str = "default";
 /// A second spelling of the kind, which files written for clients have.
-const TYPES: [(&str, &str); 4] =
-    [("stdio", "command"), ("http", "url"), ("streamable-http", "url"), ("streamable_http", "url")];
+const TYPES: [(&str, (&str, Option<HttpProtocol>)); 5] = [
+    ("stdio", ("command", None)),
+    ("http", ("url", None)),
+    ("streamable-http", ("url", Some(HttpProtocol::StreamableHttp))),
+    ("streamable_http", ("url", Some(HttpProtocol::StreamableHttp))),
+    ("sse", ("url", Some(HttpProtocol::Sse))),
+];
 
 /// `era`, as it is written.
 const ERAS: [(&str, Option<UpstreamEra>); 3] =
@@ -133,10 +138,16 @@ impl Upstream {
 
     fn read(name: &str, reader: &mut Reader<'_>) -> Self {
         let kind = read_kind(reader);
+        let era = read_era(reader);
+        let is_old = matches!(&kind, UpstreamKind::Http(http) if http.protocol == HttpProtocol::Sse);
+        if is_old && era == Some(UpstreamEra::Stateless) {
+            reader
+                .fault("era", Wrong::new("does not go with HTTP+SSE, which was gone by then", "remove one of the two"));
+        }
         let upstream = Self {
             name: name.to_owned(),
             kind,
-            era: read_era(reader),
+            era,
             prefix: reader.optional(
                 "prefix",
                 &PREFIX,
@@ -177,8 +188,9 @@ fn read_kind(reader: &mut Reader<'_>) -> UpstreamKind {
     let doc = "Compiled in. whoami has the tools whoami, echo and time.";
     let builtin = reader.optional_choice("builtin", &[("whoami", BuiltinServer::Whoami)], doc);
     let stdio = Command::read(reader);
-    let http = HttpUpstream::read(reader);
-    let said = reader.optional_choice("type", &TYPES, "stdio or http, which the other keys say already.");
+    let mut http = HttpUpstream::read(reader);
+    let doc = "stdio or http, which the other keys say already; sse and streamable-http are also what protocol says.";
+    let said = reader.optional_choice("type", &TYPES, doc);
     reader.exactly_one(&["builtin", "command", "url"]);
     for (kind, keys) in
         [("builtin", [].as_slice()), ("command", command::KEYS.as_slice()), ("url", http_upstream::KEYS.as_slice())]
@@ -187,8 +199,12 @@ fn read_kind(reader: &mut Reader<'_>) -> UpstreamKind {
             refuse_keys_of(kind, keys, reader);
         }
     }
-    if let Some(kind) = said.filter(|kind| !reader.is_set(kind)) {
-        reader.fault("type", Wrong::new(format!("goes with {kind}, which is not there"), "remove it"));
+    match (said, &mut http) {
+        (Some((kind, _)), _) if !reader.is_set(kind) => {
+            reader.fault("type", Wrong::new(format!("goes with {kind}, which is not there"), "remove it"));
+        }
+        (Some((_, Some(protocol))), Some(http)) => http.is_said_to_speak(protocol, reader),
+        _ => {}
     }
     match (builtin, stdio, http) {
         (_, Some(command), _) => UpstreamKind::Stdio(command),

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use crate::base::secret::Secret;
-use crate::fetch::{Answer, Client, Request, Verb};
+use crate::fetch::{Answer, Client, Connection, Request, Verb};
 use crate::identity::federated::{Failure, Reason};
 
 /// The largest answer that is taken, in bytes.
@@ -32,7 +32,7 @@ impl Http {
     /// # Errors
     /// No TLS on this machine.
     pub fn new(timeout: Duration) -> Result<Self, String> {
-        let client = Client::new(timeout.min(MAX_CONNECT)).map_err(|error| error.to_string())?;
+        let client = Client::new(Connection::new(timeout.min(MAX_CONNECT))).map_err(|error| error.to_string())?;
         Ok(Self { client, timeout })
     }
 

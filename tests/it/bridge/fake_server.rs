@@ -4,8 +4,10 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio_rustls::TlsAcceptor;
 
 /// A request, as it came.
 #[derive(Clone, Debug)]
@@ -46,6 +48,8 @@ pub enum Reply {
     Cut(String),
     /// These bytes, and then nothing, until the other side closes.
     Hang(String),
+    /// What the channel brings, until it closes; then the connection is closed.
+    Follow(UnboundedReceiver<String>),
 }
 
 impl Reply {
@@ -119,7 +123,32 @@ impl FakeServer {
         let task = tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
-                tokio::spawn(serve(stream, Arc::clone(&script), Arc::clone(&log)));
+                tokio::spawn(serve(stream, Vec::new(), Arc::clone(&script), Arc::clone(&log)));
+            }
+        });
+        Self { url, got, task }
+    }
+
+    /// The same, with TLS, at `localhost`. What the client said of itself there is noted as header lines.
+    pub async fn start_tls(
+        config: Arc<rustls::ServerConfig>,
+        script: impl Fn(&Got) -> Option<Reply> + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("https://localhost:{}/mcp", listener.local_addr().unwrap().port());
+        let got = Arc::<Mutex<Vec<Got>>>::default();
+        let (script, log, acceptor) = (Arc::new(script), Arc::clone(&got), TlsAcceptor::from(config));
+        let task = tokio::spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                let (script, log, acceptor) = (Arc::clone(&script), Arc::clone(&log), acceptor.clone());
+                tokio::spawn(async move {
+                    let Ok(stream) = acceptor.accept(stream).await else { return };
+                    let tls = stream.get_ref().1;
+                    let mut facts = vec![("tls-server-name".to_owned(), tls.server_name().unwrap_or("").to_owned())];
+                    facts.extend(tls.peer_certificates().map(|_| ("tls-client".to_owned(), "known".to_owned())));
+                    serve(stream, facts, script, log).await;
+                });
             }
         });
         Self { url, got, task }
@@ -141,9 +170,15 @@ impl Drop for FakeServer {
     }
 }
 
-async fn serve(mut stream: TcpStream, script: Arc<impl Fn(&Got) -> Option<Reply>>, log: Arc<Mutex<Vec<Got>>>) {
+async fn serve(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    facts: Vec<(String, String)>,
+    script: Arc<impl Fn(&Got) -> Option<Reply>>,
+    log: Arc<Mutex<Vec<Got>>>,
+) {
     let mut buffer = Vec::new();
-    while let Some(got) = read(&mut stream, &mut buffer).await {
+    while let Some(mut got) = read(&mut stream, &mut buffer).await {
+        got.headers.extend(facts.iter().cloned());
         log.lock().unwrap().push(got.clone());
         let reply = script(&got).or_else(|| usual(&got)).unwrap_or_else(|| Reply::status(500));
         match reply {
@@ -166,11 +201,19 @@ async fn serve(mut stream: TcpStream, script: Arc<impl Fn(&Got) -> Option<Reply>
                 let _closed = stream.read(&mut [0; 1]).await;
                 return;
             }
+            Reply::Follow(mut pieces) => {
+                while let Some(piece) = pieces.recv().await {
+                    if stream.write_all(piece.as_bytes()).await.is_err() {
+                        return;
+                    }
+                }
+                return;
+            }
         }
     }
 }
 
-async fn read(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Got> {
+async fn read(stream: &mut (impl AsyncRead + Unpin), buffer: &mut Vec<u8>) -> Option<Got> {
     let end = loop {
         if let Some(end) = buffer.windows(4).position(|four| four == b"\r\n\r\n") {
             break end + 4;
@@ -191,7 +234,7 @@ async fn read(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Got> {
     Some(Got { line, headers, body })
 }
 
-async fn more(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<()> {
+async fn more(stream: &mut (impl AsyncRead + Unpin), buffer: &mut Vec<u8>) -> Option<()> {
     let mut piece = [0; 4096];
     match stream.read(&mut piece).await {
         Ok(0) | Err(_) => None,

@@ -13,8 +13,8 @@ use mcp_bridge::base::id::{ClientId, UserId};
 use mcp_bridge::bridge::pool::{EmailAddresses, Limits};
 use mcp_bridge::bridge::{Answer, Bridge, EventStream, GetRequest, Options, PostRequest, Refusal};
 use mcp_bridge::config::section::{
-    BuiltinServer, Command, HttpUpstream, InheritEnv, Isolation, RestartPolicy, Session, Upstream, UpstreamAuth,
-    UpstreamKind,
+    BuiltinServer, ChildStderr, Command, HttpProtocol, HttpUpstream, InheritEnv, Isolation, RestartPolicy, Session,
+    Upstream, UpstreamAuth, UpstreamKind, UpstreamTls,
 };
 use mcp_bridge::model::principal::Principal;
 use mcp_bridge::protocol::mcp::mirror::{Field, Mirror};
@@ -61,6 +61,7 @@ pub fn command(name: &str, program: &str, args: &[&str]) -> Upstream {
         startup_timeout: LONG,
         graceful_shutdown_timeout: Duration::from_secs(1),
         restart: RestartPolicy { enabled: true, max_restarts: None, delay, max_delay: delay },
+        stderr: ChildStderr::Log,
     };
     upstream(name, UpstreamKind::Stdio(command))
 }
@@ -68,7 +69,11 @@ pub fn command(name: &str, program: &str, args: &[&str]) -> Upstream {
 pub fn http(name: &str, url: &str) -> Upstream {
     let settings = HttpUpstream {
         url: url.parse().unwrap(),
+        protocol: HttpProtocol::Auto,
+        message_url: None,
         connect_timeout: Duration::from_secs(5),
+        proxy_url: None,
+        tls: UpstreamTls::default(),
         headers: vec![("X-Team".to_owned(), "core".to_owned().into())],
         auth: UpstreamAuth::Bearer("upstream-token".to_owned().into()),
     };

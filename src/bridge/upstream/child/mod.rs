@@ -12,6 +12,7 @@ pub mod keeper;
 mod environment;
 mod orphans;
 mod process_table;
+mod raw;
 mod report;
 mod stderr;
 
@@ -27,7 +28,7 @@ use tokio::process::{ChildStdin, ChildStdout};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::config::section::Command;
+use crate::config::section::{ChildStderr, Command};
 
 /// How long standard error may stay open after the keeper's end; only a process that nobody could kill holds it.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -75,6 +76,14 @@ pub enum SpawnError {
         /// What the system says.
         source: io::Error,
     },
+    /// `stderr: {file: …}` cannot be opened.
+    #[error("cannot open {} for its standard error: {source}", .path.display())]
+    Stderr {
+        /// As configured.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
     /// The system gives no process, no descriptor or no memory, or the arguments are too long.
     #[error("cannot start a process: {0}")]
     System(#[from] io::Error),
@@ -90,6 +99,7 @@ impl Child {
     pub fn spawn(name: &str, command: &Command, keeper: &Path) -> Result<(Self, Exit), SpawnError> {
         let variables = environment::variables(command);
         environment::check(command, &variables)?;
+        let sink = sink(name, command)?;
         let mut process = tokio::process::Command::new(keeper);
         // Neither `pkill mcp-bridge` nor `killall -9 mcp-bridge` may hit the one who is to clean up afterwards.
         process.arg0("mcp-keeper").args(keeper::arguments(command)).env_clear().envs(variables);
@@ -101,8 +111,10 @@ impl Child {
         let stdin = running.stdin.take().expect("stdin is piped");
         let stdout = running.stdout.take().expect("stdout is piped");
         let stderr = running.stderr.take().expect("stderr is piped");
-        let log = stderr::Log::new(name, environment::secrets(command));
-        let last_words = tokio::spawn(stderr::drain(stderr, log));
+        let last_words = match sink {
+            Some(sink) => tokio::spawn(raw::copy(stderr, sink)),
+            None => tokio::spawn(stderr::drain(stderr, stderr::Log::new(name, environment::secrets(command)))),
+        };
         let pid = running.id().and_then(|id| Pid::from_raw(id.cast_signed()));
         // Not yet reaped, so the number still means this process.
         let pidfd = pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
@@ -130,6 +142,19 @@ impl Exit {
             let _ = pidfd_send_signal(keeper, Signal::TERM);
         }
     }
+}
+
+/// Where standard error goes as it is. `None`: into the log.
+fn sink(name: &str, command: &Command) -> Result<Option<raw::Sink>, SpawnError> {
+    Ok(match &command.stderr {
+        ChildStderr::Log => None,
+        ChildStderr::Discard => Some(raw::Sink::nowhere(name)),
+        ChildStderr::Inherit => Some(raw::Sink::inherited(name)?),
+        ChildStderr::File(path) => {
+            let sink = raw::Sink::file(name, path);
+            Some(sink.map_err(|source| SpawnError::Stderr { path: path.clone(), source })?)
+        }
+    })
 }
 
 /// Waits for the keeper and the rest of standard error, and publishes how the command ended.

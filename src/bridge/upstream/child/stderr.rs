@@ -145,7 +145,7 @@ impl Line {
 
 /// Control characters, and those that turn the direction of text or break lines, as `\u{…}`: what a child prints can
 /// neither steer the operator's terminal nor forge a second log line.
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for character in text.chars() {
         let steers = matches!(character, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');

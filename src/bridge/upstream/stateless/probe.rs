@@ -54,7 +54,8 @@ enum Found {
 /// In words, why neither era came about.
 pub async fn introduce(link: &Arc<Link>, expected: Expected, limit: Duration) -> Result<Hello, String> {
     match (expected, link.wire()) {
-        (_, Wire::Builtin) | (Expected::Only(Speaks::Sessions), _) => initialize(link, limit).await,
+        // HTTP+SSE was gone before there was another era.
+        (_, Wire::Builtin | Wire::Sse(_)) | (Expected::Only(Speaks::Sessions), _) => initialize(link, limit).await,
         (Expected::Only(Speaks::Stateless), _) => match discover(link, limit).await {
             Found::Stateless(hello) => Ok(*hello),
             Found::Unusable(reason) => Err(reason),

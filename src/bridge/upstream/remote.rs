@@ -1,0 +1,90 @@
+//! A server behind a URL, whatever it speaks: what is sent with every request, and what a status says.
+//!
+//! Only the upstream's own configured headers and credential are sent; nothing of the client's request but its message.
+
+use bytes::Bytes;
+use url::Url;
+
+use crate::base::secret::Secret;
+use crate::bridge::upstream::link::Link;
+use crate::config::section::{HttpUpstream, UpstreamAuth};
+use crate::fetch::{Client, Connection, FetchError, Request, Response, Verb};
+use crate::protocol::mcp::header;
+use crate::protocol::mcp::reply;
+
+/// The largest message that is taken.
+pub const MAX_MESSAGE: usize = 16 * 1024 * 1024;
+
+/// A server, and the bridge's credentials for it.
+#[derive(Debug)]
+pub struct Remote {
+    client: Client,
+    settings: HttpUpstream,
+    bearer: Option<Secret>,
+}
+
+impl Remote {
+    /// Nothing is sent yet.
+    ///
+    /// # Errors
+    /// In words, why nothing can be.
+    pub fn new(settings: &HttpUpstream) -> Result<Self, String> {
+        let tls = &settings.tls;
+        let connection = Connection {
+            timeout: settings.connect_timeout,
+            proxy: settings.proxy_url.as_ref().map(Secret::expose),
+            authorities: tls.authorities.as_deref(),
+            identity: tls.identity.as_ref().map(|identity| identity.expose().as_bytes()),
+            alias: tls.server_name.as_deref().map(|name| (name, &settings.url)),
+            is_unverified: tls.is_unverified,
+        };
+        let client = Client::new(connection).map_err(|error| error.to_string())?;
+        let bearer = match &settings.auth {
+            UpstreamAuth::None => None,
+            UpstreamAuth::Bearer(token) => Some(Secret::new(format!("Bearer {}", token.expose()))),
+        };
+        Ok(Self { client, settings: settings.clone(), bearer })
+    }
+
+    /// Its section of the configuration.
+    #[must_use]
+    pub const fn settings(&self) -> &HttpUpstream {
+        &self.settings
+    }
+
+    /// Sends a request with these header fields and the configured ones.
+    ///
+    /// # Errors
+    /// See [`Client::send`].
+    pub async fn send<'a>(
+        &'a self,
+        verb: Verb,
+        url: &'a Url,
+        mut headers: Vec<(&'a str, &'a str)>,
+        body: Option<Bytes>,
+    ) -> Result<Response, FetchError> {
+        headers.extend(body.is_some().then_some(("content-type", header::JSON)));
+        headers.extend(self.settings.headers.iter().map(|(name, value)| (name.as_str(), value.expose())));
+        headers.extend(self.bearer.as_ref().map(|bearer| ("authorization", bearer.expose())));
+        self.client.send(Request { verb, url, headers, body }).await
+    }
+}
+
+/// What is said when the status is none of success. The answer's headers, a challenge above all, go no further.
+#[must_use]
+pub fn refusal(status: u16) -> Option<String> {
+    match status {
+        200..=299 => None,
+        300..=399 => Some("The MCP server redirects elsewhere, which is not followed".to_owned()),
+        401 | 403 => Some(format!("The MCP server refused the bridge's credentials (status {status})")),
+        status => Some(format!("The MCP server answered with status {status}")),
+    }
+}
+
+/// Ends a call that nothing will come for, if it waits still.
+pub fn fail(link: &Link, id: u64, reason: &str) {
+    if let Some(call) = link.take_call(id) {
+        tracing::warn!(upstream = %link.name, reason, "a call of an upstream failed");
+        call.fail(reply::UNAVAILABLE, reason);
+    }
+}
