@@ -112,7 +112,7 @@ async fn post(
         let text = "send the message as application/json";
         return Err(answer::message(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", text));
     }
-    let body = body::read(payload, state.endpoint.max_request_body, state.read_timeout).await;
+    let body = body::read(request, payload, state.endpoint.max_request_body, state.read_timeout).await;
     let body = body.map_err(answer::body_fault)?;
     let protocol_version = field(request, mcp::PROTOCOL_VERSION);
     let post = PostRequest {

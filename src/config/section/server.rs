@@ -23,7 +23,7 @@ pub struct Server {
     pub public_url: Option<String>,
     /// `root_endpoint`: MCP is answered at `/` too.
     pub root_endpoint: bool,
-    /// `read_timeout`: for the head and the body of a request; never cuts a call short.
+    /// `read_timeout`: for the head of a request, and the longest pause in its body; never cuts a call short.
     pub read_timeout: Duration,
     /// `idle_timeout`: how long a connection without a request is kept.
     pub idle_timeout: Duration,
@@ -136,7 +136,7 @@ impl Server {
                 "Scheme and host that people type. Default: the issuer's.",
             ),
             root_endpoint: reader.boolean("root_endpoint", true, "MCP is answered at / too."),
-            read_timeout: reader.duration("read_timeout", "30s", "For head and body of a request; never cuts a call."),
+            read_timeout: reader.duration("read_timeout", "30s", "For a request's head, and between pieces of its body; never cuts a call."),
             idle_timeout: reader.duration("idle_timeout", "120s", "How long a connection without a request is kept."),
             write_timeout: reader.duration("write_timeout", "60s", "How long a client may not read its stream."),
             request_timeout: reader.duration("request_timeout", "300s", "For an MCP request; progress starts it anew."),
