@@ -6,6 +6,7 @@ mod body;
 mod cookie;
 mod answer;
 pub mod guard;
+mod head;
 pub mod middleware;
 mod health;
 mod mcp;
