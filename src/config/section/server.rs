@@ -136,7 +136,11 @@ impl Server {
                 "Scheme and host that people type. Default: the issuer's.",
             ),
             root_endpoint: reader.boolean("root_endpoint", true, "MCP is answered at / too."),
-            read_timeout: reader.duration("read_timeout", "30s", "For a request's head, and between pieces of its body; never cuts a call."),
+            read_timeout: reader.duration(
+                "read_timeout",
+                "30s",
+                "For a request's head, and between pieces of its body; never cuts a call.",
+            ),
             idle_timeout: reader.duration("idle_timeout", "120s", "How long a connection without a request is kept."),
             write_timeout: reader.duration("write_timeout", "60s", "How long a client may not read its stream."),
             request_timeout: reader.duration("request_timeout", "300s", "For an MCP request; progress starts it anew."),

@@ -8,3 +8,4 @@ mod children;
 mod streams;
 mod several;
 mod http_upstream;
+mod proxying;
