@@ -305,8 +305,9 @@ async fn proxy_12_a_thousand_calls_to_one_that_hangs_hold_up_no_other() {
     let mut session = None;
     for _ in 0..2 {
         let token = Client::register(&app).await.tokens().await.access().to_owned();
+        let client = Stateless::new(&app, &token);
         for _ in 0..500 {
-            let client = Stateless::new(&app, &token);
+            let client = client.clone();
             hanging
                 .spawn(async move { client.page("tools/call", json!({"name": "dead__echo", "arguments": {}})).await });
         }
