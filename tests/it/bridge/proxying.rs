@@ -300,7 +300,8 @@ async fn proxy_12_a_thousand_calls_to_one_that_hangs_hold_up_no_other() {
     let dead = FakeServer::start(|got| (got.method() == "tools/call").then(|| Reply::Hang(String::new()))).await;
     let well = FakeServer::start(echo).await;
     let upstreams = format!("dead: {{url: \"{}\"}}\n  well: {{url: \"{}\"}}", dead.url, well.url);
-    let app = App::with(&BASIC.replace("me: {builtin: whoami}", &upstreams));
+    let yaml = BASIC.replace("listen: 127.0.0.1:0", "listen: 127.0.0.1:0\n  shutdown_timeout: 1s");
+    let app = App::with(&yaml.replace("me: {builtin: whoami}", &upstreams));
     let mut hanging = tokio::task::JoinSet::new();
     let mut session = None;
     for _ in 0..2 {
