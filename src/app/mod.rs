@@ -234,6 +234,7 @@ async fn start_bridge(config: &Config, surroundings: Surroundings) -> Result<Arc
     let options = Options {
         session: config.server.session,
         request_timeout: config.server.request_timeout,
+        tool_search: Some(config.server.tool_search).filter(|search| search.enabled).map(|search| search.results),
         keeper: surroundings.keeper,
         clock: surroundings.clock,
     };

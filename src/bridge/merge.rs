@@ -140,6 +140,11 @@ pub async fn list(upstreams: &[Arc<Upstream>], kind: ListKind) -> Bytes {
     Bytes::from(out)
 }
 
+/// Reads again the tools of upstreams that do not tell when they change.
+pub async fn freshen_tools(upstreams: &[Arc<Upstream>]) {
+    futures_util::future::join_all(upstreams.iter().map(|upstream| freshen(upstream, ListKind::Tools))).await;
+}
+
 fn shown_key(upstream: &Upstream, kind: ListKind, key: &str) -> String {
     match kind {
         ListKind::Tools | ListKind::Prompts => upstream.view.naming.shown(key),

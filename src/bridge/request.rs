@@ -12,10 +12,11 @@ use crate::bridge::mailbox::Mailbox;
 use crate::bridge::post::{self, Begun, Caller, RETRY_AFTER};
 use crate::bridge::route::{self, Named};
 use crate::bridge::stateless::era::Era;
+use crate::bridge::tool_search::ToolSearch;
 use crate::bridge::upstream::call::{Call, Owner};
 use crate::bridge::upstream::wire::SendFault;
 use crate::bridge::upstream::{State, Upstream};
-use crate::bridge::{Bridge, Refusal, merge, stateless, subscribe};
+use crate::bridge::{Bridge, Refusal, merge, stateless, subscribe, tool_search};
 use crate::protocol::mcp::message::{Kind, Message, Param, Params};
 use crate::protocol::mcp::method::Method;
 use crate::protocol::mcp::reply;
@@ -42,6 +43,9 @@ impl Bridge {
     }
 
     fn needed_for_tool(&self, shown: &str) -> Needed {
+        if self.tool_search.is_some() && shown == tool_search::SEARCH {
+            return Needed::by_method(&Method::ToolsList);
+        }
         let Some(Named { upstream, name }) = route::by_name(&self.upstreams, ListKind::Tools, shown) else {
             return Needed::by_tool(None, false);
         };
@@ -95,6 +99,9 @@ impl Bridge {
     }
 
     async fn list(&self, caller: &Caller, message: &Message, kind: ListKind) -> Result<Begun, Refusal> {
+        if kind == ListKind::Tools && self.tool_search.is_some() {
+            return Ok(Begun::Answered(reply::result(message.id_or_null(), &ToolSearch::definitions())));
+        }
         if let [only] = self.upstreams.as_slice()
             && merge::is_plain(&self.upstreams, kind)
         {
@@ -115,6 +122,9 @@ impl Bridge {
         message: &Message,
         (kind, at): (ListKind, Option<Span>),
     ) -> Result<Begun, Refusal> {
+        if let Some(found) = self.searched(message).await {
+            return Ok(Begun::Answered(found));
+        }
         let thing = if kind == ListKind::Tools { "tool" } else { "prompt" };
         let Some((at, shown)) = at.and_then(|at| Some((at, message.string(at)?))) else {
             let text = format!("The name of the {thing} is not a string");

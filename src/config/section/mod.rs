@@ -20,7 +20,7 @@ pub use log::{Log, LogFormat, LogOutput};
 pub use mode::Mode;
 pub use oauth_server::{OauthServer, Registration};
 pub(super) use server::ServerSection;
-pub use server::{Endpoint, EndpointAuth, RateLimit, Server, Session};
+pub use server::{Endpoint, EndpointAuth, RateLimit, Server, Session, ToolSearch};
 pub use signing::{Signing, SigningAlgorithm};
 pub use storage::Storage;
 pub(super) use upstream::read_all as read_upstreams;

@@ -80,6 +80,7 @@ pub fn options() -> Options {
             replay_events: 100,
         },
         request_timeout: LONG,
+        tool_search: None,
         keeper: env!("CARGO_BIN_EXE_mcp-bridge").into(),
         clock: Clock::fixed(Timestamp::from_unix(1_000)),
     }

@@ -9,6 +9,7 @@ mod stateless_input;
 mod stateless_listen;
 mod stateless_requests;
 mod stateless_results;
+mod tool_search;
 
 use std::path::Path;
 use std::time::Duration;
