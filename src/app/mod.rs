@@ -1,6 +1,7 @@
 //! Composition: from a checked configuration to a running bridge. All wiring is here, and nothing else.
 
 mod address;
+mod connections;
 mod first_user;
 mod serve;
 mod tasks;
@@ -73,6 +74,7 @@ impl From<KeyError> for StartError {
 /// A bridge that is put together and listens, but does not answer yet.
 pub struct App {
     listener: TcpListener,
+    connections: usize,
     config: Config,
     state: State,
     store: Arc<dyn Store>,
@@ -98,7 +100,8 @@ impl App {
             Some(issuing) => (Some(issuing.authorization), Some(issuing.resource)),
             None => (None, None),
         };
-        let bridge = start_bridge(&config, surroundings).await?;
+        let connections = connections::holdable(config.server.max_connections);
+        let bridge = start_bridge(&config, connections, surroundings).await?;
         let state = State {
             endpoint: endpoint(&config),
             authorization,
@@ -108,7 +111,7 @@ impl App {
             read_timeout: config.server.read_timeout,
             limits: limits(&config),
         };
-        Ok(Self { listener, config, state, store, clock, addresses })
+        Ok(Self { listener, connections, config, state, store, clock, addresses })
     }
 
     /// Makes the first user where that is wanted and there is none, and gives the password nobody will see again.
@@ -230,9 +233,14 @@ fn callback(issuer: &str, provider: &ProviderName) -> String {
     format!("{issuer}/oauth/callback/{provider}")
 }
 
-async fn start_bridge(config: &Config, surroundings: Surroundings) -> Result<Arc<Bridge>, StartError> {
+async fn start_bridge(
+    config: &Config,
+    connections: usize,
+    surroundings: Surroundings,
+) -> Result<Arc<Bridge>, StartError> {
     let options = Options {
         session: config.server.session,
+        max_streams: connections::for_streams(connections),
         request_timeout: config.server.request_timeout,
         tool_search: Some(config.server.tool_search).filter(|search| search.enabled).map(|search| search.results),
         keeper: surroundings.keeper,

@@ -199,8 +199,13 @@ mod tests {
 
     fn sessions(max_sessions: usize, max_per_principal: usize) -> (Sessions, Clock) {
         let clock = Clock::fixed(Timestamp::from_unix(1_000));
-        let settings =
-            Settings { timeout: Duration::from_secs(60), max_sessions, max_per_principal, replay_events: 10 };
+        let settings = Settings {
+            timeout: Duration::from_secs(60),
+            max_sessions,
+            max_per_principal,
+            max_streams_per_user: 0,
+            replay_events: 10,
+        };
         (Sessions::new(settings, clock.clone()), clock)
     }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::bridge::answer::Held;
 use crate::bridge::hub::{Hub, Subscriber};
+use crate::bridge::load::Place;
 use crate::bridge::mailbox::Mailbox;
 use crate::bridge::post::Caller;
 use crate::bridge::stateless::filter::Filter;
@@ -19,6 +20,7 @@ pub struct Listening {
     listener: Arc<Listener>,
     hub: Arc<Hub>,
     upstreams: Vec<Arc<Upstream>>,
+    _place: Place,
 }
 
 impl Drop for Listening {
@@ -46,12 +48,13 @@ impl Bridge {
         let filter = params.get(Param::Notifications).map(|at| Filter::read(message.json(at)));
         let filter = filter.unwrap_or_else(|| Err(Fault::invalid("notifications is missing")));
         let filter = filter.map_err(|fault| Refusal::Malformed { body: fault.body(id) })?;
+        let place = self.load.stream(&caller.principal)?;
         self.wait_for_first_try().await;
         let (mailbox, reader) = Mailbox::of_call();
         let lists = filter.of_lists(merge::offers(&self.upstreams));
         let listener = Arc::new(Listener::new(&caller.principal, id, lists, mailbox));
         let (hub, upstreams) = (Arc::clone(&self.hub), self.upstreams.clone());
-        let listening = Listening { listener: Arc::clone(&listener), hub, upstreams };
+        let listening = Listening { listener: Arc::clone(&listener), hub, upstreams, _place: place };
         let subscribed = filter.uris.iter().map(|uri| self.listen_to_resource(&listener, uri));
         let subscribed = futures_util::future::join_all(subscribed).await;
         let agreed = filter.uris.iter().zip(subscribed).filter(|(_, is_subscribed)| *is_subscribed);

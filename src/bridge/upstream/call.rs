@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::task::AbortHandle;
 
+use crate::bridge::load::Place;
 use crate::bridge::mailbox::{Item, Mailbox};
 use crate::bridge::session::Session;
 use crate::bridge::stateless::exchange::Exchange;
@@ -35,6 +36,8 @@ pub struct Call {
     pub accepts_stream: bool,
     /// How long it may go without an answer or progress.
     pub limit: Duration,
+    /// Its place among those under way; `None` for one of the bridge itself.
+    pub place: Option<Place>,
     clock: CallClock,
     task: OnceLock<AbortHandle>,
 }
@@ -89,6 +92,7 @@ impl Call {
             mailbox,
             accepts_stream: false,
             limit,
+            place: None,
             clock: CallClock::default(),
             task: OnceLock::new(),
         }

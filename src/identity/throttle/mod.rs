@@ -6,7 +6,7 @@ mod table;
 
 use std::time::Duration;
 
-pub use address::AddressLimit;
+pub use address::{AddressKey, AddressLimit};
 pub use lockout::{LoginThrottle, Reservation};
 
 /// How many addresses, or accounts, each table remembers: some 100 bytes each.

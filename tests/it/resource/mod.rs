@@ -3,4 +3,5 @@
 mod challenge;
 mod framing;
 mod guard;
+mod load;
 mod stream;
