@@ -3,6 +3,7 @@
 mod address;
 mod connections;
 mod first_user;
+mod limits;
 mod serve;
 mod tasks;
 
@@ -29,7 +30,15 @@ use crate::store::sqlite::Sqlite;
 
 pub use address::Addresses;
 pub use first_user::FirstUser;
+pub use limits::limits;
 pub use serve::{NOISY_TARGET, Running};
+
+/// How many times `server.rate_limit.login` one address may log in or register,
+const LOGINS: u32 = 1;
+/// begin an authorization or move one on,
+const AUTHORIZATIONS: u32 = 5;
+/// and ask for tokens. Behind one address there are many people and clients: what costs no hashing is counted more generously.
+const TOKENS: u32 = 30;
 
 /// What a start depends on besides the configuration.
 pub struct Surroundings {
@@ -109,7 +118,7 @@ impl App {
             bridge,
             guard: guard(&config, &addresses),
             read_timeout: config.server.read_timeout,
-            limits: limits(&config),
+            limits: address_limits(&config),
         };
         Ok(Self { listener, connections, config, state, store, clock, addresses })
     }
@@ -266,9 +275,13 @@ fn guard(config: &Config, addresses: &Addresses) -> Guard {
     Guard { hosts, origins, trusted_proxies: config.server.trusted_proxies.clone(), is_https: addresses.is_https() }
 }
 
-fn limits(config: &Config) -> AddressLimits {
+fn address_limits(config: &Config) -> AddressLimits {
     let login = config.server.login_rate_limit;
     let times = |factor| AddressLimit::new(RateLimit { limit: login.limit.saturating_mul(factor), ..login });
-    // Behind one address there are many people and clients: what costs no hashing is counted more generously.
-    AddressLimits { login: times(1), registration: times(1), authorization: times(5), token: times(30) }
+    AddressLimits {
+        login: times(LOGINS),
+        registration: times(LOGINS),
+        authorization: times(AUTHORIZATIONS),
+        token: times(TOKENS),
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::base::limit::Limit;
 use crate::bridge::post::{self, Caller, RETRY_AFTER};
 use crate::bridge::{Answer, Bridge, EventStream, Refusal, merge};
 use crate::protocol::mcp::client_features::ClientFeatures;
@@ -11,6 +12,9 @@ use crate::protocol::mcp::version::ProtocolVersion;
 
 /// How long a client waits for upstreams that were never up, so that it is told what they can do.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+/// Shown by `config show --limits`.
+pub const LIMITS: [Limit; 1] =
+    [Limit::time("wait of a client for upstreams that were never up", PATIENCE, "it is answered without them")];
 
 impl Bridge {
     pub(super) async fn initialize(&self, caller: &Caller, message: &Message) -> Result<Answer, Refusal> {

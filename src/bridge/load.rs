@@ -6,6 +6,7 @@ use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::base::id::UserId;
+use crate::base::limit::Limit;
 use crate::bridge::Refusal;
 use crate::bridge::post::RETRY_AFTER;
 use crate::model::principal::Principal;
@@ -15,6 +16,11 @@ use crate::model::principal::Principal;
 pub const MAX_CALLS_OF_ONE: usize = 512;
 /// How many calls all upstreams together may have under way.
 pub const MAX_CALLS: usize = 8192;
+/// Shown by `config show --limits`.
+pub const LIMITS: [Limit; 2] = [
+    Limit::count("calls under way, of one person at one upstream", MAX_CALLS_OF_ONE, "429, Retry-After"),
+    Limit::count("calls under way, in all", MAX_CALLS, "503, Retry-After"),
+];
 
 /// What is under way.
 #[derive(Debug)]

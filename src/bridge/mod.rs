@@ -28,6 +28,7 @@ mod initialize;
 mod request;
 mod subscribe;
 mod notify;
+pub mod limits;
 
 pub use answer::{Answer, EventStream, Refusal};
 

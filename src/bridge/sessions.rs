@@ -10,6 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::id::{ClientId, UserId};
+use crate::base::limit::Limit;
 use crate::base::random;
 use crate::bridge::session::Session;
 use crate::bridge::streams::Streams;
@@ -22,6 +23,9 @@ use crate::protocol::mcp::version::ProtocolVersion;
 
 /// After this time a client has to initialize anew, at the next moment when no request of its is under way.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
+/// Shown by `config show --limits`.
+pub const LIMITS: [Limit; 1] =
+    [Limit::time("life of a session, however busy", LONGEST, "404 after its last call; the client initializes anew")];
 
 /// Every session there is.
 #[derive(Debug)]

@@ -7,10 +7,14 @@ use actix_web::http::header::{self, HeaderMap};
 use actix_web::web::{Bytes, BytesMut, Payload};
 use futures_util::StreamExt as _;
 
+use crate::base::limit::Limit;
+
 /// The longest form or client metadata document, in bytes.
 pub const SMALL: usize = 64 * 1024;
 /// How many times `server.read_timeout`, which is the longest pause, the whole body may take.
 pub const PAUSES: u32 = 2;
+/// Shown by `config show --limits`.
+pub const LIMITS: [Limit; 1] = [Limit::bytes("form, or metadata of a client", SMALL, "413, the connection ends")];
 
 /// Why a body was not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,6 +4,7 @@ use actix_web::HttpResponse;
 use actix_web::dev::ServiceRequest;
 use actix_web::http::StatusCode;
 
+use crate::base::limit::Limit;
 use crate::http::answer;
 
 /// The longest request target, in bytes: twice the longest authorization request, so that one too long gets its page.
@@ -12,6 +13,12 @@ pub const MAX_TARGET: usize = 16 * 1024;
 pub const MAX_FIELDS: usize = 96;
 /// The longest header fields of a request, names and values together, in bytes.
 pub const MAX_FIELD_BYTES: usize = 32 * 1024;
+/// Shown by `config show --limits`.
+pub const LIMITS: [Limit; 3] = [
+    Limit::bytes("request target", MAX_TARGET, "414, the connection ends"),
+    Limit::count("header fields of a request", MAX_FIELDS, "431, the connection ends"),
+    Limit::bytes("header fields of a request, together", MAX_FIELD_BYTES, "431, the connection ends"),
+];
 
 /// What is answered to a request with too much of one of them. Nothing of it has been looked at, so it ends the connection.
 pub fn check(request: &ServiceRequest) -> Result<(), HttpResponse> {

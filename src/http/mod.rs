@@ -7,6 +7,7 @@ mod cookie;
 mod answer;
 pub mod guard;
 mod head;
+pub mod limits;
 pub mod middleware;
 mod health;
 mod mcp;

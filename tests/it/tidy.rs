@@ -147,6 +147,66 @@ fn foreign_crates_stay_in_their_rooms() {
     }
 }
 
+/// Constants that sound like a bound, and where they stand, but bound nothing that comes from outside.
+const NO_BOUNDS: [(&str, &str); 1] = [
+    // How much of a name is shown.
+    ("http/page/client_name.rs", "MAX_CHARACTERS"),
+];
+
+#[test]
+fn every_bound_is_shown_to_the_operator_from_the_constant_that_is_kept() {
+    let mut missing = Vec::new();
+    let mut bounds = 0;
+    for file in ["bridge", "http", "app"].iter().flat_map(|module| rust_files(&root().join("src").join(module))) {
+        let text = fs::read_to_string(&file).unwrap();
+        let place = file.strip_prefix(root().join("src")).unwrap().display().to_string();
+        let code = on_one_line(text.split("#[cfg(test)]").next().unwrap());
+        // What follows `Limit::count(` and the like, up to the end of the file: the arrays, and what names a constant in them.
+        let shown: String = code.split("Limit::").skip(1).map(|rest| rest.split(';').next().unwrap()).collect();
+        for name in code.split("const ").skip(1).map(first_word) {
+            let sounds = ["MAX", "MOST", "LONGEST", "QUEUE", "PATIENCE"]
+                .iter()
+                .any(|word| name.split('_').any(|part| part == *word));
+            if !sounds || NO_BOUNDS.contains(&(place.as_str(), name)) {
+                continue;
+            }
+            bounds += 1;
+            if !shown.split(|c: char| !is_of_word(c)).any(|word| word == name) {
+                missing.push(format!("{place}: {name} is not among its LIMITS"));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "{}", missing.join("\n"));
+    assert!(bounds > 30, "only {bounds} were found");
+}
+
+#[test]
+fn every_list_of_limits_is_collected() {
+    let declared = rust_files(&root().join("src")).into_iter().filter(|file| {
+        let text = fs::read_to_string(file).unwrap();
+        text.lines().any(|line| line.contains("const LIMITS: [Limit;"))
+    });
+    let program = env!("CARGO_BIN_EXE_mcp-bridge");
+    let output = std::process::Command::new(program)
+        .args(["config", "show", "--limits", "-c"])
+        .arg(with_all())
+        .output()
+        .unwrap();
+    let table = String::from_utf8(output.stdout).unwrap();
+    for file in declared {
+        let text = fs::read_to_string(&file).unwrap();
+        let list = on_one_line(text.split("const LIMITS: [Limit;").nth(1).unwrap().split("];").next().unwrap());
+        for name in list.split("Limit::").skip(1).map(|limit| limit.split('"').nth(1).unwrap()) {
+            assert!(table.lines().any(|line| line.starts_with(name)), "{}: {name}\n{table}", file.display());
+        }
+    }
+}
+
+/// A configuration in which everything is there that has limits.
+fn with_all() -> PathBuf {
+    root().join("tests/fixtures/cli/limits.yaml")
+}
+
 #[test]
 fn no_way_of_writing_hides_an_import() {
     let source =

@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::task::AbortHandle;
 
+use crate::base::limit::Limit;
 use crate::bridge::load::Place;
 use crate::bridge::mailbox::{Item, Mailbox};
 use crate::bridge::session::Session;
@@ -18,6 +19,9 @@ use crate::protocol::mcp::splice::{Edit, Span};
 
 /// No call lasts longer than this, however often its progress is reported.
 const LONGEST: Duration = Duration::from_secs(6 * 3600);
+/// Shown by `config show --limits`.
+pub const LIMITS: [Limit; 1] =
+    [Limit::time("one call, however often progress is reported", LONGEST, "it is cancelled; a JSON-RPC error")];
 
 /// A request under way.
 #[derive(Debug)]

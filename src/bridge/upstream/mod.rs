@@ -18,6 +18,8 @@ mod connect;
 mod lists;
 mod run;
 
+pub use lists::LIMITS as LIST_LIMITS;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

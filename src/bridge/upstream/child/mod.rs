@@ -15,6 +15,8 @@ mod process_table;
 mod report;
 mod stderr;
 
+pub use stderr::LIMITS;
+
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
