@@ -12,6 +12,7 @@ mod config;
 mod log;
 mod mcp;
 mod oauth;
+mod operation;
 mod resource;
 mod support;
 mod tidy;

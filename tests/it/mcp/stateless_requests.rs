@@ -55,7 +55,7 @@ async fn d_10_and_11_the_version_is_the_same_in_header_and_body_and_one_that_is_
 }
 
 #[tokio::test]
-async fn d_15_method_and_name_in_the_header_are_those_of_the_body() {
+async fn mcp_1_d_15_method_and_name_in_the_header_are_those_of_the_body() {
     let (_app, client) = with_stateless("").await;
     let calls = client.message(1, "tools/call", json!({"name": "echo", "arguments": {"text": "ü"}}));
     let fields = |method: &str, name: Option<&str>| {
