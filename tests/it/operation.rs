@@ -8,6 +8,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+use crate::bridge::fake_server::{FakeServer, Reply};
 use crate::support::Program;
 use crate::support::mcp::{Session, last_message};
 
@@ -135,6 +136,30 @@ async fn ops_7_without_descriptors_for_more_connections_those_there_are_served_a
     let mut answer = String::new();
     tokio::time::timeout(LONG, stream.read_to_string(&mut answer)).await.expect("it has recovered").unwrap();
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn proxy_18_neither_a_field_nor_the_environment_sends_the_bridge_through_a_proxy() {
+    let canary = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    canary.set_nonblocking(true).unwrap();
+    let proxy = format!("http://{}", canary.local_addr().unwrap());
+    let server = FakeServer::start(|got| {
+        let (id, _, arguments) = got.call();
+        (got.method() == "tools/call").then(|| Reply::result(&id, arguments["text"].as_str().unwrap_or_default()))
+    })
+    .await;
+    let names = ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "CGI_HTTP_PROXY"];
+    let environment = names.map(|name| (name, proxy.as_str()));
+    let yaml = format!("server: {{listen: \"127.0.0.1:0\"}}\nupstreams: {{h: {{url: \"{}\"}}}}\n", server.url);
+    let program = Program::start(folder(&yaml), &environment);
+    let session = connect(&program).await;
+    let request =
+        session.request(reqwest::Method::POST).header("content-type", "application/json").header("proxy", &proxy);
+    let call = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "echo", "arguments": {"text": "x"}}});
+    let answer = request.body(call.to_string()).send().await.unwrap().text().await.unwrap();
+    assert!(answer.contains(r#""text":"x""#), "{answer}");
+    assert!(server.got_of("tools/call")[0].header("proxy").is_empty());
+    assert_eq!(canary.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock, "nobody came to the proxy");
 }
 
 /// How much of a processor's time a process has used.

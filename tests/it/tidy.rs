@@ -207,6 +207,61 @@ fn with_all() -> PathBuf {
     root().join("tests/fixtures/cli/limits.yaml")
 }
 
+/// The table of requirements, and where the tests that it names stand.
+fn requirements() -> String {
+    fs::read_to_string(root().join("tests/it/REQUIREMENTS.md")).unwrap()
+}
+
+/// The tests that a text names, as file and name.
+fn named_tests(text: &str) -> Vec<(PathBuf, &str)> {
+    let quoted = text.split('`').skip(1).step_by(2).filter_map(|quoted| quoted.split_once(".rs::"));
+    quoted
+        .map(|(file, name)| {
+            let folder = if file.starts_with("src/") { root() } else { root().join("tests/it") };
+            (folder.join(format!("{file}.rs")), name)
+        })
+        .collect()
+}
+
+#[test]
+fn every_requirement_of_mcp_has_a_test_that_exists_or_a_reason() {
+    let text = requirements();
+    let rows: Vec<Vec<&str>> =
+        text.lines().map(|line| line.split(" | ").map(|cell| cell.trim_matches(['|', ' '])).collect()).collect();
+    for (section, count) in [("c", 23), ("d", 42), ("e", 12)] {
+        for number in 1..=count {
+            let id = format!("{section} {number}");
+            let mut found = rows.iter().filter(|row| row[0] == id);
+            let row = found.next().unwrap_or_else(|| panic!("{id} is missing"));
+            assert!(found.next().is_none(), "{id} is there twice");
+            assert!(row.len() == 4 && ["M", "S", "m"].contains(&row[1]), "{row:?}");
+            let has_reason = row[3].strip_prefix("none: ").is_some_and(|reason| reason.len() > 20);
+            assert!(has_reason || !named_tests(row[3]).is_empty(), "{id} has neither test nor reason");
+        }
+    }
+    for (file, name) in named_tests(&text) {
+        let code = fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        let at = code.find(&format!("fn {name}(")).unwrap_or_else(|| panic!("no {name} in {}", file.display()));
+        let before = code[..at].trim_end_matches("async ").trim_end().lines().next_back().unwrap();
+        assert!(before.contains("test"), "{name} in {} is no test", file.display());
+    }
+}
+
+#[test]
+fn every_row_of_the_abuse_catalogue_is_the_name_of_a_test() {
+    let text = requirements();
+    let (_, part) = text.split_once("## Rows of our abuse catalogue").unwrap();
+    let rows: Vec<&str> =
+        part.lines().skip(4).take_while(|line| !line.is_empty()).flat_map(str::split_whitespace).collect();
+    assert!(rows.len() > 60, "{rows:?}");
+    let files = rust_files(&root().join("src")).into_iter().chain(rust_files(&root().join("tests/it")));
+    let code: String = files.map(|file| fs::read_to_string(file).unwrap()).collect();
+    for row in rows {
+        let name = format!("fn {}_", row.to_ascii_lowercase().replace('-', "_"));
+        assert!(code.contains(&name), "no test is named after {row}");
+    }
+}
+
 #[test]
 fn no_way_of_writing_hides_an_import() {
     let source =
