@@ -9,6 +9,7 @@ mod mode;
 mod oauth_server;
 mod server;
 mod signing;
+mod static_client;
 mod storage;
 mod upstream;
 
@@ -22,6 +23,7 @@ pub use oauth_server::{OauthServer, Registration};
 pub(super) use server::ServerSection;
 pub use server::{Endpoint, EndpointAuth, RateLimit, Server, Session, ToolSearch};
 pub use signing::{Signing, SigningAlgorithm};
+pub use static_client::{StaticAuthentication, StaticClient};
 pub use storage::Storage;
 pub(super) use upstream::read_all as read_upstreams;
 pub use upstream::{BuiltinServer, ToolRule, Upstream, UpstreamKind};
