@@ -12,6 +12,9 @@ use crate::bridge::session::Session;
 use crate::bridge::sessions::Sessions;
 use crate::bridge::stateless::listener::{Listener, Listeners};
 use crate::bridge::stateless::parked::Parked;
+use crate::bridge::tenant::Tenant;
+use crate::bridge::upstream::hello::Speaks;
+use crate::bridge::upstream::stateless::state::Seal;
 use crate::protocol::mcp::method::Method;
 use crate::protocol::mcp::reply;
 
@@ -22,6 +25,10 @@ pub struct Hub {
     pub sessions: Sessions,
     /// Calls of the stateless era whose client has to come back.
     pub parked: Parked,
+    /// Under which clients of the stateless era are given what upstreams of it want back.
+    pub seal: Seal,
+    /// Which era upstreams were found to speak, by their names.
+    pub found: Found,
     /// Who listens without a session.
     pub listeners: Listeners,
     /// Where background work runs, whatever runtime a request came on.
@@ -32,7 +39,33 @@ pub struct Hub {
     subscribers: Mutex<HashMap<Subscription, Vec<Subscriber>>>,
 }
 
-/// A resource: the upstream's place in the list, and its URI.
+/// What was found of upstreams, so that none is asked each time it is connected to.
+#[derive(Debug, Default)]
+pub struct Found(Mutex<HashMap<String, Speaks>>);
+
+impl Found {
+    /// What this one was found to speak.
+    #[must_use]
+    pub fn of(&self, upstream: &str) -> Option<Speaks> {
+        self.lock().get(upstream).copied()
+    }
+
+    /// Notes it.
+    pub fn note(&self, upstream: &str, speaks: Speaks) {
+        self.lock().insert(upstream.to_owned(), speaks);
+    }
+
+    /// It was wrong.
+    pub fn forget(&self, upstream: &str) {
+        self.lock().remove(upstream);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Speaks>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A resource: the upstream's number, and its URI.
 pub type Subscription = (usize, String);
 
 /// Who is subscribed to a resource.
@@ -54,6 +87,25 @@ impl Subscriber {
     }
 }
 
+/// Whom a change of a list concerns.
+#[derive(Debug)]
+pub struct Audience {
+    sessions: Vec<Arc<Session>>,
+    listeners: Vec<Arc<Listener>>,
+}
+
+impl Audience {
+    /// Tells them that a list changed.
+    pub fn list_changed(&self, method: &Method) {
+        self.listeners.iter().for_each(|listener| listener.list_changed(method));
+        let notification = reply::notification(method.as_str(), None);
+        for session in &self.sessions {
+            // A session that just ended need not hear of it.
+            let _ended = session.mailbox.push(Item::Notification(notification.clone()));
+        }
+    }
+}
+
 impl Hub {
     /// Nobody is there yet.
     #[must_use]
@@ -62,6 +114,8 @@ impl Hub {
             sessions,
             listeners: Listeners::default(),
             parked: Parked::default(),
+            seal: Seal::new(),
+            found: Found::default(),
             runtime,
             clock,
             asks: AtomicU64::new(1),
@@ -75,14 +129,12 @@ impl Hub {
         self.asks.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Tells every session, and who listens for it, that a list changed.
-    pub fn list_changed(&self, method: &Method) {
-        self.listeners.list_changed(method);
-        let notification = reply::notification(method.as_str(), None);
-        for session in self.sessions.list() {
-            // A session that just ended need not hear of it.
-            let _ended = session.mailbox.push(Item::Notification(notification.clone()));
-        }
+    /// Who of a tenant's sessions and listeners were told what there is, and so have to hear when it changes.
+    #[must_use]
+    pub fn audience(&self, tenant: &Tenant) -> Audience {
+        let mut sessions = self.sessions.list();
+        sessions.retain(|session| session.is_introduced() && tenant.has_session(session));
+        Audience { sessions, listeners: self.listeners.of(tenant) }
     }
 
     /// Whether the upstream is subscribed to a resource already.

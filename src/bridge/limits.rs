@@ -3,8 +3,9 @@
 use crate::base::limit::Limit;
 use crate::bridge::mailbox;
 use crate::bridge::stateless::{filter, listener, parked};
+use crate::bridge::upstream::stateless::{inquiry, listening, probe};
 use crate::bridge::upstream::{self, call, child, inbound, lines, link, stdio, streamable_http, wire};
-use crate::bridge::{catalog, initialize, load, merge, post, session, sessions, streams, subscribe, tool_search};
+use crate::bridge::{catalog, load, merge, pool, post, session, sessions, streams, subscribe, tool_search};
 use crate::config::section::{self, UpstreamKind};
 use crate::protocol::mcp::message;
 
@@ -16,13 +17,14 @@ pub fn limits(settings: &section::Session, upstreams: &[section::Upstream]) -> V
         &mailbox::LIMITS[..],
         &mailbox::KEPT_LIMITS,
         &session::LIMITS,
+        &session::KEPT_LIMITS,
         &streams::LIMITS,
         &listener::LIMITS,
         &filter::LIMITS,
         &parked::LIMITS,
     ];
     let of_lists = [
-        &initialize::LIMITS[..],
+        &upstream::LIMITS[..],
         &merge::LIMITS,
         &upstream::LIST_LIMITS,
         &catalog::LIMITS,
@@ -37,9 +39,20 @@ pub fn limits(settings: &section::Session, upstreams: &[section::Upstream]) -> V
         &child::keeper::LIMITS,
         &inbound::LIMITS,
         &streamable_http::LIMITS,
+        &probe::LIMITS,
+        &listening::LIMITS,
+        &inquiry::LIMITS,
     ];
+    let of_the_isolated = pool::Limits::default().shown();
     let configured = upstreams.iter().flat_map(of_upstream);
-    let all = [of_calls, of_sessions(settings), of_streams.concat(), of_lists.concat(), of_upstreams.concat()];
+    let all = [
+        of_calls,
+        of_sessions(settings),
+        of_streams.concat(),
+        of_lists.concat(),
+        of_upstreams.concat(),
+        of_the_isolated,
+    ];
     all.concat().into_iter().chain(configured).collect()
 }
 

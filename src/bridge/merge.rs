@@ -116,7 +116,9 @@ fn merged_capabilities(upstreams: &[Arc<Upstream>]) -> Value {
 #[must_use]
 pub fn is_plain(upstreams: &[Arc<Upstream>], kind: ListKind) -> bool {
     match (upstreams, kind) {
-        ([only], ListKind::Tools) => only.view.naming.is_plain() && only.view.shows_all(),
+        ([only], ListKind::Tools) => {
+            only.view.naming.is_plain() && only.view.shows_all() && !only.catalogue().tools.lacks_unsound
+        }
         ([only], ListKind::Prompts) => only.view.naming.is_plain(),
         ([_], ListKind::Resources | ListKind::Templates) => true,
         _ => false,

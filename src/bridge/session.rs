@@ -1,7 +1,7 @@
 //! One session of one client. [MCP 2025-11-25, Session Management](https://modelcontextprotocol.io/specification/2025-11-25/basic/transports#session-management)
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -12,11 +12,15 @@ use crate::base::limit::Limit;
 use crate::bridge::event_id::{EventId, StreamId};
 use crate::bridge::mailbox::{Follower, Mailbox};
 use crate::bridge::streams::Streams;
+use crate::bridge::upstream::hello;
 use crate::bridge::upstream::link::Link;
+use crate::bridge::upstream::stateless::dress;
+use crate::bridge::upstream::stateless::inquiry::Inquiry;
 use crate::model::principal::Principal;
 use crate::protocol::mcp::client_features::ClientFeatures;
 use crate::protocol::mcp::event_stream;
 use crate::protocol::mcp::log_level::LogLevel;
+use crate::protocol::mcp::reply;
 use crate::protocol::mcp::version::ProtocolVersion;
 
 /// After this time a client comes back to a stream whose connection ended. Some try only twice, so that it is not short.
@@ -41,6 +45,8 @@ pub struct Session {
     pub version: ProtocolVersion,
     /// What its client can do.
     pub features: ClientFeatures,
+    /// What its client said of itself, as an upstream without sessions wants it: members of `_meta`.
+    pub envelope: Box<str>,
     /// What waits for its GET stream.
     pub mailbox: Arc<Mailbox>,
     /// The streams of its calls that can be taken up again.
@@ -51,33 +57,80 @@ pub struct Session {
     under_way: AtomicUsize,
     asked: Mutex<HashMap<u64, Asked>>,
     level: AtomicU8,
+    is_introduced: AtomicBool,
 }
 
-/// A request of an upstream that waits for this session's client.
+/// What a session's client was asked, and who waits for the answer.
 #[derive(Debug)]
-pub struct Asked {
-    /// Where the answer goes.
-    pub link: Weak<Link>,
-    /// The upstream's id of it, as written.
-    pub id: Bytes,
-    /// The token under which the upstream wants progress, as written.
-    pub progress_token: Option<Bytes>,
+pub enum Asked {
+    /// A request of an upstream.
+    Request {
+        /// Where the answer goes.
+        link: Weak<Link>,
+        /// The upstream's id of it, as written.
+        id: Bytes,
+        /// The token under which the upstream wants progress, as written.
+        progress_token: Option<Bytes>,
+    },
+    /// A question of an upstream without sessions, which is told when all is answered.
+    Inquiry(Arc<Inquiry>),
+}
+
+impl Asked {
+    /// Tells whoever asked that there will be no answer.
+    pub fn refuse(&self, text: &str) {
+        // A call that asked ends with the session; there is nobody to be told.
+        let Self::Request { link, id, .. } = self else { return };
+        if let Some(link) = link.upgrade() {
+            drop(link.end_asking(id));
+            link.tell_now(reply::error(id, reply::UNAVAILABLE, text));
+        }
+    }
+}
+
+/// How a client introduced itself.
+#[derive(Clone, Debug)]
+pub struct Introduced {
+    /// What was negotiated.
+    pub version: ProtocolVersion,
+    /// What it can do.
+    pub features: ClientFeatures,
+    /// The same and what it is, as members of `_meta`.
+    pub envelope: Box<str>,
+}
+
+/// What a client says of itself is kept up to this many bytes; of more, only what it can do.
+const MAX_ENVELOPE: usize = 4 * 1024;
+/// Shown by `config show --limits`.
+pub const KEPT_LIMITS: [Limit; 1] =
+    [Limit::bytes("what a client says of itself", MAX_ENVELOPE, "what it can do is kept alone")];
+
+impl Introduced {
+    /// Reads `capabilities` and `clientInfo`, JSON, as far as they are there.
+    #[must_use]
+    pub fn read(version: ProtocolVersion, capabilities: Option<&str>, client_info: Option<&str>) -> Self {
+        let features = capabilities.map(ClientFeatures::read).unwrap_or_default();
+        let is_object = |json: &&str| json.starts_with('{');
+        let client_info = client_info.filter(|info| hello::is_implementation(info));
+        let mut envelope = dress::envelope(capabilities.filter(is_object).unwrap_or("{}"), client_info);
+        if envelope.len() > MAX_ENVELOPE {
+            envelope = dress::envelope(&features.json().to_string(), None);
+        }
+        Self { version, features, envelope: envelope.into() }
+    }
 }
 
 impl Session {
     /// A new session.
     #[must_use]
-    pub fn new(
-        id: String,
-        principal: Arc<Principal>,
-        (version, features): (ProtocolVersion, ClientFeatures),
-        streams: Streams,
-    ) -> Self {
+    pub fn new(id: String, principal: Arc<Principal>, introduced: Introduced, streams: Streams) -> Self {
+        let Introduced { version, features, envelope } = introduced;
         Self {
             id,
             principal,
             version,
             features,
+            envelope,
             mailbox: Mailbox::of_session(streams.keep()),
             born: streams.now(),
             streams,
@@ -86,6 +139,7 @@ impl Session {
             under_way: AtomicUsize::new(0),
             asked: Mutex::default(),
             level: AtomicU8::new(LogLevel::UNSET),
+            is_introduced: AtomicBool::new(false),
         }
     }
 
@@ -93,6 +147,11 @@ impl Session {
     pub fn touch(&self, now: Timestamp, turn: u64) {
         self.used.store(now.unix(), Ordering::Relaxed);
         self.turn.store(turn, Ordering::Relaxed);
+    }
+
+    /// Notes that something of it goes on, or has just ended: it is idle from now on at the earliest.
+    pub fn keep(&self) {
+        self.used.store(self.streams.now().unix(), Ordering::Relaxed);
     }
 
     /// When it was last used.
@@ -122,7 +181,7 @@ impl Session {
     /// Whether a request is under way, also one whose client is away.
     #[must_use]
     pub fn is_busy(&self) -> bool {
-        self.under_way.load(Ordering::Relaxed) > 0 || self.streams.has_unanswered()
+        self.under_way.load(Ordering::Relaxed) > 0 || self.streams.is_in_use()
     }
 
     /// Takes up the stream on which this event was sent; `None` when that cannot be.
@@ -152,6 +211,17 @@ impl Session {
     pub fn begin(self: &Arc<Self>) -> UnderWay {
         self.under_way.fetch_add(1, Ordering::Relaxed);
         UnderWay(Arc::clone(self))
+    }
+
+    /// Whether its client was told what there is.
+    #[must_use]
+    pub fn is_introduced(&self) -> bool {
+        self.is_introduced.load(Ordering::Acquire)
+    }
+
+    /// Notes that its client is told now.
+    pub fn introduce(&self) {
+        self.is_introduced.store(true, Ordering::Release);
     }
 
     /// The least severe log message it wants; `None` when it never said.
@@ -193,8 +263,12 @@ impl Session {
     /// Where progress under this token goes: the upstream that gave the token to this session.
     #[must_use]
     pub fn asked_with_token(&self, token: &[u8]) -> Option<Weak<Link>> {
-        let all = self.lock();
-        all.values().find(|asked| asked.progress_token.as_deref() == Some(token)).map(|asked| Weak::clone(&asked.link))
+        self.lock().values().find_map(|asked| match asked {
+            Asked::Request { link, progress_token, .. } if progress_token.as_deref() == Some(token) => {
+                Some(Weak::clone(link))
+            }
+            Asked::Request { .. } | Asked::Inquiry(_) => None,
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<u64, Asked>> {
@@ -208,6 +282,7 @@ pub struct UnderWay(Arc<Session>);
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
+        self.0.keep();
         self.0.under_way.fetch_sub(1, Ordering::Relaxed);
     }
 }
@@ -218,6 +293,7 @@ pub struct Attached(Arc<Session>);
 
 impl Drop for Attached {
     fn drop(&mut self) {
+        self.0.keep();
         self.0.streams.tidy();
     }
 }

@@ -12,14 +12,13 @@ use crate::base::clock::{Clock, Timestamp};
 use crate::base::id::{ClientId, UserId};
 use crate::base::limit::Limit;
 use crate::base::random;
-use crate::bridge::session::Session;
+use crate::bridge::session::{Introduced, Session};
 use crate::bridge::streams::Streams;
+use crate::bridge::tenant::Tenant;
 use crate::config::section::Session as Settings;
 use crate::model::principal::Principal;
-use crate::protocol::mcp::client_features::ClientFeatures;
 use crate::protocol::mcp::header;
 use crate::protocol::mcp::log_level::LogLevel;
-use crate::protocol::mcp::version::ProtocolVersion;
 
 /// After this time a client has to initialize anew, at the next moment when no request of its is under way.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
@@ -81,13 +80,12 @@ impl Sessions {
     pub fn create(
         &self,
         principal: &Arc<Principal>,
-        version: ProtocolVersion,
-        features: ClientFeatures,
+        introduced: Introduced,
     ) -> Option<(Arc<Session>, Vec<Arc<Session>>)> {
         // MCP 2025-11-25, Session Management: globally unique and cryptographically secure; 192 random bits.
         let id = URL_SAFE_NO_PAD.encode(random::bytes::<24>());
         let streams = Streams::new(self.settings.replay_events, self.clock.clone());
-        let session = Arc::new(Session::new(id, Arc::clone(principal), (version, features), streams));
+        let session = Arc::new(Session::new(id, Arc::clone(principal), introduced, streams));
         self.touch(&session);
         let mut all = self.write();
         let mut closed = Vec::new();
@@ -136,13 +134,15 @@ impl Sessions {
     #[must_use]
     pub fn take_idle(&self) -> Vec<Arc<Session>> {
         let now = self.clock.now();
-        let over: Vec<String> = self
-            .read()
-            .by_id
-            .values()
-            .filter(|session| self.is_over(session, now))
-            .map(|over| over.id.clone())
-            .collect();
+        let mut over = Vec::new();
+        for session in self.read().by_id.values() {
+            if self.is_over(session, now) {
+                over.push(session.id.clone());
+            } else if session.is_active() {
+                // What nobody attends to (a call whose client is away) does not say when it ends.
+                session.keep();
+            }
+        }
         if over.is_empty() {
             return Vec::new();
         }
@@ -164,10 +164,29 @@ impl Sessions {
         self.read().by_id.values().map(Arc::clone).collect()
     }
 
-    /// The least severe log message that any session asked for; `None` when none did.
+    /// Whether there is a session of this id, whoever's it is.
     #[must_use]
-    pub fn lowest_level(&self) -> Option<LogLevel> {
-        self.read().by_id.values().filter_map(|session| session.level()).min()
+    pub fn has(&self, id: &str) -> bool {
+        self.read().by_id.contains_key(id)
+    }
+
+    /// The only session of a tenant; `None` when there are several, or none.
+    #[must_use]
+    pub fn only_one_of(&self, tenant: &Tenant) -> Option<Arc<Session>> {
+        // Sessions of everybody are of several people even while there is but one.
+        if *tenant == Tenant::Everybody {
+            return None;
+        }
+        let all = self.read();
+        let mut own = all.by_id.values().filter(|session| tenant.has_session(session));
+        own.next().filter(|_| own.next().is_none()).map(Arc::clone)
+    }
+
+    /// The least severe log message that any session of a tenant asked for; `None` when none did.
+    #[must_use]
+    pub fn lowest_level(&self, tenant: &Tenant) -> Option<LogLevel> {
+        let all = self.read();
+        all.by_id.values().filter(|session| tenant.has_session(session)).filter_map(|session| session.level()).min()
     }
 
     /// How often idle sessions are looked for.
@@ -200,6 +219,7 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
+    use crate::protocol::mcp::version::ProtocolVersion;
 
     fn sessions(max_sessions: usize, max_per_principal: usize) -> (Sessions, Clock) {
         let clock = Clock::fixed(Timestamp::from_unix(1_000));
@@ -218,7 +238,7 @@ mod tests {
     }
 
     fn create(sessions: &Sessions, principal: &Arc<Principal>) -> Option<(Arc<Session>, Vec<Arc<Session>>)> {
-        sessions.create(principal, ProtocolVersion::LATEST, ClientFeatures::default())
+        sessions.create(principal, Introduced::read(ProtocolVersion::LATEST, None, None))
     }
 
     #[test]
@@ -264,6 +284,29 @@ mod tests {
         assert!(sessions.find(&idle.id, &a).is_none(), "even before the sweep");
         assert_eq!(sessions.take_idle().len(), 1);
         assert!(sessions.find(&open.id, &a).is_some());
+    }
+
+    #[test]
+    fn a_session_is_idle_from_the_end_of_its_last_call_or_stream_on() {
+        let (sessions, clock) = sessions(0, 0);
+        let (session, _) = create(&sessions, &person("a")).unwrap();
+        let (long, a_second) = (Duration::from_secs(600), Duration::from_secs(1));
+        let call = session.begin();
+        clock.advance(long);
+        drop(call);
+        assert!(sessions.take_idle().is_empty(), "the call has just ended");
+        let (stream, reader) = (session.attach(), session.mailbox.reader());
+        clock.advance(long);
+        drop((reader, stream));
+        assert!(sessions.take_idle().is_empty(), "the stream has just ended");
+        let unattended = session.mailbox.reader();
+        clock.advance(long);
+        assert!(sessions.take_idle().is_empty());
+        drop(unattended);
+        clock.advance(Duration::from_secs(59));
+        assert!(sessions.take_idle().is_empty(), "it was seen to go on");
+        clock.advance(a_second);
+        assert_eq!(sessions.take_idle().len(), 1);
     }
 
     #[test]

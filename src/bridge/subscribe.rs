@@ -7,10 +7,11 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::base::limit::Limit;
-use crate::bridge::hub::{Hub, Subscriber};
+use crate::bridge::hub::{Hub, Subscriber, Subscription};
 use crate::bridge::post::{self, Begun, Caller, RETRY_AFTER};
 use crate::bridge::request;
 use crate::bridge::upstream::Upstream;
+use crate::bridge::upstream::hello::Speaks;
 use crate::bridge::upstream::link::{AskFault, Link};
 use crate::bridge::upstream::wire::SendFault;
 use crate::bridge::{Bridge, Refusal};
@@ -33,20 +34,30 @@ impl Bridge {
         params: &Params,
     ) -> Result<Begun, Refusal> {
         let session = caller.session().ok_or(Refusal::SessionRequired)?;
-        let (upstream, uri) = match self.upstream_of(message, params.get(Param::Uri)) {
+        let (upstream, uri) = match request::upstream_of(caller, message, params.get(Param::Uri))? {
             Ok(found) => found,
             Err(error) => return Ok(Begun::Answered(error)),
         };
         let subscription = (upstream.index, uri);
+        let subscriber = Subscriber::Session(Arc::clone(session));
         let begun = if self.hub.is_subscribed(&subscription) {
             Begun::Answered(done(message))
+        } else if let Some(link) = stateless_link(upstream) {
+            let limit = upstream.settings.timeout.min(self.request_timeout);
+            return Ok(Begun::Answered(match listen_for(&link, subscription, subscriber, limit).await {
+                true => done(message),
+                false => {
+                    let text = "The MCP server does not tell when this resource changes";
+                    post::error(message, reply::UNAVAILABLE, text)
+                }
+            }));
         } else {
             match self.ask_for(message, upstream, "resources/subscribe").await? {
                 Ok(answer) => Begun::Answered(answer),
                 Err(error) => return Ok(Begun::Answered(error)),
             }
         };
-        self.hub.subscribe(subscription, Subscriber::Session(Arc::clone(session)));
+        self.hub.subscribe(subscription, subscriber);
         Ok(begun)
     }
 
@@ -58,11 +69,15 @@ impl Bridge {
         params: &Params,
     ) -> Result<Begun, Refusal> {
         let session = caller.session().ok_or(Refusal::SessionRequired)?;
-        let (upstream, uri) = match self.upstream_of(message, params.get(Param::Uri)) {
+        let (upstream, uri) = match request::upstream_of(caller, message, params.get(Param::Uri))? {
             Ok(found) => found,
             Err(error) => return Ok(Begun::Answered(error)),
         };
         if !self.hub.unsubscribe(&(upstream.index, uri), &Subscriber::Session(Arc::clone(session))) {
+            return Ok(Begun::Answered(done(message)));
+        }
+        if let Some(link) = stateless_link(upstream) {
+            link.listening.wishes_changed();
             return Ok(Begun::Answered(done(message)));
         }
         let answer = self.ask_for(message, upstream, "resources/unsubscribe").await?;
@@ -81,7 +96,7 @@ impl Bridge {
             return Ok(Begun::Answered(post::error(message, reply::INVALID_PARAMS, "Unknown log level")));
         };
         let logs = |upstream: &&Arc<Upstream>| upstream.hello().is_some_and(|hello| hello.offers.logging);
-        let logging: Vec<_> = self.upstreams.iter().filter(logs).collect();
+        let logging: Vec<_> = caller.own.iter().filter(logs).collect();
         if logging.is_empty() {
             return Ok(Begun::Answered(post::error(
                 message,
@@ -90,8 +105,9 @@ impl Bridge {
             )));
         }
         session.set_level(level);
-        let lowest = self.hub.sessions.lowest_level().unwrap_or(level);
-        futures_util::future::join_all(logging.iter().map(|upstream| set_level_of(upstream, lowest))).await;
+        let lowest = |upstream: &Upstream| self.hub.sessions.lowest_level(&upstream.tenant).unwrap_or(level);
+        let told = logging.into_iter().map(|upstream| set_level_of(upstream, lowest(upstream)));
+        futures_util::future::join_all(told).await;
         Ok(Begun::Answered(done(message)))
     }
 
@@ -124,9 +140,36 @@ impl Bridge {
     }
 }
 
+/// The connection to an upstream that knows no subscriptions but is listened to.
+pub(super) fn stateless_link(upstream: &Upstream) -> Option<Arc<Link>> {
+    upstream.link().filter(|link| link.speaks() == Speaks::Stateless)
+}
+
+/// Has a subscriber hear of a resource of an upstream without sessions. False when there is nothing to hear of it.
+pub(super) async fn listen_for(
+    link: &Link,
+    subscription: Subscription,
+    subscriber: Subscriber,
+    limit: Duration,
+) -> bool {
+    if !link.hello.get().is_some_and(|hello| hello.offers.subscribe) {
+        return false;
+    }
+    // Noted first: what somebody is subscribed to is what is listened for.
+    link.hub.subscribe(subscription.clone(), subscriber.clone());
+    let hears = link.listening.hears(&subscription.1, limit).await;
+    if !hears && link.hub.unsubscribe(&subscription, &subscriber) {
+        link.listening.wishes_changed();
+    }
+    hears
+}
+
 /// Unsubscribes for somebody who is gone.
 pub(super) fn unsubscribe_later(hub: &Arc<Hub>, upstream: &Arc<Upstream>, uri: String) {
     let Some(link) = upstream.link() else { return };
+    if link.speaks() == Speaks::Stateless {
+        return link.listening.wishes_changed();
+    }
     let (owned_hub, upstream) = (Arc::clone(hub), Arc::clone(upstream));
     hub.runtime.spawn(async move {
         let subscription = (upstream.index, uri);

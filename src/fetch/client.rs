@@ -1,8 +1,10 @@
 //! A client for servers that the operator named: certificates are checked, only what is given is sent.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use reqwest::dns::Resolve;
 use url::Url;
 
 /// Makes requests, over kept connections.
@@ -75,12 +77,30 @@ impl Client {
     /// # Errors
     /// No TLS on this machine.
     pub fn new(connect_timeout: Duration) -> Result<Self, FetchError> {
+        Self::build(connect_timeout, |builder| builder)
+    }
+
+    /// A client that connects to what `resolver` lets through, and anew for every request, so that it is asked every time.
+    ///
+    /// # Errors
+    /// No TLS on this machine.
+    pub(super) fn guarded<R: Resolve + 'static>(
+        connect_timeout: Duration,
+        resolver: Arc<R>,
+    ) -> Result<Self, FetchError> {
+        Self::build(connect_timeout, |builder| builder.dns_resolver(resolver).pool_max_idle_per_host(0))
+    }
+
+    fn build(
+        connect_timeout: Duration,
+        further: impl FnOnce(reqwest::ClientBuilder) -> reqwest::ClientBuilder,
+    ) -> Result<Self, FetchError> {
         // Another provider that was installed before is as good.
         let _installed = rustls::crypto::ring::default_provider().install_default();
         let roots = webpki_root_certs::TLS_SERVER_ROOT_CERTS
             .iter()
             .filter_map(|root| reqwest::Certificate::from_der(root).ok());
-        reqwest::Client::builder()
+        let builder = reqwest::Client::builder()
             // An image without certificates of its own still reaches public servers.
             .tls_certs_merge(roots)
             .redirect(reqwest::redirect::Policy::none())
@@ -90,10 +110,8 @@ impl Client {
             .connect_timeout(connect_timeout)
             .tcp_nodelay(true)
             .http1_only()
-            .user_agent(concat!("mcp-bridge/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map(Self)
-            .map_err(|error| FetchError::Unsendable(error.to_string()))
+            .user_agent(concat!("mcp-bridge/", env!("CARGO_PKG_VERSION")));
+        further(builder).build().map(Self).map_err(|error| FetchError::Unsendable(error.to_string()))
     }
 
     /// Sends a request; gives the answer as soon as its head is there.

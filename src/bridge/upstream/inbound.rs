@@ -2,7 +2,7 @@
 //!
 //! An answer belongs to the call whose id it bears, progress to the call whose token it bears. Anything else is marked
 //! only by the stream it came on; a child process has one stream for all, so there it belongs to a session when no
-//! other has a call under way, and otherwise to nobody.
+//! other has a call under way, or when the child is that session's own, and otherwise to nobody.
 
 use std::sync::{Arc, Weak};
 
@@ -14,10 +14,14 @@ use crate::bridge::mailbox::Item;
 use crate::bridge::session::{Asked, Session};
 use crate::bridge::stateless::question;
 use crate::bridge::upstream::call::{Call, Owner};
+use crate::bridge::upstream::hello::Speaks;
 use crate::bridge::upstream::link::{Changes, Link, Whom};
+use crate::bridge::upstream::stateless::answer;
 use crate::protocol::mcp::log_level::LogLevel;
 use crate::protocol::mcp::message::{self, Kind, Message, Param, Params};
+use crate::protocol::mcp::meta;
 use crate::protocol::mcp::method::Method;
+use crate::protocol::mcp::object;
 use crate::protocol::mcp::reply;
 use crate::protocol::mcp::splice::{Edit, Span};
 
@@ -58,31 +62,47 @@ fn answer(link: &Arc<Link>, message: &Message, id: Option<Span>, origin: Option<
     let number = id.and_then(|id| number(message.bytes(id)));
     // A stream that answers one call may not answer another.
     let number = number.filter(|number| origin.is_none_or(|origin| origin == *number));
-    let Some((id, call)) = id.zip(number.and_then(|number| link.take_call(number))) else {
+    let is_taken = id.zip(number).is_some_and(|(id, number)| match link.speaks() {
+        Speaks::Sessions => link.take_call(number).map(|call| call.answer(message, id)).is_some(),
+        Speaks::Stateless => answer::take(link, number, message, id),
+    });
+    if !is_taken {
         tracing::debug!(upstream = %link.name, "an answer that nobody waits for was dropped");
         link.count_dropped();
-        return;
-    };
-    call.answer(message, id);
+    }
 }
 
 fn notification(link: &Arc<Link>, message: &Message, (method, params): (&Method, &Params), origin: Option<u64>) {
     match method {
+        Method::ToolsChanged | Method::PromptsChanged | Method::ResourcesChanged | Method::ResourceUpdated
+            if !is_listened_for(link, message, params) =>
+        {
+            link.count_dropped();
+        }
         Method::Progress => progress(link, message, params),
         Method::Cancelled => cancelled(link, message, params),
         Method::ToolsChanged => link.changes.add(Changes::TOOLS),
         Method::PromptsChanged => link.changes.add(Changes::PROMPTS),
         Method::ResourcesChanged => link.changes.add(Changes::RESOURCES),
         Method::ResourceUpdated => resource_updated(link, message, params),
+        Method::Acknowledged => acknowledged(link, message, params),
         _ => {
             let call = owner(link, origin).filter(|call| is_certain(link, call, origin));
-            let Some(call) = call.filter(|call| wants(call, message, method, params)) else {
-                link.count_dropped();
-                return;
-            };
-            hand_over(link, &call, message.rewritten(&mut []));
+            match call {
+                Some(call) if wants(&call, message, method, params) => {
+                    hand_over(link, &call, message.rewritten(&mut []));
+                }
+                None if origin.is_none() && outside_calls(link, message, method, params) => {}
+                _ => link.count_dropped(),
+            }
         }
     }
+}
+
+/// Hands something that belongs to no call to the only session that the connection serves. False when it is not wanted.
+fn outside_calls(link: &Link, message: &Message, method: &Method, params: &Params) -> bool {
+    let session = link.sole_session().filter(|session| severe_enough(session.level(), message, method, params));
+    session.is_some_and(|session| session.mailbox.push(Item::Notification(message.rewritten(&mut []))).is_ok())
 }
 
 fn hand_over(link: &Link, call: &Call, text: Bytes) {
@@ -99,15 +119,21 @@ fn is_certain(link: &Link, call: &Call, origin: Option<u64>) -> bool {
 
 /// Whether a log message is severe enough for the session or the request.
 fn wants(call: &Call, message: &Message, method: &Method, params: &Params) -> bool {
+    if let (Owner::Stateless(exchange), Method::LogMessage) = (&call.owner, method) {
+        return exchange.wants_log(level_of(message, params));
+    }
+    severe_enough(call.owner.session().and_then(|session| session.level()), message, method, params)
+}
+
+fn severe_enough(wanted: Option<LogLevel>, message: &Message, method: &Method, params: &Params) -> bool {
     if *method != Method::LogMessage {
         return true;
     }
-    let level = params.get(Param::Level).and_then(|at| LogLevel::parse(&message.string(at)?));
-    if let Owner::Stateless(exchange) = &call.owner {
-        return exchange.wants_log(level);
-    }
-    let wanted = call.owner.session().and_then(|session| session.level());
-    level.zip(wanted).is_none_or(|(level, wanted)| level >= wanted)
+    level_of(message, params).zip(wanted).is_none_or(|(level, wanted)| level >= wanted)
+}
+
+fn level_of(message: &Message, params: &Params) -> Option<LogLevel> {
+    params.get(Param::Level).and_then(|at| LogLevel::parse(&message.string(at)?))
 }
 
 fn progress(link: &Arc<Link>, message: &Message, params: &Params) {
@@ -141,7 +167,39 @@ fn cancelled(link: &Arc<Link>, message: &Message, params: &Params) {
     }
 }
 
+/// The upstream agrees to tell of changes: that belongs to the stream that was asked for.
+fn acknowledged(link: &Arc<Link>, message: &Message, params: &Params) {
+    // MCP 2026-07-28, Subscriptions: its id is that of the request.
+    let call = subscription(message, params).and_then(|id| link.find_call(number(id.as_bytes())?));
+    match call.filter(|call| call.is_bridges_own()) {
+        Some(call) => hand_over(link, &call, message.rewritten(&mut [])),
+        None => link.count_dropped(),
+    }
+}
+
+/// Whether a change belongs to a subscription that stands, or to none.
+fn is_listened_for(link: &Link, message: &Message, params: &Params) -> bool {
+    // MCP 2026-07-28, stdio: all subscriptions share one channel, and are told apart by their id.
+    subscription(message, params).is_none_or(|id| {
+        number(id.as_bytes()).and_then(|id| link.find_call(id)).is_some_and(|call| call.is_bridges_own())
+    })
+}
+
+/// `_meta.io.modelcontextprotocol/subscriptionId`, JSON.
+fn subscription<'a>(message: &'a Message, params: &Params) -> Option<&'a str> {
+    let own = message.json(params.get(Param::Meta)?);
+    let [id] = object::members(own, &[meta::SUBSCRIPTION_ID]).ok()?;
+    Some(id?.get())
+}
+
 fn resource_updated(link: &Arc<Link>, message: &Message, params: &Params) {
+    if subscription(message, params).is_some()
+        && let Some(at) = params.get(Param::Meta)
+    {
+        // The bridge's own; each listener has another.
+        let mut edits = object::without(message.json(at), at, |name| name == meta::SUBSCRIPTION_ID);
+        return receive_one(link, message.rewritten(&mut edits), None);
+    }
     let Some(uri) = params.get(Param::Uri).and_then(|at| message.string(at)) else { return };
     let text = message.rewritten(&mut []);
     for subscriber in link.hub.subscribers_of(link.index, &uri) {
@@ -154,30 +212,43 @@ fn resource_updated(link: &Arc<Link>, message: &Message, params: &Params) {
 }
 
 fn request(link: &Arc<Link>, message: &Message, (id, method, params): (Span, &Method, &Params), origin: Option<u64>) {
+    if link.speaks() == Speaks::Stateless {
+        // MCP 2026-07-28, Receiving Messages: a server sends none, and none is answered.
+        return link.count_garbage(message.text().as_bytes(), "a request, which this version does not know");
+    }
     let their_id = Bytes::copy_from_slice(message.bytes(id));
     let refuse = |code: i32, text: &str| link.tell_now(reply::error(&their_id, code, text));
     if *method == Method::Ping {
         return link.tell_now(reply::result(&their_id, b"{}"));
     }
-    let Some(call) = owner(link, origin) else {
-        tracing::warn!(upstream = %link.name, method = method.as_str(), "a request of an upstream could belong to several sessions, or to none");
-        return refuse(reply::UNAVAILABLE, "The request cannot be attributed to one client session");
-    };
-    if let Owner::Stateless(exchange) = &call.owner {
+    let call = owner(link, origin);
+    if let Some(Owner::Stateless(exchange)) = call.as_ref().map(|call| &call.owner) {
         return question::ask(link, exchange, message, (id, method, params));
     }
-    let Some(session) = call.owner.session().filter(|session| can(session, message, method, params)) else {
+    let session = match &call {
+        Some(call) => call.owner.session().map(Arc::clone),
+        None => link.sole_session().filter(|_| origin.is_none()),
+    };
+    if call.is_none() && session.is_none() {
+        tracing::warn!(upstream = %link.name, method = method.as_str(), "a request of an upstream could belong to several sessions, or to none");
+        return refuse(reply::UNAVAILABLE, "The request cannot be attributed to one client session");
+    }
+    let Some(session) = session.filter(|session| can(session, message, method, params)) else {
         return refuse(reply::METHOD_NOT_FOUND, "The client cannot do this");
     };
     let ours = link.hub.next_ask();
     let progress_token = params.wanted_progress().map(|at| Bytes::copy_from_slice(message.bytes(at)));
-    if !link.begin_asking(their_id.clone(), Whom::Session(Arc::downgrade(session), ours)) {
+    if !link.begin_asking(their_id.clone(), Whom::Session(Arc::downgrade(&session), ours)) {
         return refuse(reply::INVALID_REQUEST, "A request with this id is under way");
     }
-    let asked = Asked { link: Arc::downgrade(link), id: their_id.clone(), progress_token };
+    let asked = Asked::Request { link: Arc::downgrade(link), id: their_id.clone(), progress_token };
     let number = ours.to_string();
     let text = message.rewritten(&mut [Edit { at: id, with: number.as_bytes() }]);
-    if session.ask(ours, asked).is_err() || call.deliver(Item::Request(text)).is_err() {
+    let deliver = |item| match &call {
+        Some(call) => call.deliver(item),
+        None => session.mailbox.push(item),
+    };
+    if session.ask(ours, asked).is_err() || deliver(Item::Request(text)).is_err() {
         drop(session.take_asked(ours));
         drop(link.end_asking(&their_id));
         refuse(reply::UNAVAILABLE, "The client does not take requests at the moment");
@@ -185,7 +256,8 @@ fn request(link: &Arc<Link>, message: &Message, (id, method, params): (Span, &Me
 }
 
 /// Whether the session's client declared what the request needs.
-fn can(session: &Session, message: &Message, method: &Method, params: &Params) -> bool {
+#[must_use]
+pub fn can(session: &Session, message: &Message, method: &Method, params: &Params) -> bool {
     let features = session.features;
     match method {
         Method::CreateMessage => features.sampling,
@@ -211,10 +283,18 @@ fn number(json: &[u8]) -> Option<u64> {
 
 /// Passes a client's answer on to the upstream that asked. False when this session was not asked under this id.
 pub async fn answered(session: &Session, message: &Message, id: Span) -> bool {
-    let Some(asked) = number(message.bytes(id)).and_then(|id| session.take_asked(id)) else { return false };
-    let Some(link) = Weak::upgrade(&asked.link) else { return true };
-    drop(link.end_asking(&asked.id));
-    let text = message.rewritten(&mut [Edit { at: id, with: &asked.id }]);
+    let Some(number) = number(message.bytes(id)) else { return false };
+    let (link, their_id) = match session.take_asked(number) {
+        Some(Asked::Request { link, id, .. }) => (link, id),
+        Some(Asked::Inquiry(inquiry)) => {
+            inquiry.answered(number, message).await;
+            return true;
+        }
+        None => return false,
+    };
+    let Some(link) = Weak::upgrade(&link) else { return true };
+    drop(link.end_asking(&their_id));
+    let text = message.rewritten(&mut [Edit { at: id, with: &their_id }]);
     if let Err(fault) = link.tell(text).await {
         tracing::warn!(upstream = %link.name, %fault, "a client's answer could not be passed on");
     }

@@ -14,8 +14,11 @@ use crate::bridge::hub::Hub;
 use crate::bridge::mailbox::{Event, Mailbox};
 use crate::bridge::session::Session;
 use crate::bridge::stateless::exchange::Exchange;
+use crate::bridge::tenant::Tenant;
 use crate::bridge::upstream::call::{Call, Owner};
-use crate::bridge::upstream::hello::Hello;
+use crate::bridge::upstream::hello::{Hello, Speaks};
+use crate::bridge::upstream::stateless::dress;
+use crate::bridge::upstream::stateless::listening::Listening;
 use crate::bridge::upstream::wire::{SendFault, Wire};
 use crate::protocol::mcp::log_level::LogLevel;
 use crate::protocol::mcp::message::{Kind, Message, Param};
@@ -27,19 +30,23 @@ const MAX_PENDING: usize = 4096;
 /// Shown by `config show --limits`.
 pub const LIMITS: [Limit; 1] = [Limit::count("calls under way, at one upstream", MAX_PENDING, "503, Retry-After")];
 
-/// A connection. All of an upstream's sessions share it; a new one is made when it is lost.
+/// A connection. All sessions of its tenant share it; a new one is made when it is lost.
 #[derive(Debug)]
 pub struct Link {
     /// The upstream's name, for the log.
     pub name: Arc<str>,
     /// The upstream's place in the list.
     pub index: usize,
+    /// Whom the connection serves; set before it is used.
+    pub tenant: OnceLock<Tenant>,
     /// What everything shares.
     pub hub: Arc<Hub>,
     /// How the upstream introduced itself; set before the connection is used.
     pub hello: OnceLock<Hello>,
     /// Which lists the upstream said have changed.
     pub changes: Changes,
+    /// What an upstream without sessions tells by itself.
+    pub listening: Listening,
     /// The rank of the level that the upstream's log messages were last set to.
     pub log_level: AtomicU8,
     wire: Wire,
@@ -124,9 +131,11 @@ impl Link {
         Arc::new(Self {
             name: name.into(),
             index,
+            tenant: OnceLock::new(),
             hub,
             hello: OnceLock::new(),
             changes: Changes::default(),
+            listening: Listening::default(),
             log_level: AtomicU8::new(LogLevel::UNSET),
             wire,
             calls: Mutex::default(),
@@ -139,11 +148,22 @@ impl Link {
         })
     }
 
-    /// Sends a request under an id of ours. Its answer goes to the call's mailbox.
+    /// Which era is spoken on it: sessions, until it is known.
+    #[must_use]
+    pub fn speaks(&self) -> Speaks {
+        self.hello.get().map_or(Speaks::Sessions, Hello::speaks)
+    }
+
+    /// Sends a request under an id of ours, which it gives. Its answer goes to the call's mailbox.
     ///
     /// # Errors
     /// The upstream takes nothing at the moment, or is gone; then nothing was sent.
-    pub async fn request(self: &Arc<Self>, call: Call, message: &Message, edits: &[Edit<'_>]) -> Result<(), SendFault> {
+    pub async fn request(
+        self: &Arc<Self>,
+        mut call: Call,
+        message: &Message,
+        edits: &[Edit<'_>],
+    ) -> Result<u64, SendFault> {
         let slot = self.wire.slot().await?;
         // From here to the sending nothing waits: a caller that goes away leaves either all of it or nothing.
         let id = self.next.fetch_add(1, Ordering::Relaxed);
@@ -154,13 +174,41 @@ impl Link {
             // The same number is the progress token: as unique on this connection as the id.
             edits.extend(params.wanted_progress().map(|at| Edit { at, with: number.as_bytes() }));
         }
+        let text = match self.speaks() {
+            Speaks::Sessions => message.rewritten(&mut edits),
+            Speaks::Stateless => dress::dress(&mut call, message, &edits, matches!(self.wire, Wire::Http(_))),
+        };
         let call = Arc::new(call);
         self.open(id, &call)?;
         if let Owner::Stateless(exchange) = &call.owner {
             exchange.sent(self, id, &call);
         }
-        slot.request(self, id, &call, message.rewritten(&mut edits));
+        slot.request(self, id, &call, text);
+        Ok(id)
+    }
+
+    /// Sends the text of a call that is under way once more, under the id that it has now.
+    ///
+    /// # Errors
+    /// The upstream takes nothing at the moment, or is gone.
+    pub async fn send_again(self: &Arc<Self>, id: u64, call: &Arc<Call>, text: Bytes) -> Result<(), SendFault> {
+        let slot = self.wire.slot().await?;
+        // It may have been cancelled while there was no room.
+        if self.find_call(id).is_some() {
+            call.progressed(self.now());
+            slot.request(self, id, call, text);
+        }
         Ok(())
+    }
+
+    /// Gives a call another id, under which nothing was sent yet. `None` when it is over.
+    #[must_use]
+    pub fn renumber(&self, id: u64) -> Option<(u64, Arc<Call>)> {
+        let other = self.next.fetch_add(1, Ordering::Relaxed);
+        let mut calls = self.lock();
+        let call = calls.pending.remove(&id)?;
+        calls.pending.insert(other, Arc::clone(&call));
+        Some((other, call))
     }
 
     /// Asks the upstream something on the bridge's own behalf. Gives the answer, which has a result.
@@ -206,6 +254,7 @@ impl Link {
     /// Cancels the session's calls under this id of its client. `message` is its `notifications/cancelled`.
     pub fn cancel(self: &Arc<Self>, session: &Session, client_id: &[u8], message: &Message) {
         for (id, call) in self.take_calls(|call| is_of(call, session) && call.id == client_id) {
+            let is_told = self.is_told_of_cancelling(&call);
             call.abort();
             call.fail(reply::CANCELLED, "The request was cancelled");
             let number = id.to_string();
@@ -213,7 +262,7 @@ impl Link {
                 Kind::Notification { params, .. } => params.get(Param::RequestId),
                 _ => None,
             };
-            if let Some(at) = at {
+            if let Some(at) = at.filter(|_| is_told) {
                 self.tell_now(message.rewritten(&mut [Edit { at, with: number.as_bytes() }]));
             }
         }
@@ -237,15 +286,19 @@ impl Link {
     pub fn sweep(self: &Arc<Self>) {
         let now = self.now();
         for (id, call) in self.take_calls(|call| call.is_over(now)) {
-            tracing::warn!(upstream = %self.name, "a call was not answered in time");
-            self.give_up(id, &call, reply::TIMED_OUT, "The MCP server did not answer in time");
+            let text = match call.onward.is_asking() {
+                true => "The client did not answer the MCP server's questions in time",
+                false => "The MCP server did not answer in time",
+            };
+            tracing::warn!(upstream = %self.name, reason = text, "a call was not answered in time");
+            self.give_up(id, &call, reply::TIMED_OUT, text);
         }
     }
 
-    /// Whether any call waits.
+    /// Whether no call waits, but for the bridge's own.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.lock().pending.is_empty()
+        self.lock().pending.values().all(|call| call.is_bridges_own())
     }
 
     /// Takes the call that an answer belongs to.
@@ -284,6 +337,13 @@ impl Link {
             }
         }
         newest.map(|(_, call)| Arc::clone(call))
+    }
+
+    /// The session that something outside of any call belongs to: its tenant's, if there is one alone and no call under way.
+    #[must_use]
+    pub fn sole_session(&self) -> Option<Arc<Session>> {
+        let is_used = self.lock().pending.values().any(|call| !matches!(call.owner, Owner::Bridge));
+        self.tenant.get().filter(|_| !is_used).and_then(|tenant| self.hub.sessions.only_one_of(tenant))
     }
 
     /// Notes who is asked on behalf of the upstream's request `id`.
@@ -366,6 +426,12 @@ impl Link {
         reason.ok().flatten().unwrap_or_default()
     }
 
+    /// Whether the connection is lost.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        self.lost.borrow().is_some()
+    }
+
     /// The way to the upstream.
     #[must_use]
     pub const fn wire(&self) -> &Wire {
@@ -386,11 +452,26 @@ impl Link {
     }
 
     fn give_up(self: &Arc<Self>, id: u64, call: &Call, code: i32, text: &str) {
+        let is_told = self.is_told_of_cancelling(call);
         call.abort();
         call.fail(code, text);
+        if !is_told {
+            return;
+        }
         let reason = serde_json::Value::from(text);
         let params = format!(r#"{{"requestId":{id},"reason":{reason}}}"#);
         self.tell_now(reply::notification("notifications/cancelled", Some(&params)));
+    }
+
+    /// Whether the upstream is told by a message that a call is cancelled.
+    fn is_told_of_cancelling(&self, call: &Call) -> bool {
+        match (self.speaks(), &self.wire) {
+            (Speaks::Sessions, _) => true,
+            // MCP 2026-07-28, Streamable HTTP, Cancellation: that the connection is closed says it.
+            (Speaks::Stateless, Wire::Http(_)) => false,
+            // While its client is asked, the upstream has nothing of it.
+            (Speaks::Stateless, _) => !call.onward.is_asking(),
+        }
     }
 
     fn take_calls(&self, which: impl Fn(&Call) -> bool) -> Vec<(u64, Arc<Call>)> {

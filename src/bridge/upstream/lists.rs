@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use crate::base::limit::Limit;
 use crate::bridge::catalog::{self, ListKind};
+use crate::bridge::hub::Audience;
 use crate::bridge::upstream::Upstream;
-use crate::bridge::upstream::hello::Offers;
+use crate::bridge::upstream::hello::{Offers, Speaks};
 use crate::bridge::upstream::link::{Changes, Link};
 use crate::protocol::mcp::method::Method;
 
@@ -45,6 +46,15 @@ impl Upstream {
 
     /// Whether the upstream tells when such a list changes; otherwise it must be read each time it is wanted.
     pub(crate) fn tells_changes(&self, kind: ListKind) -> bool {
+        if let Some(link) = self.link().filter(|link| link.speaks() == Speaks::Stateless) {
+            // Only what it agreed to when it was asked: what it offers in general says less.
+            let agreed = link.listening.agreed();
+            return match kind {
+                ListKind::Tools => agreed.tools,
+                ListKind::Prompts => agreed.prompts,
+                ListKind::Resources | ListKind::Templates => agreed.resources,
+            };
+        }
         self.hello().is_some_and(|hello| match kind {
             ListKind::Tools => hello.offers.tools_changed,
             ListKind::Prompts => hello.offers.prompts_changed,
@@ -52,17 +62,22 @@ impl Upstream {
         })
     }
 
-    /// Tells everybody who wants to hear of it that lists changed.
+    /// Tells everybody it serves that lists changed.
     pub(super) fn announce(&self, changes: u8) {
-        let lists = [
-            (Changes::TOOLS, Method::ToolsChanged),
-            (Changes::PROMPTS, Method::PromptsChanged),
-            (Changes::RESOURCES, Method::ResourcesChanged),
-        ];
-        for (bit, method) in lists {
-            if changes & bit != 0 {
-                self.hub.list_changed(&method);
-            }
+        announce_to(&self.hub.audience(&self.tenant), changes);
+    }
+}
+
+/// Tells these that lists changed.
+pub(super) fn announce_to(audience: &Audience, changes: u8) {
+    let lists = [
+        (Changes::TOOLS, Method::ToolsChanged),
+        (Changes::PROMPTS, Method::PromptsChanged),
+        (Changes::RESOURCES, Method::ResourcesChanged),
+    ];
+    for (bit, method) in lists {
+        if changes & bit != 0 {
+            audience.list_changed(&method);
         }
     }
 }

@@ -9,8 +9,10 @@ use tokio::time::Instant;
 
 use crate::bridge::upstream::backoff::Backoff;
 use crate::bridge::upstream::connect::{self, Connected};
+use crate::bridge::upstream::hello::Speaks;
 use crate::bridge::upstream::link::Link;
 use crate::bridge::upstream::lists;
+use crate::bridge::upstream::stateless::listening;
 use crate::bridge::upstream::wire::Wire;
 use crate::bridge::upstream::{State, Upstream};
 use crate::config::section::UpstreamKind;
@@ -33,14 +35,14 @@ impl Upstream {
                 Err(reason) => reason,
             };
             if *stop.borrow() {
-                return;
+                return self.finish(&reason);
             }
             let wait = backoff.next(began.elapsed());
             self.go_down(&reason, wait);
             let Some(wait) = wait else { return };
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
-                _ = stop.wait_for(|stop| *stop) => return,
+                _ = stop.wait_for(|stop| *stop) => return self.finish(&reason),
             }
             self.restarts.fetch_add(1, Ordering::Relaxed);
         }
@@ -70,12 +72,17 @@ impl Upstream {
     /// What goes on while the connection stands. Never ends by itself.
     async fn tend(&self, link: &Arc<Link>) -> String {
         let listen = async {
-            match link.wire() {
-                Wire::Http(wire) => wire.listen(link).await,
-                Wire::Builtin | Wire::Stdio(_) => {}
+            match (link.speaks(), link.wire()) {
+                (Speaks::Stateless, _) => listening::listen(link).await,
+                (Speaks::Sessions, Wire::Http(wire)) => wire.listen(link).await,
+                (Speaks::Sessions, Wire::Builtin | Wire::Stdio(_)) => {}
             }
         };
         let lists = async {
+            if link.speaks() == Speaks::Stateless {
+                // What changes after a list was read must be heard.
+                link.listening.settled().await;
+            }
             self.go_up(link).await;
             loop {
                 let changes = link.changes.take().await;
@@ -100,20 +107,25 @@ impl Upstream {
         let changes = lists::all_changes(hello.offers);
         self.read_lists(link, changes).await;
         self.restore(link).await;
-        let came_back = self.known.swap(Some(Arc::new(hello.clone()))).is_some() || self.restarts() > 0;
+        self.known.store(Some(Arc::new(hello.clone())));
+        // Who waits for its first try is told of it in the answer; who was answered before it came is told now.
+        let audience = self.hub.audience(&self.tenant);
         self.link.store(Some(Arc::clone(link)));
-        tracing::info!(upstream = self.name(), version = %hello.version, "the upstream is up");
+        let person = self.tenant.person().map(tracing::field::display);
+        tracing::info!(upstream = self.name(), person, version = %hello.version, "the upstream is up");
         self.state.send_replace(State::Up);
-        if came_back {
-            self.announce(changes);
-        }
+        lists::announce_to(&audience, changes);
     }
 
     /// What live sessions set up on the connection before.
     async fn restore(&self, link: &Arc<Link>) {
+        if link.speaks() == Speaks::Stateless {
+            // It is told of both with every request, and when it is listened to.
+            return;
+        }
         let offers = link.hello.get().map(|hello| hello.offers).unwrap_or_default();
         if offers.logging
-            && let Some(level) = self.hub.sessions.lowest_level()
+            && let Some(level) = self.hub.sessions.lowest_level(&self.tenant)
         {
             self.set_level(link, level, self.settings.timeout).await;
         }
@@ -125,6 +137,10 @@ impl Upstream {
 
     /// Sets the level of the upstream's log messages.
     pub(crate) async fn set_level(&self, link: &Arc<Link>, level: LogLevel, limit: Duration) {
+        if link.speaks() == Speaks::Stateless {
+            // MCP 2026-07-28, Per-request log level: each request says what its client wants.
+            return;
+        }
         let params = format!(r#"{{"level":"{}"}}"#, level.name());
         match link.ask("logging/setLevel", &params, limit).await {
             Ok(_) => link.log_level.store(level.rank(), Ordering::Relaxed),
@@ -140,13 +156,23 @@ impl Upstream {
         }
     }
 
+    /// The end: who still waits for the first try need not.
+    fn finish(&self, reason: &str) {
+        self.state.send_replace(State::Down(reason.to_owned()));
+        tracing::debug!(upstream = self.name(), "the upstream was ended");
+    }
+
     fn go_down(&self, reason: &str, wait: Option<Duration>) {
+        let person = self.tenant.person().map(tracing::field::display);
         let was_up = *self.state.borrow() == State::Up;
         match wait {
             Some(wait) => {
-                tracing::warn!(upstream = self.name(), reason, retry_in_ms = wait.as_millis(), "the upstream is down")
+                let retry_in_ms = wait.as_millis();
+                tracing::warn!(upstream = self.name(), person, reason, retry_in_ms, "the upstream is down");
             }
-            None => tracing::error!(upstream = self.name(), reason, "the upstream is down and is not tried again"),
+            None => {
+                tracing::error!(upstream = self.name(), person, reason, "the upstream is down and is not tried again")
+            }
         }
         self.state.send_replace(State::Down(reason.to_owned()));
         if was_up && let Some(hello) = self.hello() {

@@ -8,6 +8,7 @@ use crate::config::reader::Reader;
 use crate::config::reader::kind;
 use crate::config::section::command::{self, Command};
 use crate::config::section::http_upstream::{self, HttpUpstream};
+use crate::config::section::isolation::{self, Isolation};
 use crate::config::value::name::{PREFIX, check_upstream};
 use crate::config::value::scope::SCOPE;
 
@@ -18,12 +19,16 @@ pub struct Upstream {
     pub name: String,
     /// What it is and how it is reached.
     pub kind: UpstreamKind,
+    /// `era` of the protocol that it speaks. `None`: it is asked.
+    pub era: Option<UpstreamEra>,
     /// `prefix` of its names. `None`: its name when there are several upstreams, nothing when it is the only one.
     pub prefix: Option<String>,
     /// `separator` between prefix and name.
     pub separator: String,
     /// `timeout` (`read_timeout` in `mcp_server`): for one answer; progress starts it anew.
     pub timeout: Duration,
+    /// `isolation`.
+    pub isolation: Isolation,
     /// `required`: the bridge does not start without it.
     pub required: bool,
     /// `include_tools`: names of the upstream's tools, `*` for any run of characters. Empty: none.
@@ -45,6 +50,15 @@ pub enum UpstreamKind {
     Http(HttpUpstream),
 }
 
+/// `era`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UpstreamEra {
+    /// 2024-11-05 to 2025-11-25.
+    Session,
+    /// 2026-07-28.
+    Stateless,
+}
+
 /// `builtin`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BuiltinServer {
@@ -64,6 +78,10 @@ const ONLY_ONE: &str = "default";
 /// A second spelling of the kind, which files written for clients have.
 const TYPES: [(&str, &str); 4] =
     [("stdio", "command"), ("http", "url"), ("streamable-http", "url"), ("streamable_http", "url")];
+
+/// `era`, as it is written.
+const ERAS: [(&str, Option<UpstreamEra>); 3] =
+    [("auto", None), ("session", Some(UpstreamEra::Session)), ("stateless", Some(UpstreamEra::Stateless))];
 
 /// Everything behind the bridge: `upstreams`, and `mcp_server` before them.
 pub(in crate::config) fn read_all(reader: &mut Reader<'_>, mcp_server: Option<Upstream>) -> Vec<Upstream> {
@@ -107,16 +125,18 @@ impl Upstream {
     /// `server.mcp_server`: the bridge is nothing without it, and its tools keep their names.
     pub(in crate::config) fn read_only_one(reader: &mut Reader<'_>) -> Self {
         let upstream = Self::read(ONLY_ONE, reader);
-        let required = upstream.required || !reader.is_set("required");
+        let is_there = upstream.isolation == Isolation::Shared;
+        let required = upstream.required || is_there && !reader.is_set("required");
         let prefix = upstream.prefix.or_else(|| Some(String::new()));
         Self { required, prefix, ..upstream }
     }
 
     fn read(name: &str, reader: &mut Reader<'_>) -> Self {
         let kind = read_kind(reader);
-        Self {
+        let upstream = Self {
             name: name.to_owned(),
             kind,
+            era: read_era(reader),
             prefix: reader.optional(
                 "prefix",
                 &PREFIX,
@@ -124,6 +144,7 @@ impl Upstream {
             ),
             separator: read_separator(reader),
             timeout: reader.duration("timeout|read_timeout", "300s", "For one answer; progress starts it anew."),
+            isolation: Isolation::read(reader),
             required: reader.boolean("required", false, "The bridge does not start without it. mcp_server: true."),
             include_tools: reader.list(
                 "include_tools",
@@ -138,7 +159,9 @@ impl Upstream {
                 })
                 .into_iter()
                 .collect(),
-        }
+        };
+        isolation::check(reader, &upstream);
+        upstream
     }
 }
 
@@ -182,6 +205,15 @@ fn refuse_keys_of(kind: &str, keys: &[&str], reader: &mut Reader<'_>) {
     }
     reader.hide(keys);
     reader.hide(&[kind]);
+}
+
+fn read_era(reader: &mut Reader<'_>) -> Option<UpstreamEra> {
+    let doc = "auto asks it; session: up to 2025-11-25; stateless: 2026-07-28.";
+    let era = reader.choice("era", &ERAS, None, doc);
+    if era.is_some() && reader.is_set("builtin") {
+        reader.fault("era", Wrong::new("means nothing with builtin", "remove it"));
+    }
+    era
 }
 
 fn read_separator(reader: &mut Reader<'_>) -> String {

@@ -6,4 +6,5 @@ pub mod name;
 pub mod password_hash;
 pub mod redirect_uri;
 pub mod scope;
+pub mod template;
 pub mod url;

@@ -4,6 +4,8 @@ pub mod support;
 pub mod fake_server;
 mod sessions;
 mod isolation;
+mod tenants;
+mod probe;
 mod children;
 mod streams;
 mod several;

@@ -10,9 +10,11 @@ use serde_json::{Value, json};
 
 use mcp_bridge::base::clock::{Clock, Timestamp};
 use mcp_bridge::base::id::{ClientId, UserId};
+use mcp_bridge::bridge::pool::{EmailAddresses, Limits};
 use mcp_bridge::bridge::{Answer, Bridge, EventStream, GetRequest, Options, PostRequest, Refusal};
 use mcp_bridge::config::section::{
-    BuiltinServer, Command, HttpUpstream, InheritEnv, RestartPolicy, Session, Upstream, UpstreamAuth, UpstreamKind,
+    BuiltinServer, Command, HttpUpstream, InheritEnv, Isolation, RestartPolicy, Session, Upstream, UpstreamAuth,
+    UpstreamKind,
 };
 use mcp_bridge::model::principal::Principal;
 use mcp_bridge::protocol::mcp::mirror::{Field, Mirror};
@@ -25,9 +27,11 @@ pub fn upstream(name: &str, kind: UpstreamKind) -> Upstream {
     Upstream {
         name: name.to_owned(),
         kind,
+        era: None,
         prefix: None,
         separator: "__".to_owned(),
         timeout: LONG,
+        isolation: Isolation::Shared,
         required: true,
         include_tools: vec!["*".to_owned()],
         exclude_tools: Vec::new(),
@@ -83,6 +87,8 @@ pub fn options() -> Options {
         max_streams: 0,
         request_timeout: LONG,
         tool_search: None,
+        limits: Limits::default(),
+        addresses: EmailAddresses::none(),
         keeper: env!("CARGO_BIN_EXE_mcp-bridge").into(),
         clock: Clock::fixed(Timestamp::from_unix(1_000)),
     }

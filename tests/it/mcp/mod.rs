@@ -5,10 +5,15 @@ mod questions;
 mod resumption;
 mod recovery;
 mod sessions;
+mod eras;
+mod stateless_changes;
 mod stateless_input;
+mod stateless_inquiry;
 mod stateless_listen;
 mod stateless_requests;
 mod stateless_results;
+mod stateless_server;
+mod stateless_upstream;
 mod tool_search;
 
 use std::path::Path;
@@ -46,7 +51,7 @@ fn journal(path: &Path) -> Vec<Value> {
 }
 
 /// Waits until something is so. What is waited for is another process's work, which ends by itself.
-async fn until(mut is_so: impl FnMut() -> bool) {
+pub async fn until(mut is_so: impl FnMut() -> bool) {
     let waiting = async {
         while !is_so() {
             tokio::time::sleep(Duration::from_millis(5)).await;

@@ -142,7 +142,7 @@ async fn bounded() -> (App, Session) {
 
 #[tokio::test]
 async fn mcp_7_bodies_are_bounded_in_size_and_never_compressed() {
-    let (_app, session) = bounded().await;
+    let (app, session) = bounded().await;
     let padded = |size: usize| {
         format!("{{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\",\"params\":{{\"pad\":\"{}\"}}}}", "x".repeat(size))
     };
@@ -152,6 +152,11 @@ async fn mcp_7_bodies_are_bounded_in_size_and_never_compressed() {
     let pieces = (0..70).map(|_| Ok::<_, std::io::Error>("x".repeat(1000)));
     let chunked = reqwest::Body::wrap_stream(futures_util::stream::iter(pieces));
     assert_eq!(session.post_raw(chunked).await.status, 413);
+    let declared = format!(
+        "POST /mcp HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nAuthorization: {}\r\nContent-Length: 70000\r\n\r\n{{",
+        session.authorization()
+    );
+    assert_eq!(status(&raw(&app, &declared).await), "413", "what is declared too large is not waited for");
     let gzip = session
         .request(reqwest::Method::POST)
         .header("content-type", "application/json")

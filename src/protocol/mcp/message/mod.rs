@@ -72,9 +72,10 @@ pub enum Param {
     Notifications,
     RequestState,
     InputResponses,
+    ClientInfo,
 }
 
-const PARAMS: [&str; 15] = [
+const PARAMS: [&str; 16] = [
     "name",
     "uri",
     "_meta",
@@ -90,6 +91,7 @@ const PARAMS: [&str; 15] = [
     "notifications",
     "requestState",
     "inputResponses",
+    "clientInfo",
 ];
 
 /// Where the members of `params` stand.
