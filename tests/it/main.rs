@@ -13,6 +13,7 @@ mod isolation;
 mod log;
 mod mcp;
 mod oauth;
+mod operation;
 mod resource;
 mod support;
 mod tidy;

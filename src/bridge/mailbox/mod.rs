@@ -5,6 +5,8 @@
 
 mod sent;
 mod follower;
+
+pub use sent::LIMITS as KEPT_LIMITS;
 #[cfg(test)]
 mod tests;
 
@@ -18,6 +20,7 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use tokio::sync::Notify;
 
+use crate::base::limit::Limit;
 use crate::bridge::event_id::StreamId;
 use crate::bridge::mailbox::sent::Sent;
 
@@ -28,6 +31,20 @@ pub const MAX_BYTES: usize = 1024 * 1024;
 
 /// How many streams of one session may be open; opening another ends the oldest.
 const MAX_READERS: usize = 4;
+/// Shown by `config show --limits`.
+pub const LIMITS: [Limit; 3] = [
+    Limit::count(
+        "messages waiting on one stream",
+        MAX_ITEMS,
+        "notifications are dropped; the upstream is read no faster than the client reads",
+    ),
+    Limit::bytes(
+        "bytes waiting on one stream",
+        MAX_BYTES,
+        "notifications are dropped; the upstream is read no faster than the client reads",
+    ),
+    Limit::count("open GET streams of one session", MAX_READERS, "the oldest is ended"),
+];
 
 /// A message to a client that is no answer to it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
+use crate::base::limit::Limit;
 use crate::bridge::hub::Hub;
 use crate::bridge::mailbox::{Event, Mailbox};
 use crate::bridge::session::Session;
@@ -26,6 +27,8 @@ use crate::protocol::mcp::splice::Edit;
 
 /// How many calls may wait for one upstream.
 const MAX_PENDING: usize = 4096;
+/// Shown by `config show --limits`.
+pub const LIMITS: [Limit; 1] = [Limit::count("calls under way, at one upstream", MAX_PENDING, "503, Retry-After")];
 
 /// A connection. All sessions of its tenant share it; a new one is made when it is lost.
 #[derive(Debug)]

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::base::limit::Limit;
 use crate::bridge::upstream::call::Call;
 use crate::bridge::upstream::hello::Speaks;
 use crate::bridge::upstream::inbound;
@@ -22,6 +23,15 @@ use crate::protocol::mcp::version::ProtocolVersion;
 const RECONNECT: Duration = Duration::from_secs(1);
 /// A server may not make us wait longer than this, nor less than the next one.
 const LONGEST_RECONNECT: Duration = Duration::from_secs(30);
+/// Shown by `config show --limits`.
+pub const LIMITS: [Limit; 2] = [
+    Limit::bytes("answer or event of an HTTP upstream", MAX_MESSAGE, "the call fails"),
+    Limit::time(
+        "pause before a broken stream of an upstream is resumed",
+        LONGEST_RECONNECT,
+        "no longer, whatever it asks for",
+    ),
+];
 const SHORTEST_RECONNECT: Duration = Duration::from_millis(10);
 /// How long telling the server that its session is over may take.
 const FAREWELL: Duration = Duration::from_secs(2);

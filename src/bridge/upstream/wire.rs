@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
+use crate::base::limit::Limit;
 use crate::bridge::upstream::builtin;
 use crate::bridge::upstream::call::Call;
 use crate::bridge::upstream::inbound;
@@ -15,6 +16,8 @@ use crate::bridge::upstream::streamable_http::HttpWire;
 
 /// How long a message waits for room before the caller is told that the upstream is busy.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// Shown by `config show --limits`.
+pub const LIMITS: [Limit; 1] = [Limit::time("wait for room in that queue", PATIENCE, "503, Retry-After")];
 
 /// The way to an upstream.
 #[derive(Debug)]

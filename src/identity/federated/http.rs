@@ -7,6 +7,7 @@ use oauth2::{HttpRequest, HttpResponse, http};
 use serde_json::{Map, Value};
 use url::Url;
 
+use crate::base::limit::Limit;
 use crate::base::secret::Secret;
 use crate::fetch::{Answer, Client, Connection, Request, Verb};
 use crate::identity::federated::{Failure, Reason};
@@ -15,6 +16,11 @@ use crate::identity::federated::{Failure, Reason};
 const MAX_ANSWER: usize = 1024 * 1024;
 /// The longest a connection may take, however long a request may.
 const MAX_CONNECT: Duration = Duration::from_secs(10);
+/// Shown by `config show --limits`.
+pub const LIMITS: [Limit; 2] = [
+    Limit::bytes("answer of an identity provider", MAX_ANSWER, "the login fails"),
+    Limit::time("connection to an identity provider", MAX_CONNECT, "the login fails"),
+];
 
 /// The members of a token response that are read (RFC 6749 §5.1, OpenID Connect Core §3.1.3.3). An empty one is none.
 const READ: [&str; 4] = ["access_token", "token_type", "refresh_token", "id_token"];

@@ -14,3 +14,4 @@ mod http_upstream;
 mod proxies;
 pub mod certificates;
 mod tls;
+mod proxying;

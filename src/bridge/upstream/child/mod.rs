@@ -16,6 +16,8 @@ mod raw;
 mod report;
 mod stderr;
 
+pub use stderr::LIMITS;
+
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;

@@ -8,6 +8,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::time::{Instant, timeout_at};
 
 use super::report;
+use crate::base::limit::Limit;
 use crate::base::secret::Secret;
 
 /// The longest piece of a line that is logged, in bytes.
@@ -17,6 +18,11 @@ const LONGEST_LINE: usize = 4096;
 const LINES_PER_WINDOW: u32 = 200;
 
 const WINDOW: Duration = Duration::from_secs(1);
+/// Shown by `config show --limits`.
+pub const LIMITS: [Limit; 2] = [
+    Limit::bytes("logged line of a child's standard error", LONGEST_LINE, "the rest is cut off"),
+    Limit::count("logged lines of a child, each second", LINES_PER_WINDOW as usize, "the rest is counted"),
+];
 
 /// Where the lines of one child go.
 #[derive(Debug)]

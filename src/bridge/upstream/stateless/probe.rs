@@ -9,6 +9,7 @@ use bytes::Bytes;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use crate::base::limit::Limit;
 use crate::bridge::mailbox::{Event, Mailbox};
 use crate::bridge::upstream::call::Call;
 use crate::bridge::upstream::hello::{Hello, INITIALIZE, Speaks};
@@ -27,6 +28,11 @@ use crate::protocol::mcp::version::ProtocolVersion;
 const PATIENCE_STDIO: Duration = Duration::from_secs(1);
 /// The same for a server behind a URL, which is running already.
 const PATIENCE_HTTP: Duration = Duration::from_secs(5);
+/// Shown by `config show --limits`.
+pub const LIMITS: [Limit; 2] = [
+    Limit::time("wait for a child to say that it is stateless", PATIENCE_STDIO, "initialize is sent as well"),
+    Limit::time("wait for a URL to say that it is stateless", PATIENCE_HTTP, "initialize is sent as well"),
+];
 
 const DISCOVER: &str = "server/discover";
 

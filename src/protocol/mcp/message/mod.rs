@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
+use crate::base::limit::Limit;
 use crate::protocol::mcp::meta;
 use crate::protocol::mcp::method::Method;
 use crate::protocol::mcp::object::{self, ObjectFault};
@@ -13,6 +14,8 @@ use crate::protocol::mcp::splice::{self, Edit, Span};
 
 /// How deep objects and arrays may be nested. Nobody needs more; recursive parsers behind us cannot be driven deeper.
 pub const MAX_DEPTH: usize = 64;
+/// Shown by `config show --limits`.
+pub const LIMITS: [Limit; 1] = [Limit::count("JSON nesting of a client's message", MAX_DEPTH, "400")];
 
 /// A message, as the bytes it came in, with the places of what was read from it.
 #[derive(Clone, Debug)]
