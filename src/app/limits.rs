@@ -2,11 +2,12 @@
 
 use crate::app::connections;
 use crate::authorization_server::authorize;
+use crate::authorization_server::client::documents;
 use crate::base::id::ProviderName;
 use crate::base::limit::Limit;
 use crate::bridge;
 use crate::config::Config;
-use crate::config::section::{OauthServer, Server};
+use crate::config::section::{MetadataDocuments, OauthServer, Server};
 use crate::http;
 use crate::identity;
 use crate::keys;
@@ -95,8 +96,23 @@ fn of_people(section: &OauthServer, server: &Server) -> Vec<Limit> {
                 .set_by(format!("server.oauth_server.federated.{place}http_timeout")),
         );
     }
+    if section.metadata_documents.enabled {
+        all.extend(of_documents(&section.metadata_documents));
+    }
     if !section.providers.is_empty() {
         all.extend([&identity::federated::LIMITS[..], &keys::FOREIGN_LIMITS].concat());
     }
     all
+}
+
+fn of_documents(settings: &MetadataDocuments) -> Vec<Limit> {
+    let key = |key: &str| format!("server.oauth_server.client_id_metadata_documents.{key}");
+    let configured = [
+        Limit::bytes("metadata document of a client", settings.max_size, "a page, or 401").set_by(key("max_size")),
+        Limit::time("fetch of such a document", settings.timeout, "the last good copy, else a page or 503")
+            .set_by(key("timeout")),
+        Limit::time("use of such a document, at most", settings.cache_ttl, "it is fetched anew")
+            .set_by(key("cache_ttl")),
+    ];
+    [&configured[..], &documents::LIMITS, &documents::HOST_LIMITS].concat()
 }

@@ -4,7 +4,7 @@ use crate::base::limit::Limit;
 use crate::bridge::mailbox;
 use crate::bridge::stateless::{filter, listener, parked};
 use crate::bridge::upstream::stateless::{inquiry, listening, probe};
-use crate::bridge::upstream::{self, call, child, inbound, lines, link, stdio, streamable_http, wire};
+use crate::bridge::upstream::{self, call, child, inbound, lines, link, remote, sse, stdio, streamable_http, wire};
 use crate::bridge::{catalog, load, merge, pool, post, session, sessions, streams, subscribe, tool_search};
 use crate::config::section::{self, UpstreamKind};
 use crate::protocol::mcp::message;
@@ -36,9 +36,13 @@ pub fn limits(settings: &section::Session, upstreams: &[section::Upstream]) -> V
         &wire::LIMITS,
         &lines::LIMITS,
         &child::LIMITS,
+        &child::RAW_LIMITS,
+        &child::REPORT_LIMITS,
         &child::keeper::LIMITS,
         &inbound::LIMITS,
+        &remote::LIMITS,
         &streamable_http::LIMITS,
+        &sse::LIMITS,
         &probe::LIMITS,
         &listening::LIMITS,
         &inquiry::LIMITS,

@@ -5,6 +5,7 @@
 use bytes::Bytes;
 use url::Url;
 
+use crate::base::limit::Limit;
 use crate::base::secret::Secret;
 use crate::bridge::upstream::link::Link;
 use crate::config::section::{HttpUpstream, UpstreamAuth};
@@ -14,6 +15,8 @@ use crate::protocol::mcp::reply;
 
 /// The largest message that is taken.
 pub const MAX_MESSAGE: usize = 16 * 1024 * 1024;
+/// What is shown of it.
+pub const LIMITS: [Limit; 1] = [Limit::bytes("answer or event of an HTTP upstream", MAX_MESSAGE, "the call fails")];
 
 /// A server, and the bridge's credentials for it.
 #[derive(Debug)]

@@ -11,6 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use url::Url;
 
+use crate::base::limit::Limit;
 use crate::bridge::hub::Hub;
 use crate::bridge::upstream::inbound;
 use crate::bridge::upstream::link::Link;
@@ -28,6 +29,12 @@ const PATIENCE: Duration = Duration::from_secs(15);
 const ACCEPTANCE: Duration = Duration::from_secs(60);
 /// How much is read of what it says when it accepts a message; more costs it the kept connection.
 const MAX_ACCEPTANCE: usize = 64 * 1024;
+/// What is shown of them.
+pub const LIMITS: [Limit; 3] = [
+    Limit::time("wait for an HTTP+SSE server to say where messages go", PATIENCE, "it is down, and tried again"),
+    Limit::time("wait for such a server to accept a message", ACCEPTANCE, "the message is lost"),
+    Limit::bytes("what is read of its acceptance", MAX_ACCEPTANCE, "the connection is not kept"),
+];
 
 /// The way to a server whose stream is open.
 #[derive(Debug)]

@@ -24,14 +24,11 @@ const RECONNECT: Duration = Duration::from_secs(1);
 /// A server may not make us wait longer than this, nor less than the next one.
 const LONGEST_RECONNECT: Duration = Duration::from_secs(30);
 /// Shown by `config show --limits`.
-pub const LIMITS: [Limit; 2] = [
-    Limit::bytes("answer or event of an HTTP upstream", MAX_MESSAGE, "the call fails"),
-    Limit::time(
-        "pause before a broken stream of an upstream is resumed",
-        LONGEST_RECONNECT,
-        "no longer, whatever it asks for",
-    ),
-];
+pub const LIMITS: [Limit; 1] = [Limit::time(
+    "pause before a broken stream of an upstream is resumed",
+    LONGEST_RECONNECT,
+    "no longer, whatever it asks for",
+)];
 const SHORTEST_RECONNECT: Duration = Duration::from_millis(10);
 /// How long telling the server that its session is over may take.
 const FAREWELL: Duration = Duration::from_secs(2);

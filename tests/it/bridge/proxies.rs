@@ -163,8 +163,7 @@ async fn proxy_18_neither_the_environment_nor_a_client_chooses_a_proxy() {
     let environment = names.map(|name| (name, proxy));
     let program = Program::start(folder, &environment);
     let call = super::support::tool_call("1", "echo", &json!({"text": "x"}));
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
-    let request = client.post(format!("{}/mcp", program.url)).header("Proxy", proxy).body(call);
+    let request = crate::support::client::http().post(format!("{}/mcp", program.url)).header("Proxy", proxy).body(call);
     let request = request.header("content-type", "application/json");
     let answer = request.header("accept", "application/json, text/event-stream").send().await.unwrap();
     let answer = answer.text().await.unwrap();

@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::base::clock::Timestamp;
+use crate::base::limit::Limit;
 
 /// How many requests to one host there are in an interval.
 const MOST: u32 = 30;
@@ -12,6 +13,12 @@ const MOST: u32 = 30;
 const INTERVAL: Duration = Duration::from_secs(60);
 /// How many hosts are remembered; when there are more, the intervals of all begin anew.
 const MANY: usize = 10_000;
+
+/// What is shown of them.
+pub const LIMITS: [Limit; 2] = [
+    Limit::count("fetches from one host in a minute", MOST as usize, "a page, or 503"),
+    Limit::count("hosts whose fetches are counted", MANY, "counting begins anew"),
+];
 
 /// What was asked of which host lately.
 #[derive(Debug, Default)]

@@ -8,6 +8,8 @@
 mod copy;
 mod hosts;
 
+pub use hosts::LIMITS as HOST_LIMITS;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +21,7 @@ use crate::authorization_server::client::documents::copy::{Copy, Slot};
 use crate::authorization_server::client::documents::hosts::Hosts;
 use crate::base::clock::Timestamp;
 use crate::base::id::ClientId;
+use crate::base::limit::Limit;
 use crate::config::section::MetadataDocuments;
 use crate::fetch::{Document, FetchError, PublicClient, PublicFault};
 use crate::keys::KeySet;
@@ -36,6 +39,15 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const RENEWAL: Duration = Duration::from_secs(60);
 /// The largest key set that is taken, in bytes.
 const MAX_KEYS: usize = 64 * 1024;
+
+/// What is shown of them.
+pub const LIMITS: [Limit; 5] = [
+    Limit::count("metadata documents of clients in memory", KEPT, "the least used is fetched anew"),
+    Limit::time("use of such a document, at least", SHORTEST, "it is fetched anew no sooner"),
+    Limit::time("before one that could not be renewed is asked for again", PATIENCE, "the last good copy counts"),
+    Limit::time("before a client's keys are fetched anew for one unknown", RENEWAL, "401"),
+    Limit::bytes("keys of a client", MAX_KEYS, "they are not taken"),
+];
 
 /// The documents of clients.
 pub struct Documents {

@@ -16,6 +16,8 @@ mod raw;
 mod report;
 mod stderr;
 
+pub use raw::LIMITS as RAW_LIMITS;
+pub use report::LIMITS as REPORT_LIMITS;
 pub use stderr::LIMITS;
 
 use std::io;

@@ -14,12 +14,20 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::sync::oneshot;
 
+use crate::base::limit::Limit;
+
 use super::report;
 use super::stderr::escaped;
 
 /// How many pieces of at most [`PIECE`] bytes wait to be written.
 const QUEUE: usize = 64;
 const PIECE: usize = 16 * 1024;
+/// What is shown of it.
+pub const LIMITS: [Limit; 1] = [Limit::bytes(
+    "standard error of a child that waits to be written",
+    QUEUE * PIECE,
+    "the rest is lost, and counted",
+)];
 /// How long the last of them are waited for when the child is gone.
 const LAST_WORDS: Duration = Duration::from_millis(200);
 

@@ -7,11 +7,16 @@ use std::io;
 
 use rustix::process::WaitStatus;
 
+use crate::base::limit::Limit;
+
 /// What the keeper's line begins with: the record separator, which no log line has.
 const MARK: &str = "\u{1e}mcp-keeper: ";
 
 /// A keeper says no more than this: a number, or a path and what the system says of it.
 const LONGEST: usize = 64 * 1024;
+/// What is shown of it.
+pub const LIMITS: [Limit; 1] =
+    [Limit::bytes("report of a child's keeper", LONGEST, "it is taken for the child's words")];
 
 /// The bytes the keeper writes. The line break in front ends a line that the command left open.
 pub(super) fn encode(words: &str) -> String {
