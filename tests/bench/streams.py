@@ -7,7 +7,7 @@ COUNTS = (50, 200) if SMOKE else (1_000, 10_000)
 QUIET = 1 if SMOKE else 5
 # Long enough for each stream to be sent a comment, which keeps it open (`sse_keepalive_interval`).
 WITH_COMMENTS = 1 if SMOKE else 35
-UNBOUNDED = "max_connections: 30000\nsession: {max_sessions: 0, max_per_principal: 0}\n"
+UNBOUNDED = "max_connections: 30000\nsession: {max_sessions: 0, max_per_principal: 0, max_streams_per_user: 0}\n"
 
 
 def run(most_files):
