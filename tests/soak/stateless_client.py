@@ -70,7 +70,9 @@ class StatelessClient(Caller):
             if abandon:
                 return None
             responses = {key: self._response(asked) for key, asked in result["inputRequests"].items()}
-            answer = self.request("tools/call", {**params, "inputResponses": responses, "requestState": result["requestState"]})
+            # A server that keeps nothing sends no state, and gets none (MCP 2026-07-28, Multi Round-Trip Requests).
+            state = {"requestState": result["requestState"]} if "requestState" in result else {}
+            answer = self.request("tools/call", {**params, "inputResponses": responses, **state})
         raise report.Failure(f"{self.name}: asked more than four times: {json.dumps(answer)[:500]}")
 
     def _response(self, asked):
