@@ -54,13 +54,8 @@ const UPSTREAM_KEYS: &[&str] = &[
     "deny",
     "forward_headers",
     "isolation",
-    "message_url",
     "openapi",
-    "protocol",
-    "proxy_url",
     "rate_limit",
-    "stderr",
-    "tls",
     "auth.api_key",
     "auth.basic",
     "auth.identity_header",
@@ -80,7 +75,6 @@ const WORDS: &[(&str, &[&str])] = &[
 
 /// The same for every upstream.
 const UPSTREAM_WORDS: &[(&str, &[&str])] = &[
-    ("type", &["sse"]),
     (
         "auth.type",
         &[

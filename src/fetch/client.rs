@@ -5,9 +5,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use url::Url;
 
+use crate::fetch::settings::{Settings, innermost};
+
 /// Makes requests, over kept connections.
 #[derive(Clone, Debug)]
-pub struct Client(reqwest::Client);
+pub struct Client {
+    inner: reqwest::Client,
+    /// Stands in the place of the URL's host, which then is in `Host` alone.
+    server_name: Option<String>,
+}
 
 /// What is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,30 +73,21 @@ pub enum FetchError {
 }
 
 impl Client {
-    /// A client that gives up a connection that takes longer than `connect_timeout`.
+    /// A client for public servers that gives up a connection that takes longer than `connect_timeout`.
     ///
     /// # Errors
     /// No TLS on this machine.
     pub fn new(connect_timeout: Duration) -> Result<Self, FetchError> {
-        // Another provider that was installed before is as good.
-        let _installed = rustls::crypto::ring::default_provider().install_default();
-        let roots = webpki_root_certs::TLS_SERVER_ROOT_CERTS
-            .iter()
-            .filter_map(|root| reqwest::Certificate::from_der(root).ok());
-        reqwest::Client::builder()
-            // An image without certificates of its own still reaches public servers.
-            .tls_certs_merge(roots)
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .no_proxy()
-            .referer(false)
-            .connect_timeout(connect_timeout)
-            .tcp_nodelay(true)
-            .http1_only()
-            .user_agent(concat!("mcp-bridge/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map(Self)
-            .map_err(|error| FetchError::Unsendable(error.to_string()))
+        Self::with(&Settings::direct(connect_timeout))
+    }
+
+    /// A client that makes its connections like this. The files that are named are read now.
+    ///
+    /// # Errors
+    /// A file cannot be read or used; no TLS on this machine.
+    pub fn with(settings: &Settings) -> Result<Self, FetchError> {
+        let server_name = settings.server_name.as_ref().map(|server| server.name.clone());
+        Ok(Self { inner: settings.build()?, server_name })
     }
 
     /// Sends a request; gives the answer as soon as its head is there.
@@ -103,7 +100,14 @@ impl Client {
             Verb::Post => reqwest::Method::POST,
             Verb::Delete => reqwest::Method::DELETE,
         };
-        let mut builder = self.0.request(verb, request.url.clone());
+        let mut url = request.url.clone();
+        let mut builder = match &self.server_name {
+            // Only the URL's host says what TLS asks for. The name leads to the host nevertheless (`Elsewhere`).
+            Some(name) if url.set_host(Some(name)).is_ok() => {
+                self.inner.request(verb, url).header(reqwest::header::HOST, authority(request.url))
+            }
+            _ => self.inner.request(verb, url),
+        };
         for (name, value) in request.headers {
             let mut value = reqwest::header::HeaderValue::from_str(value)
                 .map_err(|_| FetchError::Unsendable(format!("the header {name} has a value that cannot be sent")))?;
@@ -189,11 +193,11 @@ impl Response {
 fn fault(error: reqwest::Error) -> FetchError {
     // reqwest's own text holds the URL, which may hold a credential; the innermost cause says what went wrong.
     let is_connect = error.is_connect();
-    let error = error.without_url();
-    let mut cause: &dyn std::error::Error = &error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    let text = cause.to_string();
+    let text = innermost(&error.without_url());
     if is_connect { FetchError::Connect(text) } else { FetchError::Transport(text) }
+}
+
+fn authority(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }

@@ -76,6 +76,11 @@ impl<'a> Reader<'a> {
         self.entries.iter().any(|(key, node)| key == name && *node != Node::Null)
     }
 
+    /// Whether `null` is written for the key: for the one key where that is a word and not the same as nothing.
+    pub fn is_null(&self, name: &str) -> bool {
+        self.entries.iter().any(|(key, node)| key == name && *node == Node::Null)
+    }
+
     /// Whether the key is there as a list or mapping with nothing in it.
     pub fn is_empty(&self, name: &str) -> bool {
         self.entries.iter().any(|(key, node)| key == name && node.is_empty())

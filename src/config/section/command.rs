@@ -11,6 +11,7 @@ use crate::config::document::Node;
 use crate::config::fault::Wrong;
 use crate::config::reader::Reader;
 use crate::config::reader::kind::{self, Kind, expected, text};
+use crate::config::section::stderr::Stderr;
 use crate::config::value::name::check_variable;
 
 /// A child process.
@@ -26,6 +27,8 @@ pub struct Command {
     pub inherit_env: InheritEnv,
     /// `dir`, absolute here. `None`: the bridge's own.
     pub dir: Option<PathBuf>,
+    /// `stderr`: where its standard error goes.
+    pub stderr: Stderr,
     /// `startup_timeout`: from start to the answer to `initialize`.
     pub startup_timeout: Duration,
     /// `graceful_shutdown_timeout`: from closing its standard input to SIGTERM, and again to SIGKILL.
@@ -60,12 +63,13 @@ pub struct RestartPolicy {
 const INHERITED: [&str; 9] = ["PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "USER", "LOGNAME", "SHELL"];
 
 /// Keys that mean nothing to other kinds of upstreams.
-pub(super) const KEYS: [&str; 11] = [
+pub(super) const KEYS: [&str; 12] = [
     "args",
     "env",
     "inherit_env",
     "dir",
     "cwd",
+    "stderr",
     "startup_timeout",
     "graceful_shutdown_timeout",
     "restart_on_failure",
@@ -95,6 +99,7 @@ impl Command {
         }
         let base = dir.as_deref().unwrap_or_else(|| reader.folder());
         let command = command.map(|command| if command.contains('/') { absolute(base, &command) } else { command });
+        let stderr = Stderr::read(reader);
         let startup_timeout =
             reader.duration("startup_timeout", "60s", "From its start to its answer to initialize; npx may download.");
         let graceful_shutdown_timeout = reader.duration(
@@ -109,6 +114,7 @@ impl Command {
             env,
             inherit_env,
             dir,
+            stderr,
             startup_timeout,
             graceful_shutdown_timeout,
             restart,

@@ -6,20 +6,42 @@ use crate::base::secret::Secret;
 use crate::config::fault::Wrong;
 use crate::config::reader::Reader;
 use crate::config::reader::kind;
+use crate::config::section::upstream_tls::UpstreamTls;
 use crate::config::value::header;
+use crate::config::value::proxy::{PROXY, Proxy};
 use crate::config::value::url::{ENDPOINT, is_loopback};
 
-/// A Streamable HTTP server.
+/// A server behind a URL.
 #[derive(Clone, Debug)]
 pub struct HttpUpstream {
     /// `url`.
     pub url: url::Url,
-    /// `connect_timeout`.
+    /// `protocol`.
+    pub transport: Transport,
+    /// `message_url`, for HTTP+SSE: where messages are sent, whatever the server's `endpoint` event says; with the path of
+    /// the event when it has none of its own, and always with the query of the event.
+    pub message_url: Option<url::Url>,
+    /// `connect_timeout`: for the connection, TLS and a proxy included.
     pub connect_timeout: Duration,
+    /// `tls`.
+    pub tls: UpstreamTls,
+    /// `proxy_url`. Variables such as `HTTPS_PROXY` count for nothing.
+    pub proxy: Option<Proxy>,
     /// `headers`, sent with every request.
     pub headers: Vec<(String, Secret)>,
     /// `auth`: the bridge's own credentials; never the client's token.
     pub auth: UpstreamAuth,
+}
+
+/// `protocol`: how MCP is carried over HTTP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// `auto`: Streamable HTTP, or what is older when the server knows nothing of that.
+    Auto,
+    /// `streamable-http`, since 2025-03-26.
+    StreamableHttp,
+    /// `sse`: HTTP+SSE of 2024-11-05.
+    Sse,
 }
 
 /// `auth` of an upstream.
@@ -32,13 +54,28 @@ pub enum UpstreamAuth {
 }
 
 /// Keys that mean nothing to other kinds of upstreams.
-pub(super) const KEYS: [&str; 3] = ["connect_timeout", "headers", "auth"];
+pub(super) const KEYS: [&str; 7] =
+    ["protocol", "message_url", "connect_timeout", "tls", "proxy_url", "headers", "auth"];
+
+const PROTOCOLS: [(&str, Transport); 3] =
+    [("auto", Transport::Auto), ("streamable-http", Transport::StreamableHttp), ("sse", Transport::Sse)];
 
 impl HttpUpstream {
-    /// `None` when there is no `url`; the other keys are checked all the same.
-    pub(super) fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        let url = reader.optional("url", &ENDPOINT, "A Streamable HTTP server.");
-        let connect_timeout = reader.duration("connect_timeout", "10s", "For the connection, with TLS.");
+    /// `None` when there is no `url`; the other keys are checked all the same. `said` is what `type` says of the transport.
+    pub(super) fn read(reader: &mut Reader<'_>, said: Option<Transport>) -> Option<Self> {
+        let url = reader.optional("url", &ENDPOINT, "A server that speaks MCP over HTTP.");
+        let doc = "Streamable HTTP, or the older HTTP+SSE. auto tries the first and falls back to the second.";
+        let transport = reader.choice("protocol", &PROTOCOLS, said.unwrap_or(Transport::Auto), doc);
+        if said.is_some_and(|said| said != transport) {
+            reader.fault("protocol", Wrong::new("is another one than type says", "remove type"));
+        }
+        let message_url = read_message_url(reader, transport);
+        let connect_timeout = reader.duration("connect_timeout", "10s", "For the connection, with TLS and any proxy.");
+        let tls = reader.section("tls", "How an https server is known, and the bridge by it.", UpstreamTls::read);
+        if tls != UpstreamTls::default() && url.as_ref().is_some_and(|url| url.scheme() == "http") {
+            reader.fault("tls", Wrong::new("means nothing when url is http", "remove it, or write https://"));
+        }
+        let proxy = read_proxy(reader, &tls);
         let headers = read_headers(reader);
         let auth =
             reader.section("auth", "The bridge's own credentials; never the client's token.", UpstreamAuth::read);
@@ -47,12 +84,43 @@ impl HttpUpstream {
         if secret && headers.iter().any(authorization) {
             reader.fault("headers", Wrong::new("has Authorization, which auth sends too", "keep one of the two"));
         }
-        let open = url.as_ref().is_some_and(|url| url.scheme() == "http" && !is_loopback(url));
-        if open && (secret || !headers.is_empty()) {
-            let problem = "is http: credentials for it can be read on the way";
-            reader.warn("url", Wrong::new(problem, "write https://"));
+        if secret || !headers.is_empty() {
+            warn_of_http(reader, "url", url.as_ref());
+            warn_of_http(reader, "message_url", message_url.as_ref());
         }
-        Some(Self { url: url?, connect_timeout, headers, auth })
+        Some(Self { url: url?, transport, message_url, connect_timeout, tls, proxy, headers, auth })
+    }
+}
+
+fn read_message_url(reader: &mut Reader<'_>, transport: Transport) -> Option<url::Url> {
+    let doc = "For HTTP+SSE: where messages go, in place of where the server says. Its query is the server's; without a \
+               path, that is too.";
+    let message_url = reader.optional("message_url", &ENDPOINT, doc);
+    if message_url.is_some() && transport == Transport::StreamableHttp {
+        let problem = "means nothing to streamable-http, which has one URL for everything";
+        reader.fault("message_url", Wrong::new(problem, "remove it, or write protocol: sse"));
+    }
+    if message_url.as_ref().is_some_and(|url| url.query().is_some()) {
+        reader.fault("message_url", Wrong::new("has a query, which is the server's to give", "remove it"));
+    }
+    message_url
+}
+
+fn read_proxy(reader: &mut Reader<'_>, tls: &UpstreamTls) -> Option<Proxy> {
+    let doc = "A proxy: http, https, socks5 or socks5h. HTTPS_PROXY and its like are not looked at.";
+    let proxy = reader.optional("proxy_url", &PROXY, doc);
+    if proxy.is_some() && tls.server_name.is_some() {
+        // The proxy would have to be asked for the other name.
+        let problem = "does not go together with tls.server_name";
+        reader.fault("proxy_url", Wrong::new(problem, "write the server's name into url, and keep one of the two"));
+    }
+    proxy
+}
+
+fn warn_of_http(reader: &Reader<'_>, key: &str, url: Option<&url::Url>) {
+    if url.is_some_and(|url| url.scheme() == "http" && !is_loopback(url)) {
+        let problem = "is http: credentials for it can be read on the way";
+        reader.warn(key, Wrong::new(problem, "write https://"));
     }
 }
 

@@ -7,7 +7,7 @@ use crate::config::fault::Wrong;
 use crate::config::reader::Reader;
 use crate::config::reader::kind;
 use crate::config::section::command::{self, Command};
-use crate::config::section::http_upstream::{self, HttpUpstream};
+use crate::config::section::http_upstream::{self, HttpUpstream, Transport};
 use crate::config::value::name::{PREFIX, check_upstream};
 use crate::config::value::scope::SCOPE;
 
@@ -41,7 +41,7 @@ pub enum UpstreamKind {
     Builtin(BuiltinServer),
     /// `command`: a child process that speaks on its standard input and output.
     Stdio(Command),
-    /// `url`: Streamable HTTP.
+    /// `url`: Streamable HTTP, or HTTP+SSE.
     Http(HttpUpstream),
 }
 
@@ -61,9 +61,14 @@ pub struct ToolRule {
 
 /// The name of `server.mcp_server`.
 const ONLY_ONE: &str = "default";
-/// A second spelling of the kind, which files written for clients have.
-const TYPES: [(&str, &str); 4] =
-    [("stdio", "command"), ("http", "url"), ("streamable-http", "url"), ("streamable_http", "url")];
+/// A second spelling of the kind, which files written for clients have; one of them says more than the kind.
+const TYPES: [(&str, (&str, Option<Transport>)); 5] = [
+    ("stdio", ("command", None)),
+    ("http", ("url", None)),
+    ("streamable-http", ("url", None)),
+    ("streamable_http", ("url", None)),
+    ("sse", ("url", Some(Transport::Sse))),
+];
 
 /// Everything behind the bridge: `upstreams`, and `mcp_server` before them.
 pub(in crate::config) fn read_all(reader: &mut Reader<'_>, mcp_server: Option<Upstream>) -> Vec<Upstream> {
@@ -154,8 +159,9 @@ fn read_kind(reader: &mut Reader<'_>) -> UpstreamKind {
     let doc = "Compiled in. whoami has the tools whoami, echo and time.";
     let builtin = reader.optional_choice("builtin", &[("whoami", BuiltinServer::Whoami)], doc);
     let stdio = Command::read(reader);
-    let http = HttpUpstream::read(reader);
-    let said = reader.optional_choice("type", &TYPES, "stdio or http, which the other keys say already.");
+    let doc = "stdio or http, which the other keys say already; sse is short for protocol: sse.";
+    let said = reader.optional_choice("type", &TYPES, doc);
+    let http = HttpUpstream::read(reader, said.and_then(|(_, transport)| transport));
     reader.exactly_one(&["builtin", "command", "url"]);
     for (kind, keys) in
         [("builtin", [].as_slice()), ("command", command::KEYS.as_slice()), ("url", http_upstream::KEYS.as_slice())]
@@ -164,7 +170,7 @@ fn read_kind(reader: &mut Reader<'_>) -> UpstreamKind {
             refuse_keys_of(kind, keys, reader);
         }
     }
-    if let Some(kind) = said.filter(|kind| !reader.is_set(kind)) {
+    if let Some(kind) = said.map(|(kind, _)| kind).filter(|kind| !reader.is_set(kind)) {
         reader.fault("type", Wrong::new(format!("goes with {kind}, which is not there"), "remove it"));
     }
     match (builtin, stdio, http) {
