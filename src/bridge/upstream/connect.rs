@@ -8,10 +8,11 @@ use tokio::sync::watch;
 use crate::bridge::upstream::Upstream;
 use crate::bridge::upstream::hello::{Hello, INITIALIZE};
 use crate::bridge::upstream::link::Link;
+use crate::bridge::upstream::sse::{self, SseWire};
 use crate::bridge::upstream::stdio::{self, Process};
 use crate::bridge::upstream::streamable_http::HttpWire;
 use crate::bridge::upstream::wire::Wire;
-use crate::config::section::UpstreamKind;
+use crate::config::section::{Transport, UpstreamKind};
 use crate::protocol::mcp::message::Kind;
 use crate::protocol::mcp::reply;
 
@@ -24,50 +25,95 @@ pub struct Connected {
     pub process: Option<Process>,
 }
 
+/// Why there is no connection.
+enum Failure {
+    /// The server seems to know nothing of Streamable HTTP.
+    Older(String),
+    /// In words.
+    Other(String),
+}
+
 impl Upstream {
     /// Opens a connection and introduces the bridge.
     ///
     /// # Errors
     /// In words, why it did not come about. Nothing of it is left then.
     pub(super) async fn connect(&self, stop: &mut watch::Receiver<bool>) -> Result<Connected, String> {
-        let (link, mut process) = self.open()?;
+        let transport = match &self.settings.kind {
+            UpstreamKind::Http(settings) => settings.transport,
+            UpstreamKind::Stdio(_) | UpstreamKind::Builtin(_) => Transport::Auto,
+        };
+        match self.attempt(transport, stop).await {
+            // MCP 2025-11-25, Backwards Compatibility: then GET may open a stream of HTTP+SSE.
+            Err(Failure::Older(reason)) if transport == Transport::Auto => {
+                let older = self.attempt(Transport::Sse, stop).await;
+                older.map_err(|failure| format!("{reason}; as HTTP+SSE: {}", failure.reason()))
+            }
+            connected => connected.map_err(Failure::reason),
+        }
+    }
+
+    async fn attempt(&self, transport: Transport, stop: &mut watch::Receiver<bool>) -> Result<Connected, Failure> {
+        let stops = || Failure::Other("the bridge stops".to_owned());
+        let opened = tokio::select! {
+            opened = self.open(transport) => opened.map_err(Failure::Other),
+            _ = stop.wait_for(|stop| *stop) => Err(stops()),
+        };
+        let (link, mut process) = opened?;
         let limit = match &self.settings.kind {
             UpstreamKind::Stdio(command) => command.startup_timeout,
             UpstreamKind::Http(_) | UpstreamKind::Builtin(_) => self.settings.timeout,
         };
         let introduced = tokio::select! {
-            introduced = introduce(&link, limit) => introduced,
-            reason = ended(&link, &mut process) => Err(reason),
-            _ = stop.wait_for(|stop| *stop) => Err("the bridge stops".to_owned()),
+            introduced = introduce(&link, limit) => introduced.map_err(|reason| Failure::of(&link, reason)),
+            reason = ended(&link, &mut process) => Err(Failure::Other(reason)),
+            _ = stop.wait_for(|stop| *stop) => Err(stops()),
         };
         match introduced {
             Ok(()) => Ok(Connected { link, process }),
-            Err(reason) => {
-                link.lose(&reason);
+            Err(failure) => {
+                let (Failure::Older(reason) | Failure::Other(reason)) = &failure;
+                link.lose(reason);
                 if *stop.borrow()
                     && let Some(process) = &mut process
                 {
                     process.stopped().await;
                 }
-                Err(reason)
+                Err(failure)
             }
         }
     }
 
-    fn open(&self) -> Result<(Arc<Link>, Option<Process>), String> {
+    async fn open(&self, transport: Transport) -> Result<(Arc<Link>, Option<Process>), String> {
+        let link = |wire| Link::new(self.name(), self.index, Arc::clone(&self.hub), wire);
         match &self.settings.kind {
-            UpstreamKind::Builtin(_) => {
-                Ok((Link::new(self.name(), self.index, Arc::clone(&self.hub), Wire::Builtin), None))
-            }
+            UpstreamKind::Builtin(_) => Ok((link(Wire::Builtin), None)),
             UpstreamKind::Stdio(command) => {
                 let (link, process) = stdio::open(self.name(), self.index, &self.hub, command, &self.keeper)?;
                 Ok((link, Some(process)))
             }
-            UpstreamKind::Http(settings) => {
-                let wire = Wire::Http(Arc::new(HttpWire::new(settings)?));
-                Ok((Link::new(self.name(), self.index, Arc::clone(&self.hub), wire), None))
+            UpstreamKind::Http(settings) if transport == Transport::Sse => {
+                let (wire, incoming) = SseWire::open(settings).await?;
+                let link = link(Wire::Sse(Arc::new(wire)));
+                self.hub.runtime.spawn(sse::read(Arc::clone(&link), incoming));
+                Ok((link, None))
             }
+            UpstreamKind::Http(settings) => Ok((link(Wire::Http(Arc::new(HttpWire::new(settings)?))), None)),
         }
+    }
+}
+
+impl Failure {
+    fn of(link: &Link, reason: String) -> Self {
+        match link.wire() {
+            Wire::Http(wire) if wire.is_unknown() => Self::Older(reason),
+            _ => Self::Other(reason),
+        }
+    }
+
+    fn reason(self) -> String {
+        let (Self::Older(reason) | Self::Other(reason)) = self;
+        reason
     }
 }
 
@@ -83,11 +129,10 @@ async fn introduce(link: &Arc<Link>, limit: Duration) -> Result<(), String> {
     let answer = link.ask("initialize", INITIALIZE, limit).await.map_err(|fault| fault.to_string())?;
     let Kind::Answer { result: Some(result), .. } = answer.kind() else { return Err("no result".to_owned()) };
     let hello = Hello::read(answer.json(*result))?;
-    if let Wire::Http(wire) = link.wire() {
-        wire.negotiated(hello.version);
-    }
+    link.wire().negotiated(hello.version);
     // Set once: a connection is introduced once.
     let _second = link.hello.set(hello);
     // MCP 2025-11-25, Lifecycle: after `initialize`, the client MUST send `notifications/initialized`.
-    link.tell(reply::notification("notifications/initialized", None)).await.map_err(|fault| fault.to_string())
+    let initialized = reply::notification("notifications/initialized", None);
+    link.wire().tell_first(link, initialized).await.map_err(|fault| fault.to_string())
 }

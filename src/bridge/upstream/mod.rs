@@ -11,6 +11,8 @@ pub mod hello;
 pub mod inbound;
 pub mod lines;
 pub mod link;
+pub mod remote;
+pub mod sse;
 pub mod stdio;
 pub mod streamable_http;
 pub mod wire;

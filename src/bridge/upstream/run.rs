@@ -72,7 +72,7 @@ impl Upstream {
         let listen = async {
             match link.wire() {
                 Wire::Http(wire) => wire.listen(link).await,
-                Wire::Builtin | Wire::Stdio(_) => {}
+                Wire::Builtin | Wire::Stdio(_) | Wire::Sse(_) => {}
             }
         };
         let lists = async {

@@ -1,25 +1,21 @@
 //! An upstream behind a URL. [MCP 2025-11-25, Streamable HTTP](https://modelcontextprotocol.io/specification/2025-11-25/basic/transports#streamable-http)
-//!
-//! Only the upstream's own configured headers and credential are sent; nothing of the client's request but its message.
 
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::base::secret::Secret;
 use crate::bridge::upstream::call::Call;
 use crate::bridge::upstream::inbound;
 use crate::bridge::upstream::link::Link;
-use crate::config::section::{HttpUpstream, UpstreamAuth};
-use crate::fetch::{Client, FetchError, Request, Response, Verb};
+use crate::bridge::upstream::remote::{self, MAX_MESSAGE, Remote, TELL, fail};
+use crate::config::section::HttpUpstream;
+use crate::fetch::{FetchError, Response, Verb};
 use crate::protocol::mcp::event_stream::{Event, Parser};
 use crate::protocol::mcp::header;
-use crate::protocol::mcp::reply;
 use crate::protocol::mcp::version::ProtocolVersion;
 
-/// The largest message that is taken.
-const MAX_MESSAGE: usize = 16 * 1024 * 1024;
 /// Before a broken stream is opened again, unless the server names another time.
 const RECONNECT: Duration = Duration::from_secs(1);
 /// A server may not make us wait longer than this, nor less than the next one.
@@ -31,11 +27,10 @@ const FAREWELL: Duration = Duration::from_secs(2);
 /// The way to a server.
 #[derive(Debug)]
 pub struct HttpWire {
-    client: Client,
-    settings: HttpUpstream,
-    bearer: Option<Secret>,
+    remote: Remote,
     session_id: OnceLock<String>,
     version: OnceLock<ProtocolVersion>,
+    refused: AtomicU16,
 }
 
 /// What became of one stream of a call.
@@ -52,13 +47,14 @@ impl HttpWire {
     /// # Errors
     /// In words, why there can be none.
     pub fn new(settings: &HttpUpstream) -> Result<Self, String> {
-        let client = Client::new(settings.connect_timeout).map_err(|error| error.to_string())?;
-        let bearer = match &settings.auth {
-            UpstreamAuth::None => None,
-            UpstreamAuth::Bearer(token) => Some(Secret::new(format!("Bearer {}", token.expose()))),
-        };
-        let (session_id, version) = (OnceLock::new(), OnceLock::new());
-        Ok(Self { client, settings: settings.clone(), bearer, session_id, version })
+        let (remote, refused) = (Remote::new(settings)?, AtomicU16::new(0));
+        Ok(Self { remote, session_id: OnceLock::new(), version: OnceLock::new(), refused })
+    }
+
+    /// Whether the server seems to know nothing of Streamable HTTP, judged by its answer to `initialize`.
+    pub fn is_unknown(&self) -> bool {
+        // MCP 2025-11-25, Backwards Compatibility: 400, 404 and 405 are signs of a server that speaks HTTP+SSE.
+        self.version.get().is_none() && matches!(self.refused.load(Ordering::Relaxed), 400 | 404 | 405)
     }
 
     /// From now on, requests name this version.
@@ -82,6 +78,7 @@ impl HttpWire {
         };
         self.note_session(&response);
         if let Some(reason) = self.refusal(&response) {
+            self.refused.store(response.status(), Ordering::Relaxed);
             let is_session_lost = self.is_session_lost(&response);
             // The reason may be in a JSON-RPC error that is meant for the caller.
             if matches!(response.status(), 400 | 404..=499) && response.media_type() == header::JSON {
@@ -116,17 +113,19 @@ impl HttpWire {
 
     /// Sends a notification or an answer.
     pub async fn tell(self: Arc<Self>, link: Arc<Link>, text: Bytes) {
-        match self.post(text).await {
-            Ok(response) => match self.refusal(&response) {
-                Some(reason) => {
-                    tracing::warn!(upstream = %link.name, reason, "an upstream did not take a notification or an answer")
-                }
-                // Read to the end, so that the connection can be used again.
-                None => drop(response.collect(MAX_MESSAGE).await),
-            },
-            Err(error) => {
-                tracing::warn!(upstream = %link.name, %error, "a notification or an answer could not be sent")
+        let Some(_leave) = self.remote.leave_to_tell() else { return link.count_dropped() };
+        let taken = async {
+            let response = self.post(text).await.map_err(|error| error.to_string())?;
+            if let Some(reason) = self.refusal(&response) {
+                return Err(reason);
             }
+            // Read to the end, so that the connection can be used again.
+            drop(response.collect(MAX_MESSAGE).await);
+            Ok(())
+        };
+        let taken = tokio::time::timeout(TELL, taken).await;
+        if let Err(reason) = taken.unwrap_or_else(|_| Err("it did not take it in time".to_owned())) {
+            tracing::warn!(upstream = %link.name, reason, "an upstream did not take a notification or an answer");
         }
     }
 
@@ -228,9 +227,7 @@ impl HttpWire {
         headers.extend(self.session_id.get().map(|id| (header::SESSION_ID, id.as_str())));
         headers.extend(self.version.get().map(|version| (header::PROTOCOL_VERSION, version.as_str())));
         headers.extend(last_event_id.map(|id| (header::LAST_EVENT_ID, id)));
-        headers.extend(self.settings.headers.iter().map(|(name, value)| (name.as_str(), value.expose())));
-        headers.extend(self.bearer.as_ref().map(|bearer| ("authorization", bearer.expose())));
-        self.client.send(Request { verb, url: &self.settings.url, headers, body }).await
+        self.remote.send(verb, &self.remote.settings.url, headers, body).await
     }
 
     fn note_session(&self, response: &Response) {
@@ -247,31 +244,17 @@ impl HttpWire {
         response.status() == 404 && self.session_id.get().is_some()
     }
 
-    /// What is said when the status is none of success. Its headers, a challenge above all, go no further.
+    /// What is said when the status is none of success.
     fn refusal(&self, response: &Response) -> Option<String> {
-        match response.status() {
-            200..=299 => None,
-            300..=399 => Some("The MCP server redirects elsewhere, which is not followed".to_owned()),
-            401 | 403 => {
-                Some(format!("The MCP server refused the bridge's credentials (status {})", response.status()))
-            }
-            404 if self.is_session_lost(response) => {
-                Some("The MCP server forgot its session; it is being opened again".to_owned())
-            }
-            status => Some(format!("The MCP server answered with status {status}")),
+        if self.is_session_lost(response) {
+            return Some("The MCP server forgot its session; it is being opened again".to_owned());
         }
+        remote::refusal(response.status())
     }
 }
 
 fn finished(link: &Link, id: u64, reason: &str) -> Ended {
     if link.find_call(id).is_some() { Ended::Failed(reason.to_owned()) } else { Ended::Answered }
-}
-
-fn fail(link: &Link, id: u64, reason: &str) {
-    if let Some(call) = link.take_call(id) {
-        tracing::warn!(upstream = %link.name, reason, "a call of an upstream failed");
-        call.fail(reply::UNAVAILABLE, reason);
-    }
 }
 
 fn reconnect_after(parser: &Parser) -> Duration {

@@ -10,7 +10,9 @@ use crate::bridge::upstream::builtin;
 use crate::bridge::upstream::call::Call;
 use crate::bridge::upstream::inbound;
 use crate::bridge::upstream::link::Link;
+use crate::bridge::upstream::sse::SseWire;
 use crate::bridge::upstream::streamable_http::HttpWire;
+use crate::protocol::mcp::version::ProtocolVersion;
 
 /// How long a message waits for room before the caller is told that the upstream is busy.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -24,6 +26,8 @@ pub enum Wire {
     Stdio(mpsc::Sender<Bytes>),
     /// POST requests.
     Http(Arc<HttpWire>),
+    /// POST requests, answered on one stream.
+    Sse(Arc<SseWire>),
 }
 
 /// Why nothing was sent.
@@ -46,6 +50,8 @@ pub enum Slot<'a> {
     Stdio(mpsc::Permit<'a, Bytes>),
     /// A request of its own.
     Http(&'a Arc<HttpWire>),
+    /// The same.
+    Sse(&'a Arc<SseWire>),
 }
 
 impl Wire {
@@ -71,10 +77,36 @@ impl Wire {
         match self {
             Self::Builtin => Ok(Slot::Builtin),
             Self::Http(wire) => Ok(Slot::Http(wire)),
+            Self::Sse(wire) => Ok(Slot::Sse(wire)),
             Self::Stdio(queue) => queue.try_reserve().map(Slot::Stdio).map_err(|fault| match fault {
                 mpsc::error::TrySendError::Full(()) => SendFault::Busy,
                 mpsc::error::TrySendError::Closed(()) => SendFault::Lost,
             }),
+        }
+    }
+}
+
+impl Wire {
+    /// Sends something that must be there before anything else is. It is either taken then, or logged why not.
+    ///
+    /// # Errors
+    /// No room, or nobody there.
+    pub async fn tell_first(&self, link: &Arc<Link>, text: Bytes) -> Result<(), SendFault> {
+        match self {
+            Self::Builtin | Self::Stdio(_) => self.slot().await?.tell(link, text),
+            // Each POST takes its own time, and some servers refuse what overtakes `notifications/initialized`.
+            Self::Http(wire) => Arc::clone(wire).tell(Arc::clone(link), text).await,
+            Self::Sse(wire) => Arc::clone(wire).tell(Arc::clone(link), text).await,
+        }
+        Ok(())
+    }
+
+    /// From now on, the bridge speaks this version.
+    pub fn negotiated(&self, version: ProtocolVersion) {
+        match self {
+            Self::Builtin | Self::Stdio(_) => {}
+            Self::Http(wire) => wire.negotiated(version),
+            Self::Sse(wire) => wire.negotiated(version),
         }
     }
 }
@@ -92,6 +124,10 @@ impl Slot<'_> {
                 let task = Arc::clone(wire).call(Arc::clone(link), id, Arc::clone(call), text);
                 call.carried_by(link.hub.runtime.spawn(task).abort_handle());
             }
+            Self::Sse(wire) => {
+                let task = Arc::clone(wire).call(Arc::clone(link), id, text);
+                call.carried_by(link.hub.runtime.spawn(task).abort_handle());
+            }
         }
     }
 
@@ -101,6 +137,9 @@ impl Slot<'_> {
             Self::Builtin => {}
             Self::Stdio(permit) => permit.send(text),
             Self::Http(wire) => {
+                link.hub.runtime.spawn(Arc::clone(wire).tell(Arc::clone(link), text));
+            }
+            Self::Sse(wire) => {
                 link.hub.runtime.spawn(Arc::clone(wire).tell(Arc::clone(link), text));
             }
         }
