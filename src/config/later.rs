@@ -74,21 +74,19 @@ const WORDS: &[(&str, &[&str])] = &[
 ];
 
 /// The same for every upstream.
-const UPSTREAM_WORDS: &[(&str, &[&str])] = &[
-    (
-        "auth.type",
-        &[
-            "api_key",
-            "basic",
-            "oauth",
-            "oauth_user",
-            "forward",
-            "token_exchange",
-            "identity_header",
-            "oauth2_client_credentials",
-        ],
-    ),
-];
+const UPSTREAM_WORDS: &[(&str, &[&str])] = &[(
+    "auth.type",
+    &[
+        "api_key",
+        "basic",
+        "oauth",
+        "oauth_user",
+        "forward",
+        "token_exchange",
+        "identity_header",
+        "oauth2_client_credentials",
+    ],
+)];
 
 /// Whether a later version will have the key at this canonical path.
 pub fn has_key(place: &str) -> bool {

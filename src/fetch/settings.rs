@@ -105,7 +105,8 @@ impl Settings {
 
 impl Proxy {
     fn build(&self) -> Result<reqwest::Proxy, FetchError> {
-        let proxy = reqwest::Proxy::all(self.url.as_str()).map_err(|error| FetchError::Unsendable(innermost(&error)))?;
+        let proxy =
+            reqwest::Proxy::all(self.url.as_str()).map_err(|error| FetchError::Unsendable(innermost(&error)))?;
         Ok(match &self.credentials {
             Some((user, password)) => proxy.basic_auth(user, password),
             None => proxy,

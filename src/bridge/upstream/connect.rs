@@ -93,7 +93,7 @@ impl Upstream {
                 Ok((link, Some(process)))
             }
             UpstreamKind::Http(settings) if transport == Transport::Sse => {
-                let (wire, incoming) = SseWire::open(settings).await?;
+                let (wire, incoming) = SseWire::open(settings, self.settings.timeout).await?;
                 let link = link(Wire::Sse(Arc::new(wire)));
                 self.hub.runtime.spawn(sse::read(Arc::clone(&link), incoming));
                 Ok((link, None))

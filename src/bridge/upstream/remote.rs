@@ -90,8 +90,7 @@ pub fn fail(link: &Link, id: u64, reason: &str) {
 
 fn connections(settings: &HttpUpstream) -> fetch::Settings {
     let host = settings.url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-    let server_name =
-        settings.tls.server_name.clone().map(|name| fetch::ServerName { name, host: host.to_owned() });
+    let server_name = settings.tls.server_name.clone().map(|name| fetch::ServerName { name, host: host.to_owned() });
     let identity = settings.tls.client_certificate.as_ref();
     let proxy = settings.proxy.as_ref().map(|proxy| fetch::Proxy {
         url: proxy.url.to_string(),

@@ -53,16 +53,17 @@ struct Untaken {
 }
 
 impl SseWire {
-    /// Opens the stream and waits to be told where messages go.
+    /// Opens the stream and waits to be told where messages go, no longer than `limit`.
     ///
     /// # Errors
     /// In words, why there is no connection.
-    pub async fn open(settings: &HttpUpstream) -> Result<(Self, Incoming), String> {
+    pub async fn open(settings: &HttpUpstream, limit: Duration) -> Result<(Self, Incoming), String> {
         let remote = Remote::new(settings)?;
         let opened = async {
             // MCP 2024-11-05: the client opens an SSE connection.
             let headers = vec![("accept", header::EVENT_STREAM), ("cache-control", "no-store")];
-            let response = remote.send(Verb::Get, &settings.url, headers, None).await.map_err(|error| error.to_string())?;
+            let response =
+                remote.send(Verb::Get, &settings.url, headers, None).await.map_err(|error| error.to_string())?;
             if let Some(reason) = refusal(response.status()) {
                 return Err(reason);
             }
@@ -71,8 +72,9 @@ impl SseWire {
             }
             first_event(response).await
         };
-        let opened = tokio::time::timeout(FIRST_EVENT, opened).await;
-        let (endpoint, incoming) = opened.unwrap_or_else(|_| Err("it did not say in time where messages go".to_owned()))?;
+        let opened = tokio::time::timeout(limit.min(FIRST_EVENT), opened).await;
+        let (endpoint, incoming) =
+            opened.unwrap_or_else(|_| Err("it did not say in time where messages go".to_owned()))?;
         let messages = resolve(settings, &endpoint)?;
         Ok((Self { remote, messages, version: OnceLock::new() }, incoming))
     }
@@ -116,14 +118,13 @@ impl SseWire {
         let mut headers = vec![("accept", "application/json, text/event-stream"), ("content-type", header::JSON)];
         headers.extend(self.version.get().map(|version| (header::PROTOCOL_VERSION, version.as_str())));
         let sent = self.remote.send(Verb::Post, &self.messages, headers, Some(text)).await;
-        let response = sent.map_err(|error| Untaken {
-            is_lost: matches!(error, FetchError::Connect(_)),
-            reason: error.to_string(),
-        })?;
+        let response = sent
+            .map_err(|error| Untaken { is_lost: matches!(error, FetchError::Connect(_)), reason: error.to_string() })?;
         if let Some(reason) = refusal(response.status()) {
             // Not in the specification, but what every server says whose process or table no longer has the session.
             let is_lost = response.status() == 404;
-            let reason = if is_lost { "The MCP server forgot its session; it is being opened again".to_owned() } else { reason };
+            let reason =
+                if is_lost { "The MCP server forgot its session; it is being opened again".to_owned() } else { reason };
             return Err(Untaken { reason, is_lost });
         }
         // Read to the end, so that the connection can be used again. The answer is on the stream.
@@ -195,7 +196,9 @@ fn resolve(settings: &HttpUpstream, endpoint: &str) -> Result<Url, String> {
     }
     if url.origin() != settings.url.origin() || !url.username().is_empty() || url.password().is_some() {
         let (theirs, ours) = (url.origin().ascii_serialization(), settings.url.origin().ascii_serialization());
-        return Err(format!("it wants messages sent to {theirs}, which is not {ours}; if that is right, write message_url"));
+        return Err(format!(
+            "it wants messages sent to {theirs}, which is not {ours}; if that is right, write message_url"
+        ));
     }
     url.set_fragment(None);
     Ok(url)

@@ -1,5 +1,6 @@
 //! `stderr` of a child process: where what it says of itself goes.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use serde_json::json;
@@ -42,6 +43,17 @@ impl Stderr {
     }
 }
 
+impl fmt::Display for Stderr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Log => f.write_str("log"),
+            Self::Null => f.write_str("null"),
+            Self::Inherit => f.write_str("inherit"),
+            Self::File(path) => path.display().fmt(f),
+        }
+    }
+}
+
 const FIX: &str = "write log, null, inherit, or {file: path}";
 
 const STDERR: Kind<Stderr> = Kind {
@@ -66,9 +78,7 @@ const STDERR: Kind<Stderr> = Kind {
         },
     },
     print: |stderr| match stderr {
-        Stderr::Log => Node::from("log"),
-        Stderr::Null => Node::from("null"),
-        Stderr::Inherit => Node::from("inherit"),
-        Stderr::File(path) => Node::Mapping(vec![("file".to_owned(), Node::String(path.to_string_lossy().into_owned()))]),
+        Stderr::File(path) => Node::Mapping(vec![("file".to_owned(), Node::String(path.display().to_string()))]),
+        word => Node::String(word.to_string()),
     },
 };

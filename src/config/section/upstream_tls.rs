@@ -76,11 +76,13 @@ fn read_trust(reader: &Reader<'_>, verify: bool, insecure: bool, ca_cert: Option
     }
     let key = if insecure { "insecure_skip_verify" } else { "verify" };
     if ca_cert.is_some() {
-        let wrong = Wrong::new(format!("means nothing when {key} lets every certificate pass"), "remove one of the two");
+        let wrong =
+            Wrong::new(format!("means nothing when {key} lets every certificate pass"), "remove one of the two");
         reader.fault("ca_cert", wrong);
     }
     // PROXY-16, OPS-14: never without a word at every start.
-    let problem = "lets every certificate pass: whoever is in between can read and change everything, credentials included";
+    let problem =
+        "lets every certificate pass: whoever is in between can read and change everything, credentials included";
     reader.warn(key, Wrong::new(problem, "name the server's authority in ca_cert instead"));
     Trust::Anybody
 }

@@ -19,8 +19,8 @@ pub fn check(path: &Path, otherwise: &str) -> Result<(), Wrong> {
 /// # Errors
 /// The same, for a key that is not ours to make; `fix` says what to do when there is none.
 pub fn check_as(path: &Path, fix: &str) -> Result<(), Wrong> {
-    let metadata = fs::metadata(path)
-        .map_err(|error| Wrong::new(format!("{} cannot be read: {error}", path.display()), fix))?;
+    let metadata =
+        fs::metadata(path).map_err(|error| Wrong::new(format!("{} cannot be read: {error}", path.display()), fix))?;
     if !metadata.is_file() {
         return Err(Wrong::new(format!("{} is no file", path.display()), "name the PEM file of a private key"));
     }

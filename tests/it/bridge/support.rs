@@ -12,7 +12,8 @@ use mcp_bridge::base::clock::{Clock, Timestamp};
 use mcp_bridge::base::id::{ClientId, UserId};
 use mcp_bridge::bridge::{Answer, Bridge, EventStream, GetRequest, Options, PostRequest, Refusal};
 use mcp_bridge::config::section::{
-    BuiltinServer, Command, HttpUpstream, InheritEnv, RestartPolicy, Session, Upstream, UpstreamAuth, UpstreamKind,
+    BuiltinServer, Command, HttpUpstream, InheritEnv, RestartPolicy, Session, Stderr, Transport, Upstream,
+    UpstreamAuth, UpstreamKind, UpstreamTls,
 };
 use mcp_bridge::model::principal::Principal;
 use mcp_bridge::protocol::mcp::mirror::{Field, Mirror};
@@ -54,6 +55,7 @@ pub fn command(name: &str, program: &str, args: &[&str]) -> Upstream {
         env: BTreeMap::new(),
         inherit_env: InheritEnv::Only(vec!["PATH".to_owned()]),
         dir: None,
+        stderr: Stderr::Log,
         startup_timeout: LONG,
         graceful_shutdown_timeout: Duration::from_secs(1),
         restart: RestartPolicy { enabled: true, max_restarts: None, delay, max_delay: delay },
@@ -64,6 +66,10 @@ pub fn command(name: &str, program: &str, args: &[&str]) -> Upstream {
 pub fn http(name: &str, url: &str) -> Upstream {
     let settings = HttpUpstream {
         url: url.parse().unwrap(),
+        transport: Transport::Auto,
+        message_url: None,
+        tls: UpstreamTls::default(),
+        proxy: None,
         connect_timeout: Duration::from_secs(5),
         headers: vec![("X-Team".to_owned(), "core".to_owned().into())],
         auth: UpstreamAuth::Bearer("upstream-token".to_owned().into()),

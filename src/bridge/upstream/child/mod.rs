@@ -27,7 +27,8 @@ use tokio::process::{ChildStdin, ChildStdout};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::config::section::Command;
+use self::stderr::Destination;
+use crate::config::section::{Command, Stderr};
 
 /// How long standard error may stay open after the keeper's end; only a process that nobody could kill holds it.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -75,6 +76,14 @@ pub enum SpawnError {
         /// What the system says.
         source: io::Error,
     },
+    /// The file for its standard error cannot be used, or the bridge has none of its own.
+    #[error("standard error cannot go to {}: {source}", .to)]
+    StandardError {
+        /// As configured.
+        to: Stderr,
+        /// What the system says.
+        source: io::Error,
+    },
     /// The system gives no process, no descriptor or no memory, or the arguments are too long.
     #[error("cannot start a process: {0}")]
     System(#[from] io::Error),
@@ -90,6 +99,8 @@ impl Child {
     pub fn spawn(name: &str, command: &Command, keeper: &Path) -> Result<(Self, Exit), SpawnError> {
         let variables = environment::variables(command);
         environment::check(command, &variables)?;
+        let destination = Destination::open(name, command)
+            .map_err(|source| SpawnError::StandardError { to: command.stderr.clone(), source })?;
         let mut process = tokio::process::Command::new(keeper);
         // Neither `pkill mcp-bridge` nor `killall -9 mcp-bridge` may hit the one who is to clean up afterwards.
         process.arg0("mcp-keeper").args(keeper::arguments(command)).env_clear().envs(variables);
@@ -101,8 +112,7 @@ impl Child {
         let stdin = running.stdin.take().expect("stdin is piped");
         let stdout = running.stdout.take().expect("stdout is piped");
         let stderr = running.stderr.take().expect("stderr is piped");
-        let log = stderr::Log::new(name, environment::secrets(command));
-        let last_words = tokio::spawn(stderr::drain(stderr, log));
+        let last_words = tokio::spawn(stderr::drain(stderr, destination));
         let pid = running.id().and_then(|id| Pid::from_raw(id.cast_signed()));
         // Not yet reaped, so the number still means this process.
         let pidfd = pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());

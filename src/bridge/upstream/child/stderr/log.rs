@@ -1,17 +1,15 @@
-//! A child's standard error into the log: always drained, and never more than the log can bear.
-//!
-//! MCP, Transports, stdio: a server may write anything there, and it need not mean an error; hence level `info`.
+//! A child's standard error into the log, and never more than the log can bear. It need not mean an error; hence level
+//! `info`.
 
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
-use super::report;
+use super::Line;
 use crate::base::secret::Secret;
 
 /// The longest piece of a line that is logged, in bytes.
-const LONGEST_LINE: usize = 4096;
+pub(super) const LONGEST_LINE: usize = 4096;
 
 /// How many lines are logged in one [`WINDOW`]; the rest is counted.
 const LINES_PER_WINDOW: u32 = 200;
@@ -20,7 +18,7 @@ const WINDOW: Duration = Duration::from_secs(1);
 
 /// Where the lines of one child go.
 #[derive(Debug)]
-pub(super) struct Log {
+pub(in crate::bridge::upstream::child) struct Log {
     upstream: String,
     secrets: Vec<Secret>,
     window_end: Instant,
@@ -29,14 +27,12 @@ pub(super) struct Log {
 }
 
 impl Log {
-    /// `secrets` are blotted out wherever they appear.
-    pub(super) fn new(upstream: &str, mut secrets: Vec<Secret>) -> Self {
-        // The longest first: one may be the beginning of another, whose rest would stay.
-        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.expose().len()));
+    /// `secrets`, the longest first, are blotted out wherever they appear.
+    pub(super) fn new(upstream: &str, secrets: Vec<Secret>) -> Self {
         Self { upstream: upstream.to_owned(), secrets, window_end: Instant::now() + WINDOW, logged: 0, dropped: 0 }
     }
 
-    fn line(&mut self, line: &Line) {
+    pub(super) fn line(&mut self, line: &Line) {
         self.turn();
         if self.logged == LINES_PER_WINDOW {
             self.dropped += 1;
@@ -48,7 +44,7 @@ impl Log {
     }
 
     /// Begins a new window when the old one is over, and tells what the old one dropped.
-    fn turn(&mut self) {
+    pub(super) fn turn(&mut self) {
         if Instant::now() >= self.window_end {
             self.account();
             self.window_end = Instant::now() + WINDOW;
@@ -56,11 +52,20 @@ impl Log {
         }
     }
 
-    fn account(&mut self) {
+    pub(super) fn account(&mut self) {
         if self.dropped > 0 {
             tracing::warn!(upstream = self.upstream, dropped = self.dropped, "standard error: lines were not logged");
             self.dropped = 0;
         }
+    }
+
+    /// Whether there is something to account for when the window is over.
+    pub(super) const fn has_dropped(&self) -> bool {
+        self.dropped > 0
+    }
+
+    pub(super) const fn window_end(&self) -> Instant {
+        self.window_end
     }
 
     /// Secrets first: escaping or cutting before could split one so that its parts show.
@@ -80,72 +85,14 @@ impl Log {
     }
 
     /// How much of a line must be kept so that a secret that reaches over the cut is still seen whole.
-    fn kept(&self) -> usize {
+    pub(super) fn kept(&self) -> usize {
         LONGEST_LINE + self.secrets.iter().map(|secret| secret.expose().len()).max().unwrap_or(0)
-    }
-}
-
-/// Reads until the end and logs. Returns the keeper's report, if there was one.
-pub(super) async fn drain(mut stderr: impl AsyncRead + Unpin, mut log: Log) -> Option<String> {
-    let mut reported = None;
-    let mut line = Line::default();
-    let mut chunk = vec![0; 16 * 1024];
-    loop {
-        let read = if log.dropped > 0 {
-            // The count of what was dropped must not wait for the child's next word.
-            match timeout_at(log.window_end, stderr.read(&mut chunk)).await {
-                Ok(read) => read,
-                Err(_) => {
-                    log.turn();
-                    continue;
-                }
-            }
-        } else {
-            stderr.read(&mut chunk).await
-        };
-        let Ok(length @ 1..) = read else { break };
-        for part in chunk[..length].split_inclusive(|byte| *byte == b'\n') {
-            line.append(part, log.kept());
-            if part.ends_with(b"\n") {
-                finish(&mut line, &mut log, &mut reported);
-            }
-        }
-    }
-    finish(&mut line, &mut log, &mut reported);
-    log.account();
-    reported
-}
-
-/// Hands a whole line on: to the log, or, when it is the keeper's, to the caller.
-fn finish(line: &mut Line, log: &mut Log, reported: &mut Option<String>) {
-    let line = std::mem::take(line);
-    if let Some(words) = report::decode(&line.bytes) {
-        *reported = Some(escaped(&words));
-    } else if !line.bytes.is_empty() {
-        log.line(&line);
-    }
-}
-
-/// The beginning of a line, and how much is not kept.
-#[derive(Debug, Default)]
-struct Line {
-    bytes: Vec<u8>,
-    beyond: usize,
-}
-
-impl Line {
-    fn append(&mut self, part: &[u8], bound: usize) {
-        let part = part.strip_suffix(b"\n").unwrap_or(part);
-        let part = part.strip_suffix(b"\r").unwrap_or(part);
-        let kept = part.len().min(bound.saturating_sub(self.bytes.len()));
-        self.bytes.extend_from_slice(&part[..kept]);
-        self.beyond += part.len() - kept;
     }
 }
 
 /// Control characters, and those that turn the direction of text or break lines, as `\u{…}`: what a child prints can
 /// neither steer the operator's terminal nor forge a second log line.
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for character in text.chars() {
         let steers = matches!(character, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
@@ -163,6 +110,7 @@ mod tests {
     use std::io;
     use std::sync::{Arc, Mutex};
 
+    use super::super::{Destination, drain, report};
     use super::*;
 
     #[derive(Clone, Default)]
@@ -187,7 +135,7 @@ mod tests {
             tracing_subscriber::fmt().with_writer(move || writer.clone()).with_ansi(false).without_time().finish();
         let guard = tracing::subscriber::set_default(subscriber);
         let secrets = secrets.iter().map(|secret| Secret::new(*secret)).collect();
-        let reported = drain(input, Log::new("files", secrets)).await;
+        let reported = drain(input, Destination::Log(Log::new("files", secrets))).await;
         drop(guard);
         let text = String::from_utf8(captured.0.lock().unwrap().clone()).unwrap();
         (text, reported)
@@ -196,7 +144,7 @@ mod tests {
     #[tokio::test]
     async fn child_12_terminal_codes_secrets_and_wrong_bytes_are_made_harmless() {
         let input = b"\x1b[31mred\xff hush-hush-1 \xe2\x80\xae\rx\r\n\n";
-        let (text, reported) = logged(input, &["hush-hush", "hush-hush-1"]).await;
+        let (text, reported) = logged(input, &["hush-hush-1", "hush-hush"]).await;
         assert_eq!(text.lines().count(), 1, "{text}");
         assert!(text.contains(r"\u{1b}[31mred� [redacted] \u{202e}\rx"), "{text}");
         assert!(text.contains(r#"upstream="files""#), "{text}");
