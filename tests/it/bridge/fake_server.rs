@@ -4,8 +4,10 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
 
 /// A request, as it came.
 #[derive(Clone, Debug)]
@@ -112,14 +114,38 @@ impl FakeServer {
 
     /// The same, on an address that is known before.
     pub async fn start_on(address: SocketAddr, script: impl Fn(&Got) -> Option<Reply> + Send + Sync + 'static) -> Self {
+        Self::run(address, None, script).await
+    }
+
+    /// The same, with TLS. A request has the name that was asked for as the header `:server-name`.
+    pub async fn start_tls(
+        config: ServerConfig,
+        script: impl Fn(&Got) -> Option<Reply> + Send + Sync + 'static,
+    ) -> Self {
+        Self::run(([127, 0, 0, 1], 0).into(), Some(Arc::new(config).into()), script).await
+    }
+
+    async fn run(
+        address: SocketAddr,
+        tls: Option<TlsAcceptor>,
+        script: impl Fn(&Got) -> Option<Reply> + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind(address).await.unwrap();
-        let url = format!("http://{}/mcp", listener.local_addr().unwrap());
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let url = format!("{scheme}://{}/mcp", listener.local_addr().unwrap());
         let got = Arc::<Mutex<Vec<Got>>>::default();
         let (script, log) = (Arc::new(script), Arc::clone(&got));
         let task = tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
-                tokio::spawn(serve(stream, Arc::clone(&script), Arc::clone(&log)));
+                let (tls, script, log) = (tls.clone(), Arc::clone(&script), Arc::clone(&log));
+                tokio::spawn(async move {
+                    let Some(tls) = tls else { return serve(stream, "", script, log).await };
+                    // A handshake that fails is what some tests are about.
+                    let Ok(stream) = tls.accept(stream).await else { return };
+                    let name = stream.get_ref().1.server_name().unwrap_or_default().to_owned();
+                    serve(stream, &name, script, log).await;
+                });
             }
         });
         Self { url, got, task }
@@ -141,9 +167,15 @@ impl Drop for FakeServer {
     }
 }
 
-async fn serve(mut stream: TcpStream, script: Arc<impl Fn(&Got) -> Option<Reply>>, log: Arc<Mutex<Vec<Got>>>) {
+async fn serve(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    name: &str,
+    script: Arc<impl Fn(&Got) -> Option<Reply>>,
+    log: Arc<Mutex<Vec<Got>>>,
+) {
     let mut buffer = Vec::new();
-    while let Some(got) = read(&mut stream, &mut buffer).await {
+    while let Some(mut got) = read(&mut stream, &mut buffer).await {
+        got.headers.push((":server-name".to_owned(), name.to_owned()));
         log.lock().unwrap().push(got.clone());
         let reply = script(&got).or_else(|| usual(&got)).unwrap_or_else(|| Reply::status(500));
         match reply {
@@ -170,7 +202,8 @@ async fn serve(mut stream: TcpStream, script: Arc<impl Fn(&Got) -> Option<Reply>
     }
 }
 
-async fn read(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Got> {
+/// The next request; what came of the one after it stays in the buffer.
+pub async fn read(stream: &mut (impl AsyncRead + Unpin), buffer: &mut Vec<u8>) -> Option<Got> {
     let end = loop {
         if let Some(end) = buffer.windows(4).position(|four| four == b"\r\n\r\n") {
             break end + 4;
@@ -191,7 +224,7 @@ async fn read(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Got> {
     Some(Got { line, headers, body })
 }
 
-async fn more(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<()> {
+async fn more(stream: &mut (impl AsyncRead + Unpin), buffer: &mut Vec<u8>) -> Option<()> {
     let mut piece = [0; 4096];
     match stream.read(&mut piece).await {
         Ok(0) | Err(_) => None,
