@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use crate::authorization_server::{AuthorizationServer, Services};
 use crate::base::clock::{Clock, Timestamp};
-use crate::base::id::ProviderName;
+use crate::base::id::{ClientId, ProviderName, UserId};
 use crate::bridge::{Bridge, Options};
 use crate::config::Config;
 use crate::config::section::{self, EndpointAuth, Mode, OauthServer, RateLimit, Storage};
@@ -23,8 +23,8 @@ use crate::identity::{Identity, PasswordLogin};
 use crate::keys::{KeyError, Keys};
 use crate::protocol::oauth::scope;
 use crate::resource_server::{ResourceServer, Settings};
-use crate::store::Store;
 use crate::store::sqlite::Sqlite;
+use crate::store::{Present, Store};
 
 pub use address::Addresses;
 pub use first_user::FirstUser;
@@ -174,7 +174,7 @@ impl Issuing {
         let federation = Federation::new(providers(section, &addresses.issuer, &keys)?, store.clone());
         let identity = Arc::new(identity(section, store, federation, surroundings.password_cost)?);
         let failed = |error: crate::store::StoreError| StartError::Io(error.to_string());
-        store.revoke_absent_users(identity.present(), clock.now()).await.map_err(failed)?;
+        store.revoke_absent_users(present(section, &identity), clock.now()).await.map_err(failed)?;
         // Beside the start: a provider that does not answer keeps nobody else from logging in.
         tokio::spawn(tasks::warm_up(Arc::clone(&identity), clock.clone()));
         let scopes_supported: Vec<String> = section.scopes_supported.keys().cloned().collect();
@@ -193,6 +193,15 @@ impl Issuing {
         let pages = Pages::new(&addresses.issuer, section.branding.clone(), section.scopes_supported.clone());
         Ok(Self { authorization: Authorization { server, pages }, resource })
     }
+}
+
+/// Who may hold grants: people, and clients of the configuration, which may act for themselves.
+fn present(section: &OauthServer, identity: &Identity) -> Present {
+    let mut present = identity.present();
+    present.clients = section.clients.iter().map(|client| ClientId::new(&client.client_id)).collect();
+    let alone = section.clients.iter().filter(|client| client.acts_alone);
+    present.configured.extend(alone.map(|client| UserId::of_client(&ClientId::new(&client.client_id))));
+    present
 }
 
 fn identity(
@@ -234,6 +243,7 @@ async fn start_bridge(config: &Config, surroundings: Surroundings) -> Result<Arc
     let options = Options {
         session: config.server.session,
         request_timeout: config.server.request_timeout,
+        tool_search: Some(config.server.tool_search).filter(|search| search.enabled).map(|search| search.results),
         keeper: surroundings.keeper,
         clock: surroundings.clock,
     };

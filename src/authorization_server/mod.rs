@@ -18,17 +18,20 @@ pub mod revocation;
 pub mod session;
 pub mod token;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 
 use crate::base::clock::Clock;
-use crate::config::section::OauthServer;
+use crate::base::id::ClientId;
+use crate::config::section::{OauthServer, StaticAuthentication, StaticClient};
 use crate::identity::Identity;
-use crate::keys::Keys;
+use crate::keys::{Keys, foreign_algorithms};
+use crate::model::client::Client;
 use crate::model::grant::RefreshPolicy;
-use crate::protocol::oauth::metadata::AuthorizationServerMetadata;
+use crate::protocol::oauth::metadata::{AuthorizationServerMetadata, Offered};
 use crate::protocol::oauth::redirect_uri::RedirectUriPolicy;
 use crate::protocol::oauth::scope::ScopeSet;
 use crate::store::{ClientBounds, Store};
@@ -62,6 +65,8 @@ struct Settings {
     redirect_uris: RedirectUriPolicy,
     scopes_supported: ScopeSet,
     default_scopes: ScopeSet,
+    clients: HashMap<ClientId, Client>,
+    grant_types: Vec<&'static str>,
     client_bounds: Option<ClientBounds>,
     remember_consent: Duration,
     session_lifetime: Duration,
@@ -72,8 +77,20 @@ impl AuthorizationServer {
     #[must_use]
     pub fn new(section: &OauthServer, issuer: &str, resource: &str, services: Services) -> Self {
         let scopes_supported: ScopeSet = section.scopes_supported.keys().cloned().collect();
-        let listed = scopes_supported.iter().map(str::to_owned).collect();
-        let metadata = AuthorizationServerMetadata::new(issuer, listed, section.allow_dynamic_registration);
+        let is_key = |client: &StaticClient| matches!(client.authentication, StaticAuthentication::Keys(_));
+        let has_keys = section.clients.iter().any(is_key);
+        let acts_alone = section.clients.iter().any(|client| client.acts_alone);
+        let grant_types: Vec<_> = ["authorization_code", "refresh_token"]
+            .into_iter()
+            .chain(acts_alone.then_some("client_credentials"))
+            .collect();
+        let offered = Offered {
+            scopes: scopes_supported.iter().map(str::to_owned).collect(),
+            grant_types: grant_types.clone(),
+            assertion_algorithms: if has_keys { foreign_algorithms() } else { Vec::new() },
+            dynamic_registration: section.allow_dynamic_registration,
+        };
+        let metadata = AuthorizationServerMetadata::new(issuer, offered);
         let metadata = serde_json::to_vec(&metadata).expect("a document of strings is always JSON");
         let settings = Settings {
             issuer: issuer.to_owned(),
@@ -84,6 +101,8 @@ impl AuthorizationServer {
             redirect_uris: RedirectUriPolicy::new(&section.allowed_redirect_uris),
             default_scopes: section.default_scopes.clone().unwrap_or_else(|| scopes_supported.clone()),
             scopes_supported,
+            clients: section.clients.iter().map(client::configured).map(|client| (client.id.clone(), client)).collect(),
+            grant_types,
             client_bounds: section.allow_dynamic_registration.then_some(ClientBounds {
                 max_clients: section.registration.max_clients,
                 unused_expiry: section.registration.unused_expiry,

@@ -42,12 +42,28 @@ id! {
     UserId
 }
 
+/// What the identifiers of clients that act for themselves begin with.
+pub const CLIENT: &str = "client:";
+
 impl UserId {
     /// A person at an identity provider. OpenID Connect Core §5.7: only `iss` and `sub` together identify one, never an
     /// e-mail address. No user name has this form; an issuer has no fragment (§2), so it reads one way only.
     #[must_use]
     pub fn federated(issuer: &str, subject: &str) -> Self {
         Self(format!("{issuer}#{subject}"))
+    }
+
+    /// A client that acts for itself. RFC 9068 §2.2: `sub` then indicates the client; RFC 9700 §4.15: never so that it could be
+    /// taken for a person, so no user name begins like this.
+    #[must_use]
+    pub fn of_client(client: &ClientId) -> Self {
+        Self(format!("{CLIENT}{client}"))
+    }
+
+    /// Whether it is a client that acts for itself.
+    #[must_use]
+    pub fn is_client(&self) -> bool {
+        self.0.starts_with(CLIENT)
     }
 
     /// Whether it is a person at an identity provider.

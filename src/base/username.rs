@@ -2,7 +2,7 @@
 
 use unicode_normalization::UnicodeNormalization as _;
 
-use crate::base::id::UserId;
+use crate::base::id::{CLIENT, UserId};
 
 /// The longest user name, in characters.
 const MAX_LENGTH: usize = 128;
@@ -11,7 +11,8 @@ const MAX_LENGTH: usize = 128;
 /// one person with one throttle.
 ///
 /// `None`: empty, over 128 characters, with characters that cannot be seen, or with `://`, which is in the identifiers of people
-/// at identity providers ([`UserId::federated`]): nobody can have a name that is somebody else's there.
+/// at identity providers ([`UserId::federated`]), or beginning like a client's ([`UserId::of_client`]): nobody can have a name
+/// that is somebody else's there.
 #[must_use]
 pub fn canonical_username(name: &str) -> Option<UserId> {
     // Four bytes a character, generously trimmed: nothing longer is worth normalising.
@@ -25,7 +26,8 @@ pub fn canonical_username(name: &str) -> Option<UserId> {
     let legal = !name.is_empty()
         && name.chars().count() <= MAX_LENGTH
         && !name.chars().any(is_invisible)
-        && !name.contains("://");
+        && !name.contains("://")
+        && !name.starts_with(CLIENT);
     legal.then(|| UserId::new(name))
 }
 

@@ -8,7 +8,9 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use crate::bridge::naming::{self, Naming};
+use crate::bridge::upstream::hello::Speaks;
 use crate::bridge::upstream::link::{AskFault, Link};
+use crate::bridge::upstream::wire::Wire;
 use crate::bridge::uri_template::UriTemplate;
 use crate::protocol::mcp::message::{Kind, Message};
 use crate::protocol::mcp::object;
@@ -123,6 +125,8 @@ impl ListKind {
 /// One list, in the upstream's order.
 #[derive(Debug, Default)]
 pub struct List {
+    /// Something that the upstream lists is left out here that would be shown otherwise.
+    pub lacks_unsound: bool,
     entries: Vec<Entry>,
     places: HashMap<String, usize>,
 }
@@ -138,6 +142,8 @@ pub struct Entry {
     pub is_read_only: bool,
     /// A tool's arguments that header fields repeat.
     pub headers: Arc<[ParamHeader]>,
+    /// A tool whose annotations all keep the rules.
+    is_sound: bool,
     template: Option<UriTemplate>,
 }
 
@@ -157,6 +163,18 @@ impl List {
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.entries.is_empty()
+    }
+
+    fn leave_out_unsound(&mut self, upstream: &str) {
+        let unsound: Vec<Entry> = self.entries.extract_if(.., |entry| !entry.is_sound).collect();
+        for entry in &unsound {
+            let (tool, reason) = (&entry.key, "an x-mcp-header of its inputSchema breaks the rules");
+            tracing::warn!(upstream, tool, reason, "a tool is left out");
+        }
+        if !unsound.is_empty() {
+            self.lacks_unsound = true;
+            self.places = self.entries.iter().enumerate().map(|(place, entry)| (entry.key.clone(), place)).collect();
+        }
     }
 
     fn add(&mut self, entry: Entry) {
@@ -198,6 +216,15 @@ impl View {
 /// # Errors
 /// The upstream does not answer, or with an error.
 pub async fn load(link: &Arc<Link>, kind: ListKind, view: &View, limit: Duration) -> Result<List, AskFault> {
+    let mut list = load_all(link, kind, view, limit).await?;
+    // MCP 2026-07-28, Schema Extension: a client over HTTP MUST leave out a tool whose annotations break the rules.
+    if link.speaks() == Speaks::Stateless && matches!(link.wire(), Wire::Http(_)) {
+        list.leave_out_unsound(&link.name);
+    }
+    Ok(list)
+}
+
+async fn load_all(link: &Arc<Link>, kind: ListKind, view: &View, limit: Duration) -> Result<List, AskFault> {
     let mut list = List::default();
     let mut params = "{}".to_owned();
     for _ in 0..MAX_PAGES {
@@ -244,7 +271,8 @@ fn read_entry(raw: &str, kind: ListKind, view: &View) -> Option<Entry> {
     };
     let template = (kind == ListKind::Templates).then(|| UriTemplate::parse(&key));
     let headers = schema.filter(|_| kind == ListKind::Tools).map(|schema| param_header::of_schema(schema.get()));
-    Some(Entry { key, shown, is_read_only, headers: headers.unwrap_or_default().into(), template })
+    let is_sound = kind != ListKind::Tools || schema.is_none_or(|schema| param_header::is_sound(schema.get()));
+    Some(Entry { key, shown, is_read_only, headers: headers.unwrap_or_default().into(), is_sound, template })
 }
 
 #[cfg(test)]

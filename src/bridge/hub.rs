@@ -12,6 +12,8 @@ use crate::bridge::session::Session;
 use crate::bridge::sessions::Sessions;
 use crate::bridge::stateless::listener::{Listener, Listeners};
 use crate::bridge::stateless::parked::Parked;
+use crate::bridge::upstream::hello::Speaks;
+use crate::bridge::upstream::stateless::state::Seal;
 use crate::protocol::mcp::method::Method;
 use crate::protocol::mcp::reply;
 
@@ -22,6 +24,10 @@ pub struct Hub {
     pub sessions: Sessions,
     /// Calls of the stateless era whose client has to come back.
     pub parked: Parked,
+    /// Under which clients of the stateless era are given what upstreams of it want back.
+    pub seal: Seal,
+    /// Which era upstreams were found to speak, by their names.
+    pub found: Found,
     /// Who listens without a session.
     pub listeners: Listeners,
     /// Where background work runs, whatever runtime a request came on.
@@ -30,6 +36,32 @@ pub struct Hub {
     pub clock: Clock,
     asks: AtomicU64,
     subscribers: Mutex<HashMap<Subscription, Vec<Subscriber>>>,
+}
+
+/// What was found of upstreams, so that none is asked each time it is connected to.
+#[derive(Debug, Default)]
+pub struct Found(Mutex<HashMap<String, Speaks>>);
+
+impl Found {
+    /// What this one was found to speak.
+    #[must_use]
+    pub fn of(&self, upstream: &str) -> Option<Speaks> {
+        self.lock().get(upstream).copied()
+    }
+
+    /// Notes it.
+    pub fn note(&self, upstream: &str, speaks: Speaks) {
+        self.lock().insert(upstream.to_owned(), speaks);
+    }
+
+    /// It was wrong.
+    pub fn forget(&self, upstream: &str) {
+        self.lock().remove(upstream);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Speaks>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// A resource: the upstream's place in the list, and its URI.
@@ -62,6 +94,8 @@ impl Hub {
             sessions,
             listeners: Listeners::default(),
             parked: Parked::default(),
+            seal: Seal::new(),
+            found: Found::default(),
             runtime,
             clock,
             asks: AtomicU64::new(1),

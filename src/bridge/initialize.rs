@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::bridge::post::{self, Caller, RETRY_AFTER};
+use crate::bridge::session::Introduced;
 use crate::bridge::{Answer, Bridge, EventStream, Refusal, merge};
-use crate::protocol::mcp::client_features::ClientFeatures;
 use crate::protocol::mcp::message::{Kind, Message, Param};
 use crate::protocol::mcp::reply;
 use crate::protocol::mcp::version::ProtocolVersion;
@@ -20,9 +20,10 @@ impl Bridge {
             return Ok(post::finished(caller, body));
         };
         let version = ProtocolVersion::negotiate(&requested);
-        let features = params.get(Param::Capabilities).map(|at| ClientFeatures::read(message.json(at)));
+        let said = |param: Param| params.get(param).map(|at| message.json(at));
+        let introduced = Introduced::read(version, said(Param::Capabilities), said(Param::ClientInfo));
         self.wait_for_first_try().await;
-        let created = self.hub.sessions.create(&caller.principal, version, features.unwrap_or_default());
+        let created = self.hub.sessions.create(&caller.principal, introduced);
         let (session, closed) = created.ok_or(Refusal::Busy { retry_after: RETRY_AFTER })?;
         for old in closed {
             self.close(&old);

@@ -112,7 +112,9 @@ fn merged_capabilities(upstreams: &[Arc<Upstream>]) -> Value {
 #[must_use]
 pub fn is_plain(upstreams: &[Arc<Upstream>], kind: ListKind) -> bool {
     match (upstreams, kind) {
-        ([only], ListKind::Tools) => only.view.naming.is_plain() && only.view.shows_all(),
+        ([only], ListKind::Tools) => {
+            only.view.naming.is_plain() && only.view.shows_all() && !only.catalogue().tools.lacks_unsound
+        }
         ([only], ListKind::Prompts) => only.view.naming.is_plain(),
         ([_], ListKind::Resources | ListKind::Templates) => true,
         _ => false,
@@ -138,6 +140,11 @@ pub async fn list(upstreams: &[Arc<Upstream>], kind: ListKind) -> Bytes {
     }
     out.extend_from_slice(b"]}");
     Bytes::from(out)
+}
+
+/// Reads again the tools of upstreams that do not tell when they change.
+pub async fn freshen_tools(upstreams: &[Arc<Upstream>]) {
+    futures_util::future::join_all(upstreams.iter().map(|upstream| freshen(upstream, ListKind::Tools))).await;
 }
 
 fn shown_key(upstream: &Upstream, kind: ListKind, key: &str) -> String {

@@ -21,6 +21,7 @@ pub mod route;
 pub mod merge;
 pub mod upstream;
 pub mod stateless;
+pub mod tool_search;
 mod post;
 mod initialize;
 mod request;
@@ -44,6 +45,7 @@ use crate::bridge::hub::{Hub, Subscriber};
 use crate::bridge::session::Session;
 use crate::bridge::sessions::Sessions;
 use crate::bridge::stateless::era;
+use crate::bridge::tool_search::ToolSearch;
 use crate::bridge::upstream::{State, Upstream};
 use crate::config::section;
 use crate::model::principal::Principal;
@@ -57,6 +59,7 @@ pub struct Bridge {
     hub: Arc<Hub>,
     own_identity: Arc<str>,
     request_timeout: Duration,
+    tool_search: Option<ToolSearch>,
     stop: watch::Sender<bool>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -68,6 +71,8 @@ pub struct Options {
     pub session: section::Session,
     /// `server.request_timeout`: for one request, whatever an upstream's own setting.
     pub request_timeout: Duration,
+    /// `server.tool_search`: how many tools a search gives. `None`: tools are listed.
+    pub tool_search: Option<usize>,
     /// The program that supervises children: our own binary.
     pub keeper: PathBuf,
     /// The time.
@@ -148,7 +153,8 @@ impl Bridge {
             tasks.push(runtime.spawn(sweep(Weak::clone(this), hub.sessions.sweep_interval(), stop.subscribe())));
             let own_identity = merge::own_identity().to_string().into();
             let request_timeout = options.request_timeout;
-            Self { upstreams, hub, own_identity, request_timeout, stop, tasks: Mutex::new(tasks) }
+            let tool_search = options.tool_search.map(|results| ToolSearch::new(results, runtime.clone()));
+            Self { upstreams, hub, own_identity, request_timeout, tool_search, stop, tasks: Mutex::new(tasks) }
         });
         match bridge.missing().await {
             None => Ok(bridge),
@@ -260,10 +266,7 @@ impl Bridge {
             link.cancel_all(session);
         }
         for asked in session.take_all_asked() {
-            if let Some(link) = asked.link.upgrade() {
-                drop(link.end_asking(&asked.id));
-                link.tell_now(reply::error(&asked.id, reply::UNAVAILABLE, "The client's session ended"));
-            }
+            asked.refuse("The client's session ended");
         }
         for (index, uri) in self.hub.forget(&Subscriber::Session(Arc::clone(session))) {
             if let Some(upstream) = self.upstreams.get(index) {

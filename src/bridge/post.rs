@@ -10,6 +10,7 @@ use crate::bridge::mailbox::{Event, Reader};
 use crate::bridge::session::Session;
 use crate::bridge::stateless::era::{self, Era};
 use crate::bridge::stateless::exchange::Attendance;
+use crate::bridge::tool_search::Meant;
 use crate::bridge::upstream::inbound;
 use crate::bridge::{Answer, Bridge, EventStream, PostRequest, Refusal};
 use crate::model::principal::Principal;
@@ -111,6 +112,11 @@ impl Bridge {
     }
 
     async fn take_one(&self, caller: &Caller, message: &Message) -> Result<Answer, Refusal> {
+        let meant = self.meant(message);
+        let message = match meant.message() {
+            Ok(message) => message,
+            Err(body) => return Ok(finished(caller, body)),
+        };
         self.permit(caller, message).await?;
         if !self.is_request(caller, message).await? {
             return Ok(Answer::Accepted);
@@ -155,7 +161,12 @@ impl Bridge {
             return Err(Refusal::Malformed { body });
         }
         let messages = message::batch(body, MAX_BATCH).map_err(fault)?;
-        let messages: Vec<Message> = messages.into_iter().map(parse).collect::<Result<_, _>>()?;
+        let mut messages: Vec<Message> = messages.into_iter().map(parse).collect::<Result<_, _>>()?;
+        for message in &mut messages {
+            if let Meant::Carried(carried) = self.meant(message) {
+                *message = *carried;
+            }
+        }
         // All are permitted before any is carried out.
         for message in &messages {
             self.permit(caller, message).await?;

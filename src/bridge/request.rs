@@ -1,5 +1,6 @@
 //! Requests: who answers them, and under which name.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -12,12 +13,15 @@ use crate::bridge::mailbox::Mailbox;
 use crate::bridge::post::{self, Begun, Caller, RETRY_AFTER};
 use crate::bridge::route::{self, Named};
 use crate::bridge::stateless::era::Era;
+use crate::bridge::tool_search::ToolSearch;
 use crate::bridge::upstream::call::{Call, Owner};
+use crate::bridge::upstream::hello::Speaks;
 use crate::bridge::upstream::wire::SendFault;
 use crate::bridge::upstream::{State, Upstream};
-use crate::bridge::{Bridge, Refusal, merge, stateless, subscribe};
+use crate::bridge::{Bridge, Refusal, merge, stateless, subscribe, tool_search};
 use crate::protocol::mcp::message::{Kind, Message, Param, Params};
 use crate::protocol::mcp::method::Method;
+use crate::protocol::mcp::param_header::ParamHeader;
 use crate::protocol::mcp::reply;
 use crate::protocol::mcp::splice::{Edit, Span};
 
@@ -42,6 +46,9 @@ impl Bridge {
     }
 
     fn needed_for_tool(&self, shown: &str) -> Needed {
+        if self.tool_search.is_some() && shown == tool_search::SEARCH {
+            return Needed::by_method(&Method::ToolsList);
+        }
         let Some(Named { upstream, name }) = route::by_name(&self.upstreams, ListKind::Tools, shown) else {
             return Needed::by_tool(None, false);
         };
@@ -95,6 +102,9 @@ impl Bridge {
     }
 
     async fn list(&self, caller: &Caller, message: &Message, kind: ListKind) -> Result<Begun, Refusal> {
+        if kind == ListKind::Tools && self.tool_search.is_some() {
+            return Ok(Begun::Answered(reply::result(message.id_or_null(), &ToolSearch::definitions())));
+        }
         if let [only] = self.upstreams.as_slice()
             && merge::is_plain(&self.upstreams, kind)
         {
@@ -115,6 +125,9 @@ impl Bridge {
         message: &Message,
         (kind, at): (ListKind, Option<Span>),
     ) -> Result<Begun, Refusal> {
+        if let Some(found) = self.searched(message).await {
+            return Ok(Begun::Answered(found));
+        }
         let thing = if kind == ListKind::Tools { "tool" } else { "prompt" };
         let Some((at, shown)) = at.and_then(|at| Some((at, message.string(at)?))) else {
             let text = format!("The name of the {thing} is not a string");
@@ -189,18 +202,31 @@ impl Bridge {
         call.progress_token = token(message, params);
         call.principal = Some(Arc::clone(&caller.principal));
         call.accepts_stream = caller.accepts_stream;
+        if link.speaks() == Speaks::Stateless {
+            call.onward.repeated = repeated(upstream, message, edits);
+        }
         let begun = match &caller.era {
             Era::Session(session) => {
                 call.owner = session.as_ref().map_or(Owner::Nobody, |session| Owner::Session(Arc::clone(session)));
-                link.request(call, message, edits).await.map(|()| Begun::Waiting(reader))
+                link.request(call, message, edits).await.map(|_| Begun::Waiting(reader))
             }
             Era::Stateless(envelope) => {
                 if let Some(level) = envelope.log_level {
                     subscribe::lower_level(upstream, &link, level).await;
                 }
+                let state = match self.state_for(&caller.principal, &link, message) {
+                    Ok(state) => state,
+                    Err(fault) => return Ok(Begun::Answered(fault.body(message.bytes(*id)))),
+                };
                 let attendance = self.exchange(caller, message, *envelope, &mut call);
-                let edits = [edits, &stateless::for_session_era(message)].concat();
-                link.request(call, message, &edits).await.map(|()| Begun::Attended(reader, attendance))
+                let for_era = match link.speaks() {
+                    Speaks::Sessions => stateless::for_session_era(message),
+                    Speaks::Stateless => {
+                        state.iter().map(|(at, with)| Edit { at: *at, with: with.as_bytes() }).collect()
+                    }
+                };
+                let edits = [edits, &for_era].concat();
+                link.request(call, message, &edits).await.map(|_| Begun::Attended(reader, attendance))
             }
         };
         match begun {
@@ -209,6 +235,16 @@ impl Bridge {
             Err(SendFault::Lost) => Ok(Begun::Answered(unavailable(message, upstream))),
         }
     }
+}
+
+/// The arguments of the tool that is called which header fields repeat.
+fn repeated(upstream: &Upstream, message: &Message, edits: &[Edit<'_>]) -> Arc<[ParamHeader]> {
+    let Kind::Request { method: Method::ToolsCall, params, .. } = message.kind() else { return Arc::default() };
+    let Some(at) = params.get(Param::Name) else { return Arc::default() };
+    let edited =
+        edits.iter().find(|edit| edit.at == at).and_then(|edit| serde_json::from_slice::<String>(edit.with).ok());
+    let Some(name) = edited.map(Cow::Owned).or_else(|| message.string(at)) else { return Arc::default() };
+    upstream.catalogue().tools.find(&name).map(|tool| Arc::clone(&tool.headers)).unwrap_or_default()
 }
 
 fn token(message: &Message, params: &Params) -> Option<Bytes> {

@@ -11,11 +11,15 @@ use crate::base::clock::Timestamp;
 use crate::bridge::event_id::{EventId, StreamId};
 use crate::bridge::mailbox::{Follower, Mailbox};
 use crate::bridge::streams::Streams;
+use crate::bridge::upstream::hello;
 use crate::bridge::upstream::link::Link;
+use crate::bridge::upstream::stateless::dress;
+use crate::bridge::upstream::stateless::inquiry::Inquiry;
 use crate::model::principal::Principal;
 use crate::protocol::mcp::client_features::ClientFeatures;
 use crate::protocol::mcp::event_stream;
 use crate::protocol::mcp::log_level::LogLevel;
+use crate::protocol::mcp::reply;
 use crate::protocol::mcp::version::ProtocolVersion;
 
 /// After this time a client comes back to a stream whose connection ended. Some try only twice, so that it is not short.
@@ -34,6 +38,8 @@ pub struct Session {
     pub version: ProtocolVersion,
     /// What its client can do.
     pub features: ClientFeatures,
+    /// What its client said of itself, as an upstream without sessions wants it: members of `_meta`.
+    pub envelope: Box<str>,
     /// What waits for its GET stream.
     pub mailbox: Arc<Mailbox>,
     /// The streams of its calls that can be taken up again.
@@ -46,31 +52,74 @@ pub struct Session {
     level: AtomicU8,
 }
 
-/// A request of an upstream that waits for this session's client.
+/// What a session's client was asked, and who waits for the answer.
 #[derive(Debug)]
-pub struct Asked {
-    /// Where the answer goes.
-    pub link: Weak<Link>,
-    /// The upstream's id of it, as written.
-    pub id: Bytes,
-    /// The token under which the upstream wants progress, as written.
-    pub progress_token: Option<Bytes>,
+pub enum Asked {
+    /// A request of an upstream.
+    Request {
+        /// Where the answer goes.
+        link: Weak<Link>,
+        /// The upstream's id of it, as written.
+        id: Bytes,
+        /// The token under which the upstream wants progress, as written.
+        progress_token: Option<Bytes>,
+    },
+    /// A question of an upstream without sessions, which is told when all is answered.
+    Inquiry(Arc<Inquiry>),
+}
+
+impl Asked {
+    /// Tells whoever asked that there will be no answer.
+    pub fn refuse(&self, text: &str) {
+        // A call that asked ends with the session; there is nobody to be told.
+        let Self::Request { link, id, .. } = self else { return };
+        if let Some(link) = link.upgrade() {
+            drop(link.end_asking(id));
+            link.tell_now(reply::error(id, reply::UNAVAILABLE, text));
+        }
+    }
+}
+
+/// How a client introduced itself.
+#[derive(Clone, Debug)]
+pub struct Introduced {
+    /// What was negotiated.
+    pub version: ProtocolVersion,
+    /// What it can do.
+    pub features: ClientFeatures,
+    /// The same and what it is, as members of `_meta`.
+    pub envelope: Box<str>,
+}
+
+/// What a client says of itself is kept up to this many bytes; of more, only what it can do.
+const MAX_ENVELOPE: usize = 4 * 1024;
+
+impl Introduced {
+    /// Reads `capabilities` and `clientInfo`, JSON, as far as they are there.
+    #[must_use]
+    pub fn read(version: ProtocolVersion, capabilities: Option<&str>, client_info: Option<&str>) -> Self {
+        let features = capabilities.map(ClientFeatures::read).unwrap_or_default();
+        let is_object = |json: &&str| json.starts_with('{');
+        let client_info = client_info.filter(|info| hello::is_implementation(info));
+        let mut envelope = dress::envelope(capabilities.filter(is_object).unwrap_or("{}"), client_info);
+        if envelope.len() > MAX_ENVELOPE {
+            envelope = dress::envelope(&features.json().to_string(), None);
+        }
+        Self { version, features, envelope: envelope.into() }
+    }
 }
 
 impl Session {
     /// A new session.
     #[must_use]
-    pub fn new(
-        id: String,
-        principal: Arc<Principal>,
-        (version, features): (ProtocolVersion, ClientFeatures),
-        streams: Streams,
-    ) -> Self {
+    pub fn new(id: String, principal: Arc<Principal>, introduced: Introduced, streams: Streams) -> Self {
+        let Introduced { version, features, envelope } = introduced;
         Self {
             id,
             principal,
             version,
             features,
+            envelope,
             mailbox: Mailbox::of_session(streams.keep()),
             born: streams.now(),
             streams,
@@ -186,8 +235,12 @@ impl Session {
     /// Where progress under this token goes: the upstream that gave the token to this session.
     #[must_use]
     pub fn asked_with_token(&self, token: &[u8]) -> Option<Weak<Link>> {
-        let all = self.lock();
-        all.values().find(|asked| asked.progress_token.as_deref() == Some(token)).map(|asked| Weak::clone(&asked.link))
+        self.lock().values().find_map(|asked| match asked {
+            Asked::Request { link, progress_token, .. } if progress_token.as_deref() == Some(token) => {
+                Some(Weak::clone(link))
+            }
+            Asked::Request { .. } | Asked::Inquiry(_) => None,
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<u64, Asked>> {

@@ -11,14 +11,12 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::id::{ClientId, UserId};
 use crate::base::random;
-use crate::bridge::session::Session;
+use crate::bridge::session::{Introduced, Session};
 use crate::bridge::streams::Streams;
 use crate::config::section::Session as Settings;
 use crate::model::principal::Principal;
-use crate::protocol::mcp::client_features::ClientFeatures;
 use crate::protocol::mcp::header;
 use crate::protocol::mcp::log_level::LogLevel;
-use crate::protocol::mcp::version::ProtocolVersion;
 
 /// After this time a client has to initialize anew, at the next moment when no request of its is under way.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
@@ -77,13 +75,12 @@ impl Sessions {
     pub fn create(
         &self,
         principal: &Arc<Principal>,
-        version: ProtocolVersion,
-        features: ClientFeatures,
+        introduced: Introduced,
     ) -> Option<(Arc<Session>, Vec<Arc<Session>>)> {
         // MCP 2025-11-25, Session Management: globally unique and cryptographically secure; 192 random bits.
         let id = URL_SAFE_NO_PAD.encode(random::bytes::<24>());
         let streams = Streams::new(self.settings.replay_events, self.clock.clone());
-        let session = Arc::new(Session::new(id, Arc::clone(principal), (version, features), streams));
+        let session = Arc::new(Session::new(id, Arc::clone(principal), introduced, streams));
         self.touch(&session);
         let mut all = self.write();
         let mut closed = Vec::new();
@@ -196,6 +193,7 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
+    use crate::protocol::mcp::version::ProtocolVersion;
 
     fn sessions(max_sessions: usize, max_per_principal: usize) -> (Sessions, Clock) {
         let clock = Clock::fixed(Timestamp::from_unix(1_000));
@@ -209,7 +207,7 @@ mod tests {
     }
 
     fn create(sessions: &Sessions, principal: &Arc<Principal>) -> Option<(Arc<Session>, Vec<Arc<Session>>)> {
-        sessions.create(principal, ProtocolVersion::LATEST, ClientFeatures::default())
+        sessions.create(principal, Introduced::read(ProtocolVersion::LATEST, None, None))
     }
 
     #[test]

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::bridge::hub::{Hub, Subscriber};
+use crate::bridge::hub::{Hub, Subscriber, Subscription};
 use crate::bridge::post::{self, Begun, Caller, RETRY_AFTER};
 use crate::bridge::request;
 use crate::bridge::upstream::Upstream;
+use crate::bridge::upstream::hello::Speaks;
 use crate::bridge::upstream::link::{AskFault, Link};
 use crate::bridge::upstream::wire::SendFault;
 use crate::bridge::{Bridge, Refusal};
@@ -35,15 +36,25 @@ impl Bridge {
             Err(error) => return Ok(Begun::Answered(error)),
         };
         let subscription = (upstream.index, uri);
+        let subscriber = Subscriber::Session(Arc::clone(session));
         let begun = if self.hub.is_subscribed(&subscription) {
             Begun::Answered(done(message))
+        } else if let Some(link) = stateless_link(upstream) {
+            let limit = upstream.settings.timeout.min(self.request_timeout);
+            return Ok(Begun::Answered(match listen_for(&link, subscription, subscriber, limit).await {
+                true => done(message),
+                false => {
+                    let text = "The MCP server does not tell when this resource changes";
+                    post::error(message, reply::UNAVAILABLE, text)
+                }
+            }));
         } else {
             match self.ask_for(message, upstream, "resources/subscribe").await? {
                 Ok(answer) => Begun::Answered(answer),
                 Err(error) => return Ok(Begun::Answered(error)),
             }
         };
-        self.hub.subscribe(subscription, Subscriber::Session(Arc::clone(session)));
+        self.hub.subscribe(subscription, subscriber);
         Ok(begun)
     }
 
@@ -60,6 +71,10 @@ impl Bridge {
             Err(error) => return Ok(Begun::Answered(error)),
         };
         if !self.hub.unsubscribe(&(upstream.index, uri), &Subscriber::Session(Arc::clone(session))) {
+            return Ok(Begun::Answered(done(message)));
+        }
+        if let Some(link) = stateless_link(upstream) {
+            link.listening.wishes_changed();
             return Ok(Begun::Answered(done(message)));
         }
         let answer = self.ask_for(message, upstream, "resources/unsubscribe").await?;
@@ -121,9 +136,36 @@ impl Bridge {
     }
 }
 
+/// The connection to an upstream that knows no subscriptions but is listened to.
+pub(super) fn stateless_link(upstream: &Upstream) -> Option<Arc<Link>> {
+    upstream.link().filter(|link| link.speaks() == Speaks::Stateless)
+}
+
+/// Has a subscriber hear of a resource of an upstream without sessions. False when there is nothing to hear of it.
+pub(super) async fn listen_for(
+    link: &Link,
+    subscription: Subscription,
+    subscriber: Subscriber,
+    limit: Duration,
+) -> bool {
+    if !link.hello.get().is_some_and(|hello| hello.offers.subscribe) {
+        return false;
+    }
+    // Noted first: what somebody is subscribed to is what is listened for.
+    link.hub.subscribe(subscription.clone(), subscriber.clone());
+    let hears = link.listening.hears(&subscription.1, limit).await;
+    if !hears && link.hub.unsubscribe(&subscription, &subscriber) {
+        link.listening.wishes_changed();
+    }
+    hears
+}
+
 /// Unsubscribes for somebody who is gone.
 pub(super) fn unsubscribe_later(hub: &Arc<Hub>, upstream: &Arc<Upstream>, uri: String) {
     let Some(link) = upstream.link() else { return };
+    if link.speaks() == Speaks::Stateless {
+        return link.listening.wishes_changed();
+    }
     let (owned_hub, upstream) = (Arc::clone(hub), Arc::clone(upstream));
     hub.runtime.spawn(async move {
         let subscription = (upstream.index, uri);

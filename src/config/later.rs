@@ -33,7 +33,7 @@ const KEYS: &[&str] = &[
     "server.auth.script",
     "server.auth.show_error_details",
     "server.oauth_server.client_id_metadata_documents",
-    "server.oauth_server.clients",
+    "server.oauth_server.clients.*.jwks_uri",
     "server.oauth_server.introspection",
     "server.oauth_server.revocation",
     "server.oauth_server.builtin.login_template",

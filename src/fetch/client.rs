@@ -48,6 +48,9 @@ pub struct Answer {
     pub status: u16,
     /// The media type, without parameters, in small letters.
     pub media_type: String,
+    /// Whether it is one of too many: `Retry-After` is there (RFC 9110 §10.2.3), or `X-RateLimit-Remaining` is zero, which
+    /// is what GitHub has beside status 403.
+    pub is_limited: bool,
     /// The content.
     pub body: Bytes,
 }
@@ -129,7 +132,9 @@ impl Client {
         let whole = async {
             let response = self.send(request).await?;
             let (status, media_type) = (response.status(), response.media_type());
-            Ok(Answer { status, media_type, body: response.collect(limit).await? })
+            let is_limited =
+                response.header("retry-after").is_some() || response.header("x-ratelimit-remaining") == Some("0");
+            Ok(Answer { status, media_type, is_limited, body: response.collect(limit).await? })
         };
         tokio::time::timeout(time, whole).await.unwrap_or(Err(FetchError::TimedOut))
     }

@@ -235,18 +235,28 @@ impl Identity {
     /// # Errors
     /// The store cannot be read or written.
     pub async fn confirm(&self, user: &UserId, now: Timestamp) -> Result<Standing, StoreError> {
-        if user.is_federated() {
-            return self.federation.confirm(user, now).await;
+        match user.is_federated() {
+            true => self.federation.confirm(user, now).await,
+            false => self.own_standing(user).await,
         }
-        let active = self.find_active(user).await?;
-        Ok(active.map_or_else(|| Standing::Ended("the user is gone or disabled".to_owned()), Standing::Active))
+    }
+
+    /// The same by what is known here alone: a provider that takes its time is given no more of it.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn last_word(&self, user: &UserId, now: Timestamp) -> Result<Standing, StoreError> {
+        match user.is_federated() {
+            true => self.federation.last_word(user, now).await,
+            false => self.own_standing(user).await,
+        }
     }
 
     /// Who can log in at all.
     #[must_use]
     pub fn present(&self) -> Present {
         let configured = if self.passwords { self.configured() } else { Vec::new() };
-        Present { configured, stored: self.passwords, issuers: self.federation.issuers() }
+        Present { configured, stored: self.passwords, issuers: self.federation.issuers(), ..Present::default() }
     }
 
     /// The active users of the configuration, by name.
@@ -256,6 +266,11 @@ impl Identity {
         let mut names: Vec<UserId> = active.map(|(id, _)| id.clone()).collect();
         names.sort();
         names
+    }
+
+    async fn own_standing(&self, user: &UserId) -> Result<Standing, StoreError> {
+        let active = self.find_active(user).await?;
+        Ok(active.map_or_else(|| Standing::Ended("the user is gone or disabled".to_owned()), Standing::Active))
     }
 
     /// Who has this name, if anybody: the work is done all the same. A user of the configuration hides one of the store.

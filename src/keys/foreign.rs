@@ -20,6 +20,20 @@ const MAX_TRIES: usize = 8;
 /// So much of a name that a stranger chose goes into a fault, in characters.
 const MAX_QUOTED: usize = 64;
 
+/// The algorithms that other people's tokens may be signed with, by their names.
+#[must_use]
+pub fn foreign_algorithms() -> Vec<&'static str> {
+    ForeignAlgorithm::names()
+}
+
+/// The payload of a compact JWS that nobody has verified: only good for finding out whose keys to verify it with.
+#[must_use]
+pub fn unverified_payload(token: &str) -> Option<Vec<u8>> {
+    let token = (token.len() <= MAX_FOREIGN_TOKEN_LENGTH).then_some(token)?;
+    let Compact { payload, .. } = Compact::parse(token)?;
+    Members::parse(&payload).is_some().then_some(payload)
+}
+
 /// The public keys of somebody else, as far as they can verify signatures.
 pub struct KeySet(Vec<ForeignKey>);
 

@@ -53,6 +53,11 @@ impl ForeignAlgorithm {
         Self::Ed448,
     ];
 
+    /// The names of all.
+    pub fn names() -> Vec<&'static str> {
+        Self::ALL.into_iter().map(Self::name).collect()
+    }
+
     /// The algorithm of a name, which has its case (RFC 7515 §4.1.1).
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|algorithm| algorithm.name() == name)

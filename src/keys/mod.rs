@@ -38,7 +38,9 @@ use crate::keys::token::TokenKey;
 use crate::protocol::oauth::claims::AccessTokenClaims;
 
 pub use client_key::ClientKey;
-pub use foreign::{ForeignTokenFault, KeySet, MAX_FOREIGN_TOKEN_LENGTH, Verified};
+pub use foreign::{
+    ForeignTokenFault, KeySet, MAX_FOREIGN_TOKEN_LENGTH, Verified, foreign_algorithms, unverified_payload,
+};
 pub use token::{MAX_TOKEN_LENGTH, TokenFault};
 
 /// The keys of this installation.

@@ -1,17 +1,80 @@
-//! An OAuth client, as it registered.
+//! An OAuth client: a program that asks for access, whatever way it came.
 
 use serde_json::{Map, Value};
 
 use crate::base::clock::Timestamp;
 use crate::base::digest::Digest;
 use crate::base::id::ClientId;
+use crate::protocol::oauth::scope::ScopeSet;
 
-/// A client that may ask for authorization (RFC 7591 §2).
+/// A client, as authorization and token requests see it (RFC 6749 §2).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Client {
     /// `client_id`.
     pub id: ClientId,
+    /// Where it comes from.
+    pub origin: Origin,
     /// `client_name`, cleaned of control and direction-changing characters; shown, never trusted.
+    pub name: Option<String>,
+    /// `redirect_uris`. The operator's policy is asked again at every request.
+    pub redirect_uris: Vec<String>,
+    /// How it proves itself.
+    pub authentication: Authentication,
+    /// Which grants it may use.
+    pub grants: GrantTypes,
+    /// The most it may be granted; `None`: what the person may have is the only bound.
+    pub scopes: Option<ScopeSet>,
+}
+
+impl Client {
+    /// As much of `scopes` as the client may be granted.
+    #[must_use]
+    pub fn limit(&self, scopes: ScopeSet) -> ScopeSet {
+        match &self.scopes {
+            Some(most) => scopes.limited_to(most),
+            None => scopes,
+        }
+    }
+}
+
+/// Where a client comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The configuration of the operator, who answers for it.
+    Configured {
+        /// `skip_consent`: nobody is asked whether it may act.
+        skip_consent: bool,
+    },
+    /// It registered itself (RFC 7591): anybody may have.
+    Registered,
+}
+
+/// How a client proves itself (RFC 7591 §2, `token_endpoint_auth_method`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Authentication {
+    /// `none`: a public client.
+    None,
+    /// `client_secret_basic` or `client_secret_post`: the secret of this digest.
+    Secret(Digest),
+    /// `private_key_jwt`: a key of this JWK set, as JSON (RFC 7523 §2.2).
+    PrivateKey(String),
+}
+
+/// The grants that a client may use beside `authorization_code`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GrantTypes {
+    /// `refresh_token`.
+    pub refresh_token: bool,
+    /// `client_credentials`: it acts for itself, without a person.
+    pub client_credentials: bool,
+}
+
+/// A client that registered itself, as it is kept (RFC 7591 §2).
+#[derive(Clone, Debug, PartialEq)]
+pub struct RegisteredClient {
+    /// `client_id`.
+    pub id: ClientId,
+    /// `client_name`, cleaned.
     pub name: Option<String>,
     /// `redirect_uris`, each accepted by the operator's policy when it was registered.
     pub redirect_uris: Vec<String>,
@@ -25,4 +88,18 @@ pub struct Client {
     pub registered_at: Timestamp,
     /// When a grant was last made for it; `None` for one that was never used, which may expire.
     pub last_granted_at: Option<Timestamp>,
+}
+
+impl From<RegisteredClient> for Client {
+    fn from(registered: RegisteredClient) -> Self {
+        Self {
+            id: registered.id,
+            origin: Origin::Registered,
+            name: registered.name,
+            redirect_uris: registered.redirect_uris,
+            authentication: registered.secret.map_or(Authentication::None, Authentication::Secret),
+            grants: GrantTypes { refresh_token: registered.may_refresh, client_credentials: false },
+            scopes: None,
+        }
+    }
 }

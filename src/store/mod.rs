@@ -19,9 +19,9 @@ use crate::base::secret::Secret;
 use crate::model::account::Account;
 use crate::model::authorization::{AuthorizationCode, Flow, Stage};
 use crate::model::browser_session::BrowserSession;
-use crate::model::client::Client;
+use crate::model::client::RegisteredClient;
 use crate::model::consent::Consent;
-use crate::model::grant::{Redemption, RefreshPolicy, RefreshToken, Rotation};
+use crate::model::grant::{Grant, Redemption, RefreshPolicy, RefreshToken, Rotation};
 use crate::model::user::User;
 
 pub use revoked::Revoked;
@@ -48,12 +48,17 @@ pub enum StoreError {
 #[async_trait]
 pub trait Clients: Send + Sync {
     /// The client with this identifier.
-    async fn find_client(&self, id: &ClientId) -> Result<Option<Client>, StoreError>;
+    async fn find_client(&self, id: &ClientId) -> Result<Option<RegisteredClient>, StoreError>;
 
     /// Adds a client, having removed those never used since `now - unused_expiry`. When `max_clients` are there, the
     /// oldest that was never used makes room, or else the one whose grants ended longest ago. `false`: every one has a
     /// grant, so there is no room.
-    async fn add_client(&self, client: Client, bounds: ClientBounds, now: Timestamp) -> Result<bool, StoreError>;
+    async fn add_client(
+        &self,
+        client: RegisteredClient,
+        bounds: ClientBounds,
+        now: Timestamp,
+    ) -> Result<bool, StoreError>;
 
     /// Removes a client, its consents and flows, and revokes its grants. `false`: there was none.
     async fn remove_client(&self, id: &ClientId, now: Timestamp) -> Result<bool, StoreError>;
@@ -121,6 +126,19 @@ pub trait Tokens: Send + Sync {
         now: Timestamp,
     ) -> Result<Rotation, StoreError>;
 
+    /// Makes a grant of a client that acts for itself, which has no code and no refresh token.
+    async fn add_grant(&self, grant: Grant) -> Result<(), StoreError>;
+
+    /// Spends a client's assertion by the digest of its `jti`, which is remembered until `expires_at`. `false`: it was spent
+    /// before. Of fifty at once exactly one is told `true`.
+    async fn spend_assertion(
+        &self,
+        client: &ClientId,
+        jti: &Digest,
+        expires_at: Timestamp,
+        now: Timestamp,
+    ) -> Result<bool, StoreError>;
+
     /// Revokes a grant: its refresh tokens and, within a second, its access tokens. `false`: it was revoked already, or never was.
     async fn revoke_grant(&self, grant: &GrantId, now: Timestamp) -> Result<bool, StoreError>;
 
@@ -183,8 +201,8 @@ pub trait Users: Send + Sync {
     /// Revokes the grants of a user who stays, whether in the store or not.
     async fn revoke_grants_of(&self, id: &UserId, now: Timestamp) -> Result<(), StoreError>;
 
-    /// Revokes the grants of everybody who is not among `present`: called at start, so that who was removed from the
-    /// configuration file is out.
+    /// Revokes the grants of everybody, person or client, who is not among `present`: called at start, so that who was removed
+    /// from the configuration file is out.
     async fn revoke_absent_users(&self, present: Present, now: Timestamp) -> Result<(), StoreError>;
 }
 
@@ -197,6 +215,8 @@ pub struct Present {
     pub stored: bool,
     /// The issuers whose people can, unless they are disabled. A slash at the end more or less is no difference.
     pub issuers: Vec<String>,
+    /// The clients of the configuration file; those that registered are in the store.
+    pub clients: Vec<ClientId>,
 }
 
 /// People known from identity providers.

@@ -3,8 +3,9 @@
 usage: conformance.py [--results DIRECTORY] [REVISION:BEHIND…]
 
 REVISION is a requirement set of the suite: 2025-11-25 (session era) or 2026-07-28 (stateless era). BEHIND says what is tested:
-`direct`, the fixture itself; `http` or `stdio`, the bridge with the fixture behind it over that transport; `merged`, the same as
-`http` beside another upstream, so that every list is put together by the bridge. Without arguments, RUNS.
+`direct`, the fixture itself; `http`, the bridge with the fixture behind it, in the stateless era, which the bridge finds it to speak;
+`http-session`, the same in the session era; `stdio`, the fixture on stdio, in the session era alone; `merged`, the same as `http`
+beside another upstream, so that every list is put together by the bridge. Without arguments, RUNS.
 What the bridge cannot do yet is in conformance_expected.toml; there is no such list for the fixture, and extensions are not judged.
 """
 
@@ -24,8 +25,8 @@ import report
 from bridge import PATIENCE, ROOT, TOOLS, Bridge, config
 from oauth import Client, FormBrowser, Session
 
-RUNS = [f"{revision}:{behind}" for revision in ("2025-11-25", "2026-07-28") for behind in ("direct", "http", "stdio", "merged")]
-BEHIND = ("direct", "http", "stdio", "merged")
+BEHIND = ("direct", "http", "http-session", "stdio", "merged")
+RUNS = [f"{revision}:{behind}" for revision in ("2025-11-25", "2026-07-28") for behind in BEHIND]
 FIXTURE = ROOT / "tests/fixtures/mcp_server/main.mjs"
 MODULES = TOOLS / "npm/node_modules"
 SUITE = MODULES / "@modelcontextprotocol/conformance/dist/index.js"
@@ -69,7 +70,8 @@ def upstreams(behind, fixture):
     """The fixture as an operator would write it, without a prefix: the suite asks for names of its own."""
     if behind != "stdio":
         other = "me: {builtin: whoami}\n" if behind == "merged" else ""
-        return f"fixture:\n  prefix: ''\n  url: {fixture.url}\n{other}"
+        era = "session" if behind == "http-session" else "auto"
+        return f"fixture:\n  prefix: ''\n  url: {fixture.url}\n  era: {era}\n{other}"
     return f"fixture:\n  prefix: ''\n  command: {str(NODE)!r}\n  args: [{str(FIXTURE)!r}, --stdio]\n  env: {{TEST_TOOLS: {str(TOOLS)!r}}}\n"
 
 

@@ -27,6 +27,7 @@ fn environment() -> Environment {
         ("TOKEN", "secret-token"),
         ("GOOGLE_CLIENT_ID", "107.apps.example.com"),
         ("GOOGLE_CLIENT_SECRET", "secret-token"),
+        ("REPORTS_SECRET", "secret-token of 32 characters ....."),
     ])
 }
 
@@ -201,6 +202,7 @@ fn the_reference_in_config_yaml_is_complete_and_states_the_defaults() {
         "server.oauth_server.enabled",
         "server.oauth_server.issuer",
         "server.oauth_server.builtin.users",
+        "server.oauth_server.clients",
         "server.oauth_server.federated.upstream_issuer",
         "server.oauth_server.federated.client_id",
         "server.oauth_server.federated.client_secret_env",

@@ -182,7 +182,7 @@ impl AuthorizationServer {
 
     async fn asked(&self, bound: &Bound) -> Result<Asked, FlowFault> {
         let request = bound.request();
-        let client = self.services.store.find_client(&request.client_id).await?;
+        let client = self.find_client(&request.client_id).await?;
         let client = client.ok_or(FlowFault::Gone("its client is not registered any more"))?;
         Ok(Asked {
             client_name: client.name,

@@ -14,6 +14,7 @@ use crate::base::secret::Secret;
 use crate::identity::LoginError;
 use crate::identity::throttle::RetryAfter;
 use crate::model::authorization::{AuthorizationRequest, Flow, Stage};
+use crate::model::client::Origin;
 use crate::model::consent::Consent;
 use crate::protocol::oauth::error::{ErrorCode, OauthError};
 use crate::protocol::oauth::redirect_uri;
@@ -165,7 +166,7 @@ impl AuthorizationServer {
         Ok(())
     }
 
-    /// Whether the same person has already allowed the same client at least this much.
+    /// Whether the same person has already allowed the same client at least this much, or the operator has for everybody.
     ///
     /// Not when another site sent the browser here: a page elsewhere could then fetch a code with one password entry that
     /// was meant for something else, and what listens at a loopback address is not known (OAuth 2.1 §7.3.1).
@@ -175,6 +176,10 @@ impl AuthorizationServer {
         user: &UserId,
         scopes: &ScopeSet,
     ) -> Result<bool, StoreError> {
+        let client = self.find_client(&request.client_id).await?;
+        if client.is_some_and(|client| client.origin == Origin::Configured { skip_consent: true }) {
+            return Ok(true);
+        }
         if request.asks_again || self.settings.remember_consent.is_zero() {
             return Ok(false);
         }

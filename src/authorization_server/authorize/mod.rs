@@ -111,11 +111,11 @@ impl AuthorizationServer {
         let Some(person) = self.find_person(session.filter(|_| !afresh)).await? else {
             return Ok(self.login_stage(afresh));
         };
-        let confirmed = self.services.identity.confirm(&person.id, self.services.clock.now());
+        let (identity, now) = (&self.services.identity, self.services.clock.now());
         // The answer that comes later is not lost: it is kept for the first refresh.
-        let standing = match tokio::time::timeout(PATIENCE, confirmed).await {
+        let standing = match tokio::time::timeout(PATIENCE, identity.confirm(&person.id, now)).await {
             Ok(standing) => standing?,
-            Err(_) => Standing::Active(person),
+            Err(_) => identity.last_word(&person.id, now).await?,
         };
         let Standing::Active(person) = standing else { return Ok(self.login_stage(afresh)) };
         match self.grantable(&request.scopes, &person.scopes) {

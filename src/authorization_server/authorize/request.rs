@@ -95,7 +95,7 @@ impl AuthorizationServer {
     pub(super) async fn find_target(&self, parameters: &Parameters) -> Result<Target, PageFault> {
         let id = parameters.one("client_id")?.ok_or(PageFault::NoClient)?;
         let requested = parameters.one("redirect_uri")?;
-        let found = self.services.store.find_client(&ClientId::new(id)).await?;
+        let found = self.find_client(&ClientId::new(id)).await?;
         let client = found.ok_or(PageFault::UnknownClient)?;
         let redirect_uri = match (requested, client.redirect_uris.as_slice()) {
             (Some(requested), registered) if registered.iter().any(|one| redirect_uri::is_same(one, requested)) => {
@@ -129,7 +129,7 @@ impl AuthorizationServer {
             state: target.state.clone(),
             code_challenge: code_challenge(parameters)?,
             resource: self.check_resource(parameters)?,
-            scopes: self.known_scopes(parameters)?,
+            scopes: self.possible_scopes(&target.client, parameters)?,
             // OpenID Connect Core §3.1.2.1: prompt=consent asks before anything is returned.
             asks_again: cross_site || prompts(parameters, "consent"),
         })
@@ -155,6 +155,22 @@ impl AuthorizationServer {
             Some(_) => {
                 Err(refused("this server issues no tokens for that resource; see the protected resource metadata"))
             }
+        }
+    }
+
+    /// The scopes asked for that exist here and that the client may be granted. None, when the client asks for nothing in
+    /// particular and may be granted anything.
+    fn possible_scopes(&self, client: &Client, parameters: &Parameters) -> Result<ScopeSet, OauthError> {
+        let known = self.known_scopes(parameters)?;
+        let Some(most) = &client.scopes else { return Ok(known) };
+        let asked = if known.is_empty() { self.settings.default_scopes.clone() } else { known.clone() };
+        match asked.limited_to(most) {
+            none if none.is_empty() && known.is_empty() => Ok(most.clone()),
+            none if none.is_empty() => {
+                let text = "this client may be granted none of these scopes; the operator sets them in clients";
+                Err(OauthError::new(ErrorCode::InvalidScope, text))
+            }
+            some => Ok(some),
         }
     }
 

@@ -1,16 +1,17 @@
-//! Client authentication: `none`, `client_secret_basic`, `client_secret_post`. [RFC 6749 §2.3](https://www.rfc-editor.org/rfc/rfc6749#section-2.3)
+//! Client authentication: `none`, `client_secret_basic`, `client_secret_post`, `private_key_jwt`. [RFC 6749 §2.3](https://www.rfc-editor.org/rfc/rfc6749#section-2.3)
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::authorization_server::AuthorizationServer;
+use crate::authorization_server::client::assertion::{self, Assertion};
 use crate::authorization_server::error::Refused;
 use crate::base::digest::Digest;
 use crate::base::id::ClientId;
 use crate::base::secret::Secret;
-use crate::model::client::Client;
+use crate::model::client::{Authentication, Client};
 use crate::protocol::oauth::error::ErrorCode;
-use crate::protocol::oauth::parameters::Parameters;
+use crate::protocol::oauth::parameters::{self, Parameters};
 
 /// A client that has shown who it is: what the grants demand, so that none can skip it.
 #[derive(Debug)]
@@ -18,11 +19,18 @@ pub struct AuthenticatedClient(pub(in crate::authorization_server) Client);
 
 struct Credentials {
     id: ClientId,
-    secret: Option<Secret>,
+    proof: Proof,
+}
+
+enum Proof {
+    None,
+    /// Either of them: as it came, and as it would be if it had been form-encoded.
+    Secret(Secret, Secret),
+    Assertion(Assertion),
 }
 
 impl AuthorizationServer {
-    /// Finds the client of a token or revocation request and checks its secret.
+    /// Finds the client of a token or revocation request and checks its proof.
     ///
     /// # Errors
     /// `invalid_client` when it is not known or does not prove itself: the word that makes clients register anew.
@@ -32,15 +40,21 @@ impl AuthorizationServer {
         form: &Parameters,
         authorization: Option<&str>,
     ) -> Result<AuthenticatedClient, Refused> {
-        let credentials = credentials(form, authorization)?;
-        let found = self.services.store.find_client(&credentials.id).await?;
+        let Credentials { id, proof } = credentials(form, authorization)?;
+        let found = self.find_client(&id).await?;
         let client =
             found.ok_or_else(|| Refused::new(ErrorCode::InvalidClient, "this client is not registered here"))?;
-        let proven = match (&client.secret, &credentials.secret) {
-            (None, None) => true,
-            // Both are digests of 256 random bits: comparing them tells nothing about the secret.
-            (Some(digest), Some(secret)) => *digest == Digest::of(secret),
-            (Some(_), None) | (None, Some(_)) => false,
+        let proven = match (&client.authentication, &proof) {
+            (Authentication::None, Proof::None) => true,
+            // Both are digests of something long and random: comparing them tells nothing about the secret.
+            (Authentication::Secret(digest), Proof::Secret(one, other)) => {
+                *digest == Digest::of(one) || *digest == Digest::of(other)
+            }
+            (Authentication::PrivateKey(keys), Proof::Assertion(assertion)) => {
+                self.check_assertion(&client.id, keys, assertion).await?;
+                true
+            }
+            (Authentication::None | Authentication::Secret(_) | Authentication::PrivateKey(_), _) => false,
         };
         if proven {
             Ok(AuthenticatedClient(client))
@@ -53,20 +67,35 @@ impl AuthorizationServer {
 fn credentials(form: &Parameters, authorization: Option<&str>) -> Result<Credentials, Refused> {
     let id = form.one("client_id")?;
     let secret = form.one("client_secret")?;
-    let Some(header) = authorization else {
-        let id = id.ok_or_else(|| Refused::new(ErrorCode::InvalidRequest, "client_id is missing"))?;
-        return Ok(Credentials { id: ClientId::new(id), secret: secret.map(Secret::new) });
-    };
-    let basic = basic(header)
-        .ok_or_else(|| Refused::new(ErrorCode::InvalidClient, "the Authorization header is not HTTP Basic"))?;
+    let assertion = assertion::read(form)?;
     // RFC 6749 §2.3: the client MUST NOT use more than one authentication method in each request.
-    if secret.is_some() || id.is_some_and(|id| id != basic.id.as_str()) {
-        return Err(Refused::new(ErrorCode::InvalidRequest, "client credentials were sent in two ways"));
+    let twice = || Refused::new(ErrorCode::InvalidRequest, "client credentials were sent in two ways");
+    if usize::from(secret.is_some()) + usize::from(assertion.is_some()) + usize::from(authorization.is_some()) > 1 {
+        return Err(twice());
     }
-    Ok(basic)
+    if let Some(header) = authorization {
+        let basic = basic(header)
+            .ok_or_else(|| Refused::new(ErrorCode::InvalidClient, "the Authorization header is not HTTP Basic"))?;
+        return if id.is_none_or(|id| id == basic.id.as_str()) { Ok(basic) } else { Err(twice()) };
+    }
+    let id = id.map(ClientId::new);
+    // RFC 7521 §4.2: client_id may be left out beside an assertion, which names the client.
+    let named = assertion.as_ref().map(|assertion| assertion.subject.clone());
+    let id = match (id, named) {
+        (Some(id), Some(named)) if id != named => return Err(assertion::refused("it is another client's")),
+        (id, named) => id.or(named),
+    };
+    let id = id.ok_or_else(|| Refused::new(ErrorCode::InvalidRequest, "client_id is missing"))?;
+    let proof = match (secret, assertion) {
+        (Some(secret), _) => Proof::Secret(Secret::new(secret), Secret::new(secret)),
+        (None, Some(assertion)) => Proof::Assertion(assertion),
+        (None, None) => Proof::None,
+    };
+    Ok(Credentials { id, proof })
 }
 
-/// RFC 6749 §2.3.1: both parts are form-encoded first. Ours are of an alphabet that this leaves as it is.
+/// RFC 6749 §2.3.1: both parts are form-encoded first. Identifiers have an alphabet that this leaves as it is, and so have the
+/// secrets that we make; an operator's may differ, and some clients do not encode.
 fn basic(header: &str) -> Option<Credentials> {
     let (scheme, encoded) = header.split_once(' ')?;
     if !scheme.eq_ignore_ascii_case("basic") {
@@ -74,6 +103,7 @@ fn basic(header: &str) -> Option<Credentials> {
     }
     let decoded = String::from_utf8(STANDARD.decode(encoded.trim()).ok()?).ok()?;
     let (id, secret) = decoded.split_once(':')?;
-    let secret = (!secret.is_empty()).then(|| Secret::new(secret));
-    (!id.is_empty()).then(|| Credentials { id: ClientId::new(id), secret })
+    let plain = parameters::decoded(secret).unwrap_or_else(|| secret.to_owned());
+    let proof = if secret.is_empty() { Proof::None } else { Proof::Secret(Secret::new(secret), Secret::from(plain)) };
+    (!id.is_empty()).then(|| Credentials { id: ClientId::new(id), proof })
 }

@@ -8,7 +8,7 @@ use crate::base::digest::Digest;
 use crate::base::id::ClientId;
 use crate::base::random;
 use crate::base::secret::Secret;
-use crate::model::client::Client;
+use crate::model::client::RegisteredClient;
 use crate::protocol::oauth::client_metadata::{AcceptedMetadata, ClientMetadata};
 use crate::protocol::oauth::error::{ErrorCode, OauthError};
 
@@ -16,7 +16,7 @@ use crate::protocol::oauth::error::{ErrorCode, OauthError};
 #[derive(Debug)]
 pub struct Registered {
     /// The client.
-    pub client: Client,
+    pub client: RegisteredClient,
     /// `client_secret`, when it asked for one.
     pub secret: Option<Secret>,
 }
@@ -53,7 +53,7 @@ impl AuthorizationServer {
 
     fn make_client(&self, accepted: AcceptedMetadata) -> Registered {
         let secret = accepted.wants_secret.then(random::token);
-        let client = Client {
+        let client = RegisteredClient {
             id: ClientId::new(random::identifier()),
             name: accepted.name,
             redirect_uris: accepted.redirect_uris,

@@ -30,7 +30,7 @@ impl AuthorizationServer {
         let user = user.ok_or_else(|| invalid_grant("the user is gone or disabled"))?;
 
         let now = self.services.clock.now();
-        let refresh_token = client.0.may_refresh.then(random::token);
+        let refresh_token = client.0.grants.refresh_token.then(random::token);
         let stored = refresh_token.as_ref().map(|token| NewRefreshToken {
             digest: Digest::of(token),
             expires_at: now + self.settings.refresh.idle.min(self.settings.refresh.absolute),
@@ -39,7 +39,9 @@ impl AuthorizationServer {
         // back with everything right was stolen from one of the two, so what it gave is revoked (OAuth 2.1 §4.1.3).
         // Every check came before, so that a thief without the verifier cannot log the person out.
         match self.services.store.redeem_code(&code, stored, now).await? {
-            Redemption::Granted(grant) => self.issue(&grant, grant.scopes.limited_to(&user.scopes), refresh_token),
+            Redemption::Granted(grant) => {
+                self.issue(&grant, client.0.limit(grant.scopes.limited_to(&user.scopes)), refresh_token)
+            }
             Redemption::Replayed(grant) => {
                 tracing::warn!(oauth.grant = %grant, oauth.client = %bound.client_id, "an authorization code was redeemed twice; what it gave is revoked");
                 Err(invalid_grant("code replayed"))

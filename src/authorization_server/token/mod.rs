@@ -4,6 +4,7 @@
 //! store, and only then mint. What is answered is on disk.
 
 mod authorization_code;
+mod client_credentials;
 mod issue;
 mod refresh_token;
 
@@ -22,13 +23,14 @@ impl AuthorizationServer {
         let form = Parameters::parse(form)?;
         let grant_type = form.one("grant_type")?;
         let grant_type = grant_type.ok_or_else(|| Refused::new(ErrorCode::InvalidRequest, "grant_type is missing"))?;
-        if !matches!(grant_type, "authorization_code" | "refresh_token") {
-            let text = "grant_type must be authorization_code or refresh_token";
+        if !self.settings.grant_types.contains(&grant_type) {
+            let text = format!("grant_type must be one of {}", self.settings.grant_types.join(", "));
             return Err(Refused::new(ErrorCode::UnsupportedGrantType, text));
         }
         let client = self.find_authenticated(&form, authorization).await?;
         match grant_type {
             "authorization_code" => self.redeem_authorization_code(&client, &form).await,
+            "client_credentials" => self.act_alone(&client, &form).await,
             _ => self.refresh(&client, &form).await,
         }
     }

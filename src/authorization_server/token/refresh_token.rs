@@ -54,7 +54,7 @@ impl AuthorizationServer {
             Rotation::Unknown => return Err(invalid_grant("refresh token expired or revoked")),
         };
         // OAuth 2.1 §4.3.3: the new refresh token keeps the whole scope; this access token may have less.
-        self.issue(&grant, asked.limited_to(&user.scopes), Some(successor))
+        self.issue(&grant, client.0.limit(asked.limited_to(&user.scopes)), Some(successor))
     }
 
     /// The user, if the grant may go on; somebody from a provider who is no longer let in loses every grant.

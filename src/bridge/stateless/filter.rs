@@ -30,6 +30,18 @@ impl Filter {
     /// # Errors
     /// It is none, or asks for too much.
     pub fn read(json: &str) -> Result<Self, Fault> {
+        let filter = Self::read_any(json)?;
+        if filter.uris.len() > MAX_RESOURCES {
+            return Err(Fault::invalid(format!("notifications: at most {MAX_RESOURCES} resources")));
+        }
+        Ok(filter)
+    }
+
+    /// The same, however many resources it names: what an upstream agreed to is no more than what it was asked.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn read_any(json: &str) -> Result<Self, Fault> {
         let known = ["toolsListChanged", "promptsListChanged", "resourcesListChanged", "resourceSubscriptions"];
         let fault = |text: &str| Fault::invalid(format!("notifications: {text}"));
         let [tools, prompts, resources, uris] =
@@ -44,9 +56,6 @@ impl Filter {
             uris.map_err(|_| fault("resourceSubscriptions is not a list of URIs"))?.unwrap_or_default();
         uris.sort_unstable();
         uris.dedup();
-        if uris.len() > MAX_RESOURCES {
-            return Err(fault(&format!("at most {MAX_RESOURCES} resources")));
-        }
         Ok(Self { tools: flag(tools)?, prompts: flag(prompts)?, resources: flag(resources)?, uris })
     }
 

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use crate::bridge::upstream::hello::Speaks;
 use crate::protocol::mcp::completion;
 use crate::protocol::mcp::fault::Fault;
 use crate::protocol::mcp::message::{Kind, Message};
@@ -24,6 +25,8 @@ pub struct Form<'a> {
     pub is_cacheable: bool,
     /// The client can be sent to a URL, and the request may be answered by asking for that.
     pub takes_url: bool,
+    /// What the server speaks.
+    pub speaks: Speaks,
     /// Capabilities that the server wanted to use and the client did not declare.
     pub missing: Option<&'a Value>,
 }
@@ -48,7 +51,10 @@ pub fn own(body: Bytes, identity: &str, method: &Method) -> (Bytes, Option<i32>)
     let Ok(message) = Message::parse_within(body.clone(), MAX_DEPTH) else { return (body, None) };
     let id = message.id_or_null().to_vec();
     let is_cacheable = is_cacheable(method);
-    finish(&message, &Form { id: &id, identity, is_cacheable, takes_url: false, missing: None })
+    finish(
+        &message,
+        &Form { id: &id, identity, is_cacheable, takes_url: false, speaks: Speaks::Sessions, missing: None },
+    )
 }
 
 /// As deep as an upstream's messages may be nested: the lists put together here are made of such.
@@ -68,12 +74,6 @@ pub const fn is_cacheable(method: &Method) -> bool {
     )
 }
 
-/// MCP 2026-07-28, Supported Requests: only these may be answered by asking for more.
-#[must_use]
-pub const fn may_ask(method: &Method) -> bool {
-    matches!(method, Method::ToolsCall | Method::PromptsGet | Method::ResourcesRead)
-}
-
 /// Whether the result of a tool says that the tool failed.
 fn failed(result: &str) -> bool {
     let is_error = object::members(result, &["isError"]).ok().and_then(|[is_error]| is_error);
@@ -87,6 +87,10 @@ fn error(message: &Message, id: Option<Edit<'_>>, form: &Form<'_>) -> (Bytes, Op
     }
     let mut edits: Vec<Edit<'_>> = id.into_iter().collect();
     let Some((at, code, data)) = read_error(message) else { return (message.rewritten(&mut edits), None) };
+    if form.speaks == Speaks::Stateless {
+        // It knows itself what may be said in this era.
+        return (message.rewritten(&mut edits), i32::try_from(code).ok());
+    }
     if code == i64::from(reply::URL_ELICITATION_REQUIRED) {
         return url_required(form, data);
     }
@@ -163,7 +167,8 @@ mod tests {
 
     fn answer(text: &str, takes_url: bool, missing: Option<&Value>) -> (Value, Option<i32>) {
         let message = Message::parse(Bytes::copy_from_slice(text.as_bytes())).unwrap();
-        let form = Form { id: b"\"a\"", identity: "{}", is_cacheable: false, takes_url, missing };
+        let form =
+            Form { id: b"\"a\"", identity: "{}", is_cacheable: false, takes_url, speaks: Speaks::Sessions, missing };
         let (body, code) = finish(&message, &form);
         (serde_json::from_slice(&body).unwrap(), code)
     }

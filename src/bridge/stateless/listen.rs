@@ -9,6 +9,7 @@ use crate::bridge::post::Caller;
 use crate::bridge::stateless::filter::Filter;
 use crate::bridge::stateless::listener::Listener;
 use crate::bridge::upstream::Upstream;
+use crate::bridge::upstream::hello::Speaks;
 use crate::bridge::{Answer, Bridge, EventStream, Refusal, merge, route, subscribe};
 use crate::protocol::mcp::fault::Fault;
 use crate::protocol::mcp::message::{Message, Param, Params};
@@ -69,8 +70,12 @@ impl Bridge {
         let Some(link) = upstream.link().filter(|_| offers) else { return false };
         let subscription = (upstream.index, uri.to_owned());
         if !self.hub.is_subscribed(&subscription) {
-            let params = format!(r#"{{"uri":{}}}"#, serde_json::Value::from(uri));
             let limit = upstream.settings.timeout.min(self.request_timeout);
+            if link.speaks() == Speaks::Stateless {
+                let subscriber = Subscriber::Listener(Arc::clone(listener));
+                return subscribe::listen_for(&link, subscription, subscriber, limit).await;
+            }
+            let params = format!(r#"{{"uri":{}}}"#, serde_json::Value::from(uri));
             if let Err(fault) = link.ask("resources/subscribe", &params, limit).await {
                 tracing::debug!(upstream = upstream.name(), %fault, "an upstream did not take a subscription");
                 return false;

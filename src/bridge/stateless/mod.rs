@@ -16,16 +16,24 @@ mod finish;
 mod resume;
 mod take;
 
+use std::sync::Arc;
+
+use serde_json::Value;
+
 use crate::bridge::Bridge;
 use crate::bridge::post::Caller;
 use crate::bridge::stateless::exchange::{Attendance, Exchange, Round};
 use crate::bridge::upstream::call::{Call, Owner};
+use crate::bridge::upstream::hello::Speaks;
+use crate::bridge::upstream::link::Link;
+use crate::bridge::upstream::stateless::state::Binding;
+use crate::model::principal::Principal;
 use crate::protocol::mcp::envelope::Envelope;
+use crate::protocol::mcp::fault::Fault;
 use crate::protocol::mcp::message::{Kind, Message, Param};
 use crate::protocol::mcp::meta;
 use crate::protocol::mcp::object;
-use crate::protocol::mcp::splice::Edit;
-use std::sync::Arc;
+use crate::protocol::mcp::splice::{Edit, Span};
 
 impl Bridge {
     /// Makes a call one of an exchange.
@@ -46,6 +54,26 @@ impl Bridge {
         let (exchange, attendance) = Exchange::begin(&caller.principal, self.identity(), message, round);
         call.owner = Owner::Stateless(exchange);
         attendance
+    }
+
+    /// The place of a request's `requestState`, and what the upstream gave away for it, JSON.
+    ///
+    /// # Errors
+    /// It is not the one that this upstream gave this caller for this request a while ago.
+    pub(super) fn state_for(
+        &self,
+        principal: &Principal,
+        link: &Link,
+        message: &Message,
+    ) -> Result<Option<(Span, String)>, Fault> {
+        let Kind::Request { params, .. } = message.kind() else { return Ok(None) };
+        let Some(at) = params.get(Param::RequestState) else { return Ok(None) };
+        let binding = Binding { principal, upstream: &link.name, request: message };
+        let state = message.string(at).filter(|_| link.speaks() == Speaks::Stateless);
+        let now = self.hub.clock.now();
+        let state = state.and_then(|sealed| self.hub.seal.open(&sealed, binding, now).map(Value::from));
+        let state = state.ok_or_else(|| Fault::invalid("requestState is not valid, or not any more"))?;
+        Ok(Some((at, state.to_string())))
     }
 }
 

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde_json::Value;
 
 use crate::base::clock::Timestamp;
 use crate::base::random;
 use crate::bridge::stateless::exchange::Exchange;
+use crate::bridge::upstream::stateless::state;
 use crate::model::principal::Principal;
-use crate::protocol::mcp::message::{Kind, Message};
+use crate::protocol::mcp::message::Message;
 
 /// How long a client may take to come back: a person has to read and answer.
 const LIFETIME: Duration = Duration::from_secs(600);
@@ -86,18 +86,9 @@ impl Parked {
     }
 }
 
-/// Whether two requests ask the same, whatever else they say. As values: a client may write an object in another order.
+/// Whether two requests ask the same, whatever else they say.
 fn same(one: &Message, other: &Message) -> bool {
-    let asks = |message: &Message| {
-        let Kind::Request { method, params, .. } = message.kind() else { return None };
-        let mut params: Value = serde_json::from_str(message.json(params.whole()?)).ok()?;
-        let members = params.as_object_mut()?;
-        for own in ["_meta", "inputResponses", "requestState"] {
-            members.remove(own);
-        }
-        Some((method.clone(), params))
-    };
-    let (one, other) = (asks(one), asks(other));
+    let (one, other) = (state::asks(one), state::asks(other));
     one.is_some() && one == other
 }
 

@@ -12,6 +12,8 @@ use crate::bridge::route::{self, Named};
 use crate::bridge::stateless::era::Era;
 use crate::bridge::stateless::exchange::Attendance;
 use crate::bridge::stateless::finish;
+use crate::bridge::tool_search::Meant;
+use crate::bridge::upstream::stateless::state;
 use crate::bridge::{Answer, Bridge, EventStream, PostRequest, Refusal};
 use crate::protocol::mcp::envelope::Envelope;
 use crate::protocol::mcp::fault::Fault;
@@ -42,14 +44,22 @@ impl Bridge {
             let text = format!("Method not found: {}", method.as_str());
             return Err(Refusal::UnknownMethod { body: post::error(message, reply::METHOD_NOT_FOUND, &text) });
         }
+        let meant = self.meant(message);
+        let message = match meant.message() {
+            Ok(message) => message,
+            Err(body) => return self.finished(&caller, method, body),
+        };
+        let Kind::Request { params, .. } = message.kind() else { return Ok(Answer::Accepted) };
         self.permit(&caller, message).await?;
-        if *method == Method::ToolsCall {
+        // What is carried has no header fields: those are of the tool that carries it.
+        if *method == Method::ToolsCall && matches!(meant, Meant::Itself(_)) {
             self.check_params(&request.mirror, message, params).await.map_err(|fault| refused(&fault, message))?;
         }
         let begun = match method {
             Method::Discover => Begun::Answered(self.discover(message).await),
             Method::ToolsCall | Method::PromptsGet | Method::ResourcesRead
-                if let Some(state) = params.get(Param::RequestState) =>
+                if let Some(state) = params.get(Param::RequestState)
+                    && !message.string(state).is_some_and(|state| state::is_sealed(&state)) =>
             {
                 self.resume(&caller, message, (envelope, params, state)).await
             }

@@ -1,7 +1,7 @@
 //! One request on its way to an upstream, and what comes back for it.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,6 +10,7 @@ use tokio::task::AbortHandle;
 use crate::bridge::mailbox::{Item, Mailbox};
 use crate::bridge::session::Session;
 use crate::bridge::stateless::exchange::Exchange;
+use crate::bridge::upstream::stateless::onward::Onward;
 use crate::model::principal::Principal;
 use crate::protocol::mcp::message::Message;
 use crate::protocol::mcp::reply;
@@ -35,8 +36,10 @@ pub struct Call {
     pub accepts_stream: bool,
     /// How long it may go without an answer or progress.
     pub limit: Duration,
+    /// What only an upstream without sessions needs.
+    pub onward: Onward,
     clock: CallClock,
-    task: OnceLock<AbortHandle>,
+    task: Mutex<Option<AbortHandle>>,
 }
 
 /// Milliseconds of the connection's life.
@@ -89,9 +92,16 @@ impl Call {
             mailbox,
             accepts_stream: false,
             limit,
+            onward: Onward::default(),
             clock: CallClock::default(),
-            task: OnceLock::new(),
+            task: Mutex::default(),
         }
+    }
+
+    /// Whether nobody is behind it but the bridge.
+    #[must_use]
+    pub const fn is_bridges_own(&self) -> bool {
+        matches!(self.owner, Owner::Bridge)
     }
 
     /// Starts the clock.
@@ -102,7 +112,12 @@ impl Call {
 
     /// Starts the time limit anew.
     pub fn progressed(&self, now: u64) {
-        let deadline = now.saturating_add(millis(self.limit)).min(self.clock.end.load(Ordering::Relaxed));
+        self.wait_at_most(now, self.limit);
+    }
+
+    /// Starts the time limit anew, with another length this once.
+    pub fn wait_at_most(&self, now: u64, limit: Duration) {
+        let deadline = now.saturating_add(millis(limit)).min(self.clock.end.load(Ordering::Relaxed));
         self.clock.deadline.store(deadline, Ordering::Relaxed);
     }
 
@@ -127,13 +142,12 @@ impl Call {
 
     /// Ties the task that carries it, so that it ends with the call.
     pub fn carried_by(&self, task: AbortHandle) {
-        // Set once: a call is sent once.
-        let _second = self.task.set(task);
+        *self.task() = Some(task);
     }
 
     /// Ends the task that carries it.
     pub fn abort(&self) {
-        if let Some(task) = self.task.get() {
+        if let Some(task) = self.task().take() {
             task.abort();
         }
     }
@@ -148,6 +162,9 @@ impl Call {
 
     /// Answers it with an error of our own.
     pub fn fail(&self, code: i32, text: &str) {
+        if let Some(inquiry) = self.onward.take() {
+            inquiry.withdraw();
+        }
         match &self.owner {
             Owner::Stateless(exchange) => exchange.failed(text),
             _ => self.mailbox.finish(reply::error(&self.id, code, text)),
@@ -209,6 +226,10 @@ impl Call {
             None => Err(item),
         }
     }
+
+    fn task(&self) -> MutexGuard<'_, Option<AbortHandle>> {
+        self.task.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 fn millis(duration: Duration) -> u64 {
@@ -221,15 +242,19 @@ mod tests {
 
     use super::*;
     use crate::base::clock::{Clock, Timestamp};
+    use crate::bridge::session::Introduced;
     use crate::bridge::streams::Streams;
-    use crate::protocol::mcp::client_features::ClientFeatures;
     use crate::protocol::mcp::version::ProtocolVersion;
 
     #[test]
     fn a_question_for_a_stream_that_broke_is_put_where_its_client_listens() {
-        let (version, features) = (ProtocolVersion::LATEST, ClientFeatures::default());
         let streams = Streams::new(10, Clock::fixed(Timestamp::from_unix(0)));
-        let session = Session::new("s".to_owned(), Arc::new(Principal::anonymous()), (version, features), streams);
+        let session = Session::new(
+            "s".to_owned(),
+            Arc::new(Principal::anonymous()),
+            Introduced::read(ProtocolVersion::LATEST, None, None),
+            streams,
+        );
         let session = Arc::new(session);
         let (mailbox, reader) = Mailbox::of_call();
         drop(session.streams.follow(reader, None, Bytes::new()).unwrap());

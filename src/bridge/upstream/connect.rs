@@ -6,14 +6,14 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::bridge::upstream::Upstream;
-use crate::bridge::upstream::hello::{Hello, INITIALIZE};
+use crate::bridge::upstream::hello::Speaks;
 use crate::bridge::upstream::link::Link;
 use crate::bridge::upstream::sse::{self, SseWire};
+use crate::bridge::upstream::stateless::probe::{self, Expected};
 use crate::bridge::upstream::stdio::{self, Process};
 use crate::bridge::upstream::streamable_http::HttpWire;
 use crate::bridge::upstream::wire::Wire;
-use crate::config::section::{Transport, UpstreamKind};
-use crate::protocol::mcp::message::Kind;
+use crate::config::section::{Transport, UpstreamEra, UpstreamKind};
 use crate::protocol::mcp::reply;
 
 /// A connection that is ready, and what must be kept for it to stay.
@@ -27,7 +27,9 @@ pub struct Connected {
 
 /// Why there is no connection.
 enum Failure {
-    /// The server seems to know nothing of Streamable HTTP.
+    /// It was gone before it said anything of use.
+    Gone(String),
+    /// It seems to know nothing of Streamable HTTP.
     Older(String),
     /// In words.
     Other(String),
@@ -39,48 +41,98 @@ impl Upstream {
     /// # Errors
     /// In words, why it did not come about. Nothing of it is left then.
     pub(super) async fn connect(&self, stop: &mut watch::Receiver<bool>) -> Result<Connected, String> {
-        let transport = match &self.settings.kind {
-            UpstreamKind::Http(settings) => settings.transport,
-            UpstreamKind::Stdio(_) | UpstreamKind::Builtin(_) => Transport::Auto,
-        };
-        match self.attempt(transport, stop).await {
+        let (expected, transport) = (self.expected(), self.transport());
+        let connected = match self.attempt(expected, transport, stop).await {
+            Err(Failure::Gone(reason))
+                if expected == Expected::Anything && matches!(self.settings.kind, UpstreamKind::Stdio(_)) =>
+            {
+                // Some servers of the session era end when they are asked anything before `initialize`. That is no crash.
+                tracing::info!(upstream = self.name(), reason, "the upstream is started again, for sessions");
+                self.hub.found.note(self.name(), Speaks::Sessions);
+                self.attempt(Expected::Only(Speaks::Sessions), transport, stop).await
+            }
             // MCP 2025-11-25, Backwards Compatibility: then GET may open a stream of HTTP+SSE.
             Err(Failure::Older(reason)) if transport == Transport::Auto => {
-                let older = self.attempt(Transport::Sse, stop).await;
-                older.map_err(|failure| format!("{reason}; as HTTP+SSE: {}", failure.reason()))
+                let older = self.attempt(expected, Transport::Sse, stop).await;
+                older.map_err(|failure| Failure::Other(format!("{reason}; as HTTP+SSE: {}", failure.words())))
             }
-            connected => connected.map_err(Failure::reason),
+            connected => connected,
+        };
+        match connected {
+            Ok(connected) => {
+                self.hub.found.note(self.name(), connected.link.speaks());
+                Ok(connected)
+            }
+            // What dies tells nothing of its era.
+            Err(Failure::Gone(reason)) => Err(reason),
+            Err(Failure::Older(reason) | Failure::Other(reason)) => {
+                self.hub.found.forget(self.name());
+                Err(reason)
+            }
         }
     }
 
-    async fn attempt(&self, transport: Transport, stop: &mut watch::Receiver<bool>) -> Result<Connected, Failure> {
+    /// MCP 2026-07-28, Backward Compatibility: what was found is remembered. A server of the stateless era is asked each
+    /// time, for its answer introduces it; one of the session era is not.
+    fn expected(&self) -> Expected {
+        match (self.settings.era, self.hub.found.of(self.name())) {
+            (Some(UpstreamEra::Session), _) | (None, Some(Speaks::Sessions)) => Expected::Only(Speaks::Sessions),
+            (Some(UpstreamEra::Stateless), _) => Expected::Only(Speaks::Stateless),
+            (None, Some(Speaks::Stateless) | None) => Expected::Anything,
+        }
+    }
+
+    fn transport(&self) -> Transport {
+        match &self.settings.kind {
+            UpstreamKind::Http(settings) => settings.transport,
+            UpstreamKind::Stdio(_) | UpstreamKind::Builtin(_) => Transport::Auto,
+        }
+    }
+
+    async fn attempt(
+        &self,
+        expected: Expected,
+        transport: Transport,
+        stop: &mut watch::Receiver<bool>,
+    ) -> Result<Connected, Failure> {
         let stops = || Failure::Other("the bridge stops".to_owned());
         let opened = tokio::select! {
             opened = self.open(transport) => opened.map_err(Failure::Other),
             _ = stop.wait_for(|stop| *stop) => Err(stops()),
         };
         let (link, mut process) = opened?;
-        let limit = match &self.settings.kind {
-            UpstreamKind::Stdio(command) => command.startup_timeout,
-            UpstreamKind::Http(_) | UpstreamKind::Builtin(_) => self.settings.timeout,
+        let expected = match link.wire() {
+            // The transport is older than the stateless era.
+            Wire::Sse(_) => Expected::Only(Speaks::Sessions),
+            _ => expected,
         };
         let introduced = tokio::select! {
-            introduced = introduce(&link, limit) => introduced.map_err(|reason| Failure::of(&link, reason)),
-            reason = ended(&link, &mut process) => Err(Failure::Other(reason)),
+            introduced = introduce(&link, expected, self.limit()) => {
+                introduced.map_err(|reason| Failure::of(&link, reason))
+            }
+            reason = ended(&link, &mut process) => Err(Failure::Gone(reason)),
             _ = stop.wait_for(|stop| *stop) => Err(stops()),
         };
-        match introduced {
-            Ok(()) => Ok(Connected { link, process }),
-            Err(failure) => {
-                let (Failure::Older(reason) | Failure::Other(reason)) = &failure;
-                link.lose(reason);
-                if *stop.borrow()
-                    && let Some(process) = &mut process
-                {
-                    process.stopped().await;
-                }
-                Err(failure)
-            }
+        let Err(failure) = introduced else { return Ok(Connected { link, process }) };
+        let failure = match failure {
+            // It was the connection that failed, and it knows why.
+            Failure::Older(_) | Failure::Other(_) if link.is_lost() => Failure::Gone(ended(&link, &mut process).await),
+            failure => failure,
+        };
+        link.lose(failure.words());
+        if *stop.borrow()
+            && let Some(process) = &mut process
+        {
+            process.stopped().await;
+        }
+        Err(failure)
+    }
+
+    /// How long an introduction may take.
+    fn limit(&self) -> Duration {
+        match &self.settings.kind {
+            UpstreamKind::Stdio(command) => command.startup_timeout,
+            UpstreamKind::Http(_) | UpstreamKind::Builtin(_) => self.settings.timeout,
         }
     }
 
@@ -111,8 +163,8 @@ impl Failure {
         }
     }
 
-    fn reason(self) -> String {
-        let (Self::Older(reason) | Self::Other(reason)) = self;
+    fn words(&self) -> &str {
+        let (Self::Gone(reason) | Self::Older(reason) | Self::Other(reason)) = self;
         reason
     }
 }
@@ -125,14 +177,18 @@ pub async fn ended(link: &Link, process: &mut Option<Process>) -> String {
     }
 }
 
-async fn introduce(link: &Arc<Link>, limit: Duration) -> Result<(), String> {
-    let answer = link.ask("initialize", INITIALIZE, limit).await.map_err(|fault| fault.to_string())?;
-    let Kind::Answer { result: Some(result), .. } = answer.kind() else { return Err("no result".to_owned()) };
-    let hello = Hello::read(answer.json(*result))?;
+async fn introduce(link: &Arc<Link>, expected: Expected, limit: Duration) -> Result<(), String> {
+    let hello = probe::introduce(link, expected, limit).await?;
+    let speaks = hello.speaks();
     link.wire().negotiated(hello.version);
     // Set once: a connection is introduced once.
     let _second = link.hello.set(hello);
-    // MCP 2025-11-25, Lifecycle: after `initialize`, the client MUST send `notifications/initialized`.
-    let initialized = reply::notification("notifications/initialized", None);
-    link.wire().tell_first(link, initialized).await.map_err(|fault| fault.to_string())
+    match speaks {
+        Speaks::Stateless => Ok(()),
+        Speaks::Sessions => {
+            // MCP 2025-11-25, Lifecycle: after `initialize`, the client MUST send `notifications/initialized`.
+            let initialized = reply::notification("notifications/initialized", None);
+            link.wire().tell_first(link, initialized).await.map_err(|fault| fault.to_string())
+        }
+    }
 }

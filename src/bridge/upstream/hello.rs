@@ -1,10 +1,12 @@
-//! How an upstream introduced itself: its answer to `initialize`. [MCP 2025-11-25, Lifecycle](https://modelcontextprotocol.io/specification/2025-11-25/basic/lifecycle#initialization)
+//! How an upstream introduced itself: its answer to `initialize` ([MCP 2025-11-25, Lifecycle](https://modelcontextprotocol.io/specification/2025-11-25/basic/lifecycle#initialization))
+//! or to `server/discover` ([MCP 2026-07-28, Discovery](https://modelcontextprotocol.io/specification/2026-07-28/server/discover)).
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
+use crate::protocol::mcp::meta;
 use crate::protocol::mcp::object;
 use crate::protocol::mcp::splice::{self, Edit, Span};
 use crate::protocol::mcp::version::ProtocolVersion;
@@ -17,7 +19,19 @@ pub const INITIALIZE: &str = concat!(
     r#""}}"#
 );
 
-/// An upstream's answer to `initialize`.
+/// Tasks, since 2026-07-28.
+const TASKS_EXTENSION: &str = "io.modelcontextprotocol/tasks";
+
+/// Which era an upstream speaks: what decides everywhere how it is spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Speaks {
+    /// 2024-11-05 to 2025-11-25: `initialize` begins a session.
+    Sessions,
+    /// 2026-07-28: every request stands alone.
+    Stateless,
+}
+
+/// An upstream's answer to `initialize` or `server/discover`.
 #[derive(Clone, Debug)]
 pub struct Hello {
     /// What was negotiated with it.
@@ -99,14 +113,54 @@ impl Hello {
     /// # Errors
     /// In words, what is wrong with it.
     pub fn read(result: &str) -> Result<Self, String> {
+        let [version] = object::members(result, &["protocolVersion"])
+            .map_err(|fault| format!("its answer to initialize is {fault}"))?;
+        let version = version.ok_or("its answer to initialize has no protocolVersion")?;
+        let name: String = serde_json::from_str(version.get()).map_err(|_| "its protocolVersion is not a string")?;
+        let version = ProtocolVersion::known(&name).ok_or_else(|| format!("it speaks protocol version {name:?}"))?;
+        Self::introduced(result, version)
+    }
+
+    /// Reads a result of `server/discover` of the upstream `name`, as if it had been one of `initialize`.
+    ///
+    /// # Errors
+    /// In words, what is wrong with it.
+    pub fn discovered(result: &str, name: &str) -> Result<Self, String> {
+        let known = ["capabilities", "instructions", "_meta"];
+        let [capabilities, instructions, own_meta] =
+            object::members(result, &known).map_err(|fault| format!("its answer to server/discover is {fault}"))?;
+        let capabilities = capabilities.ok_or("its answer to server/discover has no capabilities")?.get();
+        let server_info = own_meta
+            .and_then(|own| object::members(own.get(), &[meta::SERVER_INFO]).ok())
+            .and_then(|[server_info]| read_server_info(server_info?.get()));
+        let version = ProtocolVersion::STATELESS;
+        // In a session every server says what it is; one that did not say goes by the name it has here.
+        let shown = server_info.as_deref().map_or_else(
+            || format!(r#"{{"name":{},"version":"unknown"}}"#, serde_json::Value::from(name)),
+            str::to_owned,
+        );
+        let mut text = format!(r#"{{"protocolVersion":"{version}","capabilities":{capabilities},"serverInfo":{shown}"#);
+        if let Some(instructions) = instructions {
+            text.push_str(&format!(r#","instructions":{}"#, instructions.get()));
+        }
+        text.push('}');
+        Ok(Self { server_info, ..Self::introduced(&text, version)? })
+    }
+
+    /// Which era it speaks.
+    #[must_use]
+    pub fn speaks(&self) -> Speaks {
+        if self.version == ProtocolVersion::STATELESS { Speaks::Stateless } else { Speaks::Sessions }
+    }
+
+    fn introduced(result: &str, version_spoken: ProtocolVersion) -> Result<Self, String> {
         let known = ["protocolVersion", "capabilities", "instructions", "serverInfo"];
         let [version, capabilities, instructions, server_info] =
             object::members(result, &known).map_err(|fault| format!("its answer to initialize is {fault}"))?;
         let version = version.ok_or("its answer to initialize has no protocolVersion")?;
-        let name: String = serde_json::from_str(version.get()).map_err(|_| "its protocolVersion is not a string")?;
         let capabilities_json = capabilities.map_or("{}", RawValue::get);
         Ok(Self {
-            version: ProtocolVersion::known(&name).ok_or_else(|| format!("it speaks protocol version {name:?}"))?,
+            version: version_spoken,
             offers: Offers::read(capabilities_json).ok_or("its capabilities cannot be read")?,
             version_at: Span::of(version.get(), result).ok_or("its protocolVersion cannot be found")?,
             capabilities_at: capabilities.and_then(|value| Span::of(value.get(), result)),
@@ -152,24 +206,34 @@ impl Hello {
     }
 }
 
-/// MCP 2026-07-28, `Implementation`: a name and a version. On one line, since it becomes part of others' messages.
+/// What a server says it is, if it says what it must. On one line, since it becomes part of others' messages.
 fn read_server_info(json: &str) -> Option<Arc<str>> {
-    let [name, version] = object::members(json, &["name", "version"]).ok()?;
-    let is_sound = [name, version].iter().all(|text| text.is_some_and(|text| text.get().starts_with('"')));
-    is_sound.then(|| json.replace(['\n', '\r'], " ").into())
+    is_implementation(json).then(|| json.replace(['\n', '\r'], " ").into())
 }
 
-/// The object without its member `tasks`; `None` when it has none.
-fn without_tasks(capabilities: &str) -> Option<String> {
-    let [tasks] = object::members(capabilities, &["tasks"]).ok()?;
-    tasks?;
-    let members: std::collections::BTreeMap<String, &RawValue> = serde_json::from_str(capabilities).ok()?;
-    let kept: Vec<String> = members
-        .iter()
-        .filter(|(name, _)| *name != "tasks")
-        .map(|(name, value)| format!("{}:{}", serde_json::Value::from(name.as_str()), value.get()))
-        .collect();
-    Some(format!("{{{}}}", kept.join(",")))
+/// MCP 2026-07-28, `Implementation`: an object with a name and a version.
+#[must_use]
+pub fn is_implementation(json: &str) -> bool {
+    let members = object::members(json, &["name", "version"]);
+    members.is_ok_and(|all| all.iter().all(|text| text.is_some_and(|text| text.get().starts_with('"'))))
+}
+
+/// The capabilities without tasks: the capability of 2025-11-25, and the extension of 2026-07-28. `None` when it has none.
+#[must_use]
+pub fn without_tasks(capabilities: &str) -> Option<String> {
+    let [tasks, extensions] = object::members(capabilities, &["tasks", "extensions"]).ok()?;
+    let whole = Span { start: 0, end: capabilities.len() };
+    let mut edits = Vec::new();
+    if tasks.is_some() {
+        edits.extend(object::without(capabilities, whole, |name| name == "tasks"));
+    }
+    if let Some((extensions, at)) = extensions.and_then(|own| Some((own.get(), Span::of(own.get(), capabilities)?))) {
+        edits.extend(object::without(extensions, at, |name| name == TASKS_EXTENSION));
+    }
+    if edits.is_empty() {
+        return None;
+    }
+    Some(String::from_utf8_lossy(&splice::splice(capabilities.as_bytes(), &mut edits, true)).into_owned())
 }
 
 #[cfg(test)]
@@ -190,7 +254,36 @@ mod tests {
     fn tasks_are_not_offered() {
         let result = r#"{"protocolVersion":"2025-11-25","capabilities":{"tools":{},"tasks":{"list":{}},"logging":{}}}"#;
         let answered = Hello::read(result).unwrap().answered_as(ProtocolVersion::LATEST);
-        assert_eq!(answered, r#"{"protocolVersion":"2025-11-25","capabilities":{"logging":{},"tools":{}}}"#);
+        assert_eq!(answered, r#"{"protocolVersion":"2025-11-25","capabilities":{"tools":{},"logging":{}}}"#);
+        let of = |capabilities: &str| without_tasks(capabilities);
+        assert_eq!(
+            of(r#"{"extensions":{"a":1.0,"io.modelcontextprotocol/tasks":{}}}"#).unwrap(),
+            r#"{"extensions":{"a":1.0}}"#
+        );
+        assert_eq!(
+            of(r#"{"tasks":{},"extensions":{"io.modelcontextprotocol/tasks":{}}}"#).unwrap(),
+            r#"{"extensions":{}}"#
+        );
+        assert_eq!(of(r#"{"extensions":{"a":1.0}}"#), None);
+    }
+
+    #[test]
+    fn what_was_discovered_is_told_to_sessions() {
+        let result = r#"{"resultType":"complete","supportedVersions":["2026-07-28"],"capabilities":{ "tools":{"listChanged":true},"z":1.0},"instructions":"do \u0041","_meta":{"io.modelcontextprotocol/serverInfo":{"name":"n","version":"2","x":1.50}},"ttlMs":0,"cacheScope":"public"}"#;
+        let hello = Hello::discovered(result, "up").unwrap();
+        assert_eq!(hello.speaks(), Speaks::Stateless);
+        assert!(hello.offers.tools_changed && !hello.offers.resources);
+        assert_eq!(
+            hello.answered_as(ProtocolVersion::V2025_06_18),
+            r#"{"protocolVersion":"2025-06-18","capabilities":{ "tools":{"listChanged":true},"z":1.0},"serverInfo":{"name":"n","version":"2","x":1.50},"instructions":"do \u0041"}"#
+        );
+        let nameless = Hello::discovered(r#"{"capabilities":{}}"#, "up").unwrap();
+        assert_eq!(nameless.server_info(), None);
+        assert!(
+            String::from_utf8_lossy(&nameless.answered_as(ProtocolVersion::LATEST))
+                .contains(r#"{"name":"up","version":"unknown"}"#)
+        );
+        assert!(Hello::discovered("{}", "up").is_err());
     }
 
     #[test]

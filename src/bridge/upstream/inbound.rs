@@ -13,10 +13,14 @@ use crate::bridge::mailbox::Item;
 use crate::bridge::session::{Asked, Session};
 use crate::bridge::stateless::question;
 use crate::bridge::upstream::call::{Call, Owner};
+use crate::bridge::upstream::hello::Speaks;
 use crate::bridge::upstream::link::{Changes, Link, Whom};
+use crate::bridge::upstream::stateless::answer;
 use crate::protocol::mcp::log_level::LogLevel;
 use crate::protocol::mcp::message::{self, Kind, Message, Param, Params};
+use crate::protocol::mcp::meta;
 use crate::protocol::mcp::method::Method;
+use crate::protocol::mcp::object;
 use crate::protocol::mcp::reply;
 use crate::protocol::mcp::splice::{Edit, Span};
 
@@ -52,22 +56,30 @@ fn answer(link: &Arc<Link>, message: &Message, id: Option<Span>, origin: Option<
     let number = id.and_then(|id| number(message.bytes(id)));
     // A stream that answers one call may not answer another.
     let number = number.filter(|number| origin.is_none_or(|origin| origin == *number));
-    let Some((id, call)) = id.zip(number.and_then(|number| link.take_call(number))) else {
+    let is_taken = id.zip(number).is_some_and(|(id, number)| match link.speaks() {
+        Speaks::Sessions => link.take_call(number).map(|call| call.answer(message, id)).is_some(),
+        Speaks::Stateless => answer::take(link, number, message, id),
+    });
+    if !is_taken {
         tracing::debug!(upstream = %link.name, "an answer that nobody waits for was dropped");
         link.count_dropped();
-        return;
-    };
-    call.answer(message, id);
+    }
 }
 
 fn notification(link: &Arc<Link>, message: &Message, (method, params): (&Method, &Params), origin: Option<u64>) {
     match method {
+        Method::ToolsChanged | Method::PromptsChanged | Method::ResourcesChanged | Method::ResourceUpdated
+            if !is_listened_for(link, message, params) =>
+        {
+            link.count_dropped();
+        }
         Method::Progress => progress(link, message, params),
         Method::Cancelled => cancelled(link, message, params),
         Method::ToolsChanged => link.changes.add(Changes::TOOLS),
         Method::PromptsChanged => link.changes.add(Changes::PROMPTS),
         Method::ResourcesChanged => link.changes.add(Changes::RESOURCES),
         Method::ResourceUpdated => resource_updated(link, message, params),
+        Method::Acknowledged => acknowledged(link, message, params),
         _ => {
             let call = owner(link, origin).filter(|call| is_certain(link, call, origin));
             let Some(call) = call.filter(|call| wants(call, message, method, params)) else {
@@ -135,7 +147,39 @@ fn cancelled(link: &Arc<Link>, message: &Message, params: &Params) {
     }
 }
 
+/// The upstream agrees to tell of changes: that belongs to the stream that was asked for.
+fn acknowledged(link: &Arc<Link>, message: &Message, params: &Params) {
+    // MCP 2026-07-28, Subscriptions: its id is that of the request.
+    let call = subscription(message, params).and_then(|id| link.find_call(number(id.as_bytes())?));
+    match call.filter(|call| call.is_bridges_own()) {
+        Some(call) => hand_over(link, &call, message.rewritten(&mut [])),
+        None => link.count_dropped(),
+    }
+}
+
+/// Whether a change belongs to a subscription that stands, or to none.
+fn is_listened_for(link: &Link, message: &Message, params: &Params) -> bool {
+    // MCP 2026-07-28, stdio: all subscriptions share one channel, and are told apart by their id.
+    subscription(message, params).is_none_or(|id| {
+        number(id.as_bytes()).and_then(|id| link.find_call(id)).is_some_and(|call| call.is_bridges_own())
+    })
+}
+
+/// `_meta.io.modelcontextprotocol/subscriptionId`, JSON.
+fn subscription<'a>(message: &'a Message, params: &Params) -> Option<&'a str> {
+    let own = message.json(params.get(Param::Meta)?);
+    let [id] = object::members(own, &[meta::SUBSCRIPTION_ID]).ok()?;
+    Some(id?.get())
+}
+
 fn resource_updated(link: &Arc<Link>, message: &Message, params: &Params) {
+    if subscription(message, params).is_some()
+        && let Some(at) = params.get(Param::Meta)
+    {
+        // The bridge's own; each listener has another.
+        let mut edits = object::without(message.json(at), at, |name| name == meta::SUBSCRIPTION_ID);
+        return receive_one(link, message.rewritten(&mut edits), None);
+    }
     let Some(uri) = params.get(Param::Uri).and_then(|at| message.string(at)) else { return };
     let text = message.rewritten(&mut []);
     for subscriber in link.hub.subscribers_of(link.index, &uri) {
@@ -148,6 +192,10 @@ fn resource_updated(link: &Arc<Link>, message: &Message, params: &Params) {
 }
 
 fn request(link: &Arc<Link>, message: &Message, (id, method, params): (Span, &Method, &Params), origin: Option<u64>) {
+    if link.speaks() == Speaks::Stateless {
+        // MCP 2026-07-28, Receiving Messages: a server sends none, and none is answered.
+        return link.count_garbage(message.text().as_bytes(), "a request, which this version does not know");
+    }
     let their_id = Bytes::copy_from_slice(message.bytes(id));
     let refuse = |code: i32, text: &str| link.tell_now(reply::error(&their_id, code, text));
     if *method == Method::Ping {
@@ -168,7 +216,7 @@ fn request(link: &Arc<Link>, message: &Message, (id, method, params): (Span, &Me
     if !link.begin_asking(their_id.clone(), Whom::Session(Arc::downgrade(session), ours)) {
         return refuse(reply::INVALID_REQUEST, "A request with this id is under way");
     }
-    let asked = Asked { link: Arc::downgrade(link), id: their_id.clone(), progress_token };
+    let asked = Asked::Request { link: Arc::downgrade(link), id: their_id.clone(), progress_token };
     let number = ours.to_string();
     let text = message.rewritten(&mut [Edit { at: id, with: number.as_bytes() }]);
     if session.ask(ours, asked).is_err() || call.deliver(Item::Request(text)).is_err() {
@@ -179,7 +227,8 @@ fn request(link: &Arc<Link>, message: &Message, (id, method, params): (Span, &Me
 }
 
 /// Whether the session's client declared what the request needs.
-fn can(session: &Session, message: &Message, method: &Method, params: &Params) -> bool {
+#[must_use]
+pub fn can(session: &Session, message: &Message, method: &Method, params: &Params) -> bool {
     let features = session.features;
     match method {
         Method::CreateMessage => features.sampling,
@@ -205,10 +254,18 @@ fn number(json: &[u8]) -> Option<u64> {
 
 /// Passes a client's answer on to the upstream that asked. False when this session was not asked under this id.
 pub async fn answered(session: &Session, message: &Message, id: Span) -> bool {
-    let Some(asked) = number(message.bytes(id)).and_then(|id| session.take_asked(id)) else { return false };
-    let Some(link) = Weak::upgrade(&asked.link) else { return true };
-    drop(link.end_asking(&asked.id));
-    let text = message.rewritten(&mut [Edit { at: id, with: &asked.id }]);
+    let Some(number) = number(message.bytes(id)) else { return false };
+    let (link, their_id) = match session.take_asked(number) {
+        Some(Asked::Request { link, id, .. }) => (link, id),
+        Some(Asked::Inquiry(inquiry)) => {
+            inquiry.answered(number, message).await;
+            return true;
+        }
+        None => return false,
+    };
+    let Some(link) = Weak::upgrade(&link) else { return true };
+    drop(link.end_asking(&their_id));
+    let text = message.rewritten(&mut [Edit { at: id, with: &their_id }]);
     if let Err(fault) = link.tell(text).await {
         tracing::warn!(upstream = %link.name, %fault, "a client's answer could not be passed on");
     }

@@ -14,7 +14,9 @@ use crate::bridge::mailbox::{Event, Mailbox};
 use crate::bridge::session::Session;
 use crate::bridge::stateless::exchange::Exchange;
 use crate::bridge::upstream::call::{Call, Owner};
-use crate::bridge::upstream::hello::Hello;
+use crate::bridge::upstream::hello::{Hello, Speaks};
+use crate::bridge::upstream::stateless::dress;
+use crate::bridge::upstream::stateless::listening::Listening;
 use crate::bridge::upstream::wire::{SendFault, Wire};
 use crate::protocol::mcp::log_level::LogLevel;
 use crate::protocol::mcp::message::{Kind, Message, Param};
@@ -37,6 +39,8 @@ pub struct Link {
     pub hello: OnceLock<Hello>,
     /// Which lists the upstream said have changed.
     pub changes: Changes,
+    /// What an upstream without sessions tells by itself.
+    pub listening: Listening,
     /// The rank of the level that the upstream's log messages were last set to.
     pub log_level: AtomicU8,
     wire: Wire,
@@ -124,6 +128,7 @@ impl Link {
             hub,
             hello: OnceLock::new(),
             changes: Changes::default(),
+            listening: Listening::default(),
             log_level: AtomicU8::new(LogLevel::UNSET),
             wire,
             calls: Mutex::default(),
@@ -136,11 +141,22 @@ impl Link {
         })
     }
 
-    /// Sends a request under an id of ours. Its answer goes to the call's mailbox.
+    /// Which era is spoken on it: sessions, until it is known.
+    #[must_use]
+    pub fn speaks(&self) -> Speaks {
+        self.hello.get().map_or(Speaks::Sessions, Hello::speaks)
+    }
+
+    /// Sends a request under an id of ours, which it gives. Its answer goes to the call's mailbox.
     ///
     /// # Errors
     /// The upstream takes nothing at the moment, or is gone; then nothing was sent.
-    pub async fn request(self: &Arc<Self>, call: Call, message: &Message, edits: &[Edit<'_>]) -> Result<(), SendFault> {
+    pub async fn request(
+        self: &Arc<Self>,
+        mut call: Call,
+        message: &Message,
+        edits: &[Edit<'_>],
+    ) -> Result<u64, SendFault> {
         let slot = self.wire.slot().await?;
         // From here to the sending nothing waits: a caller that goes away leaves either all of it or nothing.
         let id = self.next.fetch_add(1, Ordering::Relaxed);
@@ -151,13 +167,41 @@ impl Link {
             // The same number is the progress token: as unique on this connection as the id.
             edits.extend(params.wanted_progress().map(|at| Edit { at, with: number.as_bytes() }));
         }
+        let text = match self.speaks() {
+            Speaks::Sessions => message.rewritten(&mut edits),
+            Speaks::Stateless => dress::dress(&mut call, message, &edits, matches!(self.wire, Wire::Http(_))),
+        };
         let call = Arc::new(call);
         self.open(id, &call)?;
         if let Owner::Stateless(exchange) = &call.owner {
             exchange.sent(self, id, &call);
         }
-        slot.request(self, id, &call, message.rewritten(&mut edits));
+        slot.request(self, id, &call, text);
+        Ok(id)
+    }
+
+    /// Sends the text of a call that is under way once more, under the id that it has now.
+    ///
+    /// # Errors
+    /// The upstream takes nothing at the moment, or is gone.
+    pub async fn send_again(self: &Arc<Self>, id: u64, call: &Arc<Call>, text: Bytes) -> Result<(), SendFault> {
+        let slot = self.wire.slot().await?;
+        // It may have been cancelled while there was no room.
+        if self.find_call(id).is_some() {
+            call.progressed(self.now());
+            slot.request(self, id, call, text);
+        }
         Ok(())
+    }
+
+    /// Gives a call another id, under which nothing was sent yet. `None` when it is over.
+    #[must_use]
+    pub fn renumber(&self, id: u64) -> Option<(u64, Arc<Call>)> {
+        let other = self.next.fetch_add(1, Ordering::Relaxed);
+        let mut calls = self.lock();
+        let call = calls.pending.remove(&id)?;
+        calls.pending.insert(other, Arc::clone(&call));
+        Some((other, call))
     }
 
     /// Asks the upstream something on the bridge's own behalf. Gives the answer, which has a result.
@@ -203,6 +247,7 @@ impl Link {
     /// Cancels the session's calls under this id of its client. `message` is its `notifications/cancelled`.
     pub fn cancel(self: &Arc<Self>, session: &Session, client_id: &[u8], message: &Message) {
         for (id, call) in self.take_calls(|call| is_of(call, session) && call.id == client_id) {
+            let is_told = self.is_told_of_cancelling(&call);
             call.abort();
             call.fail(reply::CANCELLED, "The request was cancelled");
             let number = id.to_string();
@@ -210,7 +255,7 @@ impl Link {
                 Kind::Notification { params, .. } => params.get(Param::RequestId),
                 _ => None,
             };
-            if let Some(at) = at {
+            if let Some(at) = at.filter(|_| is_told) {
                 self.tell_now(message.rewritten(&mut [Edit { at, with: number.as_bytes() }]));
             }
         }
@@ -234,15 +279,19 @@ impl Link {
     pub fn sweep(self: &Arc<Self>) {
         let now = self.now();
         for (id, call) in self.take_calls(|call| call.is_over(now)) {
-            tracing::warn!(upstream = %self.name, "a call was not answered in time");
-            self.give_up(id, &call, reply::TIMED_OUT, "The MCP server did not answer in time");
+            let text = match call.onward.is_asking() {
+                true => "The client did not answer the MCP server's questions in time",
+                false => "The MCP server did not answer in time",
+            };
+            tracing::warn!(upstream = %self.name, reason = text, "a call was not answered in time");
+            self.give_up(id, &call, reply::TIMED_OUT, text);
         }
     }
 
-    /// Whether any call waits.
+    /// Whether no call waits, but for the bridge's own.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.lock().pending.is_empty()
+        self.lock().pending.values().all(|call| call.is_bridges_own())
     }
 
     /// Takes the call that an answer belongs to.
@@ -363,6 +412,12 @@ impl Link {
         reason.ok().flatten().unwrap_or_default()
     }
 
+    /// Whether the connection is lost.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        self.lost.borrow().is_some()
+    }
+
     /// The way to the upstream.
     #[must_use]
     pub const fn wire(&self) -> &Wire {
@@ -383,11 +438,26 @@ impl Link {
     }
 
     fn give_up(self: &Arc<Self>, id: u64, call: &Call, code: i32, text: &str) {
+        let is_told = self.is_told_of_cancelling(call);
         call.abort();
         call.fail(code, text);
+        if !is_told {
+            return;
+        }
         let reason = serde_json::Value::from(text);
         let params = format!(r#"{{"requestId":{id},"reason":{reason}}}"#);
         self.tell_now(reply::notification("notifications/cancelled", Some(&params)));
+    }
+
+    /// Whether the upstream is told by a message that a call is cancelled.
+    fn is_told_of_cancelling(&self, call: &Call) -> bool {
+        match (self.speaks(), &self.wire) {
+            (Speaks::Sessions, _) => true,
+            // MCP 2026-07-28, Streamable HTTP, Cancellation: that the connection is closed says it.
+            (Speaks::Stateless, Wire::Http(_)) => false,
+            // While its client is asked, the upstream has nothing of it.
+            (Speaks::Stateless, _) => !call.onward.is_asking(),
+        }
     }
 
     fn take_calls(&self, which: impl Fn(&Call) -> bool) -> Vec<(u64, Arc<Call>)> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::bridge::catalog::{self, ListKind};
 use crate::bridge::upstream::Upstream;
-use crate::bridge::upstream::hello::Offers;
+use crate::bridge::upstream::hello::{Offers, Speaks};
 use crate::bridge::upstream::link::{Changes, Link};
 use crate::protocol::mcp::method::Method;
 
@@ -42,6 +42,15 @@ impl Upstream {
 
     /// Whether the upstream tells when such a list changes; otherwise it must be read each time it is wanted.
     pub(crate) fn tells_changes(&self, kind: ListKind) -> bool {
+        if let Some(link) = self.link().filter(|link| link.speaks() == Speaks::Stateless) {
+            // Only what it agreed to when it was asked: what it offers in general says less.
+            let agreed = link.listening.agreed();
+            return match kind {
+                ListKind::Tools => agreed.tools,
+                ListKind::Prompts => agreed.prompts,
+                ListKind::Resources | ListKind::Templates => agreed.resources,
+            };
+        }
         self.hello().is_some_and(|hello| match kind {
             ListKind::Tools => hello.offers.tools_changed,
             ListKind::Prompts => hello.offers.prompts_changed,

@@ -1,6 +1,6 @@
 //! One MCP server behind the bridge: brought up, kept up, and known by what it lists.
 //!
-//! connect → `initialize` → `notifications/initialized` → ready → lost → wait → connect. A call that was under way when
+//! connect → `server/discover`, or `initialize` → `notifications/initialized` → ready → lost → wait → connect. A call that was under way when
 //! the connection was lost gets an error at once and is never sent again (it may have been carried out).
 
 pub mod backoff;
@@ -13,6 +13,7 @@ pub mod lines;
 pub mod link;
 pub mod remote;
 pub mod sse;
+pub mod stateless;
 pub mod stdio;
 pub mod streamable_http;
 pub mod wire;

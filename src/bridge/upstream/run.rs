@@ -9,8 +9,10 @@ use tokio::time::Instant;
 
 use crate::bridge::upstream::backoff::Backoff;
 use crate::bridge::upstream::connect::{self, Connected};
+use crate::bridge::upstream::hello::Speaks;
 use crate::bridge::upstream::link::Link;
 use crate::bridge::upstream::lists;
+use crate::bridge::upstream::stateless::listening;
 use crate::bridge::upstream::wire::Wire;
 use crate::bridge::upstream::{State, Upstream};
 use crate::config::section::UpstreamKind;
@@ -70,12 +72,17 @@ impl Upstream {
     /// What goes on while the connection stands. Never ends by itself.
     async fn tend(&self, link: &Arc<Link>) -> String {
         let listen = async {
-            match link.wire() {
-                Wire::Http(wire) => wire.listen(link).await,
-                Wire::Builtin | Wire::Stdio(_) | Wire::Sse(_) => {}
+            match (link.speaks(), link.wire()) {
+                (Speaks::Stateless, _) => listening::listen(link).await,
+                (Speaks::Sessions, Wire::Http(wire)) => wire.listen(link).await,
+                (Speaks::Sessions, Wire::Builtin | Wire::Stdio(_) | Wire::Sse(_)) => {}
             }
         };
         let lists = async {
+            if link.speaks() == Speaks::Stateless {
+                // What changes after a list was read must be heard.
+                link.listening.settled().await;
+            }
             self.go_up(link).await;
             loop {
                 let changes = link.changes.take().await;
@@ -111,6 +118,10 @@ impl Upstream {
 
     /// What live sessions set up on the connection before.
     async fn restore(&self, link: &Arc<Link>) {
+        if link.speaks() == Speaks::Stateless {
+            // It is told of both with every request, and when it is listened to.
+            return;
+        }
         let offers = link.hello.get().map(|hello| hello.offers).unwrap_or_default();
         if offers.logging
             && let Some(level) = self.hub.sessions.lowest_level()
@@ -125,6 +136,10 @@ impl Upstream {
 
     /// Sets the level of the upstream's log messages.
     pub(crate) async fn set_level(&self, link: &Arc<Link>, level: LogLevel, limit: Duration) {
+        if link.speaks() == Speaks::Stateless {
+            // MCP 2026-07-28, Per-request log level: each request says what its client wants.
+            return;
+        }
         let params = format!(r#"{{"level":"{}"}}"#, level.name());
         match link.ask("logging/setLevel", &params, limit).await {
             Ok(_) => link.log_level.store(level.rank(), Ordering::Relaxed),

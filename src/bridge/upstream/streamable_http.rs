@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::bridge::upstream::call::Call;
+use crate::bridge::upstream::hello::Speaks;
 use crate::bridge::upstream::inbound;
 use crate::bridge::upstream::link::Link;
 use crate::bridge::upstream::remote::{self, MAX_MESSAGE, Remote, TELL, fail};
@@ -65,7 +66,7 @@ impl HttpWire {
 
     /// Carries a call: sends it, and brings back everything that comes for it.
     pub async fn call(self: Arc<Self>, link: Arc<Link>, id: u64, call: Arc<Call>, text: Bytes) {
-        let response = match self.post(text).await {
+        let response = match self.post(text, &call.onward.header).await {
             Ok(response) => response,
             Err(error) => {
                 fail(&link, id, &error.to_string());
@@ -76,9 +77,11 @@ impl HttpWire {
                 return;
             }
         };
-        self.note_session(&response);
+        if call.onward.header.is_empty() {
+            self.note_session(&response);
+            self.note_refusal(&response);
+        }
         if let Some(reason) = self.refusal(&response) {
-            self.refused.store(response.status(), Ordering::Relaxed);
             let is_session_lost = self.is_session_lost(&response);
             // The reason may be in a JSON-RPC error that is meant for the caller.
             if matches!(response.status(), 400 | 404..=499) && response.media_type() == header::JSON {
@@ -115,7 +118,7 @@ impl HttpWire {
     pub async fn tell(self: Arc<Self>, link: Arc<Link>, text: Bytes) {
         let Some(_leave) = self.remote.leave_to_tell() else { return link.count_dropped() };
         let taken = async {
-            let response = self.post(text).await.map_err(|error| error.to_string())?;
+            let response = self.post(text, &[]).await.map_err(|error| error.to_string())?;
             if let Some(reason) = self.refusal(&response) {
                 return Err(reason);
             }
@@ -153,9 +156,9 @@ impl HttpWire {
     /// Tells the server that the session is over.
     pub async fn farewell(&self) {
         // MCP 2025-11-25, Session Management: a session that is no longer needed is ended by DELETE.
-        if self.session_id.get().is_some() {
+        if self.session().is_some() {
             // The server may not care (405), or not be there any more.
-            let _answer = tokio::time::timeout(FAREWELL, self.send(Verb::Delete, None, None)).await;
+            let _answer = tokio::time::timeout(FAREWELL, self.send(Verb::Delete, None, &[])).await;
         }
     }
 
@@ -203,20 +206,25 @@ impl HttpWire {
         };
         // MCP 2025-11-25, Resumability: a stream with event ids is taken up again with GET and Last-Event-ID.
         match (finished(link, id, &reason), parser.last_id()) {
-            (Ended::Failed(_), Some(last)) => Ended::Interrupted(last.to_owned(), reconnect_after(&parser)),
+            // MCP 2026-07-28, Receiving Messages: there is no coming back to a stream. What was under way is lost.
+            (Ended::Failed(_), Some(last)) if link.speaks() == Speaks::Sessions => {
+                Ended::Interrupted(last.to_owned(), reconnect_after(&parser))
+            }
             (ended, _) => ended,
         }
     }
 
-    async fn post(&self, text: Bytes) -> Result<Response, FetchError> {
-        self.send(Verb::Post, Some(text), None).await
+    async fn post(&self, text: Bytes, more: &[(String, String)]) -> Result<Response, FetchError> {
+        self.send(Verb::Post, Some(text), more).await
     }
 
     async fn get(&self, last_event_id: Option<&str>) -> Result<Response, FetchError> {
-        self.send(Verb::Get, None, last_event_id).await
+        let last: Vec<_> =
+            last_event_id.map(|id| (header::LAST_EVENT_ID.to_owned(), id.to_owned())).into_iter().collect();
+        self.send(Verb::Get, None, &last).await
     }
 
-    async fn send(&self, verb: Verb, body: Option<Bytes>, last_event_id: Option<&str>) -> Result<Response, FetchError> {
+    async fn send(&self, verb: Verb, body: Option<Bytes>, more: &[(String, String)]) -> Result<Response, FetchError> {
         let accept = match verb {
             // MCP 2025-11-25, Sending Messages: the client accepts both.
             Verb::Post | Verb::Delete => "application/json, text/event-stream",
@@ -224,9 +232,9 @@ impl HttpWire {
         };
         let mut headers: Vec<(&str, &str)> = vec![("accept", accept)];
         headers.extend(body.is_some().then_some(("content-type", header::JSON)));
-        headers.extend(self.session_id.get().map(|id| (header::SESSION_ID, id.as_str())));
+        headers.extend(self.session().map(|id| (header::SESSION_ID, id)));
         headers.extend(self.version.get().map(|version| (header::PROTOCOL_VERSION, version.as_str())));
-        headers.extend(last_event_id.map(|id| (header::LAST_EVENT_ID, id)));
+        headers.extend(more.iter().map(|(name, value)| (name.as_str(), value.as_str())));
         self.remote.send(verb, &self.remote.settings.url, headers, body).await
     }
 
@@ -239,9 +247,21 @@ impl HttpWire {
         }
     }
 
+    fn note_refusal(&self, response: &Response) {
+        if self.version.get().is_none() {
+            self.refused.store(response.status(), Ordering::Relaxed);
+        }
+    }
+
+    fn session(&self) -> Option<&str> {
+        // MCP 2026-07-28, Key Changes: there are no sessions, even if `initialize` was sent as well and began one.
+        let is_stateless = self.version.get() == Some(&ProtocolVersion::STATELESS);
+        self.session_id.get().map(String::as_str).filter(|_| !is_stateless)
+    }
+
     fn is_session_lost(&self, response: &Response) -> bool {
         // MCP 2025-11-25, Session Management: 404 to a request with a session id means a new `initialize`.
-        response.status() == 404 && self.session_id.get().is_some()
+        response.status() == 404 && self.session().is_some()
     }
 
     /// What is said when the status is none of success.

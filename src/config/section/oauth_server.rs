@@ -11,9 +11,11 @@ use crate::config::section::builtin::{Branding, Builtin, BuiltinUser, Lockout};
 use crate::config::section::federated::{self, Provider, Surroundings};
 use crate::config::section::mode::Mode;
 use crate::config::section::signing::Signing;
+use crate::config::section::static_client::StaticClient;
 use crate::config::value::redirect_uri::{PATTERN, PRESETS};
 use crate::config::value::scope::{self, SCOPE};
 use crate::config::value::url::ISSUER;
+use crate::protocol::oauth::redirect_uri::RedirectUriPolicy;
 use crate::protocol::oauth::scope::{READ, ScopeSet, WRITE};
 
 /// `server.oauth_server`.
@@ -53,6 +55,8 @@ pub struct OauthServer {
     pub scopes_supported: BTreeMap<String, Option<String>>,
     /// `default_scopes`: granted to a client that asks for none. `None`: what the user may have of `scopes_supported`.
     pub default_scopes: Option<ScopeSet>,
+    /// `clients`: those that the operator knows.
+    pub clients: Vec<StaticClient>,
     /// `allow_dynamic_registration`.
     pub allow_dynamic_registration: bool,
     /// `registration`.
@@ -110,10 +114,11 @@ impl OauthServer {
             ),
             scopes_supported,
             default_scopes: read_default_scopes(reader),
+            clients: reader.sections("clients", "Clients that you know.", StaticClient::read),
             allow_dynamic_registration: reader.boolean(
                 "allow_dynamic_registration",
                 true,
-                "Clients may register themselves (RFC 7591). There is no other way for one to come in yet.",
+                "Clients may register themselves (RFC 7591).",
             ),
             registration: reader.section("registration", "Bounds of dynamic registration.", Registration::read),
             remember_consent: reader.section("consent", "The question whether a client may act.", read_consent),
@@ -156,8 +161,30 @@ impl OauthServer {
         for (index, user) in self.users.iter().enumerate() {
             self.check_scopes(reader, &format!("builtin.users[{index}].scopes"), &user.scopes);
         }
+        self.check_clients(reader);
         if let Some(scopes) = &self.default_scopes {
             self.check_scopes(reader, "default_scopes", scopes);
+        }
+    }
+
+    fn check_clients(&self, reader: &Reader<'_>) {
+        let allowed = RedirectUriPolicy::new(&self.allowed_redirect_uris);
+        for (index, client) in self.clients.iter().enumerate() {
+            if let Some(scopes) = &client.scopes {
+                self.check_scopes(reader, &format!("clients[{index}].scopes"), scopes);
+            }
+            for uri in &client.redirect_uris {
+                if allowed.check(uri).is_err() {
+                    let problem = format!("has `{uri}`, which allowed_redirect_uris does not allow");
+                    let fix = "add it there: that list binds every client, however it came";
+                    reader.fault(&format!("clients[{index}].redirect_uris"), Wrong::new(problem, fix));
+                }
+            }
+            let is_same = |other: &StaticClient| !client.client_id.is_empty() && other.client_id == client.client_id;
+            if self.clients.iter().take(index).any(is_same) {
+                let problem = format!("is `{}` a second time", client.client_id);
+                reader.fault(&format!("clients[{index}].client_id"), Wrong::new(problem, "keep one of the two"));
+            }
         }
     }
 

@@ -50,6 +50,8 @@ pub struct Server {
     pub allowed_origins: Vec<String>,
     /// `session`.
     pub session: Session,
+    /// `tool_search`: tools are found with `search` and called with `execute`, in place of a list of them all.
+    pub tool_search: ToolSearch,
     /// `rate_limit.login`: per client address, for login, token and registration, each counted apart.
     pub login_rate_limit: RateLimit,
 }
@@ -65,6 +67,15 @@ pub struct Session {
     pub max_per_principal: usize,
     /// `replay_events`: how many events of a stream are kept for a client that comes back; 0: none.
     pub replay_events: usize,
+}
+
+/// `server.tool_search`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ToolSearch {
+    /// `enabled`.
+    pub enabled: bool,
+    /// `results`: so many tools, at most, come of one search.
+    pub results: usize,
 }
 
 /// So many in an interval.
@@ -163,6 +174,7 @@ impl Server {
             ),
             allowed_origins: reader.list("allowed_origins", &ORIGIN, &[], "Accepted in Origin beside public_url."),
             session: reader.section("session", "MCP sessions.", Session::read),
+            tool_search: reader.section("tool_search", "For very many tools.", ToolSearch::read),
             login_rate_limit: reader.section("rate_limit", "How often one address may ask.", |reader| {
                 reader.section("login", "For login, token and registration, each counted apart.", RateLimit::read)
             }),
@@ -180,6 +192,14 @@ impl Session {
             max_per_principal: to_usize(reader.count("max_per_principal", 64, doc)),
             replay_events: to_usize(reader.count("replay_events", 100, replay)),
         }
+    }
+}
+
+impl ToolSearch {
+    fn read(reader: &mut Reader<'_>) -> Self {
+        let doc = "Clients are given two tools, search and execute, in place of the list.";
+        let results = reader.value("results", &kind::POSITIVE_COUNT, 10, "What one search gives, at most.");
+        Self { enabled: reader.boolean("enabled", false, doc), results: to_usize(results) }
     }
 }
 

@@ -18,6 +18,8 @@ pub struct Upstream {
     pub name: String,
     /// What it is and how it is reached.
     pub kind: UpstreamKind,
+    /// `era` of the protocol that it speaks. `None`: it is asked.
+    pub era: Option<UpstreamEra>,
     /// `prefix` of its names. `None`: its name when there are several upstreams, nothing when it is the only one.
     pub prefix: Option<String>,
     /// `separator` between prefix and name.
@@ -45,6 +47,15 @@ pub enum UpstreamKind {
     Http(HttpUpstream),
 }
 
+/// `era`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UpstreamEra {
+    /// 2024-11-05 to 2025-11-25.
+    Session,
+    /// 2026-07-28.
+    Stateless,
+}
+
 /// `builtin`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BuiltinServer {
@@ -69,6 +80,10 @@ const TYPES: [(&str, (&str, Option<Transport>)); 5] = [
     ("streamable_http", ("url", None)),
     ("sse", ("url", Some(Transport::Sse))),
 ];
+
+/// `era`, as it is written.
+const ERAS: [(&str, Option<UpstreamEra>); 3] =
+    [("auto", None), ("session", Some(UpstreamEra::Session)), ("stateless", Some(UpstreamEra::Stateless))];
 
 /// Everything behind the bridge: `upstreams`, and `mcp_server` before them.
 pub(in crate::config) fn read_all(reader: &mut Reader<'_>, mcp_server: Option<Upstream>) -> Vec<Upstream> {
@@ -119,9 +134,11 @@ impl Upstream {
 
     fn read(name: &str, reader: &mut Reader<'_>) -> Self {
         let kind = read_kind(reader);
+        let is_older = matches!(&kind, UpstreamKind::Http(http) if http.transport == Transport::Sse);
         Self {
             name: name.to_owned(),
             kind,
+            era: read_era(reader, is_older),
             prefix: reader.optional(
                 "prefix",
                 &PREFIX,
@@ -188,6 +205,17 @@ fn refuse_keys_of(kind: &str, keys: &[&str], reader: &mut Reader<'_>) {
     }
     reader.hide(keys);
     reader.hide(&[kind]);
+}
+
+fn read_era(reader: &mut Reader<'_>, is_older: bool) -> Option<UpstreamEra> {
+    let doc = "auto asks it; session: up to 2025-11-25; stateless: 2026-07-28.";
+    let era = reader.choice("era", &ERAS, None, doc);
+    if era.is_some() && reader.is_set("builtin") {
+        reader.fault("era", Wrong::new("means nothing with builtin", "remove it"));
+    } else if is_older && era == Some(UpstreamEra::Stateless) {
+        reader.fault("era", Wrong::new("does not go with sse, which is for sessions alone", "keep one of the two"));
+    }
+    era
 }
 
 fn read_separator(reader: &mut Reader<'_>) -> String {

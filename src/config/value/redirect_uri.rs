@@ -25,6 +25,21 @@ pub const PATTERN: Kind<String> = Kind {
     print: |pattern| Node::String(pattern.clone()),
 };
 
+/// One redirect URI of a client, complete.
+pub const REDIRECT_URI: Kind<String> = Kind {
+    schema: || json!({"type": "string", "format": "uri"}),
+    parse: |node| {
+        let text = text(node)?;
+        let wrong = |fault: redirect_uri::RedirectUriFault| {
+            let example = "write the whole URI, such as https://app.example.com/callback";
+            Wrong::new(format!("`{}`: {fault}", shortened(&text)), example)
+        };
+        redirect_uri::check(&text).map_err(wrong)?;
+        Ok(text.into_owned())
+    },
+    print: |uri| Node::String(uri.clone()),
+};
+
 fn check(pattern: &str) -> Result<(), Wrong> {
     if pattern.starts_with('@') {
         return check_preset(pattern);

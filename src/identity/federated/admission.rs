@@ -1,5 +1,6 @@
 //! Who may come in, and with which scopes.
 
+use crate::base::username::is_invisible;
 use crate::config::section::Admission;
 use crate::identity::federated::{Failure, Reason, discovery};
 use crate::model::account::Profile;
@@ -35,10 +36,10 @@ pub fn is_google(issuer: &str) -> bool {
 }
 
 /// Whether this can be an e-mail address at all: one `@`, with something sensible around it. Two of them would leave open
-/// which one the domain follows.
+/// which one the domain follows, and characters that nobody sees whose address it is.
 pub fn is_address(text: &str) -> bool {
     let part = |part: &str| !part.is_empty() && !part.contains(['@', '"', '<', '>', ',']);
-    let visible = !text.chars().any(|c| c.is_whitespace() || c.is_control());
+    let visible = !text.chars().any(|c| c.is_whitespace() || is_invisible(c));
     text.len() <= MAX_ADDRESS
         && visible
         && text.split_once('@').is_some_and(|(local, domain)| part(local) && part(domain))

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use crate::base::username::is_invisible;
 use crate::identity::federated::admission;
 use crate::model::account::Profile;
 
@@ -75,9 +76,11 @@ impl Claims {
     }
 }
 
-/// A name to show: bounded, without control characters.
+/// A name to show: bounded, without control characters and others that change how what stands beside it is shown.
 pub fn displayable(name: &str) -> Option<String> {
-    let name: String = name.chars().filter(|c| !c.is_control()).take(NAME).collect();
+    // Persian, Indic scripts and emoji need the joiners.
+    let shown = |c: &char| matches!(c, '\u{200c}' | '\u{200d}') || !is_invisible(*c);
+    let name: String = name.chars().filter(shown).take(NAME).collect();
     Some(name.trim().to_owned()).filter(|name| !name.is_empty())
 }
 
@@ -158,9 +161,18 @@ mod tests {
             assert_eq!(profile.email.as_deref(), Some(email), "{id_token} {userinfo}");
             assert_eq!(profile.email_verified, expected, "{id_token} {userinfo}");
         }
-        for odd in
-            [json!("no address"), json!("a@b@c.example"), json!("a b@c.example"), json!(5), json!("@x"), json!("x@")]
-        {
+        for odd in [
+            json!("no address"),
+            json!("a@b@c.example"),
+            json!("a b@c.example"),
+            json!(5),
+            json!("@x"),
+            json!("x@"),
+            json!("a@e.example\u{200b}"),
+            json!("\u{202e}a@e.example"),
+            json!("a\u{ad}@e.example"),
+            json!("a\u{7f}@e.example"),
+        ] {
             let profile = claims(json!({"email": odd, "email_verified": true}), json!({})).profile("", "groups");
             assert_eq!((profile.email, profile.email_verified), (None, false), "{odd}");
         }
@@ -168,7 +180,10 @@ mod tests {
 
     #[test]
     fn only_googles_hd_is_a_domain_and_names_are_shown_without_controls() {
-        let said = claims(json!({"hd": "Example.com", "name": "A\u{7}da\n"}), json!({"preferred_username": "admin"}));
+        let said = claims(
+            json!({"hd": "Example.com", "name": "A\u{7}d\u{202e}a\u{2066}\n"}),
+            json!({"preferred_username": "admin"}),
+        );
         assert_eq!(said.profile("https://accounts.google.com", "g").hosted_domain.as_deref(), Some("example.com"));
         let other = said.profile("https://idp.example", "g");
         assert_eq!((other.hosted_domain, other.name.as_deref()), (None, Some("Ada")));

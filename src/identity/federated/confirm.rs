@@ -27,6 +27,13 @@ struct Known<'a> {
     now: Timestamp,
 }
 
+impl Known<'_> {
+    /// How long ago the provider last said who it is.
+    fn age(&self) -> Duration {
+        self.now.since(self.account.confirmed_at)
+    }
+}
+
 impl Federation {
     /// Whether a grant of this person may go on.
     ///
@@ -51,22 +58,40 @@ impl Federation {
         standing
     }
 
+    /// What was last said of this person, by whomever, without asking again: for those who cannot wait.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn last_word(&self, user: &UserId, now: Timestamp) -> Result<Standing, StoreError> {
+        Ok(match self.known(user).await? {
+            Ok(account) => self.unasked(&account, now.since(account.confirmed_at)),
+            Err(standing) => standing,
+        })
+    }
+
     async fn standing(&self, user: &UserId, now: Timestamp) -> Result<Standing, StoreError> {
-        let Some(account) = self.accounts.find_account(user).await? else {
-            return Ok(ended("the person is not known"));
+        let account = match self.known(user).await? {
+            Ok(account) => account,
+            Err(standing) => return Ok(standing),
         };
-        if account.disabled {
-            return Ok(ended("the person is disabled"));
-        }
-        if account.confirmed_at == DISOWNED {
-            return Ok(ended("the provider no longer stands by the person, who has not logged in since"));
-        }
         let age = now.since(account.confirmed_at);
         match self.refreshable(&account) {
             Some((provider, _)) if age < FRESH => Ok(standing(provider, &account)),
             Some((provider, token)) => self.ask(&Known { provider, account: &account, now }, &token).await,
             None => Ok(self.unasked(&account, age)),
         }
+    }
+
+    /// The person, unless it is certain without asking that there is nobody to stand by.
+    pub(super) async fn known(&self, user: &UserId) -> Result<Result<Account, Standing>, StoreError> {
+        Ok(match self.accounts.find_account(user).await? {
+            None => Err(ended("the person is not known")),
+            Some(account) if account.disabled => Err(ended("the person is disabled")),
+            Some(account) if account.confirmed_at == DISOWNED => {
+                Err(ended("the provider no longer stands by the person, who has not logged in since"))
+            }
+            Some(account) => Ok(account),
+        })
     }
 
     /// The provider whose client was given the refresh token: that one can use it.
@@ -76,7 +101,7 @@ impl Federation {
         self.providers_of(account).find_map(|provider| unseal(provider).map(|token| (provider, token)))
     }
 
-    /// Without a refresh token, the login itself ages.
+    /// Where nobody is asked, the login itself ages.
     fn unasked(&self, account: &Account, age: Duration) -> Standing {
         let mut providers = self.providers_of(account).peekable();
         let Some(first) = providers.peek().copied() else { return ended("the provider is not configured any more") };
@@ -98,7 +123,8 @@ impl Federation {
             None
         });
         match person {
-            Ok(person) => self.remember(known, person, sealed).await,
+            Ok(Some(person)) => self.remember(known, person, sealed).await,
+            Ok(None) => self.keep(known, sealed).await,
             Err(failure) if failure.reason == Reason::Ended => self.forget(known, failure).await,
             Err(failure) => self.bear(known, failure, sealed).await,
         }
@@ -125,6 +151,20 @@ impl Federation {
         Ok(Standing::Ended(failure.cause))
     }
 
+    /// The provider lets the person in, but does not say who that is now: what it said before ages.
+    async fn keep(&self, known: &Known<'_>, refresh_token: Option<String>) -> Result<Standing, StoreError> {
+        self.rotate(known, refresh_token).await?;
+        Ok(self.unasked(known.account, known.age()))
+    }
+
+    async fn rotate(&self, known: &Known<'_>, refresh_token: Option<String>) -> Result<(), StoreError> {
+        if refresh_token.is_some() {
+            let account = Account { refresh_token, ..known.account.clone() };
+            self.accounts.record_account(account).await?;
+        }
+        Ok(())
+    }
+
     /// The provider could not be asked. What it said before counts on for a while.
     async fn bear(
         &self,
@@ -132,11 +172,8 @@ impl Federation {
         failure: Failure,
         refresh_token: Option<String>,
     ) -> Result<Standing, StoreError> {
-        if refresh_token.is_some() {
-            let account = Account { refresh_token, ..known.account.clone() };
-            self.accounts.record_account(account).await?;
-        }
-        let age = known.now.since(known.account.confirmed_at);
+        self.rotate(known, refresh_token).await?;
+        let age = known.age();
         // An answer that cannot be trusted is no reason to go on, nor to take the grant away for good.
         if failure.reason == Reason::Untrusted || age > known.provider.reauthentication_interval() {
             return Ok(Standing::Unknown(failure.to_string()));

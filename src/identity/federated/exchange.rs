@@ -87,7 +87,8 @@ impl Provider {
             request = request.add_extra_param(name, value);
         }
         let send = self.sender();
-        received(request.request_async(&send), Grant::Code, code).await
+        let presented = self.presented([code, &attempt.code_verifier]);
+        received(request.request_async(&send), Grant::Code, &presented).await
     }
 
     /// Redeems a refresh token.
@@ -104,7 +105,19 @@ impl Provider {
             request = request.add_extra_param(name, value);
         }
         let send = self.sender();
-        received(request.request_async(&send), Grant::RefreshToken, refresh_token).await
+        let presented = self.presented([refresh_token]);
+        received(request.request_async(&send), Grant::RefreshToken, &presented).await
+    }
+
+    /// What must not reach the log when the provider repeats it: these, and the client's own secret.
+    fn presented<'a>(&'a self, secrets: impl IntoIterator<Item = &'a Secret>) -> Vec<&'a Secret> {
+        let own = match &self.settings.client_authentication {
+            ClientAuthentication::Secret(secret)
+            | ClientAuthentication::Basic(secret)
+            | ClientAuthentication::Post(secret) => Some(secret),
+            ClientAuthentication::PrivateKeyJwt { .. } | ClientAuthentication::None => None,
+        };
+        secrets.into_iter().chain(own).collect()
     }
 
     /// How the crate sends a request: a closure that borrows nothing, since a future that does could not be spawned.
@@ -157,7 +170,7 @@ impl Provider {
 async fn received(
     response: impl Future<Output = Result<Response, RequestTokenError<Failure, BasicErrorResponse>>>,
     grant: Grant,
-    presented: &Secret,
+    presented: &[&Secret],
 ) -> Result<Tokens, Failure> {
     let response = response.await.map_err(|error| fault(error, grant, presented))?;
     // RFC 6749 §7.1: the client MUST NOT use an access token of a type it does not understand.
@@ -175,7 +188,7 @@ async fn received(
     })
 }
 
-fn fault(error: RequestTokenError<Failure, BasicErrorResponse>, grant: Grant, presented: &Secret) -> Failure {
+fn fault(error: RequestTokenError<Failure, BasicErrorResponse>, grant: Grant, presented: &[&Secret]) -> Failure {
     let unreadable = |what: String| Failure::new(Reason::Unreachable, format!("the token endpoint's answer {what}"));
     match error {
         RequestTokenError::Request(failure) => failure,
@@ -212,8 +225,8 @@ fn reason(error: &str, grant: Grant) -> Reason {
 }
 
 /// The provider's words for the log, unless they repeat what was presented.
-fn quoted(text: &str, presented: &Secret) -> String {
-    if text.contains(presented.expose()) {
+fn quoted(text: &str, presented: &[&Secret]) -> String {
+    if presented.iter().any(|secret| text.contains(secret.expose())) {
         return "(not shown: it repeats what was presented)".to_owned();
     }
     text.chars().take(QUOTED).collect()
@@ -239,9 +252,10 @@ mod tests {
     }
 
     #[test]
-    fn fed_15_a_token_that_the_provider_repeats_is_not_quoted() {
-        let token = Secret::new("rt-4711");
-        assert!(!quoted("no such token: rt-4711!", &token).contains("4711"));
-        assert_eq!(quoted(&"x".repeat(1000), &token).len(), QUOTED);
+    fn fed_15_a_secret_that_the_provider_repeats_is_not_quoted() {
+        let (token, own) = (Secret::new("rt-4711"), Secret::new("client-0815"));
+        assert!(!quoted("no such token: rt-4711!", &[&token, &own]).contains("4711"));
+        assert!(!quoted("client-0815 is wrong", &[&token, &own]).contains("0815"));
+        assert_eq!(quoted(&"x".repeat(1000), &[&token, &own]).len(), QUOTED);
     }
 }

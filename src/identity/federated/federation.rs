@@ -49,30 +49,39 @@ impl Federation {
         now: Timestamp,
     ) -> Result<ActiveUser, FederatedError> {
         let identified = provider.identify(callback, attempt, now).await?;
-        let scopes = provider.admit(&identified.issuer, &identified.subject, &identified.profile);
-        let named = |failure: Failure| {
-            let user = UserId::federated(&identified.issuer, &identified.subject);
-            Failure::new(failure.reason, format!("{user}: {}", failure.cause))
-        };
-        let scopes = scopes.map_err(named)?;
         let account = account(provider, identified, now)?;
+        let admitted = admit(provider, &account);
         // A refresh under way would put the refresh token of before over the new one.
         let turn = self.turns.take(&account.user).await;
-        let recorded = self.accounts.record_account(account.clone()).await;
+        let recorded = match &admitted {
+            Ok(_) => self.accounts.record_account(account.clone()).await,
+            Err(_) => self.record_refused(account.clone()).await,
+        };
         turn.end(None);
-        if !recorded? {
+        let named = |failure: Failure| Failure::new(failure.reason, format!("{}: {}", account.user, failure.cause));
+        let (recorded, scopes) = (recorded?, admitted.map_err(named)?);
+        if !recorded {
             return Err(Failure::new(Reason::Disabled, format!("{} is disabled", account.user)).into());
         }
         tracing::info!(user = %account.user, provider = %provider.name(), "login succeeded");
         Ok(active(&account, scopes))
     }
 
-    /// The person, if known, not disabled, and still let in by a provider that is configured.
+    /// Of somebody who let clients in before and may not come in any more, the last word counts for those, too. A stranger
+    /// leaves no trace.
+    async fn record_refused(&self, account: Account) -> Result<bool, StoreError> {
+        match self.accounts.find_account(&account.user).await? {
+            Some(_) => self.accounts.record_account(account).await,
+            None => Ok(true),
+        }
+    }
+
+    /// The person, if known, not disabled, not disowned by the provider, and still let in by one that is configured.
     ///
     /// # Errors
     /// The store cannot be read.
     pub async fn find_active(&self, user: &UserId) -> Result<Option<ActiveUser>, StoreError> {
-        let account = self.accounts.find_account(user).await?.filter(|account| !account.disabled);
+        let account = self.known(user).await?.ok();
         Ok(account.and_then(|account| {
             let mut providers = self.providers_of(&account);
             let scopes = providers.find_map(|provider| admit(provider, &account).ok())?;

@@ -63,7 +63,8 @@ impl Provider {
         let answer = self.ask(&url, access_token).await?;
         match answer.status {
             200 => Ok(serde_json::from_slice(&answer.body).ok()),
-            403 | 404 => Ok(None),
+            // Too much traffic says nothing about the person, who would lose every grant for it.
+            403 | 404 if !answer.is_limited => Ok(None),
             status => Err(http::unexpected(&url, status)),
         }
     }

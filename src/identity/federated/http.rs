@@ -16,6 +16,9 @@ const MAX_ANSWER: usize = 1024 * 1024;
 /// The longest a connection may take, however long a request may.
 const MAX_CONNECT: Duration = Duration::from_secs(10);
 
+/// The members of a token response that are read (RFC 6749 §5.1, OpenID Connect Core §3.1.3.3). An empty one is none.
+const READ: [&str; 4] = ["access_token", "token_type", "refresh_token", "id_token"];
+
 /// Makes requests to one provider.
 #[derive(Clone)]
 pub struct Http {
@@ -60,11 +63,11 @@ impl Http {
         if answer.status >= 500 || answer.status == 429 || (300..400).contains(&answer.status) {
             return Err(unexpected(&url, answer.status));
         }
-        let status = if is_disguised_error(&answer) { 400 } else { answer.status };
+        let (status, body) = told(&answer);
         http::Response::builder()
             .status(status)
             .header(http::header::CONTENT_TYPE, &answer.media_type)
-            .body(answer.body.to_vec())
+            .body(body)
             .map_err(|error| failed(&error))
     }
 
@@ -99,8 +102,17 @@ fn place(url: &Url) -> String {
     url.to_string()
 }
 
-/// GitHub tells errors with status 200.
-fn is_disguised_error(answer: &Answer) -> bool {
-    let has_error = |body: &Map<String, Value>| body.contains_key("error") && !body.contains_key("access_token");
-    answer.status == 200 && serde_json::from_slice(&answer.body).is_ok_and(|body| has_error(&body))
+/// What the token endpoint says, in the form that the `oauth2` crate takes.
+fn told(answer: &Answer) -> (u16, Vec<u8>) {
+    let body = serde_json::from_slice::<Map<String, Value>>(&answer.body).ok().filter(|_| answer.status == 200);
+    match body {
+        None => (answer.status, answer.body.to_vec()),
+        // GitHub tells errors with status 200.
+        Some(body) if body.contains_key("error") && !body.contains_key("access_token") => (400, answer.body.to_vec()),
+        Some(mut body) => {
+            // Microsoft writes `expires_in` as a text, others `scope` as a list: what nobody reads stops no login.
+            body.retain(|name, value| READ.contains(&name.as_str()) && value != "");
+            (200, Value::Object(body).to_string().into_bytes())
+        }
+    }
 }

@@ -87,16 +87,18 @@ impl<T> Kept<T> {
     ) -> Result<Option<Arc<T>>, Failure> {
         let _turn = self.turn.lock().await;
         {
-            let mut state = self.state();
+            let state = self.state();
             if let Some(copy) = state.copy.as_ref().filter(|copy| !Arc::ptr_eq(copy, used)) {
                 return Ok(Some(Arc::clone(copy)));
             }
             if state.renewed_at.is_some_and(|renewed_at| now.since(renewed_at) < RENEWAL) {
                 return Ok(None);
             }
-            state.renewed_at = Some(now);
         }
-        self.fetch(now, fetch).await.map(Some)
+        let outcome = self.fetch(now, fetch).await;
+        // Not before: whoever went away meanwhile, closing the browser, would keep the new keys from everybody else.
+        self.state().renewed_at = Some(now);
+        outcome.map(Some)
     }
 
     /// What those who waited for their turn share: the outcome of a request that ended meanwhile.
@@ -197,6 +199,15 @@ mod tests {
             assert!(kept.renew(&used, after(59), source.fetch()).await.unwrap().is_none());
         }
         assert_eq!(source.asked(), 1);
+    }
+
+    #[tokio::test]
+    async fn fed_8_who_goes_away_meanwhile_keeps_the_new_keys_from_nobody() {
+        let (kept, source) = (Kept::new(), Source::default());
+        let used = kept.get(START, source.fetch()).await.unwrap();
+        let gone = kept.renew(&used, START, std::future::pending());
+        assert!(tokio::time::timeout(Duration::ZERO, gone).await.is_err());
+        assert_eq!(*kept.renew(&used, START, source.fetch()).await.unwrap().unwrap(), 2);
     }
 
     #[tokio::test]

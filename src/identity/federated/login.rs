@@ -43,8 +43,8 @@ pub struct Identified {
 pub struct Renewal {
     /// The refresh token that replaces the one that was presented, which may be worthless now, whatever else came of it.
     pub refresh_token: Option<Secret>,
-    /// Who it is.
-    pub person: Result<Identified, Failure>,
+    /// Who it is. `None`: the provider took the refresh token, and says nothing of what the rules look at.
+    pub person: Result<Option<Identified>, Failure>,
 }
 
 impl Callback {

@@ -165,7 +165,9 @@ impl Provider {
         let tokens = self.refresh(&metadata, refresh_token, now).await?;
         let person = match &self.settings.dialect {
             Dialect::Oidc { .. } => self.read_again(&metadata, &tokens, account, now).await,
-            Dialect::Oauth2 { .. } => self.read_user(&metadata, &tokens).await.and_then(|user| user.same_as(account)),
+            Dialect::Oauth2 { .. } => {
+                self.read_user(&metadata, &tokens).await.and_then(|user| user.same_as(account)).map(Some)
+            }
         };
         Ok(Renewal { refresh_token: tokens.refresh_token, person })
     }

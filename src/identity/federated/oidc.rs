@@ -41,14 +41,14 @@ impl Provider {
         Ok(self.identified(metadata.issuer.clone(), subject, self.profile(metadata, &claims), tokens))
     }
 
-    /// What the provider says now of somebody who logged in before.
+    /// What the provider says now of somebody who logged in before. `None`: nothing, although a rule would look at it.
     pub(super) async fn read_again(
         &self,
         metadata: &Metadata,
         tokens: &Tokens,
         account: &Account,
         now: Timestamp,
-    ) -> Result<Identified, Failure> {
+    ) -> Result<Option<Identified>, Failure> {
         let profile = match &tokens.id_token {
             Some(token) => {
                 // §12.2: iss, sub and aud as before; nonce SHOULD be absent.
@@ -59,9 +59,14 @@ impl Provider {
                 let claims = self.complete(metadata, tokens, claims, &account.subject).await?;
                 self.profile(metadata, &claims)
             }
-            None => self.ask_again(metadata, tokens, account).await?,
+            None => match self.ask_again(metadata, tokens, account).await? {
+                Some(profile) => profile,
+                None if self.reads_profile() => return Ok(None),
+                // The new access token alone says that the person is still welcome there.
+                None => account.profile.clone(),
+            },
         };
-        Ok(self.identified(account.issuer.clone(), account.subject.clone(), profile, tokens))
+        Ok(Some(self.identified(account.issuer.clone(), account.subject.clone(), profile, tokens)))
     }
 
     /// The keys of the provider, which are fetched if need be.
@@ -143,20 +148,31 @@ impl Provider {
         Ok(claims)
     }
 
-    async fn ask_again(&self, metadata: &Metadata, tokens: &Tokens, account: &Account) -> Result<Profile, Failure> {
-        // With neither, the new access token alone says that the person is still welcome there.
-        let Some(url) = &metadata.userinfo_endpoint else { return Ok(account.profile.clone()) };
+    /// What userinfo says of somebody about whom no ID token came. `None`: there is none, or none that is read here.
+    async fn ask_again(
+        &self,
+        metadata: &Metadata,
+        tokens: &Tokens,
+        account: &Account,
+    ) -> Result<Option<Profile>, Failure> {
+        let Some(url) = &metadata.userinfo_endpoint else { return Ok(None) };
         let userinfo = userinfo::ask(&self.http, url, &tokens.access_token, &account.subject).await?;
-        Ok(userinfo.map_or_else(
-            || account.profile.clone(),
-            |userinfo| self.profile(metadata, &Claims { userinfo, ..Claims::default() }),
-        ))
+        Ok(userinfo.map(|userinfo| self.profile(metadata, &Claims { userinfo, ..Claims::default() })))
+    }
+
+    /// Whether a rule decides by the address.
+    fn reads_email(&self) -> bool {
+        let rules = &self.settings.admission;
+        !rules.allowed_domains.is_empty() || rules.admin_users.iter().any(|entry| entry.contains('@'))
+    }
+
+    fn reads_profile(&self) -> bool {
+        self.reads_email() || !self.settings.admission.group_scopes.is_empty()
     }
 
     fn want(&self, claims: &Claims) -> Want {
         let rules = &self.settings.admission;
-        let reads_email =
-            !rules.allowed_domains.is_empty() || rules.admin_users.iter().any(|entry| entry.contains('@'));
+        let reads_email = self.reads_email();
         let has_email = claims.has("email");
         // An address that nobody calls verified may be called so there; a rule would turn the person away without.
         let is_open = has_email && !claims.has("email_verified") && (reads_email || rules.require_email_verified);

@@ -1,5 +1,7 @@
 //! What a client can do for a server. [MCP 2025-11-25, Lifecycle](https://modelcontextprotocol.io/specification/2025-11-25/basic/lifecycle#capability-negotiation)
 
+use serde_json::{Map, Value, json};
+
 use crate::protocol::mcp::object;
 
 /// What a client declared: in `capabilities` of `initialize`, or in the `_meta` of each request.
@@ -34,6 +36,24 @@ impl ClientFeatures {
             roots: roots.is_some(),
         }
     }
+
+    /// As `capabilities` say it.
+    #[must_use]
+    pub fn json(self) -> Value {
+        let modes = [("form", self.elicitation_form), ("url", self.elicitation_url)];
+        let modes: Map<String, Value> =
+            modes.into_iter().filter(|(_, can)| *can).map(|(mode, _)| (mode.to_owned(), json!({}))).collect();
+        let mut all = Map::new();
+        if !modes.is_empty() {
+            all.insert("elicitation".to_owned(), Value::Object(modes));
+        }
+        for (name, can) in [("roots", self.roots), ("sampling", self.sampling)] {
+            if can {
+                all.insert(name.to_owned(), json!({}));
+            }
+        }
+        Value::Object(all)
+    }
 }
 
 #[cfg(test)]
@@ -47,5 +67,10 @@ mod tests {
         assert!(!read(r#"{"elicitation":{"url":{}}}"#).elicitation_form);
         assert!(read(r#"{"roots":{"listChanged":true},"sampling":{}}"#).roots);
         assert_eq!(read(r#"{"roots":{},"Roots":{}}"#), ClientFeatures::default());
+        for all in
+            [r#"{"elicitation":{"form":{},"url":{}},"roots":{},"sampling":{}}"#, r#"{"elicitation":{"url":{}}}"#, "{}"]
+        {
+            assert_eq!(read(all).json().to_string(), all);
+        }
     }
 }

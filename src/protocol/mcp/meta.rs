@@ -19,13 +19,19 @@ pub const SUBSCRIPTION_ID: &str = "io.modelcontextprotocol/subscriptionId";
 
 const ENVELOPE: [&str; 4] = [PROTOCOL_VERSION, CLIENT_INFO, CLIENT_CAPABILITIES, LOG_LEVEL];
 
+/// Whether a member of `_meta` is one of the envelope.
+#[must_use]
+pub fn is_of_envelope(name: &str) -> bool {
+    ENVELOPE.contains(&name)
+}
+
 /// The edits that take the envelope out of a `_meta` that stands at `at` in its message, and leave the rest as it is.
 ///
 /// A server that speaks both eras decides by these members which of them a request is of; on a session's connection
 /// they would make it one of neither.
 #[must_use]
 pub fn without_envelope(meta: &str, at: Span) -> Vec<Edit<'static>> {
-    object::without(meta, at, |name| ENVELOPE.contains(&name))
+    object::without(meta, at, is_of_envelope)
 }
 
 #[cfg(test)]

@@ -55,6 +55,7 @@ methods! {
     Cancelled = "notifications/cancelled",
     Progress = "notifications/progress",
     LogMessage = "notifications/message",
+    Acknowledged = "notifications/subscriptions/acknowledged",
     ResourceUpdated = "notifications/resources/updated",
     ToolsChanged = "notifications/tools/list_changed",
     PromptsChanged = "notifications/prompts/list_changed",

@@ -88,6 +88,16 @@ impl Mirror {
     }
 }
 
+/// A value as a header field holds it.
+#[must_use]
+pub fn encoded(value: &str) -> Cow<'_, str> {
+    // MCP 2026-07-28, Value Encoding: what a field cannot hold, and what would be taken for its wrapping, is wrapped.
+    let is_plain = value.bytes().all(|byte| matches!(byte, 0x20..=0x7e))
+        && value.trim_matches(' ') == value
+        && !(value.starts_with("=?base64?") && value.ends_with("?="));
+    if is_plain { Cow::Borrowed(value) } else { Cow::Owned(format!("=?base64?{}?=", STANDARD.encode(value))) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -122,5 +132,22 @@ mod tests {
         assert!(Mirror::default().check("ping", None).is_err());
         let wrapped = mirror("tools/call", Some("=?base64?PT9iYXNlNjQ/bGl0ZXJhbD89?="));
         assert_eq!(wrapped.check("tools/call", Some("=?base64?literal?=")), Ok(()));
+    }
+
+    #[test]
+    fn what_is_encoded_is_decoded_again() {
+        for (value, written) in [
+            ("read", "read"),
+            ("file:///a b", "file:///a b"),
+            ("", ""),
+            ("é", "=?base64?w6k=?="),
+            (" a", "=?base64?IGE=?="),
+            ("a\r\nX: y", "=?base64?YQ0KWDogeQ==?="),
+            ("a\tb", "=?base64?YQli?="),
+            ("=?base64?literal?=", "=?base64?PT9iYXNlNjQ/bGl0ZXJhbD89?="),
+        ] {
+            assert_eq!(encoded(value), written);
+            assert_eq!(Field::of(Some(written)).decoded().unwrap().unwrap(), value);
+        }
     }
 }

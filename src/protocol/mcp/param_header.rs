@@ -7,7 +7,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::protocol::mcp::fault::Fault;
-use crate::protocol::mcp::mirror::{Field, Mirror};
+use crate::protocol::mcp::mirror::{self, Field, Mirror};
 use crate::protocol::mcp::object;
 
 const ANNOTATION: &str = "x-mcp-header";
@@ -53,6 +53,36 @@ fn collect(schema: &Value, path: &mut Vec<String>, found: &mut Vec<ParamHeader>)
     }
 }
 
+/// Whether all annotations of a tool's `inputSchema` keep the rules.
+#[must_use]
+pub fn is_sound(schema: &str) -> bool {
+    if !schema.contains(ANNOTATION) {
+        return true;
+    }
+    // One that broke a rule, wherever it stands, is not among those that were found.
+    serde_json::from_str::<Value>(schema).is_ok_and(|all| annotations(&all) == of_schema(schema).len())
+}
+
+/// How many annotations there are anywhere in a schema.
+fn annotations(schema: &Value) -> usize {
+    match schema {
+        Value::Array(all) => all.iter().map(annotations).sum(),
+        Value::Object(members) => {
+            let below = members.iter().map(|(key, value)| match (key.as_str(), value) {
+                // Names of properties are no keywords, and data is no schema.
+                (
+                    "properties" | "patternProperties" | "$defs" | "definitions" | "dependentSchemas",
+                    Value::Object(named),
+                ) => named.values().map(annotations).sum(),
+                ("const" | "enum" | "default" | "examples", _) => 0,
+                _ => annotations(value),
+            });
+            below.sum::<usize>() + usize::from(members.contains_key(ANNOTATION))
+        }
+        _ => 0,
+    }
+}
+
 /// RFC 9110 §5.6.2: `1*tchar`.
 fn is_token(name: &str) -> bool {
     let is_tchar = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
@@ -82,6 +112,22 @@ pub fn check(headers: &[ParamHeader], mirror: &Mirror, arguments: Option<&str>) 
         }
     }
     Ok(())
+}
+
+/// The fields that a tool's schema wants with these arguments: what follows `Mcp-Param-` in the name, and the value.
+#[must_use]
+pub fn fields(headers: &[ParamHeader], arguments: &str) -> Vec<(String, String)> {
+    let field = |header: &ParamHeader| {
+        // Arguments that read in two ways are left for the server to refuse, and so is what has another type than declared.
+        let value = match serde_json::from_str(argument(arguments, &header.path).ok()??).ok()? {
+            Value::String(text) => mirror::encoded(&text).into_owned(),
+            Value::Bool(truth) => truth.to_string(),
+            Value::Number(number) => number.to_string(),
+            Value::Null | Value::Array(_) | Value::Object(_) => return None,
+        };
+        Some((header.name.clone(), value))
+    };
+    headers.iter().filter_map(field).collect()
 }
 
 /// The argument at a path; `None` when it is null or not there.
@@ -141,6 +187,32 @@ mod tests {
     }
 
     #[test]
+    fn sh_an_annotation_that_breaks_a_rule_spoils_the_tool() {
+        let with = |property: &str| format!(r#"{{"properties":{{"a":{property}}}}}"#);
+        for sound in [
+            with(r#"{"type":"string","x-mcp-header":"A"}"#),
+            with(r#"{"type":"string","default":{"x-mcp-header":1}}"#),
+            r#"{"properties":{"x-mcp-header":{"type":"string"}}}"#.to_owned(),
+            r#"{"properties":{"x-mcp-header":{"type":"string","x-mcp-header":"A"}}}"#.to_owned(),
+            r#"{"$comment":"no x-mcp-header here"}"#.to_owned(),
+        ] {
+            assert!(is_sound(&sound), "{sound}");
+        }
+        for spoilt in [
+            with(r#"{"type":"number","x-mcp-header":"A"}"#),
+            with(r#"{"type":"string","x-mcp-header":""}"#),
+            with(r#"{"type":"string","x-mcp-header":"a b"}"#),
+            with(r#"{"type":"string","x-mcp-header":7}"#),
+            with(r#"{"type":"array","items":{"type":"string","x-mcp-header":"A"}}"#),
+            with(r#"{"anyOf":[{"type":"string","x-mcp-header":"A"}]}"#),
+            r#"{"$defs":{"a":{"type":"string","x-mcp-header":"A"}}}"#.to_owned(),
+            SCHEMA.to_owned(),
+        ] {
+            assert!(!is_sound(&spoilt), "{spoilt}");
+        }
+    }
+
+    #[test]
     fn d_16_fields_agree_with_the_arguments_or_the_call_is_refused() {
         for (fields, arguments) in [
             (&[("region", "eu")][..], r#"{"region":"eu"}"#),
@@ -163,6 +235,25 @@ mod tests {
             (&[("region", "eu")], r#"{"region":"eu","region":"us"}"#, -32602),
         ] {
             assert_eq!(checked(fields, arguments), Err(code), "{fields:?} {arguments}");
+        }
+    }
+
+    #[test]
+    fn what_is_sent_is_what_is_checked() {
+        let headers = of_schema(SCHEMA);
+        for (arguments, expected) in [
+            (r#"{"region":"eu","deep":{"n":42},"other":"x"}"#, &[("n", "42"), ("region", "eu")][..]),
+            (r#"{"region":"\u00fc","deep":{"n":-7}}"#, &[("n", "-7"), ("region", "=?base64?w7w=?=")]),
+            (r#"{"region":null,"deep":7}"#, &[]),
+            (r#"{"region":{"a":1}}"#, &[]),
+        ] {
+            let mut fields = fields(&headers, arguments);
+            fields.sort();
+            let sent: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+            assert_eq!(sent, expected, "{arguments}");
+            if !expected.is_empty() {
+                assert_eq!(checked(&sent, arguments), Ok(()), "{arguments}");
+            }
         }
     }
 }

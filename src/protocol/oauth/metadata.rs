@@ -16,37 +16,56 @@ pub struct AuthorizationServerMetadata {
     pub scopes_supported: Vec<String>,
     pub response_types_supported: [&'static str; 1],
     pub response_modes_supported: [&'static str; 1],
-    pub grant_types_supported: [&'static str; 2],
+    pub grant_types_supported: Vec<&'static str>,
     pub code_challenge_methods_supported: [&'static str; 1],
-    pub token_endpoint_auth_methods_supported: [&'static str; 3],
-    pub revocation_endpoint_auth_methods_supported: [&'static str; 3],
+    pub token_endpoint_auth_methods_supported: Vec<&'static str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub token_endpoint_auth_signing_alg_values_supported: Vec<&'static str>,
+    pub revocation_endpoint_auth_methods_supported: Vec<&'static str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub revocation_endpoint_auth_signing_alg_values_supported: Vec<&'static str>,
     /// RFC 9207 §3.
     pub authorization_response_iss_parameter_supported: bool,
 }
 
-/// Client authentication at the token and revocation endpoints (RFC 7591 §2).
-pub const AUTH_METHODS: [&str; 3] = ["none", "client_secret_basic", "client_secret_post"];
+/// What differs between one configuration and another.
+#[derive(Clone, Debug)]
+pub struct Offered {
+    /// `scopes_supported`.
+    pub scopes: Vec<String>,
+    /// `grant_types_supported`.
+    pub grant_types: Vec<&'static str>,
+    /// The algorithms of client assertions; empty where no client can have a key.
+    pub assertion_algorithms: Vec<&'static str>,
+    /// Whether clients may register themselves.
+    pub dynamic_registration: bool,
+}
 
 impl AuthorizationServerMetadata {
     /// The metadata of `issuer`, whose endpoints are below it.
     #[must_use]
-    pub fn new(issuer: &str, scopes_supported: Vec<String>, dynamic_registration: bool) -> Self {
+    pub fn new(issuer: &str, offered: Offered) -> Self {
         let endpoint = |name: &str| format!("{issuer}/oauth/{name}");
+        let mut methods = vec!["none", "client_secret_basic", "client_secret_post"];
+        methods.extend((!offered.assertion_algorithms.is_empty()).then_some("private_key_jwt"));
         Self {
             issuer: issuer.to_owned(),
             authorization_endpoint: endpoint("authorize"),
             token_endpoint: endpoint("token"),
-            registration_endpoint: dynamic_registration.then(|| endpoint("register")),
+            registration_endpoint: offered.dynamic_registration.then(|| endpoint("register")),
             revocation_endpoint: endpoint("revoke"),
             jwks_uri: endpoint("jwks"),
-            scopes_supported,
+            scopes_supported: offered.scopes,
             response_types_supported: ["code"],
             response_modes_supported: ["query"],
-            grant_types_supported: ["authorization_code", "refresh_token"],
+            grant_types_supported: offered.grant_types,
             // MCP "Authorization Code Protection": clients refuse a server that does not list it.
             code_challenge_methods_supported: ["S256"],
-            token_endpoint_auth_methods_supported: AUTH_METHODS,
-            revocation_endpoint_auth_methods_supported: AUTH_METHODS,
+            token_endpoint_auth_methods_supported: methods.clone(),
+            // RFC 8414 §2: MUST be there when private_key_jwt is.
+            token_endpoint_auth_signing_alg_values_supported: offered.assertion_algorithms.clone(),
+            revocation_endpoint_auth_methods_supported: methods,
+            revocation_endpoint_auth_signing_alg_values_supported: offered.assertion_algorithms,
             authorization_response_iss_parameter_supported: true,
         }
     }

@@ -58,6 +58,12 @@ impl Parameters {
     }
 }
 
+/// A form-encoded text; `None` when it cannot be one.
+#[must_use]
+pub fn decoded(text: &str) -> Option<String> {
+    decode(text.as_bytes()).ok()
+}
+
 fn decode(encoded: &[u8]) -> Result<String, Malformed> {
     let mut bytes = Vec::with_capacity(encoded.len());
     let mut rest = encoded.iter();

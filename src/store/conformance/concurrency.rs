@@ -5,10 +5,11 @@ use std::sync::Arc;
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
+use crate::base::id::ClientId;
 use crate::model::account::Account;
 use crate::model::authorization::Flow;
 use crate::model::grant::{Redemption, Rotation};
-use crate::store::conformance::sample::{BOUNDS, NOW, POLICY, Sample, digest};
+use crate::store::conformance::sample::{BOUNDS, NOW, POLICY, Sample, digest, minutes};
 use crate::store::{ClientBounds, NewRefreshToken, Store, StoreError};
 
 const CROWD: usize = 20;
@@ -113,6 +114,17 @@ pub(super) async fn cons_10_of_twenty_approvals_one_wins(store: &Arc<dyn Store>)
 }
 
 /// The same answer of a provider, sent twenty times: its code is taken there once.
+pub(super) async fn cimd_19_of_twenty_presentations_of_one_assertion_one_counts(store: &Arc<dyn Store>) {
+    let (client, other, jti) = (ClientId::new("client"), ClientId::new("other"), digest("jti"));
+    let spent = crowd(|_| {
+        let (store, client) = (Arc::clone(store), client.clone());
+        async move { store.spend_assertion(&client, &jti, NOW + minutes(5), NOW).await.unwrap() }
+    })
+    .await;
+    assert_eq!(spent.iter().filter(|spent| **spent).count(), 1);
+    assert!(store.spend_assertion(&other, &jti, NOW + minutes(5), NOW).await.unwrap(), "another client's is another");
+}
+
 pub(super) async fn fed_1_a_state_is_spent_once(store: &Arc<dyn Store>) {
     for round in 0..10 {
         let sample = Sample::new(&format!("round {round}"));

@@ -82,6 +82,7 @@ macro_rules! back_ends {
                 rt_10_every_way_out_revokes_and_takes_pending_codes_along
                 a_disabled_user_gets_no_code
                 absent_users_are_out
+                absent_clients_are_out
                 absent_people_are_out_with_their_provider
                 a_disabled_person_is_not_recorded
                 who_was_disabled_or_removed_while_away_gets_no_code
@@ -90,12 +91,14 @@ macro_rules! back_ends {
                 a_revoked_grant_is_listed_before_the_answer
                 clean_up_keeps_what_reuse_detection_needs
                 clean_up_removes_what_has_ended
+                clean_up_removes_what_clients_used
             }
             concurrency {
                 tok_3_of_twenty_redemptions_of_one_code_exactly_one_wins
                 rt_6_of_twenty_refreshes_of_one_token_all_get_the_same_successor
                 rt_6_of_twenty_different_successors_one_is_stored
                 cons_10_of_twenty_approvals_one_wins
+                cimd_19_of_twenty_presentations_of_one_assertion_one_counts
                 fed_1_a_state_is_spent_once
                 of_twenty_first_logins_of_one_person_one_account_is_made
                 a_person_disabled_among_twenty_logins_stays_disabled

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::base::id::{ClientId, FlowId, ProviderName, UserId};
 use crate::model::account::{Account, Profile};
 use crate::model::authorization::Stage;
-use crate::model::client::Client;
+use crate::model::client::RegisteredClient;
 use crate::model::grant::{Grant, RefreshToken};
 use crate::protocol::oauth::scope::ScopeSet;
 use crate::store::Store;
@@ -13,7 +13,7 @@ use crate::store::conformance::sample::{BOUNDS, NOW, POLICY, Sample, digest, min
 
 pub(super) async fn a_client_comes_back_as_it_was_added(store: &Arc<dyn Store>) {
     let confidential = Sample::new("a").client();
-    let public = Client { name: None, secret: None, may_refresh: false, ..Sample::new("b").client() };
+    let public = RegisteredClient { name: None, secret: None, may_refresh: false, ..Sample::new("b").client() };
     for client in [confidential, public] {
         assert!(store.add_client(client.clone(), BOUNDS, NOW).await.unwrap());
         assert_eq!(store.find_client(&client.id).await.unwrap(), Some(client));

@@ -11,7 +11,7 @@ use crate::base::secret::Secret;
 use crate::model::account::{Account, Profile};
 use crate::model::authorization::{AuthorizationCode, AuthorizationRequest, Flow, Stage};
 use crate::model::browser_session::BrowserSession;
-use crate::model::client::Client;
+use crate::model::client::RegisteredClient;
 use crate::model::consent::Consent;
 use crate::model::grant::{Grant, Redemption, RefreshPolicy, Rotation};
 use crate::model::user::User;
@@ -56,9 +56,9 @@ impl Sample {
         Self { name: name.to_owned(), issuer: Some(issuer.to_owned()) }
     }
 
-    pub(in crate::store) fn client(&self) -> Client {
+    pub(in crate::store) fn client(&self) -> RegisteredClient {
         let metadata = json!({"client_name": "App", "x": [1, {"ä": null}]});
-        Client {
+        RegisteredClient {
             id: ClientId::new(&self.name),
             name: Some("App".to_owned()),
             redirect_uris: vec!["http://127.0.0.1/callback".to_owned(), "https://example.com/b?c=d".to_owned()],

@@ -15,15 +15,17 @@ const BATCH: u16 = 500;
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The steps, in this order: grants go after the refresh tokens that refer to them.
-pub(super) const STEPS: [Step; 8] = [
+pub(super) const STEPS: [Step; 10] = [
     Step::Flows,
     Step::BrowserSessions,
     Step::Codes,
     Step::RefreshTokens,
     Step::AccessTokens,
+    Step::SpentAssertions,
     Step::RevokedRefreshTokens,
     Step::RevokedGrants,
     Step::EndedGrants,
+    Step::GrantsOfClients,
 ];
 
 /// One kind of thing that ends.
@@ -39,12 +41,16 @@ pub(super) enum Step {
     RefreshTokens,
     /// Revocations of access tokens that have ended.
     AccessTokens,
+    /// Expired: refused for that.
+    SpentAssertions,
     /// Of grants revoked so long ago. Their own step: a grant may have thousands.
     RevokedRefreshTokens,
     /// Grants revoked so long ago that none of their access tokens lives.
     RevokedGrants,
     /// Grants past their absolute lifetime with nothing left.
     EndedGrants,
+    /// Grants of clients that act for themselves: each is for one access token.
+    GrantsOfClients,
 }
 
 /// Removes one batch. Whether there may be more.
@@ -74,6 +80,11 @@ pub(super) fn run(writing: &Writing<'_>, step: Step, policy: RefreshPolicy, now:
                (SELECT jti FROM revoked_access_tokens WHERE expires_at <= ?1 LIMIT ?2)",
             now - DAY,
         ),
+        Step::SpentAssertions => (
+            "DELETE FROM spent_assertions WHERE (client_id, digest) IN
+               (SELECT client_id, digest FROM spent_assertions WHERE expires_at <= ?1 LIMIT ?2)",
+            now,
+        ),
         Step::RevokedRefreshTokens => (
             "DELETE FROM refresh_tokens WHERE digest IN
                (SELECT t.digest FROM grants g JOIN refresh_tokens t ON t.grant_id = g.id
@@ -89,6 +100,11 @@ pub(super) fn run(writing: &Writing<'_>, step: Step, policy: RefreshPolicy, now:
                (SELECT rowid FROM grants WHERE created_at <= ?1
                 AND NOT EXISTS (SELECT 1 FROM refresh_tokens WHERE grant_id = grants.id) LIMIT ?2)",
             access_tokens_ended - policy.absolute,
+        ),
+        Step::GrantsOfClients => (
+            "DELETE FROM grants WHERE rowid IN
+               (SELECT rowid FROM grants WHERE created_at <= ?1 AND user_id GLOB 'client:*' LIMIT ?2)",
+            access_tokens_ended,
         ),
     };
     Ok(writing.change(sql, params![ended_at, BATCH])? == usize::from(BATCH))

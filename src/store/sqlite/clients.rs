@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::base::clock::Timestamp;
 use crate::base::id::ClientId;
-use crate::model::client::Client;
+use crate::model::client::RegisteredClient;
 use crate::store::sqlite::Sqlite;
 use crate::store::sqlite::grants;
 use crate::store::sqlite::value::Json;
@@ -14,12 +14,17 @@ use crate::store::{ClientBounds, Clients, StoreError};
 
 #[async_trait]
 impl Clients for Sqlite {
-    async fn find_client(&self, id: &ClientId) -> Result<Option<Client>, StoreError> {
+    async fn find_client(&self, id: &ClientId) -> Result<Option<RegisteredClient>, StoreError> {
         let id = id.clone();
         self.read(move |connection| find(connection, &id)).await
     }
 
-    async fn add_client(&self, client: Client, bounds: ClientBounds, now: Timestamp) -> Result<bool, StoreError> {
+    async fn add_client(
+        &self,
+        client: RegisteredClient,
+        bounds: ClientBounds,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
         self.write_at(now, move |writing| {
             let has_room = make_room(writing, bounds, now)?;
             if has_room {
@@ -44,7 +49,7 @@ impl Clients for Sqlite {
     }
 }
 
-fn find(connection: &Connection, id: &ClientId) -> rusqlite::Result<Option<Client>> {
+fn find(connection: &Connection, id: &ClientId) -> rusqlite::Result<Option<RegisteredClient>> {
     connection
         .prepare_cached(
             "SELECT id, name, redirect_uris, secret, may_refresh, metadata, registered_at, last_granted_at
@@ -54,8 +59,8 @@ fn find(connection: &Connection, id: &ClientId) -> rusqlite::Result<Option<Clien
         .optional()
 }
 
-fn read(row: &Row<'_>) -> rusqlite::Result<Client> {
-    Ok(Client {
+fn read(row: &Row<'_>) -> rusqlite::Result<RegisteredClient> {
+    Ok(RegisteredClient {
         id: row.get(0)?,
         name: row.get(1)?,
         redirect_uris: row.get::<_, Json<_>>(2)?.0,
@@ -67,7 +72,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Client> {
     })
 }
 
-fn insert(writing: &Writing<'_>, client: &Client) -> rusqlite::Result<()> {
+fn insert(writing: &Writing<'_>, client: &RegisteredClient) -> rusqlite::Result<()> {
     writing.change(
         "INSERT INTO clients (id, name, redirect_uris, secret, may_refresh, metadata, registered_at, last_granted_at)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",

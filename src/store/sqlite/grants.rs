@@ -96,6 +96,15 @@ pub(super) fn revoke_of_absent(writing: &Writing<'_>, present: &Present, now: Ti
     ] {
         writing.change(&format!("{pending} {ABSENT}"), params![configured, stored, issuers])?;
     }
+    let gone = "client_id NOT IN (SELECT id FROM clients UNION ALL SELECT value FROM json_each(?1))";
+    let clients = Json(&present.clients);
+    writing.change(
+        &format!("UPDATE grants SET revoked_at = ?2 WHERE revoked_at IS NULL AND {gone}"),
+        params![clients, now],
+    )?;
+    for pending in ["DELETE FROM codes WHERE redeemed_grant_id IS NULL AND", "DELETE FROM flows WHERE"] {
+        writing.change(&format!("{pending} {gone}"), params![clients])?;
+    }
     writing.note_revocation();
     Ok(())
 }

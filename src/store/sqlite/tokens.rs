@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::base::clock::Timestamp;
 use crate::base::digest::Digest;
-use crate::base::id::GrantId;
+use crate::base::id::{ClientId, GrantId};
 use crate::model::authorization::AuthorizationCode;
 use crate::model::grant::{Grant, Redemption, RefreshPolicy, RefreshToken, Rotation};
 use crate::store::sqlite::Sqlite;
@@ -46,6 +46,28 @@ impl Tokens for Sqlite {
     ) -> Result<Rotation, StoreError> {
         let request = rotation::Request { token: *token, successor, policy, now };
         self.write_at(now, move |writing| rotation::rotate(writing, &request)).await
+    }
+
+    async fn add_grant(&self, grant: Grant) -> Result<(), StoreError> {
+        self.write(move |writing| grants::insert(writing, &grant)).await
+    }
+
+    async fn spend_assertion(
+        &self,
+        client: &ClientId,
+        jti: &Digest,
+        expires_at: Timestamp,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let (client, jti) = (client.clone(), *jti);
+        self.write_at(now, move |writing| {
+            let added = writing.change(
+                "INSERT INTO spent_assertions (client_id, digest, expires_at) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
+                params![client, jti, expires_at],
+            )?;
+            Ok(added == 1)
+        })
+        .await
     }
 
     async fn revoke_grant(&self, grant: &GrantId, now: Timestamp) -> Result<bool, StoreError> {

@@ -43,10 +43,10 @@ async fn mcp_15_and_proxy_1_only_what_is_the_upstreams_own_is_sent() {
         assert_eq!(got.header("x-team"), ["core"]);
         assert!(got.header("cookie").is_empty());
         assert!(!format!("{got:?}").contains(client.session.as_deref().unwrap()));
-        // From the second on, with what the first brought.
+        // Asked which era it speaks, then `initialize`; from the third on, with what that brought.
         let (session, version) = (got.header("mcp-session-id"), got.header("mcp-protocol-version"));
-        assert_eq!(session, ["upstream-session"][..usize::from(place > 0)]);
-        assert_eq!(version, ["2025-06-18"][..usize::from(place > 0)]);
+        assert_eq!(session, ["upstream-session"][..usize::from(place > 1)]);
+        assert_eq!(version, [&["2026-07-28"][..], &[], &["2025-06-18"]][place.min(2)]);
         if got.line.starts_with("POST") {
             assert_eq!(got.header("accept"), ["application/json, text/event-stream"]);
             assert_eq!(got.header("content-type"), ["application/json"]);
@@ -214,12 +214,12 @@ async fn a_stream_that_breaks_is_taken_up_where_it_was() {
         if got.method() == "tools/call" {
             return Some(Reply::Cut(format!("{}id: 41\nretry: 10\ndata:\n\n", stream_head())));
         }
-        let calls = json!({"jsonrpc": "2.0", "id": 3, "result": {"content": [{"text": "late"}]}});
+        let calls = json!({"jsonrpc": "2.0", "id": 4, "result": {"content": [{"text": "late"}]}});
         (got.header("last-event-id") == ["41"]).then(|| Reply::events(&event(&calls)))
     })
     .await;
     let bridge = bridge(&[http("h", &server.url)]).await;
-    // Our ids count up: initialize, tools/list, this.
+    // Our ids count up: server/discover, initialize, tools/list, this.
     assert_eq!(Client::new(&bridge, "ada").tool("echo", &json!({})).await, "late");
     assert_eq!(server.got_of("tools/call").len(), 1);
     bridge.shutdown().await;
@@ -236,7 +236,7 @@ async fn when_a_server_is_to_be_polled_the_client_gets_a_stream_to_come_back_to(
         }
         let last = got.header("last-event-id").first()?.parse::<u64>().ok()?;
         count.store(usize::try_from(last).unwrap(), Ordering::SeqCst);
-        let answer = json!({"jsonrpc": "2.0", "id": 3, "result": {}});
+        let answer = json!({"jsonrpc": "2.0", "id": 4, "result": {}});
         Some(if last < 3 { Reply::Cut(pause(last + 1)) } else { Reply::events(&event(&answer)) })
     })
     .await;

@@ -26,6 +26,7 @@ pub fn upstream(name: &str, kind: UpstreamKind) -> Upstream {
     Upstream {
         name: name.to_owned(),
         kind,
+        era: None,
         prefix: None,
         separator: "__".to_owned(),
         timeout: LONG,
@@ -86,6 +87,7 @@ pub fn options() -> Options {
             replay_events: 100,
         },
         request_timeout: LONG,
+        tool_search: None,
         keeper: env!("CARGO_BIN_EXE_mcp-bridge").into(),
         clock: Clock::fixed(Timestamp::from_unix(1_000)),
     }

@@ -5,10 +5,16 @@ mod questions;
 mod resumption;
 mod recovery;
 mod sessions;
+mod eras;
+mod stateless_changes;
 mod stateless_input;
+mod stateless_inquiry;
 mod stateless_listen;
 mod stateless_requests;
 mod stateless_results;
+mod stateless_server;
+mod stateless_upstream;
+mod tool_search;
 
 use std::path::Path;
 use std::time::Duration;

@@ -9,5 +9,6 @@ mod program;
 mod refresh;
 mod registration;
 mod revocation;
+mod static_clients;
 mod token;
 mod whole_flow;

@@ -17,7 +17,9 @@ use crate::bridge::mailbox::{Item, Mailbox};
 use crate::bridge::stateless::finish::{self, Form};
 use crate::bridge::stateless::question::Question;
 use crate::bridge::upstream::call::Call;
+use crate::bridge::upstream::hello::Speaks;
 use crate::bridge::upstream::link::Link;
+use crate::bridge::upstream::stateless::dress;
 use crate::model::principal::Principal;
 use crate::protocol::mcp::client_features::ClientFeatures;
 use crate::protocol::mcp::envelope::Envelope;
@@ -117,7 +119,7 @@ impl Exchange {
         };
         let exchange = Arc::new(Self {
             principal: Arc::clone(principal),
-            request: finish::may_ask(method).then(|| request.clone()),
+            request: dress::may_ask(method).then(|| request.clone()),
             identity,
             is_cacheable: finish::is_cacheable(method),
             sent: OnceLock::new(),
@@ -219,6 +221,8 @@ impl Exchange {
             id: &round.id,
             identity: &self.identity,
             is_cacheable: self.is_cacheable,
+            // No answer comes without a connection.
+            speaks: self.sent.get().and_then(|sent| sent.link.upgrade()).map_or(Speaks::Sessions, |link| link.speaks()),
             takes_url: self.request.is_some() && round.envelope.features.elicitation_url,
             missing,
         }

@@ -66,7 +66,8 @@ impl World {
             confirmed_at: NOW,
         };
         let renewal = self.provider.identify_again(&account, &Secret::new("rt-1"), NOW).await;
-        renewal.and_then(|renewal| renewal.person).map_err(|failure| failure.reason)
+        let person = renewal.and_then(|renewal| renewal.person).map_err(|failure| failure.reason)?;
+        Ok(person.expect("the provider says who it is"))
     }
 }
 

@@ -101,14 +101,24 @@ async fn who_logged_in_is_remembered_until_disabled_or_no_longer_admitted() {
     assert!(
         matches!(world.log_in().await, Err(FederatedError::Failure(failure)) if failure.reason == Reason::WrongDomain)
     );
-    assert_eq!(world.account().profile.email.as_deref(), Some("octo@example.com"));
+    assert_eq!(world.federation.find_active(&world.user).await.unwrap(), None, "the last word counts");
     world.has_email("octo@example.com");
+    world.log_in().await.unwrap();
     world.accounts.0.lock().unwrap().get_mut(&world.user).unwrap().disabled = true;
     assert!(
         matches!(world.log_in().await, Err(FederatedError::Failure(failure)) if failure.reason == Reason::Disabled)
     );
     assert_eq!(world.federation.find_active(&world.user).await.unwrap(), None);
     assert!(matches!(world.after(0).await, Standing::Ended(_)));
+}
+
+#[tokio::test]
+async fn a_stranger_who_is_refused_leaves_no_trace() {
+    let world = World::new(None).await;
+    world.script.answer("/user", 200, json!({"id": 108, "login": "eve"}));
+    world.has_email("eve@elsewhere.example");
+    assert!(world.log_in().await.is_err());
+    assert_eq!(world.accounts.0.lock().unwrap().len(), 1);
 }
 
 #[tokio::test]

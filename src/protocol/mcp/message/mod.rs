@@ -69,9 +69,10 @@ pub enum Param {
     Notifications,
     RequestState,
     InputResponses,
+    ClientInfo,
 }
 
-const PARAMS: [&str; 15] = [
+const PARAMS: [&str; 16] = [
     "name",
     "uri",
     "_meta",
@@ -87,6 +88,7 @@ const PARAMS: [&str; 15] = [
     "notifications",
     "requestState",
     "inputResponses",
+    "clientInfo",
 ];
 
 /// Where the members of `params` stand.

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use crate::base::id::{ClientId, FlowId};
 use crate::model::authorization::Stage;
-use crate::model::client::Client;
+use crate::model::client::RegisteredClient;
 use crate::store::conformance::sample::{BOUNDS, NOW, POLICY, Sample, digest, minutes};
 use crate::store::{ClientBounds, Store, StoreError};
 
-fn client_at(name: &str, minute: u64) -> Client {
-    Client { registered_at: NOW + minutes(minute), ..Sample::new(name).client() }
+fn client_at(name: &str, minute: u64) -> RegisteredClient {
+    RegisteredClient { registered_at: NOW + minutes(minute), ..Sample::new(name).client() }
 }
 
 async fn exists(store: &Arc<dyn Store>, name: &str) -> bool {
@@ -38,7 +38,7 @@ pub(in crate::store::conformance) async fn reg_17_clients_whose_grants_have_ende
         Sample::new(name).grant(&**store).await;
     }
     let (now, two) = (NOW + POLICY.absolute * 3, ClientBounds { max_clients: 2, ..BOUNDS });
-    let at = |name: &str, now| Client { registered_at: now, ..Sample::new(name).client() };
+    let at = |name: &str, now| RegisteredClient { registered_at: now, ..Sample::new(name).client() };
     assert!(!store.add_client(at("refused", NOW), two, NOW).await.unwrap(), "both have a grant");
     store.remove_expired(POLICY, now).await.unwrap();
     assert!(

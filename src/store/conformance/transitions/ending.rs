@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use crate::base::digest::Digest;
-use crate::base::id::{ClientId, FlowId, UserId};
-use crate::model::grant::{Redemption, RefreshPolicy, Rotation};
-use crate::store::conformance::sample::{ACCESS_TOKEN_LIFETIME, NOW, POLICY, Sample, minutes};
+use crate::base::id::{ClientId, FlowId, GrantId, UserId};
+use crate::model::grant::{Grant, Redemption, RefreshPolicy, Rotation};
+use crate::protocol::oauth::scope::ScopeSet;
+use crate::store::conformance::sample::{ACCESS_TOKEN_LIFETIME, NOW, POLICY, Sample, digest, minutes};
 use crate::store::{Present, Store};
 
 pub(in crate::store::conformance) async fn a_removed_client_takes_everything_along(store: &Arc<dyn Store>) {
@@ -116,7 +117,8 @@ pub(in crate::store::conformance) async fn absent_users_are_out(store: &Arc<dyn 
             Present {
                 configured: vec![configured.user_id(), UserId::new("it's \"quoted\"")],
                 stored: true,
-                issuers: Vec::new(),
+                clients: [configured, kept].map(|sample| sample.client().id).to_vec(),
+                ..Present::default()
             },
             NOW,
         )
@@ -187,4 +189,45 @@ pub(in crate::store::conformance) async fn clean_up_removes_what_has_ended(store
         assert!(store.find_client(&sample.client().id).await.unwrap().is_some(), "clients are not its concern");
     }
     assert!(!store.revoke_grant(&ended.code().grant, NOW).await.unwrap(), "the grant is gone");
+}
+
+/// A grant of a client that acts for itself.
+fn grant_of(client: &ClientId, id: &str) -> Grant {
+    Grant {
+        id: GrantId::new(id),
+        user: UserId::of_client(client),
+        client_id: client.clone(),
+        resource: "https://mcp.example.com/mcp".to_owned(),
+        scopes: ScopeSet::everything(),
+        created_at: NOW,
+        revoked_at: None,
+    }
+}
+
+pub(in crate::store::conformance) async fn absent_clients_are_out(store: &Arc<dyn Store>) {
+    let (kept, gone) = (ClientId::new("kept"), ClientId::new("gone"));
+    for client in [&kept, &gone] {
+        store.add_grant(grant_of(client, client.as_str())).await.unwrap();
+    }
+    let registered = Sample::new("registered");
+    registered.grant(&**store).await;
+    let configured = vec![registered.user_id(), UserId::of_client(&kept), UserId::of_client(&gone)];
+    let present = Present { configured, clients: vec![kept], ..Present::default() };
+    store.revoke_absent_users(present, NOW).await.unwrap();
+    let is_out = |id: &GrantId| store.revoked().has_grant(id);
+    assert!(is_out(&GrantId::new("gone")) && !is_out(&GrantId::new("kept")) && !is_out(&registered.code().grant));
+}
+
+pub(in crate::store::conformance) async fn clean_up_removes_what_clients_used(store: &Arc<dyn Store>) {
+    let client = ClientId::new("client");
+    store.add_grant(grant_of(&client, "grant")).await.unwrap();
+    let jti = digest("jti");
+    let spend = async |now| store.spend_assertion(&client, &jti, NOW + minutes(5), now).await.unwrap();
+    assert!(spend(NOW).await);
+    store.remove_expired(POLICY, NOW + minutes(4)).await.unwrap();
+    assert!(!spend(NOW + minutes(4)).await, "it could still be presented");
+    store.remove_expired(POLICY, NOW + minutes(5)).await.unwrap();
+    assert!(spend(NOW + minutes(5)).await, "it is forgotten, having expired");
+    store.remove_expired(POLICY, NOW + minutes(48 * 60)).await.unwrap();
+    assert!(!store.revoke_grant(&GrantId::new("grant"), NOW).await.unwrap(), "the grant is gone with its token");
 }

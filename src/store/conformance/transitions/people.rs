@@ -102,13 +102,23 @@ pub(in crate::store::conformance) async fn absent_people_are_out_with_their_prov
     };
     // One list names the issuer with a slash at the end, the other without; either means both.
     for issuer in [format!("{ISSUER}/"), ISSUER.to_owned()] {
-        let present = Present { configured: vec![configured.user_id()], stored: true, issuers: vec![issuer] };
+        let present = Present {
+            configured: vec![configured.user_id()],
+            stored: true,
+            issuers: vec![issuer],
+            ..Present::default()
+        };
         store.revoke_absent_users(present, NOW).await.unwrap();
         for (sample, out) in people.into_iter().chain([(&configured, false), (&user, false)]) {
             assert_eq!(is_out(sample).await, out, "{}", sample.name);
         }
     }
-    let present = Present { configured: vec![UserId::new("else")], stored: false, issuers: vec![ISSUER.to_owned()] };
+    let present = Present {
+        configured: vec![UserId::new("else")],
+        stored: false,
+        issuers: vec![ISSUER.to_owned()],
+        ..Present::default()
+    };
     store.revoke_absent_users(present, NOW).await.unwrap();
     for (sample, out) in [(&kept, false), (&slash, false), (&configured, true), (&user, true)] {
         assert_eq!(is_out(sample).await, out, "{}: nobody has a password any more", sample.name);

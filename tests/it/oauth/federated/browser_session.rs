@@ -222,6 +222,42 @@ async fn fed_16_a_session_counts_no_longer_than_the_provider_s_word() {
 }
 
 #[tokio::test]
+async fn fed_16_a_provider_that_hangs_lends_an_old_word_no_more_time() {
+    let provider = Provider::start();
+    provider.script(|s| s.refreshes = true);
+    let app = start(&provider, |server| {
+        server["federated"]["reauthentication_interval"] = json!("1h");
+        server["federated"]["http_timeout"] = json!("10m");
+    });
+    let browser = logged_in(&provider, &app).await;
+    provider.script(|s| s.faults = [(TOKEN, Fault::Hang)].into());
+    app.clock.advance(Duration::from_secs(3601));
+    assert!(!is_logged_in(&app, &browser).await, "nobody has vouched for the person for more than an hour");
+}
+
+#[tokio::test]
+async fn fed_16_who_was_disowned_gets_nothing_from_a_page_that_stayed_open() {
+    let provider = Provider::start();
+    provider.script(|s| s.refreshes = true);
+    let app = start(&provider, |_| ());
+    let mut browser = logged_in(&provider, &app).await;
+    let client = Client::register(&app).await;
+    let open = browser.open(&client.authorize_url(&[])).await;
+    assert!(asks(&open) && open.body.contains("ada@example.com"), "{open:?}");
+    app.clock.advance(Duration::from_secs(59));
+    let allowed = browser.open(&client.authorize_url(&[])).await;
+    let allowed = browser.submit(&allowed, &[("decision", "allow")]).await;
+    provider.script(|s| s.revoked = true);
+    app.clock.advance(Duration::from_secs(2));
+    assert!(!is_logged_in(&app, &browser).await, "the provider was asked");
+    let late = browser.submit(&open, &[("decision", "allow")]).await;
+    if let Some(code) = late.answer("code") {
+        assert_eq!(client.redeem(&code).await.error(), "invalid_grant");
+    }
+    assert_eq!(client.redeem(&code(&allowed)).await.error(), "invalid_grant");
+}
+
+#[tokio::test]
 async fn login_5_who_says_not_me_ends_the_session() {
     let provider = Provider::start();
     let app = start(&provider, |_| ());

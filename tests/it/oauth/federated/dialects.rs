@@ -1,5 +1,7 @@
 //! What providers differ in: how the client shows itself, how the issuer is written, and GitHub.
 
+use std::time::Duration;
+
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use josekit::jwk::Jwk;
@@ -216,6 +218,25 @@ async fn fed_11_github_without_the_organisation_or_the_person_grants_nothing() {
 }
 
 #[tokio::test]
+async fn fed_16_github_s_limit_of_requests_ends_nobody_s_grant() {
+    let provider = Provider::start();
+    provider.script(|s| s.refreshes = true);
+    let app = github(&provider, |federated| {
+        federated["default_scopes"] = json!([]);
+        federated["group_scopes"] = json!({"analytical-engines": ["mcp:write"]});
+    });
+    let client = Client::register(&app).await;
+    let mut latest = tokens(&client).await;
+    for path in ["/user", "/user/emails", "/user/orgs"] {
+        provider.script(|s| s.faults = [(path, Fault::Limited)].into());
+        refused(&log_in(&mut Browser::new(), &client).await);
+        app.clock.advance(Duration::from_secs(61));
+        latest = client.refresh(latest.refresh()).await;
+        assert_eq!((latest.status, latest.text("scope")), (200, "mcp:read mcp:write"), "{path}: {latest:?}");
+    }
+}
+
+#[tokio::test]
 async fn github_s_errors_with_status_200_are_errors() {
     let provider = Provider::start();
     let app = github(&provider, |_| ());
@@ -226,4 +247,23 @@ async fn github_s_errors_with_status_200_are_errors() {
     let page = log_in(&mut Browser::new(), &client).await;
     refused(&page);
     assert!(!page.body.contains("incorrect or expired"), "{page:?}");
+}
+
+/// Microsoft's version 1 writes times as texts; what is not read need not be right.
+#[tokio::test]
+async fn what_the_token_endpoint_says_beside_the_tokens_is_not_looked_at() {
+    let provider = Provider::start();
+    let app = start(&provider, |_| ());
+    let client = Client::register(&app).await;
+    for beside in [
+        json!({"expires_in": "3599", "expires_on": "1800003599"}),
+        json!({"expires_in": -1}),
+        json!({"expires_in": 3599.5}),
+        json!({"scope": ["openid", "email"]}),
+        json!({"scope": 5, "refresh_token_expires_in": "never"}),
+    ] {
+        provider.script(|s| s.tokens = beside.clone());
+        let page = log_in(&mut Browser::new(), &client).await;
+        assert!(page.answer("code").is_some(), "{beside}: {page:?}");
+    }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use serde_json::json;
 
-use super::{code, log_in, start, tokens};
+use super::{code, log_in, refused, start, tokens};
 use crate::support::client::Tokens;
 use crate::support::mcp::Session;
 use crate::support::provider::{Fault, JWKS, Script, Signer, TOKEN};
@@ -273,4 +273,54 @@ async fn fed_16_a_domain_or_a_provider_taken_from_the_configuration_takes_its_pe
         assert_eq!((next.status, next.error()), (400, "invalid_grant"), "{n}: {next:?}");
         assert_eq!(Session::new(&app, tokens.access()).status().await, 401, "{n}");
     }
+}
+
+#[tokio::test]
+async fn fed_16_who_is_turned_away_at_the_door_keeps_nothing_from_before() {
+    let provider = Provider::start();
+    let app = start(&provider, |server| server["federated"]["allowed_domains"] = json!(["example.com"]));
+    let client = Client::register(&app).await;
+    let before = tokens(&client).await;
+    provider.script(|s| s.person["email"] = json!("ada@elsewhere.example"));
+    refused(&log_in(&mut Browser::new(), &client).await);
+    app.clock.advance(A_MINUTE);
+    ends(&app, &client, &before).await;
+    provider.script(|s| s.person["email"] = json!("ada@example.com"));
+    code(&log_in(&mut Browser::new(), &client).await);
+}
+
+#[tokio::test]
+async fn fed_16_an_empty_refresh_token_replaces_none() {
+    let (provider, app, client) = two_hours().await;
+    let first = tokens(&client).await;
+    provider.script(|s| s.tokens = json!({"refresh_token": ""}));
+    app.clock.advance(A_MINUTE);
+    let second = client.refresh(first.refresh()).await;
+    assert_eq!(second.status, 200, "{second:?}");
+    app.clock.advance(A_MINUTE);
+    client.refresh(second.refresh()).await;
+    let sent: Vec<_> =
+        provider.got_at(TOKEN)[1..].iter().map(|got| got.parameter("refresh_token").to_owned()).collect();
+    assert!(sent.len() == 2 && !sent[0].is_empty() && sent[0] == sent[1], "{sent:?}");
+}
+
+/// Nobody would ever learn that the person left the domain.
+#[tokio::test]
+async fn fed_16_a_provider_that_says_no_more_who_it_is_is_believed_for_the_interval() {
+    let provider = Provider::start();
+    provider.script(|s| (s.refreshes, s.metadata) = (true, json!({"userinfo_endpoint": null})));
+    let app = start(&provider, |server| {
+        server["federated"]["allowed_domains"] = json!(["example.com"]);
+        server["federated"]["reauthentication_interval"] = json!("2h");
+    });
+    let client = Client::register(&app).await;
+    let first = tokens(&client).await;
+    provider.script(|s| s.tokens = json!({"id_token": null}));
+    app.clock.advance(INTERVAL - A_MINUTE);
+    let second = client.refresh(first.refresh()).await;
+    assert_eq!((second.status, provider.count(TOKEN)), (200, 2), "{second:?}");
+    app.clock.advance(A_MINUTE + A_MINUTE);
+    ends(&app, &client, &second).await;
+    provider.script(|s| s.tokens = json!({}));
+    code(&log_in(&mut Browser::new(), &client).await);
 }

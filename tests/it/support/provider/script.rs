@@ -70,6 +70,8 @@ pub enum Signer {
 pub enum Fault {
     /// It never answers.
     Hang,
+    /// It has been asked too often, as GitHub says it.
+    Limited,
     /// It answers with a status and a JSON body.
     Json(u16, Value),
     /// It answers with a status and a page.

@@ -118,6 +118,13 @@ async fn serve(mut stream: TcpStream, shared: Arc<Shared>) {
                 let _closed = stream.read(&mut [0; 1]).await;
                 return;
             }
+            Some(Fault::Limited) => {
+                let head = "HTTP/1.1 403 X\r\nContent-Type: application/json\r\nX-RateLimit-Remaining: 0";
+                if stream.write_all(format!("{head}\r\nContent-Length: 2\r\n\r\n{{}}").as_bytes()).await.is_err() {
+                    return;
+                }
+                continue;
+            }
             Some(Fault::Huge) => return pour(&mut stream, &shared).await,
         };
         if write(&mut stream, &reply).await.is_none() {

@@ -1,0 +1,141 @@
+//! `private_key_jwt`: a client proves itself by a signed JWT. [RFC 7523 §3](https://www.rfc-editor.org/rfc/rfc7523#section-3)
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::authorization_server::AuthorizationServer;
+use crate::authorization_server::error::Refused;
+use crate::base::clock::Timestamp;
+use crate::base::digest::Digest;
+use crate::base::id::ClientId;
+use crate::base::secret::Secret;
+use crate::keys::{KeySet, unverified_payload};
+use crate::protocol::oauth::error::{ErrorCode, OauthError};
+use crate::protocol::oauth::parameters::Parameters;
+
+/// `client_assertion_type` (RFC 7523 §2.2).
+const TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+/// How far the client's clock may be from ours.
+const SKEW: Duration = Duration::from_secs(60);
+/// An assertion that ends later than this is refused: until it ends, its `jti` has to be remembered.
+const LONGEST: Duration = Duration::from_secs(3600);
+
+/// A client assertion whose signature was not checked yet.
+pub(super) struct Assertion {
+    /// Whom it claims to be of.
+    pub subject: ClientId,
+    token: Secret,
+}
+
+/// RFC 7523 §3. What else stands there means nothing here.
+#[derive(Deserialize)]
+struct Claims {
+    iss: String,
+    sub: String,
+    aud: Audience,
+    exp: i64,
+    nbf: Option<i64>,
+    iat: Option<i64>,
+    jti: String,
+}
+
+/// RFC 7519 §4.1.3.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Audience {
+    One(String),
+    Several(Vec<String>),
+}
+
+/// What of it is read before the signature: who is to be looked up.
+#[derive(Deserialize)]
+struct Subject {
+    sub: String,
+}
+
+/// The assertion of a request, if there is one.
+pub(super) fn read(form: &Parameters) -> Result<Option<Assertion>, Refused> {
+    let Some(token) = form.one("client_assertion")? else {
+        return match form.one("client_assertion_type")? {
+            Some(_) => Err(Refused::new(ErrorCode::InvalidRequest, "client_assertion is missing")),
+            None => Ok(None),
+        };
+    };
+    if form.one("client_assertion_type")? != Some(TYPE) {
+        return Err(Refused::new(ErrorCode::InvalidRequest, format!("client_assertion_type must be {TYPE}")));
+    }
+    let subject: Option<Subject> = unverified_payload(token).and_then(|payload| serde_json::from_slice(&payload).ok());
+    let subject = subject.ok_or_else(|| refused("it is no JWT with a subject"))?;
+    Ok(Some(Assertion { subject: ClientId::new(subject.sub), token: Secret::new(token) }))
+}
+
+impl AuthorizationServer {
+    /// Checks the assertion of a client whose public keys are `keys`, and spends it.
+    ///
+    /// # Errors
+    /// `invalid_client`: it is not this client's, not for us, not for now, or was used before.
+    pub(super) async fn check_assertion(
+        &self,
+        client: &ClientId,
+        keys: &str,
+        assertion: &Assertion,
+    ) -> Result<(), Refused> {
+        let keys = KeySet::parse(keys.as_bytes()).map_err(|fault| refused(&format!("its keys: {fault}")))?;
+        let verified = keys.verify(assertion.token.expose()).map_err(|fault| refused(&fault.to_string()))?;
+        let claims: Claims =
+            serde_json::from_slice(&verified.payload).map_err(|fault| refused(&format!("its claims: {fault}")))?;
+        let now = self.services.clock.now();
+        let expires_at = self.check_claims(client, &claims, now).map_err(refused)?;
+        // Spent last: whoever changed a copy of it on the way cannot use it up. RFC 7523 §3, 7: `jti` once.
+        let spent = Digest::of_bytes(claims.jti.as_bytes());
+        match self.services.store.spend_assertion(client, &spent, expires_at, now).await? {
+            true => Ok(()),
+            false => Err(refused("its jti was used before")),
+        }
+    }
+
+    /// Gives the time until which its `jti` must be remembered.
+    fn check_claims(&self, client: &ClientId, claims: &Claims, now: Timestamp) -> Result<Timestamp, &'static str> {
+        // RFC 7523 §3, 2: for client authentication the subject MUST be the client_id; so is the issuer.
+        if claims.sub != client.as_str() || claims.iss != client.as_str() {
+            return Err("iss and sub are not both the client_id");
+        }
+        let expires_at = Timestamp::from_unix(claims.exp) + SKEW;
+        // RFC 7523 §3, 4: expired ones MUST be rejected; ones that end unreasonably far in the future may be.
+        if expires_at <= now {
+            return Err("it has expired");
+        }
+        if Timestamp::from_unix(claims.exp) > now + LONGEST + SKEW {
+            return Err("it ends more than an hour from now");
+        }
+        let future = |at: Option<i64>| at.is_some_and(|at| Timestamp::from_unix(at) > now + SKEW);
+        if future(claims.nbf) || future(claims.iat) {
+            return Err("it is not valid yet");
+        }
+        if claims.jti.is_empty() || !self.is_audience(&claims.aud) {
+            return Err("its audience is not this issuer alone, or it has no jti");
+        }
+        Ok(expires_at)
+    }
+
+    /// RFC 7523 §3, 3: it MUST name this server. The issuer is what newer clients name, the token endpoint what older ones do.
+    /// One that names others beside us could be used up there, or here by them.
+    fn is_audience(&self, audience: &Audience) -> bool {
+        let one = match audience {
+            Audience::One(one) => one,
+            Audience::Several(several) => match several.as_slice() {
+                [one] => one,
+                _ => return false,
+            },
+        };
+        let issuer = &self.settings.issuer;
+        one == issuer || one.strip_suffix('/') == Some(issuer) || *one == format!("{issuer}/oauth/token")
+    }
+}
+
+/// `invalid_client`, with what was wrong for the log alone.
+pub(super) fn refused(cause: &str) -> Refused {
+    let public = OauthError::new(ErrorCode::InvalidClient, "client authentication failed");
+    Refused { public, cause: Some(format!("client assertion: {cause}")) }
+}

@@ -1,0 +1,130 @@
+//! An answer of an upstream without sessions, for clients of either era.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::bridge::stateless::exchange::Exchange;
+use crate::bridge::upstream::call::{Call, Owner};
+use crate::bridge::upstream::link::{Changes, Link};
+use crate::bridge::upstream::stateless::inquiry;
+use crate::bridge::upstream::stateless::state::Binding;
+use crate::protocol::mcp::message::{Kind, Message};
+use crate::protocol::mcp::method::Method;
+use crate::protocol::mcp::object;
+use crate::protocol::mcp::reply;
+use crate::protocol::mcp::splice::{Edit, Span};
+
+/// As deep as an upstream's messages may be nested.
+pub(super) const MAX_DEPTH: usize = 1000;
+
+/// What a result is.
+enum ResultType {
+    Complete,
+    InputRequired,
+    Other,
+}
+
+/// Takes the answer `message` to the call `number`; `id` is where its id stands. False when nobody waits for it.
+#[must_use]
+pub fn take(link: &Arc<Link>, number: u64, message: &Message, id: Span) -> bool {
+    // What was not sent again yet cannot have been answered.
+    let Some(call) = link.find_call(number).filter(|call| !call.onward.is_asking()) else { return false };
+    let Kind::Answer { result, .. } = message.kind() else { return false };
+    let Some(result) = *result else {
+        take_error(link, number, message, id);
+        return true;
+    };
+    match (result_type(message.json(result)), &call.owner) {
+        (ResultType::InputRequired, Owner::Stateless(exchange)) => match sealed(link, exchange, message, result) {
+            Some(message) => answer(link, number, &message, id),
+            None => fail(link, number, "The MCP server asks for more where nobody can be asked"),
+        },
+        (ResultType::InputRequired, Owner::Session(session)) => {
+            inquiry::begin(link, number, session, (message, result))
+        }
+        (ResultType::InputRequired, Owner::Nobody) => {
+            fail(link, number, "The MCP server asks the client for more, which it can do in a session only");
+        }
+        // MCP 2026-07-28, Responses: a result of a kind that is not known is an error. A client of this era judges itself.
+        (ResultType::Other, Owner::Session(_) | Owner::Nobody) => {
+            fail(link, number, "The MCP server answered with a result of a kind that this client does not know");
+        }
+        _ => answer(link, number, message, id),
+    }
+    true
+}
+
+/// Ends a call with an error of the bridge's own.
+pub(super) fn fail(link: &Link, number: u64, text: &str) {
+    if let Some(call) = link.take_call(number) {
+        call.fail(reply::UNAVAILABLE, text);
+    }
+}
+
+fn answer(link: &Link, number: u64, message: &Message, id: Span) {
+    // It may have been cancelled this moment.
+    if let Some(call) = link.take_call(number) {
+        call.answer(message, id);
+    }
+}
+
+fn result_type(result: &str) -> ResultType {
+    let kind = object::members(result, &["resultType"]).ok().and_then(|[kind]| kind);
+    match kind.and_then(|kind| serde_json::from_str::<String>(kind.get()).ok()).as_deref() {
+        Some("input_required") => ResultType::InputRequired,
+        // MCP 2026-07-28, Responses: without one, a result is complete.
+        Some("complete") | None => ResultType::Complete,
+        Some(_) => ResultType::Other,
+    }
+}
+
+/// The answer with its `requestState` sealed for the client. `None` when there is no request that it could belong to.
+fn sealed(link: &Link, exchange: &Exchange, message: &Message, result: Span) -> Option<Message> {
+    let request = exchange.request.as_ref()?;
+    let [state] = object::members(message.json(result), &["requestState"]).ok()?;
+    let Some(raw) = state else { return Some(message.clone()) };
+    let state: String = serde_json::from_str(raw.get()).ok()?;
+    let binding = Binding { principal: &exchange.principal, upstream: &link.name, request };
+    let sealed = Value::from(link.hub.seal.seal(&state, binding, link.hub.clock.now())).to_string();
+    let at = Span::of(raw.get(), message.text())?;
+    Message::parse_within(message.rewritten(&mut [Edit { at, with: sealed.as_bytes() }]), MAX_DEPTH).ok()
+}
+
+fn take_error(link: &Arc<Link>, number: u64, message: &Message, id: Span) {
+    let error = object::members(message.text(), &["error"]).ok().and_then(|[error]| error);
+    let members = error.and_then(|error| object::members(error.get(), &["code", "data"]).ok());
+    let [code, data] = members.unwrap_or_default();
+    let Some(call) = link.take_call(number) else { return };
+    let place = code.and_then(|code| Span::of(code.get(), message.text()));
+    match (code.and_then(|code| code.get().parse().ok()), place) {
+        (Some(reply::INVALID_PARAMS), Some(at)) if is_not_found(&call, data) => {
+            let code = reply::RESOURCE_NOT_FOUND.to_string();
+            let edits = &mut [Edit { at, with: code.as_bytes() }, Edit { at: id, with: &call.id }];
+            call.mailbox.finish(message.rewritten(edits));
+        }
+        (Some(reply::HEADER_MISMATCH), _) => {
+            // MCP 2026-07-28, Server Validation: what the header repeats is read from the list of tools, which is stale.
+            link.changes.add(Changes::TOOLS);
+            call.answer(message, id);
+        }
+        (Some(reply::UNSUPPORTED_VERSION), _) => {
+            call.answer(message, id);
+            // MCP 2026-07-28, Backward Compatibility: asked again when what was found turns out to be wrong.
+            link.lose("it does not speak 2026-07-28 any more");
+        }
+        _ => call.answer(message, id),
+    }
+}
+
+/// Whether an error says to a session's client that there is no such resource: then it has another code in its era.
+fn is_not_found(call: &Call, data: Option<&RawValue>) -> bool {
+    // MCP 2026-07-28, Resources, Error Handling: it names the URI, which other faults of parameters do not.
+    let names_uri = data.and_then(|data| object::members(data.get(), &["uri"]).ok()).is_some_and(|[uri]| uri.is_some());
+    let is_read = |sent: &bytes::Bytes| {
+        Message::parse_within(sent.clone(), MAX_DEPTH)
+            .is_ok_and(|sent| matches!(sent.kind(), Kind::Request { method: Method::ResourcesRead, .. }))
+    };
+    names_uri && matches!(call.owner, Owner::Session(_)) && call.onward.sent.as_ref().is_some_and(is_read)
+}

@@ -1,0 +1,217 @@
+//! `server.oauth_server.clients`: clients that the operator knows. [RFC 7591 §2](https://www.rfc-editor.org/rfc/rfc7591#section-2) for the words.
+
+use std::path::Path;
+
+use serde_json::json;
+
+use crate::base::digest::Digest;
+use crate::config::document::Node;
+use crate::config::fault::Wrong;
+use crate::config::reader::Reader;
+use crate::config::reader::kind::{self, Kind};
+use crate::config::value::redirect_uri::REDIRECT_URI;
+use crate::config::value::scope::SCOPE;
+use crate::protocol::oauth::scope::ScopeSet;
+
+/// One of `clients`.
+#[derive(Clone, Debug)]
+pub struct StaticClient {
+    /// `client_id`, as the client sends it.
+    pub client_id: String,
+    /// `client_name`, shown to people.
+    pub name: Option<String>,
+    /// How it proves itself.
+    pub authentication: StaticAuthentication,
+    /// `redirect_uris`, complete; the port of one on loopback does not count.
+    pub redirect_uris: Vec<String>,
+    /// `scopes`: the most it may be granted. `None`: what the person may have is the only bound.
+    pub scopes: Option<ScopeSet>,
+    /// `refresh_token` is among its `grant_types`.
+    pub may_refresh: bool,
+    /// `client_credentials` is among its `grant_types`.
+    pub acts_alone: bool,
+    /// `skip_consent`: nobody is asked whether it may act.
+    pub skip_consent: bool,
+}
+
+/// How a static client proves itself at the token endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StaticAuthentication {
+    /// Not at all: a public client, whose codes PKCE alone protects.
+    None,
+    /// By the secret of this digest.
+    Secret(Digest),
+    /// By a key of this set (`private_key_jwt`): the JSON of `jwks_file`.
+    Keys(String),
+}
+
+/// `grant_types`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Grant {
+    AuthorizationCode,
+    RefreshToken,
+    ClientCredentials,
+}
+
+const GRANTS: [(&str, Grant); 3] = [
+    ("authorization_code", Grant::AuthorizationCode),
+    ("refresh_token", Grant::RefreshToken),
+    ("client_credentials", Grant::ClientCredentials),
+];
+const SECRETS: [&str; 4] = ["client_secret", "client_secret_env", "client_secret_file", "client_secret_hash"];
+const PROOFS: [&str; 5] =
+    ["client_secret", "client_secret_env", "client_secret_file", "client_secret_hash", "jwks_file"];
+
+/// A shorter secret can be found by trying: it is checked with one SHA-256, since it is sent with every request.
+const SHORTEST_SECRET: usize = 32;
+
+/// The characters that form-encoding leaves as they are, so that `client_secret_basic` has one way of writing it (RFC 6749
+/// §2.3.1). None is an address, which is the identifier of a metadata document.
+const CLIENT_ID: Kind<String> = Kind {
+    schema: || json!({"type": "string", "pattern": "^[A-Za-z0-9._~-]{1,200}$"}),
+    parse: |node| {
+        let text = kind::text(node)?;
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._~-".contains(&byte);
+        if text.is_empty() || text.len() > 200 || !text.bytes().all(is_plain) {
+            let problem = "is not 1 to 200 letters, digits, `.`, `_`, `~` and `-`";
+            return Err(Wrong::new(problem, "write a plain name, such as reports"));
+        }
+        Ok(text.into_owned())
+    },
+    print: |id| Node::String(id.clone()),
+};
+
+/// One of `grant_types`.
+const GRANT: Kind<Grant> = Kind {
+    schema: || json!({"enum": GRANTS.map(|(word, _)| word)}),
+    parse: |node| {
+        let text = kind::text(node)?;
+        let found = GRANTS.iter().find(|(word, _)| *word == text);
+        let words = GRANTS.map(|(word, _)| word).join(", ");
+        found
+            .map(|(_, grant)| *grant)
+            .ok_or_else(|| Wrong::new("is no grant type of static clients", format!("write one of {words}")))
+    },
+    print: |grant| {
+        let word = GRANTS.iter().find(|(_, known)| known == grant).map_or("", |(word, _)| word);
+        Node::from(word)
+    },
+};
+
+/// `sha256:` and the digest in hexadecimal.
+const SECRET_HASH: Kind<Digest> = Kind {
+    schema: || json!({"type": "string", "pattern": "^sha256:[0-9a-f]{64}$"}),
+    parse: |node| {
+        let fix = "make one with `printf %s SECRET | sha256sum` and write it as sha256:…";
+        let wrong = || Wrong::new("is no digest of a secret", fix);
+        let text = kind::text(node).map_err(|_| wrong())?;
+        text.strip_prefix("sha256:").and_then(hexadecimal).map(Digest::from_bytes).ok_or_else(wrong)
+    },
+    print: |_| Node::from("<redacted>"),
+};
+
+impl StaticClient {
+    pub(super) fn read(reader: &mut Reader<'_>) -> Self {
+        let doc = "What the client calls itself in requests.";
+        let client_id = reader.required("client_id", &CLIENT_ID, "reports", doc).unwrap_or_default();
+        if !client_id.is_empty() {
+            reader.speak_of(format!("client `{}`", kind::shortened(&client_id)));
+        }
+        let name = reader.optional_text("client_name", "What people are shown.");
+        let authentication = read_authentication(reader);
+        let doc = "Where people are sent back to, each complete; on localhost any port will do.";
+        let redirect_uris = reader.list("redirect_uris", &REDIRECT_URI, &[], doc);
+        let doc = "The most it may be granted. Without it, what the person may have.";
+        let scopes = reader.optional_list("scopes", &SCOPE, doc).map(|scopes| scopes.into_iter().collect());
+        let doc = "authorization_code, refresh_token, client_credentials.";
+        let grants = reader.list("grant_types", &GRANT, &["authorization_code", "refresh_token"], doc);
+        let doc = "Nobody is asked whether this client may act: you answer for it.";
+        let skip_consent = reader.boolean("skip_consent", false, doc);
+        let client = Self {
+            client_id,
+            name,
+            authentication,
+            redirect_uris,
+            scopes,
+            may_refresh: grants.contains(&Grant::RefreshToken),
+            acts_alone: grants.contains(&Grant::ClientCredentials),
+            skip_consent,
+        };
+        client.check(reader, grants.contains(&Grant::AuthorizationCode));
+        client
+    }
+
+    fn check(&self, reader: &Reader<'_>, asks_people: bool) {
+        if asks_people && (!reader.is_set("redirect_uris") || reader.is_empty("redirect_uris")) {
+            let fix = "write them, or grant_types: [client_credentials]";
+            reader.fault("redirect_uris", Wrong::new("is missing: nobody could be sent back to the client", fix));
+        }
+        if !asks_people && !self.acts_alone {
+            let fix = "write authorization_code, client_credentials, or both";
+            reader.fault("grant_types", Wrong::new("leaves no way to get a token", fix));
+        }
+        // RFC 6749 §4.4: the client credentials grant type MUST only be used by confidential clients.
+        if self.acts_alone && !PROOFS.iter().any(|key| reader.is_set(key)) {
+            let problem = "has client_credentials, but the client has nothing to prove itself with";
+            let fix = "write client_secret_env or jwks_file, or take client_credentials out";
+            reader.fault("grant_types", Wrong::new(problem, fix));
+        }
+        if self.acts_alone && self.scopes.is_none() {
+            let problem = "is missing, so that the client would act with every scope there is";
+            reader.fault("scopes", Wrong::new(problem, "write what it needs, such as [mcp:read]"));
+        }
+    }
+}
+
+fn read_authentication(reader: &mut Reader<'_>) -> StaticAuthentication {
+    let secret = reader.optional_secret("client_secret", "Its secret; better not in this file.");
+    let variable = reader.secret_from_environment("client_secret_env", "A variable with the secret.");
+    let file = reader.secret_from_file("client_secret_file", "A file with the secret.");
+    let hash =
+        reader.optional("client_secret_hash", &SECRET_HASH, "sha256: and the hexadecimal SHA-256 of the secret.");
+    let keys = reader.optional_path("jwks_file", "A file with its public keys (JWK set), for private_key_jwt.");
+    reader.at_most_one(&PROOFS);
+    let secret = secret.or(variable).or(file);
+    if let Some(written) = SECRETS.iter().find(|key| reader.is_set(key))
+        && secret.as_ref().is_some_and(|secret| secret.expose().len() < SHORTEST_SECRET)
+    {
+        let problem = format!("gives a secret of less than {SHORTEST_SECRET} characters");
+        reader.fault(written, Wrong::new(problem, "make one with `openssl rand -base64 32`"));
+    }
+    let keys = keys.and_then(|path| match read_keys(&path) {
+        Ok(keys) => Some(keys),
+        Err(problem) => {
+            reader.fault("jwks_file", Wrong::new(problem, "write a JSON file with {\"keys\": [public keys]}"));
+            None
+        }
+    });
+    match (secret.as_ref().map(Digest::of).or(hash), keys) {
+        (Some(digest), _) => StaticAuthentication::Secret(digest),
+        (None, Some(keys)) => StaticAuthentication::Keys(keys),
+        (None, None) => StaticAuthentication::None,
+    }
+}
+
+/// A JWK set without private keys, as JSON.
+fn read_keys(path: &Path) -> Result<String, String> {
+    let text = std::fs::read_to_string(path).map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
+    let set: serde_json::Value =
+        serde_json::from_str(&text).map_err(|error| format!("{} is no JSON: {error}", path.display()))?;
+    let keys = set.get("keys").and_then(serde_json::Value::as_array).filter(|keys| !keys.is_empty());
+    let keys = keys.ok_or_else(|| format!("{} has no `keys`", path.display()))?;
+    match keys.iter().any(|key| key.get("d").is_some() || key.get("k").is_some()) {
+        true => Err(format!("{} holds a private key, which is the client's alone", path.display())),
+        false => Ok(text),
+    }
+}
+
+fn hexadecimal(text: &str) -> Option<[u8; 32]> {
+    let mut bytes = [0; 32];
+    if text.len() != 2 * bytes.len() || !text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
+        return None;
+    }
+    for (index, byte) in bytes.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(text.get(2 * index..2 * index + 2)?, 16).ok()?;
+    }
+    Some(bytes)
+}

@@ -1,0 +1,133 @@
+//! Servers of the session era that do not like to be asked which era they speak.
+
+use serde_json::{Value, json};
+
+use crate::bridge::fake_server::{FakeServer, Reply};
+use crate::bridge::support::{Client, bridge, command, http, request, until};
+use mcp_bridge::config::section::{Upstream, UpstreamEra};
+
+/// A session-era server that writes down what it gets, and does `before` with what comes before `initialize`.
+fn picky(folder: &tempfile::TempDir, before: &str) -> Upstream {
+    let script = format!(
+        r#"
+import json, os, sys
+open(sys.argv[1], "a").write("start\n")
+ready = False
+for line in sys.stdin:
+    message = json.loads(line)
+    open(sys.argv[1], "a").write(message["method"] + "\n")
+    ready = ready or message["method"] == "initialize"
+    if not ready:
+        {before}
+    results = {{"initialize": {{"protocolVersion": "2025-06-18", "capabilities": {{"tools": {{}}}}, "serverInfo": {{"name": "p", "version": "1"}}}},
+        "tools/list": {{"tools": [{{"name": "die", "inputSchema": {{}}}}]}}}}
+    if message["method"] == "tools/call":
+        sys.exit(1)
+    if "id" in message:
+        print(json.dumps({{"jsonrpc": "2.0", "id": message["id"], "result": results.get(message["method"], {{}})}}), flush=True)
+"#
+    );
+    let journal = folder.path().join("journal").display().to_string();
+    command("picky", "python3", &["-c", &script, &journal])
+}
+
+fn journal(folder: &tempfile::TempDir) -> Vec<String> {
+    let text = std::fs::read_to_string(folder.path().join("journal")).unwrap_or_default();
+    text.lines().map(str::to_owned).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn e_9_a_server_that_ends_when_it_is_asked_did_not_crash_and_is_not_asked_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let bridge = bridge(&[picky(&folder, "sys.exit(3)")]).await;
+    assert!(bridge.status()[0].is_up && bridge.status()[0].restarts == 0, "{:?}", bridge.status());
+    assert_eq!(journal(&folder)[..3], ["start", "server/discover", "start"]);
+    let client = Client::connect(&bridge, "ada").await;
+    assert!(client.tool("die", &json!({})).await.contains("went away"));
+    until(|| bridge.status()[0].restarts == 1 && bridge.status()[0].is_up).await;
+    let asked = journal(&folder).iter().filter(|line| *line == "server/discover").count();
+    assert_eq!(asked, 1, "{:?}", journal(&folder));
+    bridge.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn e_9_a_server_that_is_silent_or_answers_anything_is_sent_initialize() {
+    for before in [
+        "continue",
+        r#"print('{"jsonrpc":"2.0","id":1,"error":{"code":-32000,"message":"?"}}', flush=True); continue"#,
+        "pass",
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let bridge = bridge(&[picky(&folder, before)]).await;
+        assert!(bridge.status()[0].is_up, "{before}");
+        let got = journal(&folder);
+        assert_eq!(got[..4], ["start", "server/discover", "initialize", "notifications/initialized"], "{before}");
+        assert!(!bridge.status()[0].is_busy, "what was not answered is not waited for");
+        bridge.shutdown().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn e_9_a_configured_era_is_not_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut upstream = picky(&folder, "sys.exit(3)");
+    upstream.era = Some(UpstreamEra::Session);
+    let bridge = bridge(&[upstream.clone()]).await;
+    assert_eq!(journal(&folder)[..2], ["start", "initialize"]);
+    bridge.shutdown().await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut upstream = picky(&folder, "pass");
+    (upstream.era, upstream.required) = (Some(UpstreamEra::Stateless), false);
+    let bridge = crate::bridge::support::bridge(&[upstream]).await;
+    until(|| bridge.status()[0].reason.as_deref().is_some_and(|reason| reason.contains("2026-07-28"))).await;
+    assert!(!journal(&folder).contains(&"initialize".to_owned()));
+    bridge.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn e_9_what_was_found_is_asked_again_when_it_turns_out_wrong() {
+    let is_new = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let flag = std::sync::Arc::clone(&is_new);
+    // It is replaced by a server of the stateless era: the session is forgotten, `initialize` refused.
+    let server = FakeServer::start(move |got| {
+        if !flag.load(std::sync::atomic::Ordering::SeqCst) {
+            return None;
+        }
+        let id = got.json()["id"].clone();
+        let result = |result: Value| Some(Reply::json(&json!({"jsonrpc": "2.0", "id": id, "result": result})));
+        match got.method().as_str() {
+            "server/discover" => result(json!({"supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}}})),
+            "tools/call" if got.header("mcp-session-id").is_empty() => {
+                result(json!({"resultType": "complete", "content": [{"type": "text", "text": "new"}]}))
+            }
+            "tools/list" if got.header("mcp-session-id").is_empty() => None,
+            _ => Some(Reply::status(404)),
+        }
+    })
+    .await;
+    let bridge = bridge(&[http("h", &server.url)]).await;
+    let client = Client::connect(&bridge, "ada").await;
+    is_new.store(true, std::sync::atomic::Ordering::SeqCst);
+    assert!(client.tool("echo", &json!({})).await.contains("forgot"));
+    until(|| server.got_of("server/discover").len() == 2 && bridge.status()[0].is_up).await;
+    assert_eq!(client.tool("echo", &json!({})).await, "new");
+    assert_eq!(server.got_of("initialize").len(), 2, "once it was taken for what it was");
+    assert!(server.got_of("tools/call").iter().skip(1).all(|got| got.header("mcp-protocol-version") == ["2026-07-28"]));
+    bridge.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn e_9_a_slow_server_of_the_new_era_is_not_taken_for_one_of_the_old() {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/children/stateless_server.py");
+    let slow = format!(
+        "import time, runpy, sys; time.sleep(2); sys.argv = ['x']; runpy.run_path('{script}', run_name='__main__')"
+    );
+    let bridge = bridge(&[command("slow", "python3", &["-c", &slow])]).await;
+    let client = Client::connect(&bridge, "ada").await;
+    let answer = client.raw(&request("1", "tools/list", &json!({}))).await;
+    assert!(
+        answer.contains("\"resultType\":\"complete\"") || answer.contains("\"resultType\": \"complete\""),
+        "{answer}"
+    );
+    bridge.shutdown().await;
+}
