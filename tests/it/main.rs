@@ -15,3 +15,4 @@ mod oauth;
 mod resource;
 mod support;
 mod tidy;
+mod upstream_config;

@@ -65,7 +65,18 @@ pub fn command(name: &str, program: &str, args: &[&str]) -> Upstream {
 }
 
 pub fn http(name: &str, url: &str) -> Upstream {
-    let settings = HttpUpstream {
+    http_with(name, url, |_| {})
+}
+
+/// The same, not quite.
+pub fn http_with(name: &str, url: &str, change: impl FnOnce(&mut HttpUpstream)) -> Upstream {
+    let mut settings = http_settings(url);
+    change(&mut settings);
+    upstream(name, UpstreamKind::Http(settings))
+}
+
+fn http_settings(url: &str) -> HttpUpstream {
+    HttpUpstream {
         url: url.parse().unwrap(),
         transport: Transport::Auto,
         message_url: None,
@@ -74,8 +85,13 @@ pub fn http(name: &str, url: &str) -> Upstream {
         connect_timeout: Duration::from_secs(5),
         headers: vec![("X-Team".to_owned(), "core".to_owned().into())],
         auth: UpstreamAuth::Bearer("upstream-token".to_owned().into()),
-    };
-    upstream(name, UpstreamKind::Http(settings))
+    }
+}
+
+/// Why a bridge with this upstream does not start.
+pub async fn refused(upstream: Upstream) -> String {
+    let started = tokio::time::timeout(LONG, Bridge::start(&[upstream], options())).await.unwrap();
+    started.map(|_| "it starts").unwrap_err().reason
 }
 
 pub fn options() -> Options {
