@@ -16,7 +16,7 @@ fn http(keys: &str) -> HttpUpstream {
     let config = parse(&format!("upstreams: {{a: {{url: 'https://example.com/sse', {keys}}}}}"));
     let config = config.unwrap_or_else(|faults| panic!("{faults}"));
     let UpstreamKind::Http(http) = &config.upstreams[0].kind else { panic!("{config:?}") };
-    http.clone()
+    http.as_ref().clone()
 }
 
 #[test]

@@ -44,7 +44,7 @@ pub enum UpstreamKind {
     /// `command`: a child process that speaks on its standard input and output.
     Stdio(Command),
     /// `url`: Streamable HTTP, or HTTP+SSE.
-    Http(HttpUpstream),
+    Http(Box<HttpUpstream>),
 }
 
 /// `era`.
@@ -192,7 +192,7 @@ fn read_kind(reader: &mut Reader<'_>) -> UpstreamKind {
     }
     match (builtin, stdio, http) {
         (_, Some(command), _) => UpstreamKind::Stdio(command),
-        (_, _, Some(http)) => UpstreamKind::Http(http),
+        (_, _, Some(http)) => UpstreamKind::Http(Box::new(http)),
         (builtin, None, None) => UpstreamKind::Builtin(builtin.unwrap_or(BuiltinServer::Whoami)),
     }
 }

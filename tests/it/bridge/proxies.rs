@@ -127,7 +127,7 @@ async fn proxy_18_a_plain_server_is_reached_through_a_proxy_with_tls_too() {
     let upstream = through(&server.url, &format!("https://ada:p%40ss@{proxy}"), "");
     let UpstreamKind::Http(mut settings) = upstream.kind else { panic!() };
     settings.tls.trust = Trust::Authorities(file);
-    works(http_with("p", &server.url, |all| *all = settings)).await;
+    works(http_with("p", &server.url, |all| *all = *settings)).await;
     assert!(told.lock().unwrap()[0].starts_with("CONNECT"), "{told:?}");
 }
 

@@ -72,7 +72,7 @@ pub fn http(name: &str, url: &str) -> Upstream {
 pub fn http_with(name: &str, url: &str, change: impl FnOnce(&mut HttpUpstream)) -> Upstream {
     let mut settings = http_settings(url);
     change(&mut settings);
-    upstream(name, UpstreamKind::Http(settings))
+    upstream(name, UpstreamKind::Http(Box::new(settings)))
 }
 
 fn http_settings(url: &str) -> HttpUpstream {
