@@ -9,9 +9,11 @@ use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::authorization_server::client::documents::Documents;
 use crate::authorization_server::{AuthorizationServer, Services};
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::id::{ClientId, ProviderName, UserId};
+use crate::bridge::pool;
 use crate::bridge::{Bridge, Options};
 use crate::config::Config;
 use crate::config::section::{self, EndpointAuth, Mode, OauthServer, RateLimit, Storage};
@@ -94,11 +96,11 @@ impl App {
             Some(section) => Some(Issuing::open(section, &addresses, &store, &surroundings).await?),
             None => None,
         };
-        let (authorization, resource_server) = match issuing {
-            Some(issuing) => (Some(issuing.authorization), Some(issuing.resource)),
-            None => (None, None),
+        let (authorization, resource_server, people) = match issuing {
+            Some(issuing) => (Some(issuing.authorization), Some(issuing.resource), issuing.addresses),
+            None => (None, None, pool::EmailAddresses::none()),
         };
-        let bridge = start_bridge(&config, surroundings).await?;
+        let bridge = start_bridge(&config, surroundings, people).await?;
         let state = State {
             endpoint: endpoint(&config),
             authorization,
@@ -160,6 +162,7 @@ pub fn open_store(config: &Config, now: Timestamp) -> Result<Arc<dyn Store>, Sta
 struct Issuing {
     authorization: Authorization,
     resource: ResourceServer,
+    addresses: pool::EmailAddresses,
 }
 
 impl Issuing {
@@ -188,10 +191,13 @@ impl Issuing {
             resource_name: Some(section.branding.page_title.clone()),
         };
         let resource = ResourceServer::new(Arc::clone(&keys), settings, store.revoked().clone(), clock.clone());
-        let services = Services { store: Arc::clone(store), keys, identity, clock: clock.clone() };
+        let emails = email_addresses(Arc::clone(&identity));
+        let documents = Documents::new(&section.metadata_documents, Arc::clone(store));
+        let documents = documents.map_err(|error| StartError::Failed(error.to_string()))?;
+        let services = Services { store: Arc::clone(store), keys, identity, documents, clock: clock.clone() };
         let server = AuthorizationServer::new(section, &addresses.issuer, &addresses.resource, services);
         let pages = Pages::new(&addresses.issuer, section.branding.clone(), section.scopes_supported.clone());
-        Ok(Self { authorization: Authorization { server, pages }, resource })
+        Ok(Self { authorization: Authorization { server, pages }, resource, addresses: emails })
     }
 }
 
@@ -199,6 +205,7 @@ impl Issuing {
 fn present(section: &OauthServer, identity: &Identity) -> Present {
     let mut present = identity.present();
     present.clients = section.clients.iter().map(|client| ClientId::new(&client.client_id)).collect();
+    present.documents = section.metadata_documents.enabled;
     let alone = section.clients.iter().filter(|client| client.acts_alone);
     present.configured.extend(alone.map(|client| UserId::of_client(&ClientId::new(&client.client_id))));
     present
@@ -239,11 +246,33 @@ fn callback(issuer: &str, provider: &ProviderName) -> String {
     format!("{issuer}/oauth/callback/{provider}")
 }
 
-async fn start_bridge(config: &Config, surroundings: Surroundings) -> Result<Arc<Bridge>, StartError> {
+/// Only of people who may still log in, and only addresses that their provider verified.
+fn email_addresses(identity: Arc<Identity>) -> pool::EmailAddresses {
+    pool::EmailAddresses::new(move |person| {
+        let identity = Arc::clone(&identity);
+        Box::pin(async move {
+            match identity.find_active(&person).await {
+                Ok(active) => active.and_then(|active| active.email),
+                Err(error) => {
+                    tracing::error!(%error, "the e-mail address of somebody could not be read");
+                    None
+                }
+            }
+        })
+    })
+}
+
+async fn start_bridge(
+    config: &Config,
+    surroundings: Surroundings,
+    addresses: pool::EmailAddresses,
+) -> Result<Arc<Bridge>, StartError> {
     let options = Options {
         session: config.server.session,
         request_timeout: config.server.request_timeout,
         tool_search: Some(config.server.tool_search).filter(|search| search.enabled).map(|search| search.results),
+        limits: pool::Limits::default(),
+        addresses,
         keeper: surroundings.keeper,
         clock: surroundings.clock,
     };

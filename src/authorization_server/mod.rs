@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::authorization_server::client::documents::Documents;
 use crate::base::clock::Clock;
 use crate::base::id::ClientId;
 use crate::config::section::{OauthServer, StaticAuthentication, StaticClient};
@@ -51,6 +52,8 @@ pub struct Services {
     pub keys: Arc<Keys>,
     /// Knows people.
     pub identity: Arc<Identity>,
+    /// Fetches the metadata of clients that are named by an address; `None`: there are no such clients.
+    pub documents: Option<Documents>,
     /// Tells the time.
     pub clock: Clock,
 }
@@ -78,7 +81,7 @@ impl AuthorizationServer {
     pub fn new(section: &OauthServer, issuer: &str, resource: &str, services: Services) -> Self {
         let scopes_supported: ScopeSet = section.scopes_supported.keys().cloned().collect();
         let is_key = |client: &StaticClient| matches!(client.authentication, StaticAuthentication::Keys(_));
-        let has_keys = section.clients.iter().any(is_key);
+        let has_keys = services.documents.is_some() || section.clients.iter().any(is_key);
         let acts_alone = section.clients.iter().any(|client| client.acts_alone);
         let grant_types: Vec<_> = ["authorization_code", "refresh_token"]
             .into_iter()
@@ -89,6 +92,7 @@ impl AuthorizationServer {
             grant_types: grant_types.clone(),
             assertion_algorithms: if has_keys { foreign_algorithms() } else { Vec::new() },
             dynamic_registration: section.allow_dynamic_registration,
+            metadata_documents: services.documents.is_some(),
         };
         let metadata = AuthorizationServerMetadata::new(issuer, offered);
         let metadata = serde_json::to_vec(&metadata).expect("a document of strings is always JSON");

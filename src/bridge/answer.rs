@@ -66,6 +66,11 @@ pub enum Refusal {
     SessionUnknown,
     /// 400: this needs a session.
     SessionRequired,
+    /// 400: the upstream is each session's own, so that without a session there is none.
+    SessionOnly {
+        /// Its name.
+        upstream: String,
+    },
     /// 400: an answer to something this session was not asked.
     NotAsked,
     /// 400: no stream of this session can be taken up after this event.
@@ -77,6 +82,20 @@ pub enum Refusal {
     },
     /// 406: the client takes neither JSON nor an event stream.
     NotAcceptable,
+    /// 503: all connections that there may be to an upstream are taken.
+    Full {
+        /// Its name.
+        upstream: String,
+        /// For `Retry-After`.
+        retry_after: Duration,
+    },
+    /// 503: an upstream cannot be started for this caller.
+    Unfit {
+        /// Its name.
+        upstream: String,
+        /// Why.
+        reason: String,
+    },
     /// 503: too many sessions, or an upstream that takes nothing at the moment.
     Busy {
         /// For `Retry-After`.
@@ -88,12 +107,24 @@ impl Refusal {
     /// The body that goes with it: a JSON-RPC error, or an OAuth error where scopes are missing.
     #[must_use]
     pub fn body(&self) -> Bytes {
-        let rpc = |code, text| reply::error(reply::NO_ID, code, text);
+        let rpc = |code, text: &str| reply::error(reply::NO_ID, code, text);
         match self {
             Self::Malformed { body } | Self::UnsupportedVersion { body } | Self::UnknownMethod { body } => body.clone(),
             Self::SessionUnknown => rpc(reply::TIMED_OUT, "Session not found"),
             Self::SessionRequired => {
                 rpc(reply::INVALID_REQUEST, "This needs a session: send initialize, then Mcp-Session-Id")
+            }
+            Self::SessionOnly { upstream } => {
+                let text =
+                    format!("The MCP server {upstream:?} is each session's own: send initialize, then Mcp-Session-Id");
+                rpc(reply::INVALID_REQUEST, &text)
+            }
+            Self::Full { upstream, .. } => {
+                let text = format!("The MCP server {upstream:?} serves as many as it can; try again later");
+                rpc(reply::UNAVAILABLE, &text)
+            }
+            Self::Unfit { upstream, reason } => {
+                rpc(reply::UNAVAILABLE, &format!("The MCP server {upstream:?} cannot be started for you: {reason}"))
             }
             Self::PostOnly => rpc(reply::INVALID_REQUEST, "This version of the protocol knows POST alone"),
             Self::NotAsked => rpc(reply::INVALID_REQUEST, "Nothing was asked under this id"),
@@ -163,8 +194,8 @@ impl EventStream {
 
     /// The events of a session.
     #[must_use]
-    pub fn of_session(reader: Reader) -> Self {
-        Self { source: Some(Source::Once(reader)), ..Self::empty() }
+    pub fn of_session(session: &Arc<Session>, reader: Reader) -> Self {
+        Self { source: Some(Source::Once(reader)), _attached: Some(session.attach()), ..Self::empty() }
     }
 
     /// The events of a stream of the session that can be taken up again.

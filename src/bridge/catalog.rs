@@ -66,6 +66,12 @@ impl Catalogue {
         self.resources.find(uri).is_some() || self.templates.find(uri).is_some()
     }
 
+    /// Whether the upstream listed this URI, or a template that could make it.
+    #[must_use]
+    pub fn has_resource(&self, uri: &str) -> bool {
+        self.lists_resource(uri) || self.makes_resource(uri)
+    }
+
     /// Whether one of the upstream's templates could make this URI.
     #[must_use]
     pub fn makes_resource(&self, uri: &str) -> bool {

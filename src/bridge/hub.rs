@@ -12,6 +12,7 @@ use crate::bridge::session::Session;
 use crate::bridge::sessions::Sessions;
 use crate::bridge::stateless::listener::{Listener, Listeners};
 use crate::bridge::stateless::parked::Parked;
+use crate::bridge::tenant::Tenant;
 use crate::bridge::upstream::hello::Speaks;
 use crate::bridge::upstream::stateless::state::Seal;
 use crate::protocol::mcp::method::Method;
@@ -64,7 +65,7 @@ impl Found {
     }
 }
 
-/// A resource: the upstream's place in the list, and its URI.
+/// A resource: the upstream's number, and its URI.
 pub type Subscription = (usize, String);
 
 /// Who is subscribed to a resource.
@@ -82,6 +83,25 @@ impl Subscriber {
         match self {
             Self::Session(session) => Arc::as_ptr(session).addr(),
             Self::Listener(listener) => Arc::as_ptr(listener).addr(),
+        }
+    }
+}
+
+/// Whom a change of a list concerns.
+#[derive(Debug)]
+pub struct Audience {
+    sessions: Vec<Arc<Session>>,
+    listeners: Vec<Arc<Listener>>,
+}
+
+impl Audience {
+    /// Tells them that a list changed.
+    pub fn list_changed(&self, method: &Method) {
+        self.listeners.iter().for_each(|listener| listener.list_changed(method));
+        let notification = reply::notification(method.as_str(), None);
+        for session in &self.sessions {
+            // A session that just ended need not hear of it.
+            let _ended = session.mailbox.push(Item::Notification(notification.clone()));
         }
     }
 }
@@ -109,14 +129,12 @@ impl Hub {
         self.asks.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Tells every session, and who listens for it, that a list changed.
-    pub fn list_changed(&self, method: &Method) {
-        self.listeners.list_changed(method);
-        let notification = reply::notification(method.as_str(), None);
-        for session in self.sessions.list() {
-            // A session that just ended need not hear of it.
-            let _ended = session.mailbox.push(Item::Notification(notification.clone()));
-        }
+    /// Who of a tenant's sessions and listeners were told what there is, and so have to hear when it changes.
+    #[must_use]
+    pub fn audience(&self, tenant: &Tenant) -> Audience {
+        let mut sessions = self.sessions.list();
+        sessions.retain(|session| session.is_introduced() && tenant.has_session(session));
+        Audience { sessions, listeners: self.listeners.of(tenant) }
     }
 
     /// Whether the upstream is subscribed to a resource already.

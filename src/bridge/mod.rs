@@ -3,7 +3,8 @@
 //! It owns the sessions, the connections to the upstreams, and who may hear what. It knows nothing of HTTP towards the
 //! client, of tokens or of pages: it gets a `Principal` and a message, and gives an [`Answer`].
 //!
-//! All sessions share one connection per upstream. What keeps them apart: ids and progress tokens of our own on every
+//! All sessions share one connection per upstream, unless `isolation` gives each person or session its own (`pool`). What keeps
+//! sessions on one connection apart: ids and progress tokens of our own on every
 //! connection (`upstream::link`), and one rule for whom a message belongs to (`upstream::inbound`).
 
 pub mod answer;
@@ -18,6 +19,8 @@ pub mod naming;
 pub mod uri_template;
 pub mod catalog;
 pub mod route;
+pub mod tenant;
+pub mod pool;
 pub mod merge;
 pub mod upstream;
 pub mod stateless;
@@ -42,11 +45,12 @@ use tokio::task::JoinHandle;
 use crate::base::clock::Clock;
 use crate::bridge::event_id::EventId;
 use crate::bridge::hub::{Hub, Subscriber};
+use crate::bridge::pool::{EmailAddresses, Limits, Making, Pool};
 use crate::bridge::session::Session;
 use crate::bridge::sessions::Sessions;
 use crate::bridge::stateless::era;
 use crate::bridge::tool_search::ToolSearch;
-use crate::bridge::upstream::{State, Upstream};
+use crate::bridge::upstream::State;
 use crate::config::section;
 use crate::model::principal::Principal;
 use crate::protocol::mcp::mirror::{Field, Mirror};
@@ -55,7 +59,7 @@ use crate::protocol::mcp::reply;
 /// The bridge.
 #[derive(Debug)]
 pub struct Bridge {
-    upstreams: Vec<Arc<Upstream>>,
+    pool: Pool,
     hub: Arc<Hub>,
     own_identity: Arc<str>,
     request_timeout: Duration,
@@ -73,6 +77,10 @@ pub struct Options {
     pub request_timeout: Duration,
     /// `server.tool_search`: how many tools a search gives. `None`: tools are listed.
     pub tool_search: Option<usize>,
+    /// How many connections there may be that are not shared.
+    pub limits: Limits,
+    /// Where the e-mail addresses of people are found, for upstreams whose environment names them.
+    pub addresses: EmailAddresses,
     /// The program that supervises children: our own binary.
     pub keeper: PathBuf,
     /// The time.
@@ -132,6 +140,8 @@ pub struct UpstreamStatus {
     pub restarts: u64,
     /// How many of its messages belonged to nobody.
     pub dropped: u64,
+    /// How many people or sessions have one of their own now. `None`: it is shared.
+    pub tenants: Option<usize>,
 }
 
 impl Bridge {
@@ -143,18 +153,16 @@ impl Bridge {
         let runtime = Handle::current();
         let sessions = Sessions::new(options.session, options.clock.clone());
         let hub = Arc::new(Hub::new(sessions, runtime.clone(), options.clock));
-        let several = upstreams.len() > 1;
-        let make = |(index, settings)| Arc::new(Upstream::new(index, settings, several, &hub, options.keeper.clone()));
-        let upstreams: Vec<_> = upstreams.iter().enumerate().map(make).collect();
+        let (keeper, addresses, limits) = (options.keeper, options.addresses, options.limits);
+        let pool = Pool::start(upstreams, Making { hub: Arc::clone(&hub), keeper, addresses, limits });
         let stop = watch::Sender::new(false);
-        let mut tasks: Vec<_> =
-            upstreams.iter().map(|upstream| runtime.spawn(Arc::clone(upstream).run(stop.subscribe()))).collect();
         let bridge = Arc::new_cyclic(|this| {
-            tasks.push(runtime.spawn(sweep(Weak::clone(this), hub.sessions.sweep_interval(), stop.subscribe())));
+            let sweeping = sweep(Weak::clone(this), hub.sessions.sweep_interval(), stop.subscribe());
+            let tasks = Mutex::new(vec![runtime.spawn(sweeping)]);
             let own_identity = merge::own_identity().to_string().into();
             let request_timeout = options.request_timeout;
             let tool_search = options.tool_search.map(|results| ToolSearch::new(results, runtime.clone()));
-            Self { upstreams, hub, own_identity, request_timeout, tool_search, stop, tasks: Mutex::new(tasks) }
+            Self { pool, hub, own_identity, request_timeout, tool_search, stop, tasks }
         });
         match bridge.missing().await {
             None => Ok(bridge),
@@ -203,20 +211,7 @@ impl Bridge {
     /// How the upstreams stand.
     #[must_use]
     pub fn status(&self) -> Vec<UpstreamStatus> {
-        let status = |upstream: &Arc<Upstream>| UpstreamStatus {
-            name: upstream.name().to_owned(),
-            is_up: upstream.state() == State::Up,
-            reason: match upstream.state() {
-                State::Up => None,
-                State::Starting => Some("it is starting".to_owned()),
-                State::Down(reason) => Some(reason),
-            },
-            is_required: upstream.settings.required,
-            is_busy: upstream.link().is_some_and(|link| !link.is_idle()),
-            restarts: upstream.restarts(),
-            dropped: upstream.dropped(),
-        };
-        self.upstreams.iter().map(status).collect()
+        self.pool.status()
     }
 
     /// How many sessions there are.
@@ -239,13 +234,14 @@ impl Bridge {
         for session in self.hub.sessions.take_all() {
             self.close(&session);
         }
+        self.pool.stop().await;
         let tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
         // A task that panicked is as over as any other.
         let _ended = futures_util::future::join_all(tasks).await;
     }
 
     async fn missing(&self) -> Option<StartError> {
-        for upstream in self.upstreams.iter().filter(|upstream| upstream.settings.required) {
+        for upstream in self.pool.shared().filter(|upstream| upstream.settings.required) {
             if let State::Down(reason) = upstream.settled().await {
                 return Some(StartError { name: upstream.name().to_owned(), reason });
             }
@@ -262,15 +258,16 @@ impl Bridge {
     fn close(&self, session: &Arc<Session>) {
         session.mailbox.end();
         session.streams.clear();
-        for link in self.upstreams.iter().filter_map(|upstream| upstream.link()) {
+        for link in self.pool.serving(session).iter().filter_map(|upstream| upstream.link()) {
             link.cancel_all(session);
         }
         for asked in session.take_all_asked() {
             asked.refuse("The client's session ended");
         }
+        self.pool.end_session(session);
         for (index, uri) in self.hub.forget(&Subscriber::Session(Arc::clone(session))) {
-            if let Some(upstream) = self.upstreams.get(index) {
-                subscribe::unsubscribe_later(&self.hub, upstream, uri);
+            if let Some(upstream) = self.pool.find(index) {
+                subscribe::unsubscribe_later(&self.hub, &upstream, uri);
             }
         }
     }
@@ -291,6 +288,7 @@ async fn sweep(bridge: Weak<Bridge>, interval: Duration, mut stop: watch::Receiv
         for session in bridge.hub.sessions.list() {
             session.streams.tidy();
         }
+        bridge.pool.sweep();
     }
 }
 
@@ -303,6 +301,10 @@ fn listen_to(session: &Arc<Session>, last_event_id: Option<&str>) -> Result<Even
     }
     match session.mailbox.open() {
         Some(follower) => Ok(EventStream::resumable(session, follower)),
-        None => session.mailbox.reader().map(EventStream::of_session).ok_or(Refusal::SessionUnknown),
+        None => session
+            .mailbox
+            .reader()
+            .map(|reader| EventStream::of_session(session, reader))
+            .ok_or(Refusal::SessionUnknown),
     }
 }

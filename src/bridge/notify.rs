@@ -1,8 +1,10 @@
 //! Notifications from clients.
 
-use std::sync::Weak;
+use std::sync::{Arc, Weak};
 
 use crate::bridge::post::{Caller, RETRY_AFTER};
+use crate::bridge::tenant::Tenant;
+use crate::bridge::upstream::Upstream;
 use crate::bridge::upstream::wire::SendFault;
 use crate::bridge::{Bridge, Refusal};
 use crate::protocol::mcp::message::{Message, Param, Params};
@@ -20,7 +22,7 @@ impl Bridge {
         match method {
             Method::Cancelled => {
                 let Some(id) = params.get(Param::RequestId) else { return Ok(()) };
-                for link in self.upstreams.iter().filter_map(|upstream| upstream.link()) {
+                for link in caller.own.iter().filter_map(|upstream| upstream.link()) {
                     link.cancel(session, message.bytes(id), message);
                 }
                 Ok(())
@@ -35,14 +37,22 @@ impl Bridge {
                 }
             }
             // Other notifications are for the only upstream; among several nobody knows for which.
-            Method::Other(_) => match self.upstreams.as_slice() {
+            Method::Other(_) => match &*caller.own {
                 [only] => match only.link() {
                     Some(link) => link.tell(message.rewritten(&mut [])).await.or_else(may_be_lost),
                     None => Ok(()),
                 },
                 _ => Ok(()),
             },
-            // `initialized` is ours to send; what a client's roots are, a shared connection cannot tell.
+            // What a client's roots are, a shared connection cannot tell; one of the session's own can.
+            Method::RootsChanged => {
+                let is_own = |upstream: &&Arc<Upstream>| matches!(upstream.tenant, Tenant::Session { .. });
+                for link in caller.own.iter().filter(is_own).filter_map(|upstream| upstream.link()) {
+                    link.tell(message.rewritten(&mut [])).await.or_else(may_be_lost)?;
+                }
+                Ok(())
+            }
+            // `initialized` is ours to send.
             _ => Ok(()),
         }
     }

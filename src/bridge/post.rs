@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use crate::bridge::answer::Held;
 use crate::bridge::mailbox::{Event, Reader};
+use crate::bridge::pool::{Own, Whom};
 use crate::bridge::session::Session;
 use crate::bridge::stateless::era::{self, Era};
 use crate::bridge::stateless::exchange::Attendance;
@@ -32,6 +33,7 @@ pub(super) const RETRY_AFTER: Duration = Duration::from_secs(2);
 pub(super) struct Caller {
     pub principal: Arc<Principal>,
     pub era: Era,
+    pub own: Own,
     pub accepts_stream: bool,
     pub accepts_json: bool,
 }
@@ -88,6 +90,7 @@ impl Bridge {
         let mut caller = Caller {
             principal: Arc::clone(principal),
             era: Era::Session(None),
+            own: Own::default(),
             accepts_stream: request.accepts_event_stream,
             accepts_json: request.accepts_json,
         };
@@ -106,17 +109,37 @@ impl Bridge {
         era::check_version(&request.protocol_version, session.as_deref(), id)?;
         caller.era = Era::Session(session);
         match message {
-            Some(message) => self.take_one(&caller, &message).await,
-            None => self.take_batch(&caller, &body).await,
+            Some(message) => self.take_one(caller, &message).await,
+            None => self.take_batch(caller, &body).await,
         }
     }
 
-    async fn take_one(&self, caller: &Caller, message: &Message) -> Result<Answer, Refusal> {
+    /// Gives a caller the upstreams that a message can be about. Those of its own are begun where there is a request for them.
+    ///
+    /// # Errors
+    /// There is none that could serve it.
+    pub(super) async fn equip(&self, caller: &mut Caller, messages: &[&Message]) -> Result<(), Refusal> {
+        let asks = |message: &&Message| match message.kind() {
+            Kind::Request { method, .. } => *method != Method::Ping,
+            Kind::Notification { .. } | Kind::Answer { .. } => false,
+        };
+        let whom = Whom { principal: &caller.principal, session: caller.session() };
+        if !messages.iter().any(asks) {
+            caller.own = self.pool.there(whom);
+            return Ok(());
+        }
+        caller.own = self.pool.of(whom).await;
+        caller.own.nothing().map_or(Ok(()), Err)
+    }
+
+    async fn take_one(&self, mut caller: Caller, message: &Message) -> Result<Answer, Refusal> {
         let meant = self.meant(message);
         let message = match meant.message() {
             Ok(message) => message,
-            Err(body) => return Ok(finished(caller, body)),
+            Err(body) => return Ok(finished(&caller, body)),
         };
+        self.equip(&mut caller, &[message]).await?;
+        let caller = &caller;
         self.permit(caller, message).await?;
         if !self.is_request(caller, message).await? {
             return Ok(Answer::Accepted);
@@ -150,7 +173,7 @@ impl Bridge {
     }
 
     /// 2025-03-26: several messages in one request, answered by one array.
-    async fn take_batch(&self, caller: &Caller, body: &Bytes) -> Result<Answer, Refusal> {
+    async fn take_batch(&self, mut caller: Caller, body: &Bytes) -> Result<Answer, Refusal> {
         let fault = |fault: MessageFault| Refusal::Malformed { body: fault.body() };
         if !caller.session().is_some_and(|session| session.version.has_batches()) {
             let body = reply::error(
@@ -167,6 +190,8 @@ impl Bridge {
                 *message = *carried;
             }
         }
+        self.equip(&mut caller, &messages.iter().collect::<Vec<_>>()).await?;
+        let caller = &caller;
         // All are permitted before any is carried out.
         for message in &messages {
             self.permit(caller, message).await?;

@@ -8,7 +8,6 @@ use serde_json::{Value, json};
 
 use crate::bridge::access::Needed;
 use crate::bridge::catalog::ListKind;
-use crate::bridge::initialize::PATIENCE;
 use crate::bridge::mailbox::Mailbox;
 use crate::bridge::post::{self, Begun, Caller, RETRY_AFTER};
 use crate::bridge::route::{self, Named};
@@ -37,19 +36,20 @@ impl Bridge {
             return Needed::by_method(method).check(&caller.principal);
         }
         let name = params.get(Param::Name).and_then(|at| message.string(at)).unwrap_or_default();
-        match self.needed_for_tool(&name).check(&caller.principal) {
+        let needed = |bridge: &Self| bridge.needed_for_tool(&caller.own, &name).check(&caller.principal);
+        match needed(self) {
             Ok(()) => Ok(()),
             // It may be a tool that came since the list was read.
-            Err(_) if self.learn_tool(&name).await => self.needed_for_tool(&name).check(&caller.principal),
+            Err(_) if self.learn_tool(&caller.own, &name).await => needed(self),
             Err(refusal) => Err(refusal),
         }
     }
 
-    fn needed_for_tool(&self, shown: &str) -> Needed {
+    fn needed_for_tool(&self, upstreams: &[Arc<Upstream>], shown: &str) -> Needed {
         if self.tool_search.is_some() && shown == tool_search::SEARCH {
             return Needed::by_method(&Method::ToolsList);
         }
-        let Some(Named { upstream, name }) = route::by_name(&self.upstreams, ListKind::Tools, shown) else {
+        let Some(Named { upstream, name }) = route::by_name(upstreams, ListKind::Tools, shown) else {
             return Needed::by_tool(None, false);
         };
         let is_read_only = upstream.catalogue().tools.find(name).is_some_and(|tool| tool.is_read_only);
@@ -58,11 +58,11 @@ impl Bridge {
 
     /// Reads the tools again of upstreams that may have this one and do not tell when their list changes. True when
     /// any was read, now or for the first time.
-    pub(super) async fn learn_tool(&self, shown: &str) -> bool {
+    pub(super) async fn learn_tool(&self, upstreams: &[Arc<Upstream>], shown: &str) -> bool {
         // Nothing is known of one whose first try is under way; an early caller would be refused for that alone.
-        let mut has_read = self.upstreams.iter().any(|upstream| upstream.state() == State::Starting);
-        self.wait_for_first_try().await;
-        for upstream in &self.upstreams {
+        let mut has_read = upstreams.iter().any(|upstream| upstream.state() == State::Starting);
+        self.wait_for_first_try(upstreams).await;
+        for upstream in upstreams {
             let Some(name) = upstream.view.naming.original(shown) else { continue };
             let is_listed = upstream.catalogue().tools.find(name).is_some();
             if is_listed || !upstream.has_list(ListKind::Tools) || upstream.tells_changes(ListKind::Tools) {
@@ -105,8 +105,8 @@ impl Bridge {
         if kind == ListKind::Tools && self.tool_search.is_some() {
             return Ok(Begun::Answered(reply::result(message.id_or_null(), &ToolSearch::definitions())));
         }
-        if let [only] = self.upstreams.as_slice()
-            && merge::is_plain(&self.upstreams, kind)
+        if let [only] = &*caller.own
+            && merge::is_plain(&caller.own, kind)
         {
             return self.forward(caller, message, only, &[]).await;
         }
@@ -115,8 +115,8 @@ impl Bridge {
             // A list that was put together is one page, so nobody was given a cursor.
             return Ok(Begun::Answered(post::error(message, reply::INVALID_PARAMS, "Unknown cursor")));
         }
-        self.wait_for_first_try().await;
-        Ok(Begun::Answered(reply::result(message.bytes(*id), &merge::list(&self.upstreams, kind).await)))
+        self.wait_for_first_try(&caller.own).await;
+        Ok(Begun::Answered(reply::result(message.bytes(*id), &merge::list(&caller.own, kind).await)))
     }
 
     async fn named(
@@ -125,7 +125,7 @@ impl Bridge {
         message: &Message,
         (kind, at): (ListKind, Option<Span>),
     ) -> Result<Begun, Refusal> {
-        if let Some(found) = self.searched(message).await {
+        if let Some(found) = self.searched(caller, message).await {
             return Ok(Begun::Answered(found));
         }
         let thing = if kind == ListKind::Tools { "tool" } else { "prompt" };
@@ -133,13 +133,16 @@ impl Bridge {
             let text = format!("The name of the {thing} is not a string");
             return Ok(Begun::Answered(post::error(message, reply::INVALID_PARAMS, &text)));
         };
-        let mut found = route::by_name(&self.upstreams, kind, &shown);
+        let mut found = route::by_name(&caller.own, kind, &shown);
         if found.is_none() {
-            self.wait_for_first_try().await;
-            self.learn_tool(&shown).await;
-            found = route::by_name(&self.upstreams, kind, &shown);
+            self.wait_for_first_try(&caller.own).await;
+            self.learn_tool(&caller.own, &shown).await;
+            found = route::by_name(&caller.own, kind, &shown);
         }
         let Some(Named { upstream, name }) = found else {
+            if let Some(refusal) = caller.own.missing(&shown) {
+                return Err(refusal);
+            }
             let text = format!("Unknown {thing}: {shown}");
             return Ok(Begun::Answered(post::error(message, reply::INVALID_PARAMS, &text)));
         };
@@ -151,29 +154,14 @@ impl Bridge {
     }
 
     async fn resource(&self, caller: &Caller, message: &Message, at: Option<Span>) -> Result<Begun, Refusal> {
-        match self.upstream_of(message, at) {
+        match upstream_of(caller, message, at)? {
             Ok((upstream, _)) => self.forward(caller, message, upstream, &[]).await,
             Err(error) => Ok(Begun::Answered(error)),
         }
     }
 
-    /// The upstream whose resource it is, and the URI; else the error that says so.
-    pub(super) fn upstream_of(&self, message: &Message, at: Option<Span>) -> Result<(&Arc<Upstream>, String), Bytes> {
-        let Some(uri) = at.and_then(|at| message.string(at)) else {
-            return Err(post::error(message, reply::INVALID_PARAMS, "The URI of the resource is not a string"));
-        };
-        let Some(upstream) = route::by_uri(&self.upstreams, &uri) else {
-            let Kind::Request { id, .. } = message.kind() else { return Err(Bytes::new()) };
-            // MCP 2025-11-25, Resources, Error Handling.
-            let data = json!({"uri": uri});
-            let id = message.bytes(*id);
-            return Err(reply::error_with_data(id, reply::RESOURCE_NOT_FOUND, "Resource not found", Some(&data)));
-        };
-        Ok((upstream, uri.into_owned()))
-    }
-
     async fn other(&self, caller: &Caller, message: &Message, method: &str) -> Result<Begun, Refusal> {
-        match self.upstreams.as_slice() {
+        match &*caller.own {
             // A task is found by its id alone, and on a shared connection that may be anybody's.
             [only] if !method.starts_with("tasks/") && !method.starts_with("notifications/") => {
                 self.forward(caller, message, only, &[]).await
@@ -193,7 +181,7 @@ impl Bridge {
         let Kind::Request { id, params, .. } = message.kind() else { return Err(Refusal::SessionRequired) };
         if upstream.state() == State::Starting {
             // Its first try is under way.
-            let _slow = tokio::time::timeout(PATIENCE, upstream.settled()).await;
+            let _slow = tokio::time::timeout(upstream.patience(), upstream.settled()).await;
         }
         let Some(link) = upstream.link() else { return Ok(Begun::Answered(unavailable(message, upstream))) };
         let (mailbox, reader) = Mailbox::of_call();
@@ -233,6 +221,28 @@ impl Bridge {
             Ok(begun) => Ok(begun),
             Err(SendFault::Busy) => Err(Refusal::Busy { retry_after: RETRY_AFTER }),
             Err(SendFault::Lost) => Ok(Begun::Answered(unavailable(message, upstream))),
+        }
+    }
+}
+
+/// The upstream whose resource it is, and the URI. The inner `Err` is the answer that says that there is none.
+pub(super) fn upstream_of<'a>(
+    caller: &'a Caller,
+    message: &Message,
+    at: Option<Span>,
+) -> Result<Result<(&'a Arc<Upstream>, String), Bytes>, Refusal> {
+    let Some(uri) = at.and_then(|at| message.string(at)) else {
+        return Ok(Err(post::error(message, reply::INVALID_PARAMS, "The URI of the resource is not a string")));
+    };
+    match (route::by_uri(&caller.own, &uri), caller.own.missing_resource()) {
+        (Some(upstream), None) => Ok(Ok((upstream, uri.into_owned()))),
+        // An only one that is there does not answer for those that are not.
+        (Some(upstream), Some(_)) if upstream.catalogue().has_resource(&uri) => Ok(Ok((upstream, uri.into_owned()))),
+        (_, Some(refusal)) => Err(refusal),
+        (None, None) => {
+            // MCP 2025-11-25, Resources, Error Handling.
+            let (data, id) = (json!({"uri": uri}), message.id_or_null());
+            Ok(Err(reply::error_with_data(id, reply::RESOURCE_NOT_FOUND, "Resource not found", Some(&data))))
         }
     }
 }

@@ -1,7 +1,7 @@
 //! One session of one client. [MCP 2025-11-25, Session Management](https://modelcontextprotocol.io/specification/2025-11-25/basic/transports#session-management)
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -50,6 +50,7 @@ pub struct Session {
     under_way: AtomicUsize,
     asked: Mutex<HashMap<u64, Asked>>,
     level: AtomicU8,
+    is_introduced: AtomicBool,
 }
 
 /// What a session's client was asked, and who waits for the answer.
@@ -128,6 +129,7 @@ impl Session {
             under_way: AtomicUsize::new(0),
             asked: Mutex::default(),
             level: AtomicU8::new(LogLevel::UNSET),
+            is_introduced: AtomicBool::new(false),
         }
     }
 
@@ -135,6 +137,11 @@ impl Session {
     pub fn touch(&self, now: Timestamp, turn: u64) {
         self.used.store(now.unix(), Ordering::Relaxed);
         self.turn.store(turn, Ordering::Relaxed);
+    }
+
+    /// Notes that something of it goes on, or has just ended: it is idle from now on at the earliest.
+    pub fn keep(&self) {
+        self.used.store(self.streams.now().unix(), Ordering::Relaxed);
     }
 
     /// When it was last used.
@@ -164,7 +171,7 @@ impl Session {
     /// Whether a request is under way, also one whose client is away.
     #[must_use]
     pub fn is_busy(&self) -> bool {
-        self.under_way.load(Ordering::Relaxed) > 0 || self.streams.has_unanswered()
+        self.under_way.load(Ordering::Relaxed) > 0 || self.streams.is_in_use()
     }
 
     /// Takes up the stream on which this event was sent; `None` when that cannot be.
@@ -194,6 +201,17 @@ impl Session {
     pub fn begin(self: &Arc<Self>) -> UnderWay {
         self.under_way.fetch_add(1, Ordering::Relaxed);
         UnderWay(Arc::clone(self))
+    }
+
+    /// Whether its client was told what there is.
+    #[must_use]
+    pub fn is_introduced(&self) -> bool {
+        self.is_introduced.load(Ordering::Acquire)
+    }
+
+    /// Notes that its client is told now.
+    pub fn introduce(&self) {
+        self.is_introduced.store(true, Ordering::Release);
     }
 
     /// The least severe log message it wants; `None` when it never said.
@@ -254,6 +272,7 @@ pub struct UnderWay(Arc<Session>);
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
+        self.0.keep();
         self.0.under_way.fetch_sub(1, Ordering::Relaxed);
     }
 }
@@ -264,6 +283,7 @@ pub struct Attached(Arc<Session>);
 
 impl Drop for Attached {
     fn drop(&mut self) {
+        self.0.keep();
         self.0.streams.tidy();
     }
 }

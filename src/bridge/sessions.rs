@@ -13,6 +13,7 @@ use crate::base::id::{ClientId, UserId};
 use crate::base::random;
 use crate::bridge::session::{Introduced, Session};
 use crate::bridge::streams::Streams;
+use crate::bridge::tenant::Tenant;
 use crate::config::section::Session as Settings;
 use crate::model::principal::Principal;
 use crate::protocol::mcp::header;
@@ -129,13 +130,15 @@ impl Sessions {
     #[must_use]
     pub fn take_idle(&self) -> Vec<Arc<Session>> {
         let now = self.clock.now();
-        let over: Vec<String> = self
-            .read()
-            .by_id
-            .values()
-            .filter(|session| self.is_over(session, now))
-            .map(|over| over.id.clone())
-            .collect();
+        let mut over = Vec::new();
+        for session in self.read().by_id.values() {
+            if self.is_over(session, now) {
+                over.push(session.id.clone());
+            } else if session.is_active() {
+                // What nobody attends to (a call whose client is away) does not say when it ends.
+                session.keep();
+            }
+        }
         if over.is_empty() {
             return Vec::new();
         }
@@ -157,10 +160,29 @@ impl Sessions {
         self.read().by_id.values().map(Arc::clone).collect()
     }
 
-    /// The least severe log message that any session asked for; `None` when none did.
+    /// Whether there is a session of this id, whoever's it is.
     #[must_use]
-    pub fn lowest_level(&self) -> Option<LogLevel> {
-        self.read().by_id.values().filter_map(|session| session.level()).min()
+    pub fn has(&self, id: &str) -> bool {
+        self.read().by_id.contains_key(id)
+    }
+
+    /// The only session of a tenant; `None` when there are several, or none.
+    #[must_use]
+    pub fn only_one_of(&self, tenant: &Tenant) -> Option<Arc<Session>> {
+        // Sessions of everybody are of several people even while there is but one.
+        if *tenant == Tenant::Everybody {
+            return None;
+        }
+        let all = self.read();
+        let mut own = all.by_id.values().filter(|session| tenant.has_session(session));
+        own.next().filter(|_| own.next().is_none()).map(Arc::clone)
+    }
+
+    /// The least severe log message that any session of a tenant asked for; `None` when none did.
+    #[must_use]
+    pub fn lowest_level(&self, tenant: &Tenant) -> Option<LogLevel> {
+        let all = self.read();
+        all.by_id.values().filter(|session| tenant.has_session(session)).filter_map(|session| session.level()).min()
     }
 
     /// How often idle sessions are looked for.
@@ -253,6 +275,29 @@ mod tests {
         assert!(sessions.find(&idle.id, &a).is_none(), "even before the sweep");
         assert_eq!(sessions.take_idle().len(), 1);
         assert!(sessions.find(&open.id, &a).is_some());
+    }
+
+    #[test]
+    fn a_session_is_idle_from_the_end_of_its_last_call_or_stream_on() {
+        let (sessions, clock) = sessions(0, 0);
+        let (session, _) = create(&sessions, &person("a")).unwrap();
+        let (long, a_second) = (Duration::from_secs(600), Duration::from_secs(1));
+        let call = session.begin();
+        clock.advance(long);
+        drop(call);
+        assert!(sessions.take_idle().is_empty(), "the call has just ended");
+        let (stream, reader) = (session.attach(), session.mailbox.reader());
+        clock.advance(long);
+        drop((reader, stream));
+        assert!(sessions.take_idle().is_empty(), "the stream has just ended");
+        let unattended = session.mailbox.reader();
+        clock.advance(long);
+        assert!(sessions.take_idle().is_empty());
+        drop(unattended);
+        clock.advance(Duration::from_secs(59));
+        assert!(sessions.take_idle().is_empty(), "it was seen to go on");
+        clock.advance(a_second);
+        assert_eq!(sessions.take_idle().len(), 1);
     }
 
     #[test]

@@ -96,10 +96,10 @@ impl Streams {
         self.lock().kept.clear();
     }
 
-    /// Whether a call goes on whose client may come back for its answer.
+    /// Whether a call goes on whose client may come back for its answer, or did: the request that began it may be long gone.
     #[must_use]
-    pub fn has_unanswered(&self) -> bool {
-        self.lock().kept.values().any(|kept| kept.mailbox.rest() == Rest::Unanswered)
+    pub fn is_in_use(&self) -> bool {
+        self.lock().kept.values().any(|kept| matches!(kept.mailbox.rest(), Rest::Unanswered | Rest::Open))
     }
 
     fn lock(&self) -> MutexGuard<'_, All> {
@@ -159,12 +159,13 @@ mod tests {
     fn an_answer_waits_for_a_while_from_when_it_came() {
         let (streams, clock) = streams();
         let (mailbox, follower) = follow(&streams).unwrap();
+        assert!(streams.is_in_use(), "also on a connection that is not the one of its request");
         drop(follower);
         clock.advance(2 * PATIENCE);
-        assert!(streams.has_unanswered());
+        assert!(streams.is_in_use());
         assert!(is_known(&streams, 1), "the call goes on");
         mailbox.finish(Bytes::from_static(b"{}"));
-        assert!(!streams.has_unanswered());
+        assert!(!streams.is_in_use());
         clock.advance(PATIENCE - Duration::from_secs(1));
         assert!(is_known(&streams, 1));
         clock.advance(PATIENCE);

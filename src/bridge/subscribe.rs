@@ -31,7 +31,7 @@ impl Bridge {
         params: &Params,
     ) -> Result<Begun, Refusal> {
         let session = caller.session().ok_or(Refusal::SessionRequired)?;
-        let (upstream, uri) = match self.upstream_of(message, params.get(Param::Uri)) {
+        let (upstream, uri) = match request::upstream_of(caller, message, params.get(Param::Uri))? {
             Ok(found) => found,
             Err(error) => return Ok(Begun::Answered(error)),
         };
@@ -66,7 +66,7 @@ impl Bridge {
         params: &Params,
     ) -> Result<Begun, Refusal> {
         let session = caller.session().ok_or(Refusal::SessionRequired)?;
-        let (upstream, uri) = match self.upstream_of(message, params.get(Param::Uri)) {
+        let (upstream, uri) = match request::upstream_of(caller, message, params.get(Param::Uri))? {
             Ok(found) => found,
             Err(error) => return Ok(Begun::Answered(error)),
         };
@@ -93,7 +93,7 @@ impl Bridge {
             return Ok(Begun::Answered(post::error(message, reply::INVALID_PARAMS, "Unknown log level")));
         };
         let logs = |upstream: &&Arc<Upstream>| upstream.hello().is_some_and(|hello| hello.offers.logging);
-        let logging: Vec<_> = self.upstreams.iter().filter(logs).collect();
+        let logging: Vec<_> = caller.own.iter().filter(logs).collect();
         if logging.is_empty() {
             return Ok(Begun::Answered(post::error(
                 message,
@@ -102,8 +102,9 @@ impl Bridge {
             )));
         }
         session.set_level(level);
-        let lowest = self.hub.sessions.lowest_level().unwrap_or(level);
-        futures_util::future::join_all(logging.iter().map(|upstream| set_level_of(upstream, lowest))).await;
+        let lowest = |upstream: &Upstream| self.hub.sessions.lowest_level(&upstream.tenant).unwrap_or(level);
+        let told = logging.into_iter().map(|upstream| set_level_of(upstream, lowest(upstream)));
+        futures_util::future::join_all(told).await;
         Ok(Begun::Answered(done(message)))
     }
 

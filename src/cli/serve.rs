@@ -23,6 +23,7 @@ pub(super) fn run(path: &Path) -> Result<(), Failure> {
     runtime.block_on(async {
         // Before anything is said, so that whoever waits for the greeting can stop the bridge at once.
         let mut signals = Signals::new()?;
+        tokio::spawn(outlive_hang_ups(signal(SignalKind::hangup())?));
         let surroundings = Surroundings { clock: Clock::system(), keeper: PathBuf::from(MYSELF), password_cost: COST };
         let app = tokio::select! {
             app = App::start(config, surroundings) => app?,
@@ -54,6 +55,13 @@ impl Signals {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
         }
+    }
+}
+
+/// What reloads other servers must not end this one: an operator's habit would cut every stream. There is no reload yet.
+async fn outlive_hang_ups(mut hang_up: Signal) {
+    while hang_up.recv().await.is_some() {
+        tracing::warn!("SIGHUP changes nothing: the configuration is read when the bridge starts");
     }
 }
 

@@ -4,7 +4,7 @@ use url::Url;
 
 use crate::config::fault::Wrong;
 use crate::config::reader::Reader;
-use crate::config::section::{EndpointAuth, ServerSection};
+use crate::config::section::{EndpointAuth, Isolation, ServerSection, Upstream, UpstreamKind};
 use crate::config::value::url::{is_loopback, secure};
 
 /// Whose word is taken on the endpoint: what is written, else our own tokens when we make any, else everybody's.
@@ -25,6 +25,25 @@ pub fn endpoint_auth(reader: &Reader<'_>, section: &ServerSection) -> EndpointAu
         reader.warn("server.auth", Wrong::new(problem, fix));
     }
     auth
+}
+
+/// Where everybody is nobody in particular, nothing can be kept apart for each person.
+pub fn isolation(reader: &Reader<'_>, auth: EndpointAuth, upstreams: &[Upstream]) {
+    if auth != EndpointAuth::None {
+        return;
+    }
+    let is_concerned = |upstream: &&Upstream| {
+        upstream.isolation == Isolation::PerUser && !matches!(upstream.kind, UpstreamKind::Builtin(_))
+    };
+    for upstream in upstreams.iter().filter(is_concerned) {
+        let problem = "is isolated per_user, but without server.auth nobody is known";
+        let wrong = Wrong::new(problem, "enable server.oauth_server, or write isolation: per_session");
+        if upstream.name == "default" && reader.is_set_at(&["server", "mcp_server"]) {
+            reader.fault("server.mcp_server.isolation", wrong);
+        } else {
+            reader.fault_below("upstreams|servers|mcpServers", &upstream.name, wrong);
+        }
+    }
 }
 
 /// The issuer is what clients are told to trust: it has to be reachable, secure, and ours.

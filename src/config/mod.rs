@@ -146,6 +146,7 @@ fn read(reader: &mut Reader<'_>) -> Config {
     let auth = check::endpoint_auth(reader, &section);
     check::issuer(reader, &section);
     let upstreams = read_upstreams(reader, section.mcp_server);
+    check::isolation(reader, auth, &upstreams);
     if upstreams.is_empty() {
         let fix = "add one to upstreams, such as `me: {builtin: whoami}`";
         reader.warn("upstreams", Wrong::new("no MCP server is behind the bridge", fix));

@@ -1,8 +1,10 @@
 //! A client for servers that the operator named: certificates are checked, only what is given is sent.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use reqwest::dns::Resolve;
 use url::Url;
 
 use crate::fetch::settings::{Settings, innermost};
@@ -90,7 +92,19 @@ impl Client {
     /// A file cannot be read or used; no TLS on this machine.
     pub fn with(settings: &Settings) -> Result<Self, FetchError> {
         let server_name = settings.server_name.as_ref().map(|server| server.name.clone());
-        Ok(Self { inner: settings.build()?, server_name })
+        Ok(Self { inner: settings.build(|builder| builder)?, server_name })
+    }
+
+    /// A client that connects to what `resolver` lets through, and anew for every request, so that it is asked every time.
+    ///
+    /// # Errors
+    /// No TLS on this machine.
+    pub(super) fn guarded<R: Resolve + 'static>(
+        connect_timeout: Duration,
+        resolver: Arc<R>,
+    ) -> Result<Self, FetchError> {
+        let guard = |builder: reqwest::ClientBuilder| builder.dns_resolver(resolver).pool_max_idle_per_host(0);
+        Ok(Self { inner: Settings::direct(connect_timeout).build(guard)?, server_name: None })
     }
 
     /// Sends a request; gives the answer as soon as its head is there.

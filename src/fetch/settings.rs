@@ -66,8 +66,11 @@ impl Settings {
         Self { connect_timeout, trust: Trust::Public, identity: None, server_name: None, proxy: None }
     }
 
-    /// The files are read now.
-    pub(super) fn build(&self) -> Result<reqwest::Client, FetchError> {
+    /// The files are read now. `further` has the last word.
+    pub(super) fn build(
+        &self,
+        further: impl FnOnce(reqwest::ClientBuilder) -> reqwest::ClientBuilder,
+    ) -> Result<reqwest::Client, FetchError> {
         // Another provider that was installed before is as good.
         let _installed = rustls::crypto::ring::default_provider().install_default();
         let mut builder = reqwest::Client::builder()
@@ -99,7 +102,7 @@ impl Settings {
         if let Some(proxy) = &self.proxy {
             builder = builder.proxy(proxy.build()?);
         }
-        builder.build().map_err(|error| FetchError::Unsendable(innermost(&error)))
+        further(builder).build().map_err(|error| FetchError::Unsendable(innermost(&error)))
     }
 }
 

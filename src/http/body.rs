@@ -25,7 +25,16 @@ pub enum BodyFault {
 ///
 /// # Errors
 /// [`BodyFault`].
-pub async fn read(mut payload: Payload, limit: usize, deadline: Duration) -> Result<Bytes, BodyFault> {
+pub async fn read(
+    request: &HttpRequest,
+    mut payload: Payload,
+    limit: usize,
+    deadline: Duration,
+) -> Result<Bytes, BodyFault> {
+    // RFC 9110 §15.5.14: a length that is declared needs no waiting for.
+    if declared(request).is_some_and(|length| length > limit) {
+        return Err(BodyFault::TooLarge);
+    }
     let reading = async {
         let first = match payload.next().await {
             None => return Ok(Bytes::new()),
@@ -42,6 +51,12 @@ pub async fn read(mut payload: Payload, limit: usize, deadline: Duration) -> Res
         Ok(whole.freeze())
     };
     tokio::time::timeout(deadline, reading).await.unwrap_or(Err(BodyFault::TooSlow))
+}
+
+/// `Content-Length`, of which actix has made sure that it is a number; one that is too great for us is too great.
+fn declared(request: &HttpRequest) -> Option<usize> {
+    let length = request.headers().get(header::CONTENT_LENGTH)?.to_str().ok()?;
+    Some(length.trim().parse().unwrap_or(usize::MAX))
 }
 
 fn checked<E>(chunk: Result<Bytes, E>, before: usize, limit: usize) -> Result<Bytes, BodyFault> {

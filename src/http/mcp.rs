@@ -112,7 +112,7 @@ async fn post(
         let text = "send the message as application/json";
         return Err(answer::message(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", text));
     }
-    let body = body::read(payload, state.endpoint.max_request_body, state.read_timeout).await;
+    let body = body::read(request, payload, state.endpoint.max_request_body, state.read_timeout).await;
     let body = body.map_err(answer::body_fault)?;
     let protocol_version = field(request, mcp::PROTOCOL_VERSION);
     let post = PostRequest {
@@ -166,15 +166,16 @@ fn refused(refusal: &Refusal, state: &State) -> HttpResponse {
         Refusal::SessionUnknown | Refusal::UnknownMethod { .. } => StatusCode::NOT_FOUND,
         Refusal::PostOnly => return answer::method_not_allowed("POST"),
         Refusal::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
-        Refusal::Busy { .. } => StatusCode::SERVICE_UNAVAILABLE,
+        Refusal::Busy { .. } | Refusal::Full { .. } | Refusal::Unfit { .. } => StatusCode::SERVICE_UNAVAILABLE,
         Refusal::Malformed { .. }
         | Refusal::UnsupportedVersion { .. }
         | Refusal::SessionRequired
+        | Refusal::SessionOnly { .. }
         | Refusal::NotAsked
         | Refusal::EventUnknown => StatusCode::BAD_REQUEST,
     };
     let mut response = answer::private_json(status, refusal.body());
-    if let Refusal::Busy { retry_after } = refusal {
+    if let Refusal::Busy { retry_after } | Refusal::Full { retry_after, .. } = refusal {
         answer::retry_after(&mut response, retry_after.as_secs());
     }
     response

@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use crate::base::clock::Timestamp;
 use crate::base::digest::Digest;
 use crate::base::id::ClientId;
+use crate::protocol::oauth::client_document::KeySource;
 use crate::protocol::oauth::scope::ScopeSet;
 
 /// A client, as authorization and token requests see it (RFC 6749 §2).
@@ -38,12 +39,17 @@ impl Client {
 }
 
 /// Where a client comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// The configuration of the operator, who answers for it.
     Configured {
         /// `skip_consent`: nobody is asked whether it may act.
         skip_consent: bool,
+    },
+    /// The address that is its identifier: whoever rules this host answers for it.
+    Document {
+        /// The host, with the port if it is not that of https.
+        host: String,
     },
     /// It registered itself (RFC 7591): anybody may have.
     Registered,
@@ -56,8 +62,13 @@ pub enum Authentication {
     None,
     /// `client_secret_basic` or `client_secret_post`: the secret of this digest.
     Secret(Digest),
-    /// `private_key_jwt`: a key of this JWK set, as JSON (RFC 7523 §2.2).
-    PrivateKey(String),
+    /// `private_key_jwt` (RFC 7523 §2.2).
+    PrivateKey {
+        /// Where its public keys are.
+        keys: KeySource,
+        /// It may also come without.
+        is_optional: bool,
+    },
 }
 
 /// The grants that a client may use beside `authorization_code`.

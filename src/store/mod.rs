@@ -28,7 +28,7 @@ pub use revoked::Revoked;
 pub use sqlite::{OpenError, Sqlite};
 
 /// Everything that is kept.
-pub trait Store: Clients + Flows + Tokens + Consents + Users + Accounts + BrowserSessions {
+pub trait Store: Clients + ClientDocuments + Flows + Tokens + Consents + Users + Accounts + BrowserSessions {
     /// What was revoked lately, in memory: asked for every request, never a database read.
     fn revoked(&self) -> &Revoked;
 }
@@ -62,6 +62,17 @@ pub trait Clients: Send + Sync {
 
     /// Removes a client, its consents and flows, and revokes its grants. `false`: there was none.
     async fn remove_client(&self, id: &ClientId, now: Timestamp) -> Result<bool, StoreError>;
+}
+
+/// The metadata documents of clients that are named by an address, as they last let the client in.
+#[async_trait]
+pub trait ClientDocuments: Send + Sync {
+    /// The document.
+    async fn find_document(&self, client: &ClientId) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Keeps a document in place of the one before. Of a thousand others the oldest makes room, of clients without a grant
+    /// first.
+    async fn record_document(&self, client: &ClientId, document: &[u8], now: Timestamp) -> Result<(), StoreError>;
 }
 
 /// How many clients are kept, and for how long when they are never used.
@@ -217,6 +228,8 @@ pub struct Present {
     pub issuers: Vec<String>,
     /// The clients of the configuration file; those that registered are in the store.
     pub clients: Vec<ClientId>,
+    /// Whether clients come in that are named by an address.
+    pub documents: bool,
 }
 
 /// People known from identity providers.

@@ -159,11 +159,13 @@ fn host_6_the_default_is_loopback_and_http_on_every_address_is_refused() {
 #[test]
 fn ops_14_what_is_insecure_has_a_name_that_says_so_and_a_warning_at_every_start() {
     let insecure: Vec<String> = known_places().into_iter().filter(|place| place.contains("danger_")).collect();
-    assert_eq!(insecure, ["server.danger_http"]);
-    let text =
-        "server: {listen: ':8080', danger_http: true, oauth_server: {enabled: true, issuer: 'http://127.0.0.1:8080'}}";
+    let documents = "server.oauth_server.client_id_metadata_documents.danger_allow_addresses";
+    assert_eq!(insecure, [documents, "server.danger_http"]);
+    let text = "server: {listen: ':8080', danger_http: true, oauth_server: {enabled: true, issuer: 'http://127.0.0.1:8080', client_id_metadata_documents: {danger_allow_addresses: ['127.0.0.1:1']}}}";
     let warnings = parse(text).unwrap().warnings;
-    assert!(warnings.iter().any(|warning| warning.path == "server.danger_http"), "{warnings:?}");
+    for insecure in insecure {
+        assert!(warnings.iter().any(|warning| warning.path == insecure), "{warnings:?}");
+    }
 }
 
 #[test]

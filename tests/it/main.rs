@@ -9,6 +9,7 @@ mod bridge;
 mod children;
 mod cli;
 mod config;
+mod isolation;
 mod log;
 mod mcp;
 mod oauth;

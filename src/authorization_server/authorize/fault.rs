@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::authorization_server::client::ResolveFault;
 use crate::identity::federated::Failure;
 use crate::store::StoreError;
 
@@ -35,6 +36,15 @@ impl FlowFault {
             Self::Forged => None,
             Self::Provider(_, failure) => Some(failure),
             Self::Unavailable(error) => Some(error),
+        }
+    }
+}
+
+impl From<ResolveFault> for FlowFault {
+    fn from(fault: ResolveFault) -> Self {
+        match fault {
+            ResolveFault::Store(error) => error.into(),
+            ResolveFault::Document(_) => Self::Gone("its client's document is not accepted any more"),
         }
     }
 }

@@ -7,6 +7,7 @@ use crate::base::id::{FlowId, ProviderName};
 use crate::base::secret::Secret;
 use crate::identity::federated::Provider;
 use crate::model::authorization::{AuthorizationRequest, Flow, Stage};
+use crate::model::client::Origin;
 use crate::protocol::oauth::scope::ScopeSet;
 
 /// A flow that was found by its identifier and its cookie: this is the browser it began in.
@@ -49,6 +50,8 @@ pub enum Step {
 pub struct Asked {
     /// The client's own name for itself.
     pub client_name: Option<String>,
+    /// The host that vouches for the name: that of the address by which the client is known.
+    pub vouched_by: Option<String>,
     /// Where the answer goes.
     pub redirect_uri: String,
     /// What the tokens are for.
@@ -184,7 +187,12 @@ impl AuthorizationServer {
         let request = bound.request();
         let client = self.find_client(&request.client_id).await?;
         let client = client.ok_or(FlowFault::Gone("its client is not registered any more"))?;
+        let vouched_by = match client.origin {
+            Origin::Document { host } => Some(host),
+            Origin::Configured { .. } | Origin::Registered => None,
+        };
         Ok(Asked {
+            vouched_by,
             client_name: client.name,
             redirect_uri: request.redirect_uri.clone(),
             resource: request.resource.clone(),

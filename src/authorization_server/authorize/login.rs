@@ -175,7 +175,7 @@ impl AuthorizationServer {
         request: &AuthorizationRequest,
         user: &UserId,
         scopes: &ScopeSet,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<bool, FlowFault> {
         let client = self.find_client(&request.client_id).await?;
         if client.is_some_and(|client| client.origin == Origin::Configured { skip_consent: true }) {
             return Ok(true);

@@ -2,6 +2,8 @@
 
 use crate::authorization_server::AuthorizationServer;
 use crate::authorization_server::authorize::response::Answer;
+use crate::authorization_server::client::ResolveFault;
+use crate::authorization_server::client::documents::DocumentRefusal;
 use crate::base::id::ClientId;
 use crate::model::authorization::AuthorizationRequest;
 use crate::model::client::Client;
@@ -39,6 +41,9 @@ pub enum PageFault {
     /// RFC 6749 §4.1.2.1: unknown client. Not a redirect: anybody could make one up.
     #[error("This app is not registered here, or its registration has expired.")]
     UnknownClient,
+    /// MCP 2026-07-28, Client ID Metadata Documents: the person is told, and nobody is redirected.
+    #[error("This app could not be verified by the document that it publishes about itself.")]
+    Document(DocumentRefusal),
     /// RFC 6749 §4.1.2.1: a redirect URI that the client did not register.
     #[error("The app asked to be answered at an address that it did not register.")]
     UnregisteredRedirectUri,
@@ -54,6 +59,16 @@ pub enum PageFault {
 }
 
 impl PageFault {
+    /// What only the log is told.
+    #[must_use]
+    pub fn cause(&self) -> Option<&dyn std::fmt::Display> {
+        match self {
+            Self::Document(refusal) => Some(refusal),
+            Self::Unavailable(error) => Some(error),
+            _ => None,
+        }
+    }
+
     /// What the person can do about it.
     #[must_use]
     pub const fn next_step(&self) -> &'static str {
@@ -62,7 +77,13 @@ impl PageFault {
                 "Remove the connection in the app and add it again: it then registers anew."
             }
             Self::NotAllowed => "Ask the operator of this server to add it to allowed_redirect_uris.",
-            Self::Unavailable(_) => "Go back to the app and connect again in a moment.",
+            Self::Document(DocumentRefusal::NotAllowed(_)) => {
+                "Ask the operator of this server to add it to client_id_metadata_documents.allowed_hosts."
+            }
+            Self::Document(DocumentRefusal::Invalid(_)) => {
+                "Tell the makers of the app; its document cannot be accepted."
+            }
+            Self::Unavailable(_) | Self::Document(_) => "Go back to the app and connect again in a moment.",
             Self::Malformed(_) | Self::TooLong | Self::Repeated(_) | Self::NoClient | Self::NoRedirectUri => {
                 "Go back to the app and connect again. If that does not help, the app needs an update."
             }
@@ -95,7 +116,11 @@ impl AuthorizationServer {
     pub(super) async fn find_target(&self, parameters: &Parameters) -> Result<Target, PageFault> {
         let id = parameters.one("client_id")?.ok_or(PageFault::NoClient)?;
         let requested = parameters.one("redirect_uri")?;
-        let found = self.find_client(&ClientId::new(id)).await?;
+        let found = match self.find_client(&ClientId::new(id)).await {
+            Ok(found) => found,
+            Err(ResolveFault::Store(error)) => return Err(error.into()),
+            Err(ResolveFault::Document(refusal)) => return Err(PageFault::Document(refusal)),
+        };
         let client = found.ok_or(PageFault::UnknownClient)?;
         let redirect_uri = match (requested, client.redirect_uris.as_slice()) {
             (Some(requested), registered) if registered.iter().any(|one| redirect_uri::is_same(one, requested)) => {

@@ -5,12 +5,15 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::authorization_server::AuthorizationServer;
+use crate::authorization_server::client::ResolveFault;
+use crate::authorization_server::client::documents::DocumentRefusal;
 use crate::authorization_server::error::Refused;
 use crate::base::clock::Timestamp;
 use crate::base::digest::Digest;
 use crate::base::id::ClientId;
 use crate::base::secret::Secret;
-use crate::keys::{KeySet, unverified_payload};
+use crate::keys::{ForeignTokenFault, KeySet, Verified, unverified_payload};
+use crate::protocol::oauth::client_document::KeySource;
 use crate::protocol::oauth::error::{ErrorCode, OauthError};
 use crate::protocol::oauth::parameters::Parameters;
 
@@ -78,11 +81,10 @@ impl AuthorizationServer {
     pub(super) async fn check_assertion(
         &self,
         client: &ClientId,
-        keys: &str,
+        keys: &KeySource,
         assertion: &Assertion,
     ) -> Result<(), Refused> {
-        let keys = KeySet::parse(keys.as_bytes()).map_err(|fault| refused(&format!("its keys: {fault}")))?;
-        let verified = keys.verify(assertion.token.expose()).map_err(|fault| refused(&fault.to_string()))?;
+        let verified = self.verify_assertion(keys, assertion).await?;
         let claims: Claims =
             serde_json::from_slice(&verified.payload).map_err(|fault| refused(&format!("its claims: {fault}")))?;
         let now = self.services.clock.now();
@@ -92,6 +94,32 @@ impl AuthorizationServer {
         match self.services.store.spend_assertion(client, &spent, expires_at, now).await? {
             true => Ok(()),
             false => Err(refused("its jti was used before")),
+        }
+    }
+
+    async fn verify_assertion(&self, keys: &KeySource, assertion: &Assertion) -> Result<Verified, Refused> {
+        let token = assertion.token.expose();
+        let wrong = |fault: ForeignTokenFault| refused(&fault.to_string());
+        let url = match keys {
+            KeySource::Inline(keys) => {
+                let keys = KeySet::parse(keys.as_bytes()).map_err(|fault| refused(&format!("its keys: {fault}")))?;
+                return keys.verify(token).map_err(wrong);
+            }
+            KeySource::Url(url) => url,
+        };
+        let (documents, now) = (self.services.documents.as_ref(), self.services.clock.now());
+        let documents = documents.ok_or_else(|| refused("its keys are at an address, and none is fetched from"))?;
+        let unavailable = |refusal: DocumentRefusal| Refused::from(ResolveFault::Document(refusal));
+        let used = documents.keys(url, None, now).await.map_err(unavailable)?;
+        let used = used.ok_or_else(|| refused("it has no keys"))?;
+        match used.verify(token) {
+            // RFC 7517 §5: a key that is not there may have come since.
+            Err(ForeignTokenFault::UnknownKey(kid)) => match documents.keys(url, Some(&used), now).await {
+                Ok(Some(newer)) => newer.verify(token).map_err(wrong),
+                Ok(None) => Err(wrong(ForeignTokenFault::UnknownKey(kid))),
+                Err(refusal) => Err(unavailable(refusal)),
+            },
+            verified => verified.map_err(wrong),
         }
     }
 

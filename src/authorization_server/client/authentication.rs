@@ -50,11 +50,12 @@ impl AuthorizationServer {
             (Authentication::Secret(digest), Proof::Secret(one, other)) => {
                 *digest == Digest::of(one) || *digest == Digest::of(other)
             }
-            (Authentication::PrivateKey(keys), Proof::Assertion(assertion)) => {
+            (Authentication::PrivateKey { is_optional: true, .. }, Proof::None) => true,
+            (Authentication::PrivateKey { keys, .. }, Proof::Assertion(assertion)) => {
                 self.check_assertion(&client.id, keys, assertion).await?;
                 true
             }
-            (Authentication::None | Authentication::Secret(_) | Authentication::PrivateKey(_), _) => false,
+            (Authentication::None | Authentication::Secret(_) | Authentication::PrivateKey { .. }, _) => false,
         };
         if proven {
             Ok(AuthenticatedClient(client))

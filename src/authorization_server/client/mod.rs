@@ -2,8 +2,10 @@
 
 mod assertion;
 pub mod authentication;
+pub mod documents;
 mod registration;
 mod resolve;
 
 pub use registration::Registered;
+pub use resolve::ResolveFault;
 pub(super) use resolve::configured;

@@ -1,24 +1,67 @@
 //! From a `client_id` to the client: one door, whatever way it came.
 
 use crate::authorization_server::AuthorizationServer;
+use crate::authorization_server::client::documents::DocumentRefusal;
+use crate::authorization_server::error::Refused;
 use crate::base::id::ClientId;
 use crate::config::section::{StaticAuthentication, StaticClient};
 use crate::model::client::{Authentication, Client, GrantTypes, Origin};
+use crate::protocol::oauth::client_document::{DocumentUrl, KeySource};
+use crate::protocol::oauth::error::{ErrorCode, OauthError};
 use crate::store::StoreError;
 
 impl AuthorizationServer {
-    /// The client of this identifier: of the configuration, or one that registered.
+    /// The client of this identifier: of the configuration, with a document at an address, or one that registered.
     ///
     /// # Errors
-    /// The store cannot be read.
+    /// Its document lets nobody in, or the store cannot be read.
     pub(in crate::authorization_server) async fn find_client(
         &self,
         id: &ClientId,
-    ) -> Result<Option<Client>, StoreError> {
+    ) -> Result<Option<Client>, ResolveFault> {
         if let Some(client) = self.settings.clients.get(id) {
             return Ok(Some(client.clone()));
         }
+        if DocumentUrl::is_address(id.as_str()) {
+            let Some(documents) = &self.services.documents else { return Ok(None) };
+            return match documents.find(id, self.services.clock.now()).await {
+                Ok(client) => Ok(Some(client)),
+                Err(DocumentRefusal::Store(error)) => Err(error.into()),
+                Err(refusal) => Err(ResolveFault::Document(refusal)),
+            };
+        }
         Ok(self.services.store.find_client(id).await?.map(Client::from))
+    }
+}
+
+/// Why it cannot be said who a client is.
+#[derive(Debug, thiserror::Error)]
+pub enum ResolveFault {
+    /// Its document.
+    #[error(transparent)]
+    Document(DocumentRefusal),
+    /// The store cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<ResolveFault> for Refused {
+    /// A document that cannot be had now is worth another try; a client keeps what it has on `temporarily_unavailable`.
+    fn from(fault: ResolveFault) -> Self {
+        let refusal = match fault {
+            ResolveFault::Store(error) => return error.into(),
+            ResolveFault::Document(refusal) => refusal,
+        };
+        let (code, text) = match refusal {
+            DocumentRefusal::Unreachable(_) | DocumentRefusal::TooOften | DocumentRefusal::Store(_) => (
+                ErrorCode::TemporarilyUnavailable,
+                "the client's metadata document cannot be fetched now; try again later",
+            ),
+            DocumentRefusal::Invalid(_) | DocumentRefusal::NotAllowed(_) => {
+                (ErrorCode::InvalidClient, "the client's metadata document is not accepted here")
+            }
+        };
+        Self { public: OauthError::new(code, text), cause: Some(refusal.to_string()) }
     }
 }
 
@@ -32,7 +75,9 @@ pub(in crate::authorization_server) fn configured(section: &StaticClient) -> Cli
         authentication: match &section.authentication {
             StaticAuthentication::None => Authentication::None,
             StaticAuthentication::Secret(digest) => Authentication::Secret(*digest),
-            StaticAuthentication::Keys(keys) => Authentication::PrivateKey(keys.clone()),
+            StaticAuthentication::Keys(keys) => {
+                Authentication::PrivateKey { keys: KeySource::Inline(keys.clone()), is_optional: false }
+            }
         },
         grants: GrantTypes { refresh_token: section.may_refresh, client_credentials: section.acts_alone },
         scopes: section.scopes.clone(),

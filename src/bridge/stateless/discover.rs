@@ -6,18 +6,20 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde_json::Value;
 
+use crate::bridge::post::Caller;
+use crate::bridge::upstream::Upstream;
 use crate::bridge::{Bridge, merge};
 use crate::protocol::mcp::message::Message;
 use crate::protocol::mcp::reply;
 use crate::protocol::mcp::version::ProtocolVersion;
 
 impl Bridge {
-    pub(super) async fn discover(&self, message: &Message) -> Bytes {
-        self.wait_for_first_try().await;
+    pub(super) async fn discover(&self, caller: &Caller, message: &Message) -> Bytes {
+        self.wait_for_first_try(&caller.own).await;
         let versions = Value::from(ProtocolVersion::SUPPORTED.map(ProtocolVersion::as_str).to_vec());
-        let capabilities = merge::capabilities(&self.upstreams);
+        let capabilities = merge::capabilities(&caller.own);
         let mut result = format!(r#"{{"supportedVersions":{versions},"capabilities":{capabilities}"#);
-        if let Some(instructions) = merge::instructions(&self.upstreams) {
+        if let Some(instructions) = merge::instructions(&caller.own) {
             result.push_str(&format!(r#","instructions":{}"#, Value::from(instructions)));
         }
         result.push('}');
@@ -25,8 +27,8 @@ impl Bridge {
     }
 
     /// What the bridge says it is (`Implementation`, JSON): an only upstream speaks for itself.
-    pub(in crate::bridge) fn identity(&self) -> Arc<str> {
-        let only = match self.upstreams.as_slice() {
+    pub(in crate::bridge) fn identity(&self, upstreams: &[Arc<Upstream>]) -> Arc<str> {
+        let only = match upstreams {
             [only] => only.hello(),
             _ => None,
         };

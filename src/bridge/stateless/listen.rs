@@ -5,10 +5,10 @@ use std::sync::Arc;
 use crate::bridge::answer::Held;
 use crate::bridge::hub::{Hub, Subscriber};
 use crate::bridge::mailbox::Mailbox;
+use crate::bridge::pool::Own;
 use crate::bridge::post::Caller;
 use crate::bridge::stateless::filter::Filter;
 use crate::bridge::stateless::listener::Listener;
-use crate::bridge::upstream::Upstream;
 use crate::bridge::upstream::hello::Speaks;
 use crate::bridge::{Answer, Bridge, EventStream, Refusal, merge, route, subscribe};
 use crate::protocol::mcp::fault::Fault;
@@ -19,14 +19,14 @@ use crate::protocol::mcp::message::{Message, Param, Params};
 pub struct Listening {
     listener: Arc<Listener>,
     hub: Arc<Hub>,
-    upstreams: Vec<Arc<Upstream>>,
+    upstreams: Own,
 }
 
 impl Drop for Listening {
     fn drop(&mut self) {
         self.hub.listeners.remove(&self.listener);
         for (index, uri) in self.hub.forget(&Subscriber::Listener(Arc::clone(&self.listener))) {
-            if let Some(upstream) = self.upstreams.get(index) {
+            if let Some(upstream) = self.upstreams.iter().find(|upstream| upstream.index == index) {
                 subscribe::unsubscribe_later(&self.hub, upstream, uri);
             }
         }
@@ -47,13 +47,13 @@ impl Bridge {
         let filter = params.get(Param::Notifications).map(|at| Filter::read(message.json(at)));
         let filter = filter.unwrap_or_else(|| Err(Fault::invalid("notifications is missing")));
         let filter = filter.map_err(|fault| Refusal::Malformed { body: fault.body(id) })?;
-        self.wait_for_first_try().await;
+        self.wait_for_first_try(&caller.own).await;
         let (mailbox, reader) = Mailbox::of_call();
-        let lists = filter.of_lists(merge::offers(&self.upstreams));
+        let lists = filter.of_lists(merge::offers(&caller.own));
         let listener = Arc::new(Listener::new(&caller.principal, id, lists, mailbox));
-        let (hub, upstreams) = (Arc::clone(&self.hub), self.upstreams.clone());
+        let (hub, upstreams) = (Arc::clone(&self.hub), caller.own.clone());
         let listening = Listening { listener: Arc::clone(&listener), hub, upstreams };
-        let subscribed = filter.uris.iter().map(|uri| self.listen_to_resource(&listener, uri));
+        let subscribed = filter.uris.iter().map(|uri| self.listen_to_resource(&caller.own, &listener, uri));
         let subscribed = futures_util::future::join_all(subscribed).await;
         let agreed = filter.uris.iter().zip(subscribed).filter(|(_, is_subscribed)| *is_subscribed);
         listener.acknowledge(agreed.map(|(uri, _)| uri.clone()).collect());
@@ -64,8 +64,8 @@ impl Bridge {
 
     /// Subscribes a listener to a resource, and the upstream if it is not subscribed to yet. False when there is nothing to
     /// hear of it.
-    async fn listen_to_resource(&self, listener: &Arc<Listener>, uri: &str) -> bool {
-        let Some(upstream) = route::by_uri(&self.upstreams, uri) else { return false };
+    async fn listen_to_resource(&self, own: &Own, listener: &Arc<Listener>, uri: &str) -> bool {
+        let Some(upstream) = route::by_uri(own, uri) else { return false };
         let offers = upstream.hello().is_some_and(|hello| hello.offers.subscribe);
         let Some(link) = upstream.link().filter(|_| offers) else { return false };
         let subscription = (upstream.index, uri.to_owned());

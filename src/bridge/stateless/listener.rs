@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use crate::bridge::mailbox::{Item, Mailbox};
 use crate::bridge::stateless::filter::Filter;
+use crate::bridge::tenant::Tenant;
 use crate::model::principal::Principal;
 use crate::protocol::mcp::message::{Message, Param, Params};
 use crate::protocol::mcp::meta;
@@ -117,9 +118,16 @@ impl Listeners {
         self.lock().retain(|other| !Arc::ptr_eq(other, listener));
     }
 
-    /// Tells all of them that a list changed.
-    pub fn list_changed(&self, method: &Method) {
-        self.lock().iter().for_each(|listener| listener.list_changed(method));
+    /// Those of a tenant.
+    #[must_use]
+    pub fn of(&self, tenant: &Tenant) -> Vec<Arc<Listener>> {
+        self.lock().iter().filter(|listener| tenant.has_caller(&listener.principal)).map(Arc::clone).collect()
+    }
+
+    /// Whether a tenant listens.
+    #[must_use]
+    pub fn has(&self, tenant: &Tenant) -> bool {
+        self.lock().iter().any(|listener| tenant.has_caller(&listener.principal))
     }
 
     /// Ends all of them.

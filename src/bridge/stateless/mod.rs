@@ -51,7 +51,7 @@ impl Bridge {
             accepts_stream: caller.accepts_stream,
             envelope,
         };
-        let (exchange, attendance) = Exchange::begin(&caller.principal, self.identity(), message, round);
+        let (exchange, attendance) = Exchange::begin(&caller.principal, self.identity(&caller.own), message, round);
         call.owner = Owner::Stateless(exchange);
         attendance
     }

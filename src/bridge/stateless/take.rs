@@ -50,13 +50,14 @@ impl Bridge {
             Err(body) => return self.finished(&caller, method, body),
         };
         let Kind::Request { params, .. } = message.kind() else { return Ok(Answer::Accepted) };
+        self.equip(&mut caller, &[message]).await?;
         self.permit(&caller, message).await?;
         // What is carried has no header fields: those are of the tool that carries it.
         if *method == Method::ToolsCall && matches!(meant, Meant::Itself(_)) {
-            self.check_params(&request.mirror, message, params).await.map_err(|fault| refused(&fault, message))?;
+            self.check_params(&caller, &request.mirror, message).await.map_err(|fault| refused(&fault, message))?;
         }
         let begun = match method {
-            Method::Discover => Begun::Answered(self.discover(message).await),
+            Method::Discover => Begun::Answered(self.discover(&caller, message).await),
             Method::ToolsCall | Method::PromptsGet | Method::ResourcesRead
                 if let Some(state) = params.get(Param::RequestState)
                     && !message.string(state).is_some_and(|state| state::is_sealed(&state)) =>
@@ -75,7 +76,7 @@ impl Bridge {
 
     /// An answer of the bridge's own, made one of this era.
     fn finished(&self, caller: &Caller, method: &Method, body: Bytes) -> Result<Answer, Refusal> {
-        let (body, code) = finish::own(body, &self.identity(), method);
+        let (body, code) = finish::own(body, &self.identity(&caller.own), method);
         match refusal(code, &body) {
             Some(refusal) => Err(refusal),
             None => Ok(post::finished(caller, body)),
@@ -83,15 +84,16 @@ impl Bridge {
     }
 
     /// MCP 2026-07-28, Server Behavior for Custom Headers: what the tool's schema names, and nothing else, is checked.
-    async fn check_params(&self, mirror: &Mirror, message: &Message, params: &Params) -> Result<(), Fault> {
+    async fn check_params(&self, caller: &Caller, mirror: &Mirror, message: &Message) -> Result<(), Fault> {
+        let Kind::Request { params, .. } = message.kind() else { return Ok(()) };
         let Some(shown) = params.get(Param::Name).and_then(|at| message.string(at)) else { return Ok(()) };
         let find = || {
-            let Named { upstream, name } = route::by_name(&self.upstreams, ListKind::Tools, &shown)?;
+            let Named { upstream, name } = route::by_name(&caller.own, ListKind::Tools, &shown)?;
             upstream.catalogue().tools.find(name).map(|tool| tool.headers.clone())
         };
         let mut headers = find();
         // It may be a tool that came since the list was read.
-        if headers.is_none() && !mirror.params.is_empty() && self.learn_tool(&shown).await {
+        if headers.is_none() && !mirror.params.is_empty() && self.learn_tool(&caller.own, &shown).await {
             headers = find();
         }
         let arguments = params.get(Param::Arguments).map(|at| message.json(at));

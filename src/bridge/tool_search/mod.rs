@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use tokio::runtime::Handle;
 
 use crate::bridge::catalog::List;
+use crate::bridge::post::Caller;
 use crate::bridge::tool_search::index::Index;
 use crate::bridge::upstream::{State, Upstream};
 use crate::bridge::{Bridge, merge};
@@ -157,7 +158,7 @@ impl Bridge {
     }
 
     /// The answer to a call of `search`; `None` when the message is none.
-    pub(super) async fn searched(&self, message: &Message) -> Option<Bytes> {
+    pub(super) async fn searched(&self, caller: &Caller, message: &Message) -> Option<Bytes> {
         let search = self.tool_search.as_ref()?;
         let (_, params) = called(message).filter(|(name, _)| name == SEARCH)?;
         let arguments = params.get(Param::Arguments).map_or("{}", |at| message.json(at));
@@ -166,9 +167,9 @@ impl Bridge {
         else {
             return Some(tool_error(message, "The argument \"query\" must be a string of at most 1000 bytes."));
         };
-        self.wait_for_first_try().await;
-        merge::freshen_tools(&self.upstreams).await;
-        let tools = search.search(&self.upstreams, query).await;
+        self.wait_for_first_try(&caller.own).await;
+        merge::freshen_tools(&caller.own).await;
+        let tools = search.search(&caller.own, query).await;
         let text = Value::from(tools.as_str());
         let result =
             format!(r#"{{"content":[{{"type":"text","text":{text}}}],"structuredContent":{{"tools":{tools}}}}}"#);

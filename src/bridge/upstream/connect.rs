@@ -137,11 +137,18 @@ impl Upstream {
     }
 
     async fn open(&self, transport: Transport) -> Result<(Arc<Link>, Option<Process>), String> {
-        let link = |wire| Link::new(self.name(), self.index, Arc::clone(&self.hub), wire);
+        // Set once: a connection is opened once.
+        let own = |link: &Link| drop(link.tenant.set(self.tenant.clone()));
+        let link = |wire| {
+            let link = Link::new(self.name(), self.index, Arc::clone(&self.hub), wire);
+            own(&link);
+            link
+        };
         match &self.settings.kind {
             UpstreamKind::Builtin(_) => Ok((link(Wire::Builtin), None)),
             UpstreamKind::Stdio(command) => {
                 let (link, process) = stdio::open(self.name(), self.index, &self.hub, command, &self.keeper)?;
+                own(&link);
                 Ok((link, Some(process)))
             }
             UpstreamKind::Http(settings) if transport == Transport::Sse => {

@@ -2,7 +2,7 @@
 //!
 //! An answer belongs to the call whose id it bears, progress to the call whose token it bears. Anything else is marked
 //! only by the stream it came on; a child process has one stream for all, so there it belongs to a session when no
-//! other has a call under way, and otherwise to nobody.
+//! other has a call under way, or when the child is that session's own, and otherwise to nobody.
 
 use std::sync::{Arc, Weak};
 
@@ -82,13 +82,21 @@ fn notification(link: &Arc<Link>, message: &Message, (method, params): (&Method,
         Method::Acknowledged => acknowledged(link, message, params),
         _ => {
             let call = owner(link, origin).filter(|call| is_certain(link, call, origin));
-            let Some(call) = call.filter(|call| wants(call, message, method, params)) else {
-                link.count_dropped();
-                return;
-            };
-            hand_over(link, &call, message.rewritten(&mut []));
+            match call {
+                Some(call) if wants(&call, message, method, params) => {
+                    hand_over(link, &call, message.rewritten(&mut []));
+                }
+                None if origin.is_none() && outside_calls(link, message, method, params) => {}
+                _ => link.count_dropped(),
+            }
         }
     }
+}
+
+/// Hands something that belongs to no call to the only session that the connection serves. False when it is not wanted.
+fn outside_calls(link: &Link, message: &Message, method: &Method, params: &Params) -> bool {
+    let session = link.sole_session().filter(|session| severe_enough(session.level(), message, method, params));
+    session.is_some_and(|session| session.mailbox.push(Item::Notification(message.rewritten(&mut []))).is_ok())
 }
 
 fn hand_over(link: &Link, call: &Call, text: Bytes) {
@@ -105,15 +113,21 @@ fn is_certain(link: &Link, call: &Call, origin: Option<u64>) -> bool {
 
 /// Whether a log message is severe enough for the session or the request.
 fn wants(call: &Call, message: &Message, method: &Method, params: &Params) -> bool {
+    if let (Owner::Stateless(exchange), Method::LogMessage) = (&call.owner, method) {
+        return exchange.wants_log(level_of(message, params));
+    }
+    severe_enough(call.owner.session().and_then(|session| session.level()), message, method, params)
+}
+
+fn severe_enough(wanted: Option<LogLevel>, message: &Message, method: &Method, params: &Params) -> bool {
     if *method != Method::LogMessage {
         return true;
     }
-    let level = params.get(Param::Level).and_then(|at| LogLevel::parse(&message.string(at)?));
-    if let Owner::Stateless(exchange) = &call.owner {
-        return exchange.wants_log(level);
-    }
-    let wanted = call.owner.session().and_then(|session| session.level());
-    level.zip(wanted).is_none_or(|(level, wanted)| level >= wanted)
+    level_of(message, params).zip(wanted).is_none_or(|(level, wanted)| level >= wanted)
+}
+
+fn level_of(message: &Message, params: &Params) -> Option<LogLevel> {
+    params.get(Param::Level).and_then(|at| LogLevel::parse(&message.string(at)?))
 }
 
 fn progress(link: &Arc<Link>, message: &Message, params: &Params) {
@@ -201,25 +215,34 @@ fn request(link: &Arc<Link>, message: &Message, (id, method, params): (Span, &Me
     if *method == Method::Ping {
         return link.tell_now(reply::result(&their_id, b"{}"));
     }
-    let Some(call) = owner(link, origin) else {
-        tracing::warn!(upstream = %link.name, method = method.as_str(), "a request of an upstream could belong to several sessions, or to none");
-        return refuse(reply::UNAVAILABLE, "The request cannot be attributed to one client session");
-    };
-    if let Owner::Stateless(exchange) = &call.owner {
+    let call = owner(link, origin);
+    if let Some(Owner::Stateless(exchange)) = call.as_ref().map(|call| &call.owner) {
         return question::ask(link, exchange, message, (id, method, params));
     }
-    let Some(session) = call.owner.session().filter(|session| can(session, message, method, params)) else {
+    let session = match &call {
+        Some(call) => call.owner.session().map(Arc::clone),
+        None => link.sole_session().filter(|_| origin.is_none()),
+    };
+    if call.is_none() && session.is_none() {
+        tracing::warn!(upstream = %link.name, method = method.as_str(), "a request of an upstream could belong to several sessions, or to none");
+        return refuse(reply::UNAVAILABLE, "The request cannot be attributed to one client session");
+    }
+    let Some(session) = session.filter(|session| can(session, message, method, params)) else {
         return refuse(reply::METHOD_NOT_FOUND, "The client cannot do this");
     };
     let ours = link.hub.next_ask();
     let progress_token = params.wanted_progress().map(|at| Bytes::copy_from_slice(message.bytes(at)));
-    if !link.begin_asking(their_id.clone(), Whom::Session(Arc::downgrade(session), ours)) {
+    if !link.begin_asking(their_id.clone(), Whom::Session(Arc::downgrade(&session), ours)) {
         return refuse(reply::INVALID_REQUEST, "A request with this id is under way");
     }
     let asked = Asked::Request { link: Arc::downgrade(link), id: their_id.clone(), progress_token };
     let number = ours.to_string();
     let text = message.rewritten(&mut [Edit { at: id, with: number.as_bytes() }]);
-    if session.ask(ours, asked).is_err() || call.deliver(Item::Request(text)).is_err() {
+    let deliver = |item| match &call {
+        Some(call) => call.deliver(item),
+        None => session.mailbox.push(item),
+    };
+    if session.ask(ours, asked).is_err() || deliver(Item::Request(text)).is_err() {
         drop(session.take_asked(ours));
         drop(link.end_asking(&their_id));
         refuse(reply::UNAVAILABLE, "The client does not take requests at the moment");

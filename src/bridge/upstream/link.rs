@@ -13,6 +13,7 @@ use crate::bridge::hub::Hub;
 use crate::bridge::mailbox::{Event, Mailbox};
 use crate::bridge::session::Session;
 use crate::bridge::stateless::exchange::Exchange;
+use crate::bridge::tenant::Tenant;
 use crate::bridge::upstream::call::{Call, Owner};
 use crate::bridge::upstream::hello::{Hello, Speaks};
 use crate::bridge::upstream::stateless::dress;
@@ -26,13 +27,15 @@ use crate::protocol::mcp::splice::Edit;
 /// How many calls may wait for one upstream.
 const MAX_PENDING: usize = 4096;
 
-/// A connection. All of an upstream's sessions share it; a new one is made when it is lost.
+/// A connection. All sessions of its tenant share it; a new one is made when it is lost.
 #[derive(Debug)]
 pub struct Link {
     /// The upstream's name, for the log.
     pub name: Arc<str>,
     /// The upstream's place in the list.
     pub index: usize,
+    /// Whom the connection serves; set before it is used.
+    pub tenant: OnceLock<Tenant>,
     /// What everything shares.
     pub hub: Arc<Hub>,
     /// How the upstream introduced itself; set before the connection is used.
@@ -125,6 +128,7 @@ impl Link {
         Arc::new(Self {
             name: name.into(),
             index,
+            tenant: OnceLock::new(),
             hub,
             hello: OnceLock::new(),
             changes: Changes::default(),
@@ -330,6 +334,13 @@ impl Link {
             }
         }
         newest.map(|(_, call)| Arc::clone(call))
+    }
+
+    /// The session that something outside of any call belongs to: its tenant's, if there is one alone and no call under way.
+    #[must_use]
+    pub fn sole_session(&self) -> Option<Arc<Session>> {
+        let is_used = self.lock().pending.values().any(|call| !matches!(call.owner, Owner::Bridge));
+        self.tenant.get().filter(|_| !is_used).and_then(|tenant| self.hub.sessions.only_one_of(tenant))
     }
 
     /// Notes who is asked on behalf of the upstream's request `id`.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::bridge::catalog::{self, ListKind};
+use crate::bridge::hub::Audience;
 use crate::bridge::upstream::Upstream;
 use crate::bridge::upstream::hello::{Offers, Speaks};
 use crate::bridge::upstream::link::{Changes, Link};
@@ -58,17 +59,22 @@ impl Upstream {
         })
     }
 
-    /// Tells everybody who wants to hear of it that lists changed.
+    /// Tells everybody it serves that lists changed.
     pub(super) fn announce(&self, changes: u8) {
-        let lists = [
-            (Changes::TOOLS, Method::ToolsChanged),
-            (Changes::PROMPTS, Method::PromptsChanged),
-            (Changes::RESOURCES, Method::ResourcesChanged),
-        ];
-        for (bit, method) in lists {
-            if changes & bit != 0 {
-                self.hub.list_changed(&method);
-            }
+        announce_to(&self.hub.audience(&self.tenant), changes);
+    }
+}
+
+/// Tells these that lists changed.
+pub(super) fn announce_to(audience: &Audience, changes: u8) {
+    let lists = [
+        (Changes::TOOLS, Method::ToolsChanged),
+        (Changes::PROMPTS, Method::PromptsChanged),
+        (Changes::RESOURCES, Method::ResourcesChanged),
+    ];
+    for (bit, method) in lists {
+        if changes & bit != 0 {
+            audience.list_changed(&method);
         }
     }
 }

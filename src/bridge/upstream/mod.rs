@@ -21,9 +21,10 @@ mod connect;
 mod lists;
 mod run;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::{Mutex, watch};
@@ -31,15 +32,21 @@ use tokio::sync::{Mutex, watch};
 use crate::bridge::catalog::{Catalogue, View};
 use crate::bridge::hub::Hub;
 use crate::bridge::naming::Naming;
+use crate::bridge::tenant::Tenant;
 use crate::bridge::upstream::hello::Hello;
 use crate::bridge::upstream::link::Link;
-use crate::config::section;
+use crate::config::section::{self, UpstreamKind};
+
+/// How long a client waits for upstreams that were never up, so that it is told what they can do.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// An upstream, up or down.
 #[derive(Debug)]
 pub struct Upstream {
-    /// Its place in the list.
+    /// Its number, which no other ever has.
     pub index: usize,
+    /// Whom it serves.
+    pub tenant: Tenant,
     /// Its section of the configuration.
     pub settings: section::Upstream,
     /// What of it is shown, and how.
@@ -70,8 +77,12 @@ pub enum State {
 impl Upstream {
     /// An upstream that was not tried yet.
     #[must_use]
-    pub fn new(index: usize, settings: &section::Upstream, several: bool, hub: &Arc<Hub>, keeper: PathBuf) -> Self {
-        let naming = Naming::new(settings.prefix.as_deref(), &settings.name, &settings.separator, several);
+    pub fn new(
+        (index, tenant): (usize, Tenant),
+        settings: &section::Upstream,
+        naming: Naming,
+        (hub, keeper): (&Arc<Hub>, &Path),
+    ) -> Self {
         let view = View {
             naming,
             include_tools: settings.include_tools.clone(),
@@ -79,9 +90,10 @@ impl Upstream {
         };
         Self {
             index,
+            tenant,
             settings: settings.clone(),
             view,
-            keeper,
+            keeper: keeper.to_owned(),
             hub: Arc::clone(hub),
             link: ArcSwapOption::empty(),
             state: watch::Sender::new(State::Starting),
@@ -91,6 +103,12 @@ impl Upstream {
             restarts: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
         }
+    }
+
+    /// How its names are shown, where it is one of several or the only one.
+    #[must_use]
+    pub fn naming_of(settings: &section::Upstream, several: bool) -> Naming {
+        Naming::new(settings.prefix.as_deref(), &settings.name, &settings.separator, several)
     }
 
     /// Its name in the configuration.
@@ -128,6 +146,16 @@ impl Upstream {
         let mut state = self.state.subscribe();
         let settled = state.wait_for(|state| *state != State::Starting).await;
         settled.map_or(State::Starting, |state| state.clone())
+    }
+
+    /// How long somebody who wants to use it waits for its first try.
+    #[must_use]
+    pub fn patience(&self) -> Duration {
+        match (&self.tenant, &self.settings.kind) {
+            // It was begun for those who wait.
+            (Tenant::Person(_) | Tenant::Session { .. }, UpstreamKind::Stdio(command)) => command.startup_timeout,
+            _ => PATIENCE,
+        }
     }
 
     /// How often it was brought up again.

@@ -35,14 +35,14 @@ impl Upstream {
                 Err(reason) => reason,
             };
             if *stop.borrow() {
-                return;
+                return self.finish(&reason);
             }
             let wait = backoff.next(began.elapsed());
             self.go_down(&reason, wait);
             let Some(wait) = wait else { return };
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
-                _ = stop.wait_for(|stop| *stop) => return,
+                _ = stop.wait_for(|stop| *stop) => return self.finish(&reason),
             }
             self.restarts.fetch_add(1, Ordering::Relaxed);
         }
@@ -107,13 +107,14 @@ impl Upstream {
         let changes = lists::all_changes(hello.offers);
         self.read_lists(link, changes).await;
         self.restore(link).await;
-        let came_back = self.known.swap(Some(Arc::new(hello.clone()))).is_some() || self.restarts() > 0;
+        self.known.store(Some(Arc::new(hello.clone())));
+        // Who waits for its first try is told of it in the answer; who was answered before it came is told now.
+        let audience = self.hub.audience(&self.tenant);
         self.link.store(Some(Arc::clone(link)));
-        tracing::info!(upstream = self.name(), version = %hello.version, "the upstream is up");
+        let person = self.tenant.person().map(tracing::field::display);
+        tracing::info!(upstream = self.name(), person, version = %hello.version, "the upstream is up");
         self.state.send_replace(State::Up);
-        if came_back {
-            self.announce(changes);
-        }
+        lists::announce_to(&audience, changes);
     }
 
     /// What live sessions set up on the connection before.
@@ -124,7 +125,7 @@ impl Upstream {
         }
         let offers = link.hello.get().map(|hello| hello.offers).unwrap_or_default();
         if offers.logging
-            && let Some(level) = self.hub.sessions.lowest_level()
+            && let Some(level) = self.hub.sessions.lowest_level(&self.tenant)
         {
             self.set_level(link, level, self.settings.timeout).await;
         }
@@ -155,13 +156,23 @@ impl Upstream {
         }
     }
 
+    /// The end: who still waits for the first try need not.
+    fn finish(&self, reason: &str) {
+        self.state.send_replace(State::Down(reason.to_owned()));
+        tracing::debug!(upstream = self.name(), "the upstream was ended");
+    }
+
     fn go_down(&self, reason: &str, wait: Option<Duration>) {
+        let person = self.tenant.person().map(tracing::field::display);
         let was_up = *self.state.borrow() == State::Up;
         match wait {
             Some(wait) => {
-                tracing::warn!(upstream = self.name(), reason, retry_in_ms = wait.as_millis(), "the upstream is down")
+                let retry_in_ms = wait.as_millis();
+                tracing::warn!(upstream = self.name(), person, reason, retry_in_ms, "the upstream is down");
             }
-            None => tracing::error!(upstream = self.name(), reason, "the upstream is down and is not tried again"),
+            None => {
+                tracing::error!(upstream = self.name(), person, reason, "the upstream is down and is not tried again")
+            }
         }
         self.state.send_replace(State::Down(reason.to_owned()));
         if was_up && let Some(hello) = self.hello() {

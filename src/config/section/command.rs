@@ -13,6 +13,7 @@ use crate::config::reader::Reader;
 use crate::config::reader::kind::{self, Kind, expected, text};
 use crate::config::section::stderr::Stderr;
 use crate::config::value::name::check_variable;
+use crate::config::value::template::{self, FillFault, Variable};
 
 /// A child process.
 #[derive(Clone, Debug)]
@@ -119,6 +120,25 @@ impl Command {
             graceful_shutdown_timeout,
             restart,
         })
+    }
+}
+
+impl Command {
+    /// Whether a value of `env` uses the variable.
+    #[must_use]
+    pub fn uses(&self, variable: Variable) -> bool {
+        self.env.values().any(|value| template::uses(value.expose(), variable))
+    }
+
+    /// The same command for one person, of whom `find` tells what `env` wants to know.
+    ///
+    /// # Errors
+    /// It cannot be told, or would not be safe to use.
+    pub fn for_person(&self, find: impl Fn(Variable) -> Option<String>) -> Result<Self, FillFault> {
+        let filled = self.env.iter().map(|(name, value)| {
+            template::fill(value.expose(), &find).map(|filled| (name.clone(), Secret::new(filled)))
+        });
+        Ok(Self { env: filled.collect::<Result<_, _>>()?, ..self.clone() })
     }
 }
 

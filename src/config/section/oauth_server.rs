@@ -9,6 +9,7 @@ use crate::config::reader::Reader;
 use crate::config::reader::kind;
 use crate::config::section::builtin::{Branding, Builtin, BuiltinUser, Lockout};
 use crate::config::section::federated::{self, Provider, Surroundings};
+use crate::config::section::metadata_documents::MetadataDocuments;
 use crate::config::section::mode::Mode;
 use crate::config::section::signing::Signing;
 use crate::config::section::static_client::StaticClient;
@@ -61,6 +62,8 @@ pub struct OauthServer {
     pub allow_dynamic_registration: bool,
     /// `registration`.
     pub registration: Registration,
+    /// `client_id_metadata_documents`.
+    pub metadata_documents: MetadataDocuments,
     /// `consent.remember`: how long a consent answers for later requests. Zero: not at all.
     pub remember_consent: Duration,
 }
@@ -121,6 +124,11 @@ impl OauthServer {
                 "Clients may register themselves (RFC 7591).",
             ),
             registration: reader.section("registration", "Bounds of dynamic registration.", Registration::read),
+            metadata_documents: reader.section(
+                "client_id_metadata_documents",
+                "Clients that are named by the address of their own metadata.",
+                MetadataDocuments::read,
+            ),
             remember_consent: reader.section("consent", "The question whether a client may act.", read_consent),
         };
         server.check(reader);

@@ -8,6 +8,7 @@ use crate::config::reader::Reader;
 use crate::config::reader::kind;
 use crate::config::section::command::{self, Command};
 use crate::config::section::http_upstream::{self, HttpUpstream, Transport};
+use crate::config::section::isolation::{self, Isolation};
 use crate::config::value::name::{PREFIX, check_upstream};
 use crate::config::value::scope::SCOPE;
 
@@ -26,6 +27,8 @@ pub struct Upstream {
     pub separator: String,
     /// `timeout` (`read_timeout` in `mcp_server`): for one answer; progress starts it anew.
     pub timeout: Duration,
+    /// `isolation`.
+    pub isolation: Isolation,
     /// `required`: the bridge does not start without it.
     pub required: bool,
     /// `include_tools`: names of the upstream's tools, `*` for any run of characters. Empty: none.
@@ -42,7 +45,7 @@ pub enum UpstreamKind {
     /// `builtin`: compiled in.
     Builtin(BuiltinServer),
     /// `command`: a child process that speaks on its standard input and output.
-    Stdio(Command),
+    Stdio(Box<Command>),
     /// `url`: Streamable HTTP, or HTTP+SSE.
     Http(Box<HttpUpstream>),
 }
@@ -127,7 +130,8 @@ impl Upstream {
     /// `server.mcp_server`: the bridge is nothing without it, and its tools keep their names.
     pub(in crate::config) fn read_only_one(reader: &mut Reader<'_>) -> Self {
         let upstream = Self::read(ONLY_ONE, reader);
-        let required = upstream.required || !reader.is_set("required");
+        let is_there = upstream.isolation == Isolation::Shared;
+        let required = upstream.required || is_there && !reader.is_set("required");
         let prefix = upstream.prefix.or_else(|| Some(String::new()));
         Self { required, prefix, ..upstream }
     }
@@ -135,7 +139,7 @@ impl Upstream {
     fn read(name: &str, reader: &mut Reader<'_>) -> Self {
         let kind = read_kind(reader);
         let is_older = matches!(&kind, UpstreamKind::Http(http) if http.transport == Transport::Sse);
-        Self {
+        let upstream = Self {
             name: name.to_owned(),
             kind,
             era: read_era(reader, is_older),
@@ -146,6 +150,7 @@ impl Upstream {
             ),
             separator: read_separator(reader),
             timeout: reader.duration("timeout|read_timeout", "300s", "For one answer; progress starts it anew."),
+            isolation: Isolation::read(reader),
             required: reader.boolean("required", false, "The bridge does not start without it. mcp_server: true."),
             include_tools: reader.list(
                 "include_tools",
@@ -160,7 +165,9 @@ impl Upstream {
                 })
                 .into_iter()
                 .collect(),
-        }
+        };
+        isolation::check(reader, &upstream);
+        upstream
     }
 }
 
@@ -191,7 +198,7 @@ fn read_kind(reader: &mut Reader<'_>) -> UpstreamKind {
         reader.fault("type", Wrong::new(format!("goes with {kind}, which is not there"), "remove it"));
     }
     match (builtin, stdio, http) {
-        (_, Some(command), _) => UpstreamKind::Stdio(command),
+        (_, Some(command), _) => UpstreamKind::Stdio(Box::new(command)),
         (_, _, Some(http)) => UpstreamKind::Http(Box::new(http)),
         (builtin, None, None) => UpstreamKind::Builtin(builtin.unwrap_or(BuiltinServer::Whoami)),
     }

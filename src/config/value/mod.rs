@@ -8,4 +8,5 @@ pub mod password_hash;
 pub mod proxy;
 pub mod redirect_uri;
 pub mod scope;
+pub mod template;
 pub mod url;

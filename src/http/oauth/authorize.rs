@@ -1,7 +1,5 @@
 //! `GET /oauth/authorize`: the client sends a person's browser here.
 
-use std::fmt;
-
 use actix_web::http::StatusCode;
 use actix_web::http::header;
 use actix_web::web::Data;
@@ -55,11 +53,7 @@ fn page(state: &State, fault: &PageFault) -> HttpResponse {
         _ => StatusCode::BAD_REQUEST,
     };
     let explanation = fault.to_string();
-    let cause = match fault {
-        PageFault::Unavailable(error) => Some(error as &dyn fmt::Display),
-        _ => None,
-    };
-    let trouble = Trouble { cause, ..Trouble::new(&explanation, fault.next_step()) };
+    let trouble = Trouble { cause: fault.cause(), ..Trouble::new(&explanation, fault.next_step()) };
     respond::error(&state.authorization().pages, status, trouble)
 }
 

@@ -46,6 +46,7 @@ fn consent_page(state: &State, bound: &Bound, asked: &Asked, person: &Person, sc
         branding: &pages.branding,
         person,
         client: client.as_ref(),
+        vouched_by: asked.vouched_by.as_deref(),
         target: &page::redirect_target(&asked.redirect_uri),
         resource: &asked.resource,
         scopes: &page::scope_lines(scopes, &pages.scope_words),

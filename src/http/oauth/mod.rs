@@ -62,7 +62,7 @@ pub async fn register(request: HttpRequest, payload: Payload, state: Data<State>
         let text = "send the client metadata as application/json";
         return answer::oauth_error(&OauthError::new(ErrorCode::InvalidClientMetadata, text));
     }
-    let body = match body::read(payload, body::SMALL, state.read_timeout).await {
+    let body = match body::read(&request, payload, body::SMALL, state.read_timeout).await {
         Ok(body) => body,
         Err(fault) => return answer::body_fault(fault),
     };
@@ -111,7 +111,7 @@ async fn form(
         let text = "send the parameters in the body as application/x-www-form-urlencoded";
         return Err(answer::oauth_error(&OauthError::new(ErrorCode::InvalidRequest, text)));
     }
-    body::read(payload, body::SMALL, state.read_timeout).await.map_err(answer::body_fault)
+    body::read(request, payload, body::SMALL, state.read_timeout).await.map_err(answer::body_fault)
 }
 
 /// Counts a request against its address's limit.

@@ -26,6 +26,8 @@ pub struct ConsentPage<'a> {
     pub person: &'a Person,
     /// The client that asks; `None` when it gave no name.
     pub client: Option<&'a ClientName>,
+    /// The host at which the client publishes who it is.
+    pub vouched_by: Option<&'a str>,
     /// Where the answer goes.
     pub target: &'a Target,
     /// The resource (RFC 8707) the tokens will be for.

@@ -116,7 +116,7 @@ impl ClientMetadata {
     }
 
     /// None of these is ever fetched; a scheme that could run something when shown or followed is refused all the same.
-    fn check_urls(&self) -> Result<(), OauthError> {
+    pub(super) fn check_urls(&self) -> Result<(), OauthError> {
         let single = [
             &self.client_uri,
             &self.logo_uri,
@@ -171,7 +171,7 @@ impl ClientMetadata {
 }
 
 /// A name without the characters that hide or turn text around; `None` when nothing is left.
-fn clean_name(name: &str) -> Result<Option<String>, OauthError> {
+pub(super) fn clean_name(name: &str) -> Result<Option<String>, OauthError> {
     if name.chars().count() > LONGEST_NAME {
         return Err(refused("client_name is longer than 200 characters"));
     }

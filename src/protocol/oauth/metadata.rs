@@ -26,6 +26,9 @@ pub struct AuthorizationServerMetadata {
     pub revocation_endpoint_auth_signing_alg_values_supported: Vec<&'static str>,
     /// RFC 9207 §3.
     pub authorization_response_iss_parameter_supported: bool,
+    /// Client ID Metadata Documents §5.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub client_id_metadata_document_supported: bool,
 }
 
 /// What differs between one configuration and another.
@@ -39,6 +42,8 @@ pub struct Offered {
     pub assertion_algorithms: Vec<&'static str>,
     /// Whether clients may register themselves.
     pub dynamic_registration: bool,
+    /// Whether clients may be named by the address of their metadata.
+    pub metadata_documents: bool,
 }
 
 impl AuthorizationServerMetadata {
@@ -67,6 +72,7 @@ impl AuthorizationServerMetadata {
             revocation_endpoint_auth_methods_supported: methods,
             revocation_endpoint_auth_signing_alg_values_supported: offered.assertion_algorithms,
             authorization_response_iss_parameter_supported: true,
+            client_id_metadata_document_supported: offered.metadata_documents,
         }
     }
 }

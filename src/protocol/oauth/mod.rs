@@ -7,6 +7,7 @@ pub mod pkce;
 pub mod resource;
 pub mod redirect_uri;
 pub mod metadata;
+pub mod client_document;
 pub mod client_metadata;
 pub mod claims;
 pub mod token_response;

@@ -57,6 +57,7 @@ macro_rules! back_ends {
                 a_flow_comes_back_until_it_expires
                 a_code_and_its_refresh_token_come_back_with_what_they_are_bound_to
                 the_last_consent_counts
+                a_document_is_the_last_that_was_kept
                 users_come_back_by_name
                 people_come_back_as_they_were_last_described
                 a_browser_session_comes_back_until_it_expires
@@ -92,6 +93,7 @@ macro_rules! back_ends {
                 clean_up_keeps_what_reuse_detection_needs
                 clean_up_removes_what_has_ended
                 clean_up_removes_what_clients_used
+                documents_of_clients_in_use_make_room_last
             }
             concurrency {
                 tok_3_of_twenty_redemptions_of_one_code_exactly_one_wins

@@ -174,3 +174,13 @@ pub(super) async fn what_is_not_there_is_none(store: &Arc<dyn Store>) {
     assert!(!store.approve_flow(&sample.flow(), sample.code(), sample.consent()).await.unwrap());
     assert_eq!(store.find_code(&sample.code().digest).await.unwrap(), None, "and no code was made");
 }
+
+pub(super) async fn a_document_is_the_last_that_was_kept(store: &Arc<dyn Store>) {
+    let client = ClientId::new("https://client.example/x");
+    assert_eq!(store.find_document(&client).await.unwrap(), None);
+    for document in [&b"{}"[..], b"\xff not even text"] {
+        store.record_document(&client, document, NOW).await.unwrap();
+        assert_eq!(store.find_document(&client).await.unwrap().as_deref(), Some(document));
+    }
+    assert_eq!(store.find_document(&ClientId::new("https://client.example/X")).await.unwrap(), None);
+}

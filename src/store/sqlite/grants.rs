@@ -96,14 +96,15 @@ pub(super) fn revoke_of_absent(writing: &Writing<'_>, present: &Present, now: Ti
     ] {
         writing.change(&format!("{pending} {ABSENT}"), params![configured, stored, issuers])?;
     }
-    let gone = "client_id NOT IN (SELECT id FROM clients UNION ALL SELECT value FROM json_each(?1))";
-    let clients = Json(&present.clients);
+    let gone = "client_id NOT IN (SELECT id FROM clients UNION ALL SELECT value FROM json_each(?1))
+                AND NOT (?2 AND instr(client_id, '://') > 0)";
+    let (clients, documents) = (Json(&present.clients), present.documents);
     writing.change(
-        &format!("UPDATE grants SET revoked_at = ?2 WHERE revoked_at IS NULL AND {gone}"),
-        params![clients, now],
+        &format!("UPDATE grants SET revoked_at = ?3 WHERE revoked_at IS NULL AND {gone}"),
+        params![clients, documents, now],
     )?;
     for pending in ["DELETE FROM codes WHERE redeemed_grant_id IS NULL AND", "DELETE FROM flows WHERE"] {
-        writing.change(&format!("{pending} {gone}"), params![clients])?;
+        writing.change(&format!("{pending} {gone}"), params![clients, documents])?;
     }
     writing.note_revocation();
     Ok(())

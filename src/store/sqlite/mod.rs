@@ -6,6 +6,7 @@
 mod accounts;
 mod browser_sessions;
 mod clean_up;
+mod client_documents;
 mod clients;
 mod consents;
 mod error;

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use mcp_bridge::base::clock::Clock;
 use openssl::asn1::Asn1Time;
 use openssl::bn::BigNum;
 use openssl::ec::{EcGroup, EcKey};
@@ -43,7 +44,8 @@ fn begin(name: &str, serial: u32, key: &PKey<Private>, ends_in: i64) -> X509Buil
     builder.set_serial_number(&BigNum::from_u32(serial).unwrap().to_asn1_integer().unwrap()).unwrap();
     builder.set_subject_name(&subject.build()).unwrap();
     builder.set_pubkey(key).unwrap();
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs().cast_signed();
+    // TLS looks at the machine's clock.
+    let now = Clock::system().now().unix();
     builder.set_not_before(&Asn1Time::from_unix(now - 86_400).unwrap()).unwrap();
     builder.set_not_after(&Asn1Time::from_unix(now + ends_in).unwrap()).unwrap();
     builder

@@ -37,13 +37,15 @@ pub fn event(message: &Value) -> String {
     format!("event: message\r\ndata: {message}\r\n\r\n")
 }
 
+type Script = dyn Fn(&Got) -> Option<Said> + Send + Sync;
+
 struct Shared {
     got: Mutex<Vec<Got>>,
     /// The ways to the streams, the newest last.
     streams: Mutex<Vec<mpsc::UnboundedSender<String>>>,
     /// What the stream begins with.
     greeting: Box<dyn Fn(&Got) -> Reply + Send + Sync>,
-    script: Box<dyn Fn(&Got) -> Option<Said> + Send + Sync>,
+    script: Box<Script>,
 }
 
 /// A server on a port of its own. Its stream is at `/sse`.

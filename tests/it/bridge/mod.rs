@@ -6,6 +6,7 @@ pub mod fake_sse;
 pub mod certificates;
 mod sessions;
 mod isolation;
+mod tenants;
 mod probe;
 mod children;
 mod streams;

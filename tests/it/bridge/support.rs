@@ -10,9 +10,10 @@ use serde_json::{Value, json};
 
 use mcp_bridge::base::clock::{Clock, Timestamp};
 use mcp_bridge::base::id::{ClientId, UserId};
+use mcp_bridge::bridge::pool::{EmailAddresses, Limits};
 use mcp_bridge::bridge::{Answer, Bridge, EventStream, GetRequest, Options, PostRequest, Refusal};
 use mcp_bridge::config::section::{
-    BuiltinServer, Command, HttpUpstream, InheritEnv, RestartPolicy, Session, Stderr, Transport, Upstream,
+    BuiltinServer, Command, HttpUpstream, InheritEnv, Isolation, RestartPolicy, Session, Stderr, Transport, Upstream,
     UpstreamAuth, UpstreamKind, UpstreamTls,
 };
 use mcp_bridge::model::principal::Principal;
@@ -30,6 +31,7 @@ pub fn upstream(name: &str, kind: UpstreamKind) -> Upstream {
         prefix: None,
         separator: "__".to_owned(),
         timeout: LONG,
+        isolation: Isolation::Shared,
         required: true,
         include_tools: vec!["*".to_owned()],
         exclude_tools: Vec::new(),
@@ -61,7 +63,7 @@ pub fn command(name: &str, program: &str, args: &[&str]) -> Upstream {
         graceful_shutdown_timeout: Duration::from_secs(1),
         restart: RestartPolicy { enabled: true, max_restarts: None, delay, max_delay: delay },
     };
-    upstream(name, UpstreamKind::Stdio(command))
+    upstream(name, UpstreamKind::Stdio(Box::new(command)))
 }
 
 pub fn http(name: &str, url: &str) -> Upstream {
@@ -104,6 +106,8 @@ pub fn options() -> Options {
         },
         request_timeout: LONG,
         tool_search: None,
+        limits: Limits::default(),
+        addresses: EmailAddresses::none(),
         keeper: env!("CARGO_BIN_EXE_mcp-bridge").into(),
         clock: Clock::fixed(Timestamp::from_unix(1_000)),
     }

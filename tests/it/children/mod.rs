@@ -3,4 +3,4 @@
 
 mod ends;
 mod gets;
-mod support;
+pub mod support;

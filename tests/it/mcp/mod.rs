@@ -51,7 +51,7 @@ fn journal(path: &Path) -> Vec<Value> {
 }
 
 /// Waits until something is so. What is waited for is another process's work, which ends by itself.
-async fn until(mut is_so: impl FnMut() -> bool) {
+pub async fn until(mut is_so: impl FnMut() -> bool) {
     let waiting = async {
         while !is_so() {
             tokio::time::sleep(Duration::from_millis(5)).await;

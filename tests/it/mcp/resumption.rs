@@ -1,5 +1,7 @@
 //! Streams that break and are taken up again. [MCP 2025-11-25, Resumability](https://modelcontextprotocol.io/specification/2025-11-25/basic/transports#resumability-and-redelivery)
 
+use std::time::Duration;
+
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -117,6 +119,23 @@ async fn a_broken_stream_goes_on_after_the_event_that_was_seen_last() {
     assert_eq!(ids, [&format!("{stream}-0"), question.id.as_str(), rest[1].id.as_str()]);
     assert_eq!(again[2].data, rest[1].data);
     assert_eq!(session.resume(&rest[1].id).await.status().as_u16(), 400, "nothing comes after the answer");
+}
+
+#[tokio::test]
+async fn a_session_does_not_end_while_a_call_goes_on_whose_stream_was_taken_up() {
+    let app = with_settings("timeout: 60s");
+    let session = session(&app).await;
+    let (mut stream, question) = asking(&session).await;
+    let mut rest = Events::of(session.resume(&question.id).await);
+    assert!(stream.event().await.is_none(), "the request that began it is over");
+    app.clock.advance(Duration::from_secs(600));
+    answer(&session, &question).await;
+    assert!(rest.all().await[1].data.contains("file:///kept"));
+    // And it is idle from the end of that call on.
+    app.clock.advance(Duration::from_secs(59));
+    assert_eq!(session.status().await, 200);
+    app.clock.advance(Duration::from_secs(60));
+    assert_eq!(session.status().await, 404);
 }
 
 #[tokio::test]

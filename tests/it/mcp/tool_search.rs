@@ -1,5 +1,7 @@
 //! `search` and `execute` in place of a long list.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::mcp::child;
@@ -115,13 +117,17 @@ async fn what_is_found_follows_what_the_servers_have() {
     let session = client(&app).await;
     assert_eq!(found(&session, "grown").await, Vec::<String>::new());
     session.tool("execute", json!({"name": "fake__grow"})).await;
-    let mut names = found(&session, "grown").await;
-    for _ in 0..500 {
-        if !names.is_empty() {
-            break;
+    // The notification comes first, the list is read after it.
+    let appears = async {
+        loop {
+            let names = found(&session, "grown").await;
+            if !names.is_empty() {
+                return names;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        names = found(&session, "grown").await;
-    }
+    };
+    let names = tokio::time::timeout(Duration::from_secs(20), appears).await.expect("it is found");
     assert_eq!(names, ["fake__grown_0"]);
 }
 

@@ -150,14 +150,12 @@ async fn meta_7_the_metadata_lists_what_works_and_nothing_else() {
     assert_eq!(metadata["grant_types_supported"], serde_json::json!(["authorization_code", "refresh_token"]));
     assert_eq!(
         metadata["token_endpoint_auth_methods_supported"],
-        serde_json::json!(["none", "client_secret_basic", "client_secret_post"])
+        serde_json::json!(["none", "client_secret_basic", "client_secret_post", "private_key_jwt"])
     );
+    assert_eq!(metadata["client_id_metadata_document_supported"], true);
     assert_eq!(metadata["authorization_response_iss_parameter_supported"], true);
     assert_eq!(metadata["scopes_supported"], serde_json::json!(["mcp:read", "mcp:write"]));
-    assert!(
-        metadata.get("client_id_metadata_document_supported").is_none()
-            && metadata.get("introspection_endpoint").is_none()
-    );
+    assert!(metadata.get("introspection_endpoint").is_none());
     assert_eq!(metadata["registration_endpoint"], format!("{}/oauth/register", app.url));
     let closed = App::with(&BASIC.replace("allow_dynamic_registration: true", "allow_dynamic_registration: false"));
     assert!(json(&closed, SERVER).await.get("registration_endpoint").is_none());

@@ -5,6 +5,7 @@ mod consent;
 mod federated;
 mod login;
 mod metadata;
+mod metadata_documents;
 mod program;
 mod refresh;
 mod registration;

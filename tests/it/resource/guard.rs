@@ -140,6 +140,11 @@ async fn mcp_7_mcp_8_bodies_are_bounded_in_size_and_time() {
     };
     assert_eq!(session.post_raw(padded(60_000)).await.status, 200);
     assert_eq!(session.post_raw(padded(70_000)).await.status, 413);
+    let declared = format!(
+        "POST /mcp HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nAuthorization: Bearer {}\r\nContent-Length: 70000\r\n\r\n{{",
+        tokens.access()
+    );
+    assert_eq!(status(&raw(&app, &declared).await), "413", "what is declared too large is not waited for");
     let gzip = session
         .request(reqwest::Method::POST)
         .header("content-type", "application/json")

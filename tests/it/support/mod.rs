@@ -3,6 +3,7 @@
 pub mod app;
 pub mod browser;
 pub mod client;
+pub mod host;
 pub mod mcp;
 pub mod program;
 pub mod provider;

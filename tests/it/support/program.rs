@@ -22,9 +22,9 @@ impl Program {
     pub fn start(folder: TempDir, environment: &[(&str, &str)]) -> Self {
         let mut start = command(folder.path(), &[]);
         let mut child = start.envs(environment.iter().copied()).stdout(Stdio::piped()).spawn().unwrap();
-        let greeting = BufReader::new(child.stdout.take().unwrap()).lines();
-        let ready = greeting.map(Result::unwrap).find(|line| line.starts_with("  keys"));
-        assert!(ready.is_some(), "it starts: {:?}", std::fs::read_to_string(folder.path().join("log")));
+        let greeting = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+        let is_ready = greeting.skip_while(|line| !line.starts_with("  data")).any(|line| line.is_empty());
+        assert!(is_ready, "it starts: {:?}", std::fs::read_to_string(folder.path().join("log")));
         let url = format!("http://{}", listens(&folder.path().join("log")));
         Self { url, folder, child }
     }

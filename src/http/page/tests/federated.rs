@@ -46,6 +46,7 @@ fn consent(label: &str) -> String {
         branding: &branding(),
         person: &Person::At { label: label.to_owned(), has_choice: true },
         client: None,
+        vouched_by: None,
         target: &redirect_target("https://claude.ai/cb"),
         resource: "https://mcp.example.com/mcp",
         scopes: &[ScopeLine { scope: "mcp:read", description: "See the tools" }],

@@ -231,3 +231,16 @@ pub(in crate::store::conformance) async fn clean_up_removes_what_clients_used(st
     store.remove_expired(POLICY, NOW + minutes(48 * 60)).await.unwrap();
     assert!(!store.revoke_grant(&GrantId::new("grant"), NOW).await.unwrap(), "the grant is gone with its token");
 }
+
+pub(in crate::store::conformance) async fn documents_of_clients_in_use_make_room_last(store: &Arc<dyn Store>) {
+    let id = |number: u64| ClientId::new(format!("https://client.example/{number}"));
+    store.add_grant(grant_of(&id(0), "grant")).await.unwrap();
+    for number in 0..=1001 {
+        store.record_document(&id(number), b"{}", NOW + minutes(number)).await.unwrap();
+    }
+    let mut kept = Vec::new();
+    for number in 0..=4 {
+        kept.push(store.find_document(&id(number)).await.unwrap().is_some());
+    }
+    assert_eq!(kept, [true, false, false, true, true], "the oldest goes, unless it is in use");
+}

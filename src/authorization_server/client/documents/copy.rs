@@ -1,0 +1,68 @@
+//! The place of one fetched thing: the last good copy, until when it will do, and whose turn it is to fetch.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::MutexGuard as TurnGuard;
+
+use crate::base::clock::Timestamp;
+
+/// A copy, and until when nobody asks for another.
+pub(super) struct Copy<T> {
+    pub value: Arc<T>,
+    pub until: Timestamp,
+}
+
+/// The place of a copy.
+pub(super) struct Slot<T> {
+    state: Mutex<State<T>>,
+    turn: tokio::sync::Mutex<()>,
+}
+
+struct State<T> {
+    copy: Option<Copy<T>>,
+    renewed_at: Option<Timestamp>,
+}
+
+impl<T> Default for Slot<T> {
+    fn default() -> Self {
+        Self { state: Mutex::new(State { copy: None, renewed_at: None }), turn: tokio::sync::Mutex::default() }
+    }
+}
+
+impl<T> Slot<T> {
+    /// The copy, if it will do.
+    pub fn fresh(&self, now: Timestamp) -> Option<Arc<T>> {
+        self.state().copy.as_ref().filter(|copy| now < copy.until).map(|copy| Arc::clone(&copy.value))
+    }
+
+    /// The copy, however old.
+    pub fn last(&self) -> Option<Arc<T>> {
+        self.state().copy.as_ref().map(|copy| Arc::clone(&copy.value))
+    }
+
+    /// Keeps a copy.
+    pub fn put(&self, copy: Copy<T>) {
+        self.state().copy = Some(copy);
+    }
+
+    /// Waits for the turn to fetch.
+    pub async fn turn(&self) -> TurnGuard<'_, ()> {
+        self.turn.lock().await
+    }
+
+    /// Whether somebody who found the copy wanting may have another fetched; not more often than every `interval`.
+    pub fn may_renew(&self, now: Timestamp, interval: Duration) -> bool {
+        let mut state = self.state();
+        let may = state.renewed_at.is_none_or(|at| now.since(at) >= interval);
+        if may {
+            state.renewed_at = Some(now);
+        }
+        may
+    }
+
+    fn state(&self) -> MutexGuard<'_, State<T>> {
+        // Nothing in here can be left half done.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
