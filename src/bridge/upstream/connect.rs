@@ -53,6 +53,7 @@ impl Upstream {
             }
             // MCP 2025-11-25, Backwards Compatibility: then GET may open a stream of HTTP+SSE.
             Err(Failure::Older(reason)) if transport == Transport::Auto => {
+                tracing::info!(upstream = self.name(), reason, "the upstream is tried as one of HTTP+SSE");
                 let older = self.attempt(expected, Transport::Sse, stop).await;
                 older.map_err(|failure| Failure::Other(format!("{reason}; as HTTP+SSE: {}", failure.words())))
             }

@@ -10,6 +10,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use url::Url;
 
 use crate::base::secret::Secret;
+use crate::bridge::upstream::call::Owner;
 use crate::bridge::upstream::link::Link;
 use crate::config::section::{HttpUpstream, Trust, UpstreamAuth};
 use crate::fetch::{self, Client, FetchError, Request, Response, Verb};
@@ -83,7 +84,11 @@ pub fn refusal(status: u16) -> Option<String> {
 /// Ends a call that is still waited for.
 pub fn fail(link: &Link, id: u64, reason: &str) {
     if let Some(call) = link.take_call(id) {
-        tracing::warn!(upstream = %link.name, reason, "a call of an upstream failed");
+        match call.owner {
+            // Whoever asked on the bridge's behalf says what came of it.
+            Owner::Bridge => tracing::debug!(upstream = %link.name, reason, "a question of the bridge failed"),
+            _ => tracing::warn!(upstream = %link.name, reason, "a call of an upstream failed"),
+        }
         call.fail(reply::UNAVAILABLE, reason);
     }
 }
