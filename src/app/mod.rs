@@ -1,7 +1,9 @@
 //! Composition: from a checked configuration to a running bridge. All wiring is here, and nothing else.
 
 mod address;
+mod connections;
 mod first_user;
+mod limits;
 mod serve;
 mod tasks;
 
@@ -30,7 +32,15 @@ use crate::store::{Present, Store};
 
 pub use address::Addresses;
 pub use first_user::FirstUser;
+pub use limits::limits;
 pub use serve::{NOISY_TARGET, Running};
+
+/// How many times `server.rate_limit.login` one address may log in or register,
+const LOGINS: u32 = 1;
+/// begin an authorization or move one on,
+const AUTHORIZATIONS: u32 = 5;
+/// and ask for tokens. Behind one address there are many people and clients: what costs no hashing is counted more generously.
+const TOKENS: u32 = 30;
 
 /// What a start depends on besides the configuration.
 pub struct Surroundings {
@@ -75,6 +85,7 @@ impl From<KeyError> for StartError {
 /// A bridge that is put together and listens, but does not answer yet.
 pub struct App {
     listener: TcpListener,
+    connections: usize,
     config: Config,
     state: State,
     store: Arc<dyn Store>,
@@ -100,7 +111,8 @@ impl App {
             Some(issuing) => (Some(issuing.authorization), Some(issuing.resource), issuing.addresses),
             None => (None, None, pool::EmailAddresses::none()),
         };
-        let bridge = start_bridge(&config, surroundings, people).await?;
+        let connections = connections::holdable(config.server.max_connections);
+        let bridge = start_bridge(&config, connections, surroundings, people).await?;
         let state = State {
             endpoint: endpoint(&config),
             authorization,
@@ -108,9 +120,9 @@ impl App {
             bridge,
             guard: guard(&config, &addresses),
             read_timeout: config.server.read_timeout,
-            limits: limits(&config),
+            limits: address_limits(&config),
         };
-        Ok(Self { listener, config, state, store, clock, addresses })
+        Ok(Self { listener, connections, config, state, store, clock, addresses })
     }
 
     /// Makes the first user where that is wanted and there is none, and gives the password nobody will see again.
@@ -264,11 +276,13 @@ fn email_addresses(identity: Arc<Identity>) -> pool::EmailAddresses {
 
 async fn start_bridge(
     config: &Config,
+    connections: usize,
     surroundings: Surroundings,
     addresses: pool::EmailAddresses,
 ) -> Result<Arc<Bridge>, StartError> {
     let options = Options {
         session: config.server.session,
+        max_streams: connections::for_streams(connections),
         request_timeout: config.server.request_timeout,
         tool_search: Some(config.server.tool_search).filter(|search| search.enabled).map(|search| search.results),
         limits: pool::Limits::default(),
@@ -296,9 +310,13 @@ fn guard(config: &Config, addresses: &Addresses) -> Guard {
     Guard { hosts, origins, trusted_proxies: config.server.trusted_proxies.clone(), is_https: addresses.is_https() }
 }
 
-fn limits(config: &Config) -> AddressLimits {
+fn address_limits(config: &Config) -> AddressLimits {
     let login = config.server.login_rate_limit;
     let times = |factor| AddressLimit::new(RateLimit { limit: login.limit.saturating_mul(factor), ..login });
-    // Behind one address there are many people and clients: what costs no hashing is counted more generously.
-    AddressLimits { login: times(1), registration: times(1), authorization: times(5), token: times(30) }
+    AddressLimits {
+        login: times(LOGINS),
+        registration: times(LOGINS),
+        authorization: times(AUTHORIZATIONS),
+        token: times(TOKENS),
+    }
 }

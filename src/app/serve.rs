@@ -12,7 +12,7 @@ use actix_web::{App as Web, HttpServer};
 use rustix::net::sockopt::set_tcp_user_timeout;
 use tokio::task::JoinHandle;
 
-use crate::app::{App, StartError, tasks};
+use crate::app::{App, StartError, connections, tasks};
 use crate::authorization_server::refresh_policy;
 use crate::bridge::Bridge;
 use crate::http::{middleware, routes};
@@ -34,10 +34,11 @@ impl App {
     /// # Errors
     /// [`StartError::Io`] when the listener cannot be used.
     pub fn serve(self) -> Result<Running, StartError> {
-        let Self { listener, config, state, store, clock, .. } = self;
+        let Self { listener, connections, config, state, store, clock, .. } = self;
         let state = Data::new(state);
         let bridge = Arc::clone(&state.bridge);
         let stall = config.server.write_timeout;
+        let addresses = connections::Addresses::new(connections, config.server.trusted_proxies.clone());
         let workers =
             config.server.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
         let server = HttpServer::new(move || {
@@ -48,11 +49,14 @@ impl App {
                 .configure(move |app| routes(app, &routed))
         })
         .workers(workers)
-        .max_connections(config.server.max_connections.div_ceil(workers))
+        .max_connections(connections.div_ceil(workers))
         .keep_alive(config.server.idle_timeout)
         .client_request_timeout(config.server.read_timeout)
         .shutdown_timeout(config.server.shutdown_timeout.as_secs())
-        .on_connect(move |connection, _| bound_stalls(connection, stall))
+        .on_connect(move |connection, kept| {
+            bound_stalls(connection, stall);
+            addresses.enter(connection, kept);
+        })
         .disable_signals()
         .listen(listener)
         .map_err(|error| StartError::Io(format!("cannot listen: {error}")))?

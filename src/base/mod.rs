@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod digest;
 pub mod id;
+pub mod limit;
 pub mod net;
 pub mod random;
 pub mod secret;

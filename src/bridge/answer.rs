@@ -10,6 +10,7 @@ use futures_util::Stream;
 use serde_json::json;
 use tokio::time::Sleep;
 
+use crate::bridge::load::Place;
 use crate::bridge::mailbox::{Event, Follower, Reader};
 use crate::bridge::session::{Attached, Session, UnderWay};
 use crate::bridge::stateless::exchange::Attendance;
@@ -82,6 +83,11 @@ pub enum Refusal {
     },
     /// 406: the client takes neither JSON nor an event stream.
     NotAcceptable,
+    /// 429: the caller has too much under way.
+    TooMany {
+        /// For `Retry-After`.
+        retry_after: Duration,
+    },
     /// 503: all connections that there may be to an upstream are taken.
     Full {
         /// Its name.
@@ -132,6 +138,7 @@ impl Refusal {
             Self::NotAcceptable => {
                 rpc(reply::INVALID_REQUEST, "Not Acceptable: accept application/json and text/event-stream")
             }
+            Self::TooMany { .. } => rpc(reply::UNAVAILABLE, "Too much of yours is under way; try again later"),
             Self::Busy { .. } => rpc(reply::UNAVAILABLE, "Too busy at the moment; try again later"),
             // RFC 6750 §3.1.
             Self::InsufficientScope { needed } => Bytes::from(
@@ -168,6 +175,8 @@ pub enum Held {
     Exchange(Attendance),
     /// A client of the stateless era listens.
     Listener(Listening),
+    /// One of the streams that stay open.
+    Place(Place),
 }
 
 #[derive(Debug)]

@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
+use crate::base::limit::Limit;
 use crate::bridge::naming::{self, Naming};
 use crate::bridge::upstream::hello::Speaks;
 use crate::bridge::upstream::link::{AskFault, Link};
@@ -21,6 +22,11 @@ use crate::protocol::mcp::splice::{self, Edit, Span};
 const MAX_PAGES: usize = 100;
 /// How many entries of one list are kept.
 const MAX_ENTRIES: usize = 10_000;
+/// Shown by `config show --limits`.
+pub const LIMITS: [Limit; 2] = [
+    Limit::count("pages of one list of an upstream", MAX_PAGES, "its end is left out"),
+    Limit::count("entries of one list of an upstream", MAX_ENTRIES, "its end is left out"),
+];
 
 /// The four lists.
 #[derive(Clone, Debug, Default)]

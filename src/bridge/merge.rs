@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
+use crate::base::limit::Limit;
 use crate::bridge::catalog::ListKind;
 use crate::bridge::upstream::hello::Offers;
 use crate::bridge::upstream::{State, Upstream};
@@ -14,6 +15,9 @@ use crate::protocol::mcp::version::ProtocolVersion;
 
 /// How long a list waits for one upstream, before that one's last known list is used.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Shown by `config show --limits`.
+pub const LIMITS: [Limit; 1] =
+    [Limit::time("wait of a merged list for one upstream", PATIENCE, "its last known list is used")];
 
 /// The result of `initialize`.
 #[must_use]

@@ -15,6 +15,7 @@ pub mod streams;
 pub mod session;
 pub mod sessions;
 pub mod hub;
+pub mod load;
 pub mod naming;
 pub mod uri_template;
 pub mod catalog;
@@ -30,6 +31,7 @@ mod initialize;
 mod request;
 mod subscribe;
 mod notify;
+pub mod limits;
 
 pub use answer::{Answer, EventStream, Refusal};
 
@@ -43,8 +45,10 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::base::clock::Clock;
+use crate::bridge::answer::Held;
 use crate::bridge::event_id::EventId;
 use crate::bridge::hub::{Hub, Subscriber};
+use crate::bridge::load::Load;
 use crate::bridge::pool::{EmailAddresses, Limits, Making, Pool};
 use crate::bridge::session::Session;
 use crate::bridge::sessions::Sessions;
@@ -61,6 +65,7 @@ use crate::protocol::mcp::reply;
 pub struct Bridge {
     pool: Pool,
     hub: Arc<Hub>,
+    load: Load,
     own_identity: Arc<str>,
     request_timeout: Duration,
     tool_search: Option<ToolSearch>,
@@ -73,6 +78,8 @@ pub struct Bridge {
 pub struct Options {
     /// `server.session`.
     pub session: section::Session,
+    /// How many streams all clients together may keep open; 0: no bound.
+    pub max_streams: usize,
     /// `server.request_timeout`: for one request, whatever an upstream's own setting.
     pub request_timeout: Duration,
     /// `server.tool_search`: how many tools a search gives. `None`: tools are listed.
@@ -151,6 +158,7 @@ impl Bridge {
     /// A required upstream does not come up at the first try; everything is stopped again then.
     pub async fn start(upstreams: &[section::Upstream], options: Options) -> Result<Arc<Self>, StartError> {
         let runtime = Handle::current();
+        let load = Load::new(options.session.max_streams_per_user, options.max_streams);
         let sessions = Sessions::new(options.session, options.clock.clone());
         let hub = Arc::new(Hub::new(sessions, runtime.clone(), options.clock));
         let (keeper, addresses, limits) = (options.keeper, options.addresses, options.limits);
@@ -162,7 +170,7 @@ impl Bridge {
             let own_identity = merge::own_identity().to_string().into();
             let request_timeout = options.request_timeout;
             let tool_search = options.tool_search.map(|results| ToolSearch::new(results, runtime.clone()));
-            Self { pool, hub, own_identity, request_timeout, tool_search, stop, tasks }
+            Self { pool, hub, load, own_identity, request_timeout, tool_search, stop, tasks }
         });
         match bridge.missing().await {
             None => Ok(bridge),
@@ -186,7 +194,8 @@ impl Bridge {
             let session = self.session(principal, request.session_id)?.ok_or(Refusal::SessionRequired)?;
             era::check_version(request.protocol_version, Some(&session), reply::NO_ID)?;
             let lifetime = principal.expires_at.map(|end| end.since(self.hub.clock.now()));
-            let events = listen_to(&session, request.last_event_id)?.within(lifetime);
+            let place = self.load.stream(principal)?;
+            let events = listen_to(&session, request.last_event_id)?.within(lifetime).holding(Some(Held::Place(place)));
             Ok(Answer::Stream { events, session_id: None })
         };
         open().unwrap_or_else(Answer::Refused)

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::base::limit::Limit;
 use crate::bridge::answer::Held;
 use crate::bridge::mailbox::{Event, Reader};
 use crate::bridge::pool::{Own, Whom};
@@ -21,6 +22,8 @@ use crate::protocol::mcp::reply;
 
 /// How many messages a batch may hold.
 const MAX_BATCH: usize = 50;
+/// Shown by `config show --limits`.
+pub const LIMITS: [Limit; 1] = [Limit::count("messages in one batch (2025-03-26)", MAX_BATCH, "400")];
 /// After this time without an answer a client that takes a stream gets one, on which keep-alives can be sent.
 const STREAM_AFTER: Duration = Duration::from_secs(15);
 /// The same for a client that is told where a stream begins: from then on it can come back for the answer.

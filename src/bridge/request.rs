@@ -184,12 +184,14 @@ impl Bridge {
             let _slow = tokio::time::timeout(upstream.patience(), upstream.settled()).await;
         }
         let Some(link) = upstream.link() else { return Ok(Begun::Answered(unavailable(message, upstream))) };
+        let place = self.load.call(&caller.principal, upstream.index)?;
         let (mailbox, reader) = Mailbox::of_call();
         let limit = upstream.settings.timeout.min(self.request_timeout);
         let mut call = Call::new(Bytes::copy_from_slice(message.bytes(*id)), Owner::Nobody, mailbox, limit);
         call.progress_token = token(message, params);
         call.principal = Some(Arc::clone(&caller.principal));
         call.accepts_stream = caller.accepts_stream;
+        call.place = Some(place);
         if link.speaks() == Speaks::Stateless {
             call.onward.repeated = repeated(upstream, message, edits);
         }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::base::clock::Timestamp;
+use crate::base::limit::Limit;
 use crate::bridge::event_id::{EventId, StreamId};
 use crate::bridge::mailbox::{Follower, Mailbox};
 use crate::bridge::streams::Streams;
@@ -26,6 +27,12 @@ use crate::protocol::mcp::version::ProtocolVersion;
 const RETRY: Duration = Duration::from_secs(3);
 /// How many requests of upstreams may wait for the client of one session.
 const MAX_ASKED: usize = 100;
+/// Shown by `config show --limits`.
+pub const LIMITS: [Limit; 1] = [Limit::count(
+    "questions of upstreams to one session, unanswered",
+    MAX_ASKED,
+    "the upstream is told that nobody can be asked",
+)];
 
 /// A session: it belongs to one caller, and what upstreams ask for it is answered by it alone.
 #[derive(Debug)]
@@ -94,6 +101,9 @@ pub struct Introduced {
 
 /// What a client says of itself is kept up to this many bytes; of more, only what it can do.
 const MAX_ENVELOPE: usize = 4 * 1024;
+/// Shown by `config show --limits`.
+pub const KEPT_LIMITS: [Limit; 1] =
+    [Limit::bytes("what a client says of itself", MAX_ENVELOPE, "what it can do is kept alone")];
 
 impl Introduced {
     /// Reads `capabilities` and `clientInfo`, JSON, as far as they are there.

@@ -10,6 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::id::{ClientId, UserId};
+use crate::base::limit::Limit;
 use crate::base::random;
 use crate::bridge::session::{Introduced, Session};
 use crate::bridge::streams::Streams;
@@ -21,6 +22,9 @@ use crate::protocol::mcp::log_level::LogLevel;
 
 /// After this time a client has to initialize anew, at the next moment when no request of its is under way.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
+/// Shown by `config show --limits`.
+pub const LIMITS: [Limit; 1] =
+    [Limit::time("life of a session, however busy", LONGEST, "404 after its last call; the client initializes anew")];
 
 /// Every session there is.
 #[derive(Debug)]
@@ -219,8 +223,13 @@ mod tests {
 
     fn sessions(max_sessions: usize, max_per_principal: usize) -> (Sessions, Clock) {
         let clock = Clock::fixed(Timestamp::from_unix(1_000));
-        let settings =
-            Settings { timeout: Duration::from_secs(60), max_sessions, max_per_principal, replay_events: 10 };
+        let settings = Settings {
+            timeout: Duration::from_secs(60),
+            max_sessions,
+            max_per_principal,
+            max_streams_per_user: 0,
+            replay_events: 10,
+        };
         (Sessions::new(settings, clock.clone()), clock)
     }
 

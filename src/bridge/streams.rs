@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::base::clock::{Clock, Timestamp};
+use crate::base::limit::Limit;
 use crate::bridge::event_id::{EventId, StreamId};
 use crate::bridge::mailbox::{Follower, Keep, Mailbox, Reader, Rest};
 
@@ -14,6 +15,11 @@ use crate::bridge::mailbox::{Follower, Keep, Mailbox, Reader, Rest};
 const MAX_KEPT: usize = 32;
 /// How long an answer waits for a client that is away, and what was read stays for one that did not get it.
 const PATIENCE: Duration = Duration::from_secs(300);
+/// Shown by `config show --limits`.
+pub const LIMITS: [Limit; 2] = [
+    Limit::count("streams of calls of one session that can be resumed", MAX_KEPT, "the least missed is forgotten"),
+    Limit::time("answer kept for a client that is away", PATIENCE, "it is forgotten"),
+];
 
 /// The streams of a session's calls.
 #[derive(Debug)]

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::base::limit::Limit;
 use crate::bridge::hub::{Hub, Subscriber, Subscription};
 use crate::bridge::post::{self, Begun, Caller, RETRY_AFTER};
 use crate::bridge::request;
@@ -21,6 +22,8 @@ use crate::protocol::mcp::splice::Edit;
 
 /// How long setting the level waits for all upstreams.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Shown by `config show --limits`.
+pub const LIMITS: [Limit; 1] = [Limit::time("setting the log level at one upstream", PATIENCE, "it keeps its level")];
 
 impl Bridge {
     /// `resources/subscribe`: the upstream is subscribed to once, for all sessions.

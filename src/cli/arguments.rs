@@ -45,7 +45,11 @@ pub enum ConfigCommand {
         strict: bool,
     },
     /// Print every key with its effective value, secrets redacted.
-    Show,
+    Show {
+        /// Print every bound there is instead: its value, what becomes of what is beyond it, and the key that sets it.
+        #[arg(long)]
+        limits: bool,
+    },
     /// Print the JSON schema of the file, for editors.
     Schema,
 }

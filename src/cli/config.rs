@@ -2,17 +2,36 @@
 
 use std::path::Path;
 
+use crate::app;
+use crate::base::limit::Limit;
 use crate::cli::arguments::ConfigCommand;
 use crate::cli::{Failure, load, say};
 use crate::config;
 use crate::keys::Keys;
+use crate::telemetry;
 
 pub(super) fn run(path: &Path, command: &ConfigCommand) -> Result<(), Failure> {
     match command {
         ConfigCommand::Check { strict } => check(path, *strict),
-        ConfigCommand::Show => say(config::show(path)?.trim_end()),
+        ConfigCommand::Show { limits: false } => say(config::show(path)?.trim_end()),
+        ConfigCommand::Show { limits: true } => show_limits(path),
         ConfigCommand::Schema => say(format!("{:#}", config::schema())),
     }
+}
+
+/// One line a bound, in columns.
+fn show_limits(path: &Path) -> Result<(), Failure> {
+    let mut limits = app::limits(&load(path)?);
+    limits.extend(telemetry::LIMITS);
+    let widest = |column: fn(&Limit) -> usize| limits.iter().map(column).max().unwrap_or(0);
+    let (name, amount) = (widest(|limit| limit.name.len()), widest(|limit| limit.amount.to_string().len()));
+    let breach = widest(|limit| limit.on_breach.len());
+    for limit in &limits {
+        let key = limit.key.as_deref().unwrap_or("-");
+        let value = limit.amount.to_string();
+        say(format!("{:name$}  {value:>amount$}  {:breach$}  {key}", limit.name, limit.on_breach))?;
+    }
+    Ok(())
 }
 
 fn check(path: &Path, strict: bool) -> Result<(), Failure> {

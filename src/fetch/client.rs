@@ -7,14 +7,14 @@ use bytes::Bytes;
 use reqwest::dns::Resolve;
 use url::Url;
 
-use crate::fetch::settings::{Settings, innermost};
+use crate::fetch::connection::Connection;
 
 /// Makes requests, over kept connections.
 #[derive(Clone, Debug)]
 pub struct Client {
     inner: reqwest::Client,
-    /// Stands in the place of the URL's host, which then is in `Host` alone.
-    server_name: Option<String>,
+    /// The host that requests are sent to in place of their own, which stays in `Host`.
+    alias: Option<Arc<str>>,
 }
 
 /// What is done.
@@ -78,21 +78,12 @@ pub enum FetchError {
 }
 
 impl Client {
-    /// A client for public servers that gives up a connection that takes longer than `connect_timeout`.
+    /// A client that makes connections in this way.
     ///
     /// # Errors
-    /// No TLS on this machine.
-    pub fn new(connect_timeout: Duration) -> Result<Self, FetchError> {
-        Self::with(&Settings::direct(connect_timeout))
-    }
-
-    /// A client that makes its connections like this. The files that are named are read now.
-    ///
-    /// # Errors
-    /// A file cannot be read or used; no TLS on this machine.
-    pub fn with(settings: &Settings) -> Result<Self, FetchError> {
-        let server_name = settings.server_name.as_ref().map(|server| server.name.clone());
-        Ok(Self { inner: settings.build(|builder| builder)?, server_name })
+    /// No TLS on this machine, or certificates or a proxy that cannot be used.
+    pub fn new(connection: Connection<'_>) -> Result<Self, FetchError> {
+        Self::build(connection, |builder| builder)
     }
 
     /// A client that connects to what `resolver` lets through, and anew for every request, so that it is asked every time.
@@ -103,8 +94,26 @@ impl Client {
         connect_timeout: Duration,
         resolver: Arc<R>,
     ) -> Result<Self, FetchError> {
-        let guard = |builder: reqwest::ClientBuilder| builder.dns_resolver(resolver).pool_max_idle_per_host(0);
-        Ok(Self { inner: Settings::direct(connect_timeout).build(guard)?, server_name: None })
+        let connection = Connection::new(connect_timeout);
+        Self::build(connection, |builder| builder.dns_resolver(resolver).pool_max_idle_per_host(0))
+    }
+
+    fn build(
+        connection: Connection<'_>,
+        further: impl FnOnce(reqwest::ClientBuilder) -> reqwest::ClientBuilder,
+    ) -> Result<Self, FetchError> {
+        // Another provider that was installed before is as good.
+        let _installed = rustls::crypto::ring::default_provider().install_default();
+        let builder = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .referer(false)
+            .tcp_nodelay(true)
+            .http1_only()
+            .user_agent(concat!("mcp-bridge/", env!("CARGO_PKG_VERSION")));
+        let builder = further(connection.build(builder)?);
+        let inner = builder.build().map_err(|error| FetchError::Unsendable(error.to_string()))?;
+        Ok(Self { inner, alias: connection.alias.map(|(name, _)| name.into()) })
     }
 
     /// Sends a request; gives the answer as soon as its head is there.
@@ -118,12 +127,13 @@ impl Client {
             Verb::Delete => reqwest::Method::DELETE,
         };
         let mut url = request.url.clone();
-        let mut builder = match &self.server_name {
-            // Only the URL's host says what TLS asks for. The name leads to the host nevertheless (`Elsewhere`).
-            Some(name) if url.set_host(Some(name)).is_ok() => {
-                self.inner.request(verb, url).header(reqwest::header::HOST, authority(request.url))
+        let mut builder = match &self.alias {
+            Some(alias) => {
+                let host = url[url::Position::BeforeHost..url::Position::AfterPort].to_owned();
+                url.set_host(Some(alias)).map_err(|error| FetchError::Unsendable(error.to_string()))?;
+                self.inner.request(verb, url).header("host", host)
             }
-            _ => self.inner.request(verb, url),
+            None => self.inner.request(verb, url),
         };
         for (name, value) in request.headers {
             let mut value = reqwest::header::HeaderValue::from_str(value)
@@ -189,13 +199,17 @@ impl Response {
     /// # Errors
     /// Larger, or the connection failed.
     pub async fn collect(mut self, limit: usize) -> Result<Bytes, FetchError> {
+        // A length that was announced is room for all of it at once; growing piece by piece holds it twice.
+        let announced = self.0.content_length().and_then(|length| usize::try_from(length).ok());
         let Some(first) = self.chunk().await? else { return Ok(Bytes::new()) };
         let mut more = match self.chunk().await? {
             Some(more) => more,
             None if first.len() <= limit => return Ok(first),
             None => return Err(FetchError::TooLarge),
         };
-        let mut all = Vec::from(first);
+        let mut all = Vec::with_capacity(announced.unwrap_or(0).clamp(first.len(), limit.max(first.len())));
+        all.extend_from_slice(&first);
+        drop(first);
         loop {
             all.extend_from_slice(&more);
             if all.len() > limit {
@@ -212,11 +226,11 @@ impl Response {
 fn fault(error: reqwest::Error) -> FetchError {
     // reqwest's own text holds the URL, which may hold a credential; the innermost cause says what went wrong.
     let is_connect = error.is_connect();
-    let text = innermost(&error.without_url());
+    let error = error.without_url();
+    let mut cause: &dyn std::error::Error = &error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    let text = cause.to_string();
     if is_connect { FetchError::Connect(text) } else { FetchError::Transport(text) }
-}
-
-fn authority(url: &Url) -> String {
-    let host = url.host_str().unwrap_or_default();
-    url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }

@@ -3,12 +3,18 @@
 use std::time::Duration;
 
 use actix_web::HttpRequest;
-use actix_web::http::header;
+use actix_web::http::header::{self, HeaderMap};
 use actix_web::web::{Bytes, BytesMut, Payload};
 use futures_util::StreamExt as _;
 
+use crate::base::limit::Limit;
+
 /// The longest form or client metadata document, in bytes.
 pub const SMALL: usize = 64 * 1024;
+/// How many times `server.read_timeout`, which is the longest pause, the whole body may take.
+pub const PAUSES: u32 = 2;
+/// Shown by `config show --limits`.
+pub const LIMITS: [Limit; 1] = [Limit::bytes("form, or metadata of a client", SMALL, "413, the connection ends")];
 
 /// Why a body was not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +27,7 @@ pub enum BodyFault {
     Broken,
 }
 
-/// Reads a body of at most `limit` bytes within `deadline`.
+/// Reads a body of at most `limit` bytes that pauses nowhere for longer than `pause`, within [`PAUSES`] times that.
 ///
 /// # Errors
 /// [`BodyFault`].
@@ -29,34 +35,41 @@ pub async fn read(
     request: &HttpRequest,
     mut payload: Payload,
     limit: usize,
-    deadline: Duration,
+    pause: Duration,
 ) -> Result<Bytes, BodyFault> {
-    // RFC 9110 §15.5.14: a length that is declared needs no waiting for.
-    if declared(request).is_some_and(|length| length > limit) {
-        return Err(BodyFault::TooLarge);
-    }
+    check_head(request.headers(), limit)?;
+    let mut next = async || tokio::time::timeout(pause, payload.next()).await.map_err(|_| BodyFault::TooSlow);
     let reading = async {
-        let first = match payload.next().await {
+        let first = match next().await? {
             None => return Ok(Bytes::new()),
             Some(chunk) => checked(chunk, 0, limit)?,
         };
-        let Some(second) = payload.next().await else { return Ok(first) };
+        let Some(second) = next().await? else { return Ok(first) };
         let mut whole = BytesMut::from(first);
-        let mut next = Some(second);
-        while let Some(chunk) = next {
-            let chunk = checked(chunk, whole.len(), limit)?;
-            whole.extend_from_slice(&chunk);
-            next = payload.next().await;
+        let mut chunk = Some(second);
+        while let Some(piece) = chunk {
+            let piece = checked(piece, whole.len(), limit)?;
+            whole.extend_from_slice(&piece);
+            chunk = next().await?;
         }
         Ok(whole.freeze())
     };
-    tokio::time::timeout(deadline, reading).await.unwrap_or(Err(BodyFault::TooSlow))
+    tokio::time::timeout(pause * PAUSES, reading).await.unwrap_or(Err(BodyFault::TooSlow))
 }
 
-/// `Content-Length`, of which actix has made sure that it is a number; one that is too great for us is too great.
-fn declared(request: &HttpRequest) -> Option<usize> {
-    let length = request.headers().get(header::CONTENT_LENGTH)?.to_str().ok()?;
-    Some(length.trim().parse().unwrap_or(usize::MAX))
+/// What the head alone says of a body that is not to be waited for.
+fn check_head(headers: &HeaderMap, limit: usize) -> Result<(), BodyFault> {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
+    // RFC 9110 §7.8: we switch to no other protocol. actix takes all that follows such a head for its content.
+    if text(header::UPGRADE).is_some_and(|protocol| protocol.eq_ignore_ascii_case("websocket")) {
+        return Err(BodyFault::Broken);
+    }
+    let declared = text(header::CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
+    match declared.map(usize::try_from) {
+        Some(length) if length.is_ok_and(|length| length <= limit) => Ok(()),
+        None => Ok(()),
+        Some(_) => Err(BodyFault::TooLarge),
+    }
 }
 
 fn checked<E>(chunk: Result<Bytes, E>, before: usize, limit: usize) -> Result<Bytes, BodyFault> {

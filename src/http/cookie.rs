@@ -8,10 +8,13 @@ use actix_web::http::header;
 
 use crate::authorization_server::session::NewSession;
 use crate::base::id::FlowId;
+use crate::base::limit::Limit;
 use crate::base::secret::Secret;
 
 /// How many flows one browser may have under way; beginning another forgets the oldest.
 const MOST: usize = 8;
+/// Shown by `config show --limits`.
+pub const LIMITS: [Limit; 1] = [Limit::count("flows under way in one browser", MOST, "the oldest is forgotten")];
 
 /// Names and attributes of the cookies, which depend on whether the public address is https.
 #[derive(Clone, Copy, Debug)]

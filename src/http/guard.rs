@@ -39,13 +39,18 @@ impl Guard {
     ///
     /// # Errors
     /// [`Refusal`].
-    pub fn check(&self, headers: &HeaderMap, version: Version, form: Form) -> Result<(), Refusal> {
+    pub fn check(&self, request: &ServiceRequest, form: Form) -> Result<(), Refusal> {
+        let headers = request.headers();
         let mut hosts = headers.get_all(header::HOST);
         match (hosts.next(), hosts.next()) {
-            (Some(host), None) => self.check_host(host)?,
+            (Some(host), None) => self.check_host(host.to_str().map_err(|_| Refusal::BadHost)?)?,
             // RFC 9112 §3.2: a request without Host, or with two, MUST be answered with 400.
-            (None, None) if version == Version::HTTP_2 => {}
+            (None, None) if request.version() == Version::HTTP_2 => {}
             _ => return Err(Refusal::BadHost),
+        }
+        // RFC 9112 §3.2.2: a host in the request target counts instead of `Host`.
+        if let Some(target) = request.uri().authority() {
+            self.check_host(target.as_str())?;
         }
         let mut origins = headers.get_all(header::ORIGIN);
         match (origins.next(), origins.next()) {
@@ -61,8 +66,7 @@ impl Guard {
         if form == Form::Foreign { Err(Refusal::ForeignOrigin) } else { Ok(()) }
     }
 
-    fn check_host(&self, host: &HeaderValue) -> Result<(), Refusal> {
-        let host = host.to_str().map_err(|_| Refusal::BadHost)?;
+    fn check_host(&self, host: &str) -> Result<(), Refusal> {
         let name = host_name(host).ok_or(Refusal::BadHost)?.to_ascii_lowercase();
         if self.hosts.contains(&name) { Ok(()) } else { Err(Refusal::ForeignHost) }
     }

@@ -166,6 +166,7 @@ fn refused(refusal: &Refusal, state: &State) -> HttpResponse {
         Refusal::SessionUnknown | Refusal::UnknownMethod { .. } => StatusCode::NOT_FOUND,
         Refusal::PostOnly => return answer::method_not_allowed("POST"),
         Refusal::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
+        Refusal::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
         Refusal::Busy { .. } | Refusal::Full { .. } | Refusal::Unfit { .. } => StatusCode::SERVICE_UNAVAILABLE,
         Refusal::Malformed { .. }
         | Refusal::UnsupportedVersion { .. }
@@ -175,7 +176,9 @@ fn refused(refusal: &Refusal, state: &State) -> HttpResponse {
         | Refusal::EventUnknown => StatusCode::BAD_REQUEST,
     };
     let mut response = answer::private_json(status, refusal.body());
-    if let Refusal::Busy { retry_after } | Refusal::Full { retry_after, .. } = refusal {
+    if let Refusal::TooMany { retry_after } | Refusal::Busy { retry_after } | Refusal::Full { retry_after, .. } =
+        refusal
+    {
         answer::retry_after(&mut response, retry_after.as_secs());
     }
     response

@@ -10,6 +10,7 @@ use actix_web::{Error, HttpResponse, web};
 
 use crate::http::answer;
 use crate::http::guard::{Form, Refusal};
+use crate::http::head;
 use crate::http::state::State;
 use crate::protocol::mcp::header::PARAM_PREFIX;
 
@@ -20,9 +21,12 @@ pub async fn run(
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let state = request.app_data::<web::Data<State>>().cloned();
     let Some(state) = state else { return next.call(request).await.map(ServiceResponse::map_into_boxed_body) };
+    if let Err(response) = head::check(&request) {
+        return Ok(request.into_response(response).map_into_boxed_body());
+    }
     let is_page = state.is_page(request.path());
     let form = if is_page { Form::of(&request) } else { Form::None };
-    if let Err(refusal) = state.guard.check(request.headers(), request.version(), form) {
+    if let Err(refusal) = state.guard.check(&request, form) {
         let response = refused(&refusal);
         return Ok(request.into_response(response).map_into_boxed_body());
     }

@@ -6,6 +6,8 @@ mod body;
 mod cookie;
 mod answer;
 pub mod guard;
+mod head;
+pub mod limits;
 pub mod middleware;
 mod health;
 mod mcp;

@@ -25,7 +25,7 @@ pub struct State {
     pub bridge: Arc<Bridge>,
     /// Which hosts and origins may be named, and whose word is taken for a client's address.
     pub guard: Guard,
-    /// How long a request's body may take to arrive.
+    /// The longest pause in a request's body.
     pub read_timeout: Duration,
     /// Guessing and flooding are slowed per address, each kind for itself.
     pub limits: AddressLimits,

@@ -23,6 +23,7 @@ use std::time::Instant;
 use crate::base::clock::Timestamp;
 use crate::base::digest::Digest;
 use crate::base::id::{ProviderName, UserId};
+use crate::base::limit::Limit;
 use crate::base::random;
 use crate::base::secret::Secret;
 use crate::base::username::canonical_username;
@@ -36,6 +37,12 @@ use crate::protocol::oauth::scope::ScopeSet;
 use crate::store::{Present, StoreError, Users};
 
 pub use error::{FederatedError, IdentityError, LoginError};
+
+/// The bounds of logins with a password, for the operator.
+#[must_use]
+pub fn limits() -> Vec<Limit> {
+    [&pool::LIMITS[..], &throttle::LIMITS].concat()
+}
 
 /// What a login that found no free thread is told to wait.
 const BUSY: RetryAfter = RetryAfter(std::time::Duration::from_secs(5));

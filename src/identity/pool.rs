@@ -8,10 +8,20 @@ use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
+use crate::base::limit::Limit;
+
+/// How many run at one time: password checks must leave a core to everything else.
+const MOST_CORES: usize = 2;
 /// How many may wait.
 const QUEUE: usize = 64;
 /// How long each may wait.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// Shown by `config show --limits`.
+pub const LIMITS: [Limit; 3] = [
+    Limit::count("password checks at one time", MOST_CORES, "the others wait"),
+    Limit::count("password checks waiting", QUEUE, "503, Retry-After"),
+    Limit::time("wait for a password check", PATIENCE, "503, Retry-After"),
+];
 
 /// Runs long computations on blocking threads, a few at a time and in order.
 pub struct Pool {
@@ -25,9 +35,9 @@ pub struct Pool {
 pub struct Busy;
 
 impl Pool {
-    /// On two cores at most.
+    /// On [`MOST_CORES`] at most.
     pub fn new() -> Self {
-        Self::with_bounds(available_parallelism().map_or(1, |cores| cores.get().min(2)), QUEUE, PATIENCE)
+        Self::with_bounds(available_parallelism().map_or(1, |cores| cores.get().min(MOST_CORES)), QUEUE, PATIENCE)
     }
 
     /// `threads` at a time, `queue` more that wait, each for `patience`.

@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde_json::value::RawValue;
 
+use crate::base::limit::Limit;
 use crate::keys::compact::Compact;
 use crate::keys::foreign_algorithm::ForeignAlgorithm;
 use crate::keys::foreign_key::ForeignKey;
@@ -15,6 +16,11 @@ pub const MAX_FOREIGN_TOKEN_LENGTH: usize = 64 * 1024;
 
 /// A set with more keys is refused: making each ready costs time.
 const MAX_KEYS: usize = 100;
+/// Shown by `config show --limits`.
+pub const LIMITS: [Limit; 2] = [
+    Limit::bytes("token of an identity provider", MAX_FOREIGN_TOKEN_LENGTH, "the login fails"),
+    Limit::count("keys in one key set of a provider", MAX_KEYS, "the login fails"),
+];
 /// So many keys are tried on one token.
 const MAX_TRIES: usize = 8;
 /// So much of a name that a stranger chose goes into a fault, in characters.

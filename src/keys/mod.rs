@@ -18,6 +18,9 @@ mod public_key;
 mod seal;
 mod token;
 
+pub use foreign::LIMITS as FOREIGN_LIMITS;
+pub use token::LIMITS as TOKEN_LIMITS;
+
 #[cfg(test)]
 mod tests;
 

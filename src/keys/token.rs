@@ -7,6 +7,7 @@ use josekit::JoseError;
 use josekit::jws::{ES256, EdDSA, JwsSigner, JwsVerifier, RS256};
 use serde::Deserialize;
 
+use crate::base::limit::Limit;
 use crate::base::secret::Secret;
 use crate::config::section::SigningAlgorithm;
 use crate::keys::KeyError;
@@ -16,6 +17,8 @@ use crate::protocol::oauth::claims::{AccessTokenClaims, InvalidClaims};
 
 /// The longest access token, in bytes. Longer ones are refused before anything is done with them.
 pub const MAX_TOKEN_LENGTH: usize = 4096;
+/// Shown by `config show --limits`.
+pub const LIMITS: [Limit; 1] = [Limit::bytes("access token", MAX_TOKEN_LENGTH, "401")];
 
 /// Why a token is not one of ours. For the log: the wire is told less.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -18,6 +18,7 @@ use quick_cache::sync::Cache;
 
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::digest::Digest;
+use crate::base::limit::Limit;
 use crate::keys::{Keys, MAX_TOKEN_LENGTH, TokenFault};
 use crate::model::principal::Principal;
 use crate::protocol::oauth::claims::AccessTokenClaims;
@@ -28,6 +29,9 @@ pub use challenge::Challenge;
 
 /// How many verdicts are kept: some 400 bytes each.
 const VERDICTS: usize = 10_000;
+/// Shown by `config show --limits`.
+pub const LIMITS: [Limit; 1] =
+    [Limit::count("access tokens whose verdict is remembered", VERDICTS, "the least used is checked anew")];
 /// How far the clock of a replica that issued a token may be ahead of ours.
 const CLOCK_SKEW: Duration = Duration::from_secs(60);
 

@@ -8,8 +8,12 @@ use tracing::Metadata;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
+use crate::base::limit::Limit;
+
 /// Longer lines are cut: one request must not fill the disk.
 const LONGEST_LINE: usize = 16 * 1024;
+/// Shown by `config show --limits`.
+pub const LIMITS: [Limit; 1] = [Limit::bytes("line of the log", LONGEST_LINE, "it is cut")];
 /// What is left of a long text within a JSON line.
 const LONGEST_JSON_TEXT: usize = 1024;
 

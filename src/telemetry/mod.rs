@@ -5,6 +5,8 @@
 
 mod line;
 
+pub use line::LIMITS;
+
 use std::fs::OpenOptions;
 use std::io::{self, IsTerminal as _};
 use std::os::unix::fs::OpenOptionsExt as _;

@@ -1,5 +1,6 @@
 """Headless Chromium as the person in front of the pages (see browser.mjs), and the loopback address a client waits at."""
 
+import contextlib
 import http.server
 import json
 import os
@@ -53,7 +54,8 @@ class Callback:
                 self.send_response(200 if parts.path == "/callback" else 404)
                 self.send_header("Content-Type", "text/plain")
                 self.end_headers()
-                self.wfile.write(b"You may close this window.\n")
+                with contextlib.suppress(BrokenPipeError):  # a browser that was closed at once
+                    self.wfile.write(b"You may close this window.\n")
 
             def log_message(self, *arguments):
                 pass

@@ -19,7 +19,7 @@ class Lines:
     def __init__(self, script, first):
         """Starts it with its first line, and waits for the answer, which `answer` then holds."""
         self.script = script
-        with open(_log_of(script), "a") as log:
+        with open(log_of(script), "a") as log:
             self.process = subprocess.Popen(
                 ["node", str(Path(__file__).with_name(script))],
                 env={**os.environ, "TEST_TOOLS": str(TOOLS)}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True,
@@ -63,7 +63,7 @@ class Lines:
 _logs = {}
 
 
-def _log_of(script):
+def log_of(script):
     """One log for all that run this script; kept when something failed."""
     if script not in _logs:
         handle, _logs[script] = tempfile.mkstemp(prefix=f"mcp-bridge-e2e-{Path(script).stem}-", suffix=".log")

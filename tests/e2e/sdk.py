@@ -1,6 +1,6 @@
-"""What the two generations of the official Python SDK share: where tokens are kept, the person in the browser, and the story that is told.
+"""What the official SDKs share: where tokens are kept, the person in the browser, and the story that is told.
 
-`Story` runs it: `sdk_v2.py` and `sdk_v1.py` give it an SDK, nothing else. The SDK itself is as it comes from PyPI.
+`Story` runs it: `sdk_v2.py`, `sdk_v1.py`, `sdk_typescript.py` and `sdk_rmcp.py` give it an SDK, nothing else. The SDK itself is as it comes from its registry.
 """
 
 import asyncio
@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import time
+import urllib.parse
 import warnings
 
 import browser
@@ -58,6 +59,15 @@ class Person:
     async def answer(self):
         return await asyncio.to_thread(self.callback.take)
 
+    async def address(self):
+        """The answer as the address that the browser came back to."""
+        return f"{self.callback.uri}?{urllib.parse.urlencode(await self.answer())}"
+
+
+def overdue(provider):
+    """As the Python SDKs see a token whose `expires_in` has passed."""
+    provider.context.token_expiry_time = time.time() - 1
+
 
 class Heard:
     """What the server said or asked while calls were under way."""
@@ -76,7 +86,7 @@ class Story:
     """The same story for each SDK.
 
     `sdk` offers: `name`; `versions`, what may be negotiated; `provider(url, redirect_uri, storage, person)`; `connect(url, provider, heard)`, an async context manager whose
-    value has the methods of the SDK's client; `is_error(result)`, `schema(tool)`, `structured(result)`, `version(client)`.
+    value has the methods of the SDK's client; `expire(provider, client)`; `is_error(result)`, `schema(tool)`, `structured(result)`, `version(client)`.
     """
 
     def __init__(self, sdk):
@@ -114,14 +124,14 @@ class Story:
             call = await story(prefix, client, person, heard)
             with check(f"{prefix}: an expired token is refreshed without the person, and the call goes through"):
                 before, stored = storage.tokens, storage.stored
-                provider.context.token_expiry_time = time.time() - 1  # as the SDK sees a token whose `expires_in` has passed
+                await sdk.expire(provider, client)
                 await call(client)
                 report.equal(storage.stored, stored + 1, "how often the SDK stored new tokens")
                 report.true(storage.tokens.access_token != before.access_token, "expected another access token after the refresh")
                 report.true(storage.tokens.refresh_token != before.refresh_token, "expected another refresh token: they rotate")
                 report.equal(len(person.visits), 1, "how often the person was asked")
             with check(f"{prefix}: and again, with the successor"):
-                provider.context.token_expiry_time = time.time() - 1
+                await sdk.expire(provider, client)
                 await call(client)
                 report.equal(storage.stored, stored + 2, "how often the SDK stored new tokens")
         finally:

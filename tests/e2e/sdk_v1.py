@@ -61,6 +61,10 @@ class V1:
                     yield session
 
     @staticmethod
+    async def expire(provider, client):
+        sdk.overdue(provider)
+
+    @staticmethod
     def version(session):
         return session.e2e_version
 

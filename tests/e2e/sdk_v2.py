@@ -33,6 +33,12 @@ class V2:
 
     @contextlib.asynccontextmanager
     async def connect(self, url, provider, heard):
+        async with httpx2.AsyncClient(auth=provider, timeout=httpx2.Timeout(30, read=300)) as http_client:
+            async with self.client(streamable_http_client(url, http_client=http_client), heard) as client:
+                yield client
+
+    def client(self, transport, heard):
+        """The SDK's client on a transport, with a model, a person and a folder behind it."""
         async def log(params):
             heard.logs.append(params.data)
             heard.log_arrived.set()
@@ -50,13 +56,14 @@ class V2:
             heard.roots_asked += 1
             return types.ListRootsResult(roots=[types.Root(uri="file:///e2e/root", name="e2e")])
 
-        async with httpx2.AsyncClient(auth=provider, timeout=httpx2.Timeout(30, read=300)) as http_client:
-            transport = streamable_http_client(url, http_client=http_client)
-            async with Client(
-                transport, logging_callback=log, sampling_callback=sample, elicitation_callback=elicit, list_roots_callback=roots,
-                read_timeout_seconds=60, mode=self.mode,
-            ) as client:
-                yield client
+        return Client(
+            transport, logging_callback=log, sampling_callback=sample, elicitation_callback=elicit, list_roots_callback=roots,
+            read_timeout_seconds=60, mode=self.mode,
+        )
+
+    @staticmethod
+    async def expire(provider, client):
+        sdk.overdue(provider)
 
     @staticmethod
     def version(client):

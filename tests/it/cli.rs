@@ -422,6 +422,86 @@ fn ctrl_c_at_the_password_prompt_gives_the_terminal_back() {
     assert_eq!(text(&output), "hidden=True ended=-2 echoes=True\n");
 }
 
+/// The rows of the table of limits that apply to what is built, each with what they are called here.
+const BOUNDS: [(&str, &[&str]); 14] = [
+    ("header read", &["request head "]),
+    ("body read", &["pause in a request body", "whole request body"]),
+    (
+        "header bytes / count, URL",
+        &["header fields of a request ", "header fields of a request, together", "request target"],
+    ),
+    (
+        "bodies, JSON depth",
+        &["form, or metadata of a client", "body of an MCP request", "JSON nesting of a client's message"],
+    ),
+    ("response or event from upstream", &["answer or event of an HTTP upstream", "line of a child's output"]),
+    ("per-stream buffer", &["bytes waiting on one stream", "client that reads nothing of its stream"]),
+    ("connections", &["connections ", "connections from one address"]),
+    (
+        "in-flight MCP calls",
+        &["calls under way, of one person", "calls under way, at one upstream", "calls under way, in all"],
+    ),
+    ("SSE streams", &["open streams of one person", "open streams, in all", "open GET streams of one session"]),
+    ("sessions", &["sessions of one app", "sessions, in all", "session without a request", "life of a session"]),
+    (
+        "stdio children",
+        &[
+            "start of a child",
+            "messages waiting for a child",
+            "pause before a child is started again, at most",
+            "starts of a child in a row",
+            "end of a child",
+        ],
+    ),
+    ("upstream", &["connection to an upstream", "answer of an upstream", "one call, however often"]),
+    ("password hashing", &["password checks at one time", "password checks waiting", "wait for a password check"]),
+    (
+        "fetches, storage, drain",
+        &[
+            "request to an identity provider",
+            "answer of an identity provider",
+            "write to the database",
+            "requests under way when told to stop",
+        ],
+    ),
+];
+
+#[test]
+fn config_show_limits_names_every_bound_with_its_value_what_follows_and_its_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let yaml = "server:\n  max_request_body: 5MiB\n  read_timeout: 7s\n  max_connections: 100\n  session: {max_streams_per_user: 33, max_sessions: 0}\n  \
+        oauth_server: {enabled: true, mode: both, federated: {upstream_issuer: https://idp.example, client_id: c, client_secret: a-secret-that-is-long, http_timeout: 9s, allowed_domains: [example.com]}}\n\
+        upstreams: {files: {command: cat, startup_timeout: 11s}, far: {url: \"https://far.example/mcp\", timeout: 13s}}\n";
+    std::fs::write(folder.path().join("config.yaml"), yaml).unwrap();
+    let shown = run(folder.path(), &["config", "show", "--limits"]);
+    let table = String::from_utf8(shown.stdout.clone()).unwrap();
+    assert_eq!(shown.status.code(), Some(0), "{}", text(&shown));
+    for (row, names) in BOUNDS {
+        for name in names {
+            assert!(table.lines().any(|line| line.starts_with(name)), "{row}: {name}\n{table}");
+        }
+    }
+    let line = |name: &str| {
+        let line = table.lines().find(|line| line.starts_with(name)).unwrap();
+        line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).map(str::to_owned).collect::<Vec<_>>()
+    };
+    for (name, value, on_breach, key) in [
+        ("body of an MCP request", "5 MiB", "413, the connection ends", "server.max_request_body"),
+        ("whole request body", "14s", "408, the connection ends", "server.read_timeout"),
+        ("open streams of one person", "33", "429, Retry-After", "server.session.max_streams_per_user"),
+        ("open streams, in all", "90", "503, Retry-After", "server.max_connections"),
+        ("sessions, in all", "none", "the least used that is idle ends, else 503", "server.session.max_sessions"),
+        ("start of a child", "11s", "it is started anew", "upstreams.files.startup_timeout"),
+        ("request to an identity provider", "9s", "the login fails", "server.oauth_server.federated.http_timeout"),
+        ("JSON nesting of a client's message", "64", "400", "-"),
+    ] {
+        assert_eq!(line(name)[1..], [value, on_breach, key], "{name}");
+    }
+    let far = table.lines().find(|line| line.ends_with("upstreams.far.timeout")).unwrap();
+    assert!(far.contains(" 13s "), "{far}");
+    assert!(table.lines().all(|line| !line.trim().is_empty() && !line.contains("a-secret")), "{table}");
+}
+
 #[test]
 fn log_7_shown_configuration_holds_no_secret() {
     let secret = "very-secret-token-value";

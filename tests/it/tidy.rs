@@ -147,6 +147,121 @@ fn foreign_crates_stay_in_their_rooms() {
     }
 }
 
+/// Constants that sound like a bound, and where they stand, but bound nothing that comes from outside.
+const NO_BOUNDS: [(&str, &str); 1] = [
+    // How much of a name is shown.
+    ("http/page/client_name.rs", "MAX_CHARACTERS"),
+];
+
+#[test]
+fn every_bound_is_shown_to_the_operator_from_the_constant_that_is_kept() {
+    let mut missing = Vec::new();
+    let mut bounds = 0;
+    for file in ["bridge", "http", "app"].iter().flat_map(|module| rust_files(&root().join("src").join(module))) {
+        let text = fs::read_to_string(&file).unwrap();
+        let place = file.strip_prefix(root().join("src")).unwrap().display().to_string();
+        let code = on_one_line(text.split("#[cfg(test)]").next().unwrap());
+        // What follows `Limit::count(` and the like, up to the end of the file: the arrays, and what names a constant in them.
+        let shown: String = code.split("Limit::").skip(1).map(|rest| rest.split(';').next().unwrap()).collect();
+        for name in code.split("const ").skip(1).map(first_word) {
+            let sounds = ["MAX", "MOST", "LONGEST", "QUEUE", "PATIENCE"]
+                .iter()
+                .any(|word| name.split('_').any(|part| part == *word));
+            if !sounds || NO_BOUNDS.contains(&(place.as_str(), name)) {
+                continue;
+            }
+            bounds += 1;
+            if !shown.split(|c: char| !is_of_word(c)).any(|word| word == name) {
+                missing.push(format!("{place}: {name} is not among its LIMITS"));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "{}", missing.join("\n"));
+    assert!(bounds > 30, "only {bounds} were found");
+}
+
+#[test]
+fn every_list_of_limits_is_collected() {
+    let declared = rust_files(&root().join("src")).into_iter().filter(|file| {
+        let text = fs::read_to_string(file).unwrap();
+        text.lines().any(|line| line.contains("const LIMITS: [Limit;"))
+    });
+    let program = env!("CARGO_BIN_EXE_mcp-bridge");
+    let output = std::process::Command::new(program)
+        .args(["config", "show", "--limits", "-c"])
+        .arg(with_all())
+        .output()
+        .unwrap();
+    let table = String::from_utf8(output.stdout).unwrap();
+    for file in declared {
+        let text = fs::read_to_string(&file).unwrap();
+        let list = on_one_line(text.split("const LIMITS: [Limit;").nth(1).unwrap().split("];").next().unwrap());
+        for name in list.split("Limit::").skip(1).map(|limit| limit.split('"').nth(1).unwrap()) {
+            assert!(table.lines().any(|line| line.starts_with(name)), "{}: {name}\n{table}", file.display());
+        }
+    }
+}
+
+/// A configuration in which everything is there that has limits.
+fn with_all() -> PathBuf {
+    root().join("tests/fixtures/cli/limits.yaml")
+}
+
+/// The table of requirements, and where the tests that it names stand.
+fn requirements() -> String {
+    fs::read_to_string(root().join("tests/it/REQUIREMENTS.md")).unwrap()
+}
+
+/// The tests that a text names, as file and name.
+fn named_tests(text: &str) -> Vec<(PathBuf, &str)> {
+    let quoted = text.split('`').skip(1).step_by(2).filter_map(|quoted| quoted.split_once(".rs::"));
+    quoted
+        .map(|(file, name)| {
+            let folder = if file.starts_with("src/") { root() } else { root().join("tests/it") };
+            (folder.join(format!("{file}.rs")), name)
+        })
+        .collect()
+}
+
+#[test]
+fn every_requirement_of_mcp_has_a_test_that_exists_or_a_reason() {
+    let text = requirements();
+    let rows: Vec<Vec<&str>> =
+        text.lines().map(|line| line.split(" | ").map(|cell| cell.trim_matches(['|', ' '])).collect()).collect();
+    for (section, count) in [("c", 23), ("d", 42), ("e", 12)] {
+        for number in 1..=count {
+            let id = format!("{section} {number}");
+            let mut found = rows.iter().filter(|row| row[0] == id);
+            let row = found.next().unwrap_or_else(|| panic!("{id} is missing"));
+            assert!(found.next().is_none(), "{id} is there twice");
+            assert!(row.len() == 4 && ["M", "S", "m"].contains(&row[1]), "{row:?}");
+            let has_reason = row[3].strip_prefix("none: ").is_some_and(|reason| reason.len() > 20);
+            assert!(has_reason || !named_tests(row[3]).is_empty(), "{id} has neither test nor reason");
+        }
+    }
+    for (file, name) in named_tests(&text) {
+        let code = fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        let at = code.find(&format!("fn {name}(")).unwrap_or_else(|| panic!("no {name} in {}", file.display()));
+        let before = code[..at].trim_end_matches("async ").trim_end().lines().next_back().unwrap();
+        assert!(before.contains("test"), "{name} in {} is no test", file.display());
+    }
+}
+
+#[test]
+fn every_row_of_the_abuse_catalogue_is_the_name_of_a_test() {
+    let text = requirements();
+    let (_, part) = text.split_once("## Rows of our abuse catalogue").unwrap();
+    let rows: Vec<&str> =
+        part.lines().skip(4).take_while(|line| !line.is_empty()).flat_map(str::split_whitespace).collect();
+    assert!(rows.len() > 60, "{rows:?}");
+    let files = rust_files(&root().join("src")).into_iter().chain(rust_files(&root().join("tests/it")));
+    let code: String = files.map(|file| fs::read_to_string(file).unwrap()).collect();
+    for row in rows {
+        let name = format!("fn {}_", row.to_ascii_lowercase().replace('-', "_"));
+        assert!(code.contains(&name), "no test is named after {row}");
+    }
+}
+
 #[test]
 fn no_way_of_writing_hides_an_import() {
     let source =

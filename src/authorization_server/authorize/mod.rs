@@ -13,6 +13,7 @@ mod response;
 use crate::authorization_server::AuthorizationServer;
 use crate::base::digest::Digest;
 use crate::base::id::FlowId;
+use crate::base::limit::Limit;
 use crate::base::random;
 use crate::base::secret::Secret;
 use crate::identity::Standing;
@@ -37,6 +38,12 @@ const PATIENCE: std::time::Duration = std::time::Duration::from_secs(3);
 /// The longest query of an authorization request, and of a provider's answer, in bytes. The one is kept as long as its flow,
 /// and anybody can begin flows.
 const LONGEST_QUERY: usize = 8 * 1024;
+/// Shown by `config show --limits`.
+pub const LIMITS: [Limit; 3] = [
+    Limit::bytes("query of an authorization request", LONGEST_QUERY, "400, a page"),
+    Limit::time("login and consent", FLOW_LIFETIME, "a page; begin anew"),
+    Limit::time("wait of a browser for a provider to vouch again", PATIENCE, "its last word counts"),
+];
 
 /// A flow that just began in one browser.
 #[derive(Debug)]

@@ -5,6 +5,8 @@
 
 mod sent;
 mod follower;
+
+pub use sent::LIMITS as KEPT_LIMITS;
 #[cfg(test)]
 mod tests;
 
@@ -18,16 +20,31 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use tokio::sync::Notify;
 
+use crate::base::limit::Limit;
 use crate::bridge::event_id::StreamId;
 use crate::bridge::mailbox::sent::Sent;
 
 /// How many messages may wait for a client.
 pub const MAX_ITEMS: usize = 100;
-/// How many bytes may wait for a client; one message alone may be larger.
+/// How many bytes may wait for a client; only the last message may go beyond.
 pub const MAX_BYTES: usize = 1024 * 1024;
 
 /// How many streams of one session may be open; opening another ends the oldest.
 const MAX_READERS: usize = 4;
+/// Shown by `config show --limits`.
+pub const LIMITS: [Limit; 3] = [
+    Limit::count(
+        "messages waiting on one stream",
+        MAX_ITEMS,
+        "notifications are dropped; the upstream is read no faster than the client reads",
+    ),
+    Limit::bytes(
+        "bytes waiting on one stream",
+        MAX_BYTES,
+        "notifications are dropped; the upstream is read no faster than the client reads",
+    ),
+    Limit::count("open GET streams of one session", MAX_READERS, "the oldest is ended"),
+];
 
 /// A message to a client that is no answer to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,8 +136,10 @@ impl State {
         self.readers.back().is_some_and(|reader| reader.id == id)
     }
 
-    fn is_full(&self, more: usize) -> bool {
-        self.waiting.len() >= MAX_ITEMS || (!self.waiting.is_empty() && self.bytes + more > MAX_BYTES)
+    /// Whether one more message has no room. It is not asked how large that is: a writer that waited for room must find
+    /// it, and cannot know what will be spliced in.
+    fn is_full(&self) -> bool {
+        self.waiting.len() >= MAX_ITEMS || self.bytes >= MAX_BYTES
     }
 
     /// Whether what may not be lost leaves no room for so many more bytes.
@@ -188,10 +207,11 @@ impl Mailbox {
         if !self.keeps && state.readers.is_empty() {
             return state.send_to_nobody(item);
         }
-        if state.is_full(item.bytes().len()) && state.is_full_of_requests(item.bytes().len()) {
+        let may_be_full = matches!(item, Item::Request(_)) || state.is_full();
+        if may_be_full && state.is_full_of_requests(item.bytes().len()) {
             return Err(item);
         }
-        while state.is_full(item.bytes().len()) {
+        while state.is_full() {
             state.drop_oldest_notification();
         }
         state.bytes += item.bytes().len();
@@ -206,7 +226,7 @@ impl Mailbox {
             let notified = self.room.notified();
             {
                 let state = self.lock();
-                if !state.is_full(0) || state.ended || state.readers.is_empty() {
+                if !state.is_full() || state.ended || state.readers.is_empty() {
                     return;
                 }
             }

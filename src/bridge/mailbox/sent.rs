@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 
+use crate::base::limit::Limit;
 use crate::bridge::event_id::{EventId, StreamId};
 use crate::protocol::mcp::event_stream;
 
@@ -13,6 +14,11 @@ use crate::protocol::mcp::event_stream;
 pub const STREAM_BYTES: usize = 1024 * 1024;
 /// How many bytes of one session are kept in all.
 const SESSION_BYTES: usize = 4 * 1024 * 1024;
+/// Shown by `config show --limits`.
+pub const LIMITS: [Limit; 2] = [
+    Limit::bytes("bytes kept of one stream for resumption", STREAM_BYTES, "the oldest events are forgotten"),
+    Limit::bytes("bytes kept of one session for resumption", SESSION_BYTES, "the least missed stream is forgotten"),
+];
 
 /// How much is kept: a share of what one session may keep.
 #[derive(Clone, Debug)]

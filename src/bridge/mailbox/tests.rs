@@ -56,6 +56,23 @@ async fn mcp_24_what_waits_is_bounded_in_bytes_and_the_writer_waits() {
 }
 
 #[tokio::test]
+async fn mcp_24_a_writer_that_waits_for_room_loses_nothing_however_large_it_writes() {
+    for (size, fit) in [(16 * 1024, 64), (MAX_BYTES / 3 + 1, 3), (MAX_BYTES - 1, 2), (2 * MAX_BYTES, 1)] {
+        let (mailbox, mut reader) = Mailbox::of_call();
+        let message = |number: u8| Bytes::from(vec![number; size]);
+        let mut written = 0;
+        while mailbox.wait_for_room().now_or_never().is_some() {
+            mailbox.push(Item::Notification(message(written))).unwrap();
+            written += 1;
+        }
+        assert_eq!(written, fit, "{size}");
+        for number in 0..written {
+            assert!(reader.next().await == Some(Event::Related(message(number))), "{number} of {size}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn mcp_13_each_message_goes_to_the_newest_stream_and_to_the_one_before_when_that_is_gone() {
     let mailbox = Mailbox::of_session(None);
     let (mut old, mut new) = (mailbox.reader().unwrap(), mailbox.reader().unwrap());

@@ -146,7 +146,7 @@ impl Pool {
             Variable::Sub => Some(person.as_str().to_owned()),
         };
         match command.for_person(find) {
-            Ok(command) => Ok(section::Upstream { kind: UpstreamKind::Stdio(Box::new(command)), ..settings.clone() }),
+            Ok(command) => Ok(section::Upstream { kind: UpstreamKind::Stdio(command), ..settings.clone() }),
             Err(fault) => {
                 tracing::warn!(upstream = settings.name, %person, %fault, "a process cannot be started for somebody");
                 Err(Lack::Unfit(fault.to_string()))

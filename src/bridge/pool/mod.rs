@@ -22,6 +22,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::base::id::UserId;
+use crate::base::limit::Limit;
 use crate::bridge::hub::Hub;
 use crate::bridge::pool::tenancy::Tenancy;
 use crate::bridge::session::Session;
@@ -45,6 +46,31 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self { children: 64, children_per_person: 16, connections: 1000, idle: Duration::from_secs(600) }
+    }
+}
+
+impl Limits {
+    /// As the operator is shown them.
+    #[must_use]
+    pub fn shown(self) -> Vec<Limit> {
+        vec![
+            Limit::count(
+                "children that are not shared, in all",
+                self.children,
+                "one that is idle makes room, else 503",
+            ),
+            Limit::count(
+                "children of the sessions of one person",
+                self.children_per_person,
+                "one that is idle makes room, else 503",
+            ),
+            Limit::count(
+                "connections to URLs that are not shared",
+                self.connections,
+                "one that is idle makes room, else 503",
+            ),
+            Limit::time("child or connection whose tenant is away", self.idle, "it is ended"),
+        ]
     }
 }
 

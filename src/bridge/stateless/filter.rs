@@ -4,12 +4,15 @@
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
+use crate::base::limit::Limit;
 use crate::bridge::upstream::hello::Offers;
 use crate::protocol::mcp::fault::Fault;
 use crate::protocol::mcp::object;
 
 /// How many resources one listener may be subscribed to.
 const MAX_RESOURCES: usize = 100;
+/// Shown by `config show --limits`.
+pub const LIMITS: [Limit; 1] = [Limit::count("resources of one subscriptions/listen", MAX_RESOURCES, "400")];
 
 /// What a listener wants to hear of: `params.notifications`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -5,6 +5,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::bridge::upstream::hello::Speaks;
+use crate::bridge::upstream::inbound;
 use crate::protocol::mcp::completion;
 use crate::protocol::mcp::fault::Fault;
 use crate::protocol::mcp::message::{Kind, Message};
@@ -48,7 +49,7 @@ pub fn finish(message: &Message, form: &Form<'_>) -> (Bytes, Option<i32>) {
 /// The same for an answer that the bridge made itself.
 #[must_use]
 pub fn own(body: Bytes, identity: &str, method: &Method) -> (Bytes, Option<i32>) {
-    let Ok(message) = Message::parse_within(body.clone(), MAX_DEPTH) else { return (body, None) };
+    let Ok(message) = Message::parse_within(body.clone(), inbound::MAX_DEPTH) else { return (body, None) };
     let id = message.id_or_null().to_vec();
     let is_cacheable = is_cacheable(method);
     finish(
@@ -56,9 +57,6 @@ pub fn own(body: Bytes, identity: &str, method: &Method) -> (Bytes, Option<i32>)
         &Form { id: &id, identity, is_cacheable, takes_url: false, speaks: Speaks::Sessions, missing: None },
     )
 }
-
-/// As deep as an upstream's messages may be nested: the lists put together here are made of such.
-const MAX_DEPTH: usize = 1000;
 
 /// MCP 2026-07-28, Cacheable Results.
 #[must_use]

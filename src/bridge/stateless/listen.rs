@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::bridge::answer::Held;
 use crate::bridge::hub::{Hub, Subscriber};
+use crate::bridge::load::Place;
 use crate::bridge::mailbox::Mailbox;
 use crate::bridge::pool::Own;
 use crate::bridge::post::Caller;
@@ -20,6 +21,7 @@ pub struct Listening {
     listener: Arc<Listener>,
     hub: Arc<Hub>,
     upstreams: Own,
+    _place: Place,
 }
 
 impl Drop for Listening {
@@ -47,12 +49,13 @@ impl Bridge {
         let filter = params.get(Param::Notifications).map(|at| Filter::read(message.json(at)));
         let filter = filter.unwrap_or_else(|| Err(Fault::invalid("notifications is missing")));
         let filter = filter.map_err(|fault| Refusal::Malformed { body: fault.body(id) })?;
+        let place = self.load.stream(&caller.principal)?;
         self.wait_for_first_try(&caller.own).await;
         let (mailbox, reader) = Mailbox::of_call();
         let lists = filter.of_lists(merge::offers(&caller.own));
         let listener = Arc::new(Listener::new(&caller.principal, id, lists, mailbox));
         let (hub, upstreams) = (Arc::clone(&self.hub), caller.own.clone());
-        let listening = Listening { listener: Arc::clone(&listener), hub, upstreams };
+        let listening = Listening { listener: Arc::clone(&listener), hub, upstreams, _place: place };
         let subscribed = filter.uris.iter().map(|uri| self.listen_to_resource(&caller.own, &listener, uri));
         let subscribed = futures_util::future::join_all(subscribed).await;
         let agreed = filter.uris.iter().zip(subscribed).filter(|(_, is_subscribed)| *is_subscribed);

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
+use crate::base::limit::Limit;
 use crate::bridge::mailbox::{Item, Mailbox};
 use crate::bridge::stateless::filter::Filter;
 use crate::bridge::tenant::Tenant;
@@ -19,6 +20,8 @@ use crate::protocol::mcp::splice::{Edit, Span};
 
 /// How many listeners one caller may have; another one ends the oldest.
 const MAX_PER_CALLER: usize = 16;
+/// Shown by `config show --limits`.
+pub const LIMITS: [Limit; 1] = [Limit::count("subscriptions/listen of one app", MAX_PER_CALLER, "the oldest is ended")];
 
 /// A listener.
 #[derive(Debug)]

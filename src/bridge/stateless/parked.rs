@@ -8,6 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::base::clock::Timestamp;
+use crate::base::limit::Limit;
 use crate::base::random;
 use crate::bridge::stateless::exchange::Exchange;
 use crate::bridge::upstream::stateless::state;
@@ -18,6 +19,15 @@ use crate::protocol::mcp::message::Message;
 const LIFETIME: Duration = Duration::from_secs(600);
 /// How many calls of one caller may wait; another one gives the oldest up.
 const MAX_PER_CALLER: usize = 32;
+/// Shown by `config show --limits`.
+pub const LIMITS: [Limit; 2] = [
+    Limit::time(
+        "call waiting for the client to answer a question",
+        LIFETIME,
+        "it is cancelled; requestState is refused",
+    ),
+    Limit::count("calls of one app waiting for such answers", MAX_PER_CALLER, "the oldest is cancelled"),
+];
 
 /// All parked calls, by the `requestState` that brings their client back.
 ///

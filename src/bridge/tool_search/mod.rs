@@ -14,6 +14,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
 
+use crate::base::limit::Limit;
 use crate::bridge::catalog::List;
 use crate::bridge::post::Caller;
 use crate::bridge::tool_search::index::Index;
@@ -33,6 +34,11 @@ const EXECUTE: &str = "execute";
 const MAX_INDEXES: usize = 16;
 /// Words of a query, in bytes; more does not find more.
 const MAX_QUERY: usize = 1000;
+/// Shown by `config show --limits`.
+pub const LIMITS: [Limit; 2] = [
+    Limit::count("indexes of tool search", MAX_INDEXES, "the least used is made anew"),
+    Limit::bytes("query of tool search", MAX_QUERY, "the rest is not looked at"),
+];
 
 /// Tool search at an endpoint.
 #[derive(Debug)]

@@ -7,6 +7,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::task::AbortHandle;
 
+use crate::base::limit::Limit;
+use crate::bridge::load::Place;
 use crate::bridge::mailbox::{Item, Mailbox};
 use crate::bridge::session::Session;
 use crate::bridge::stateless::exchange::Exchange;
@@ -18,6 +20,9 @@ use crate::protocol::mcp::splice::{Edit, Span};
 
 /// No call lasts longer than this, however often its progress is reported.
 const LONGEST: Duration = Duration::from_secs(6 * 3600);
+/// Shown by `config show --limits`.
+pub const LIMITS: [Limit; 1] =
+    [Limit::time("one call, however often progress is reported", LONGEST, "it is cancelled; a JSON-RPC error")];
 
 /// A request under way.
 #[derive(Debug)]
@@ -36,6 +41,8 @@ pub struct Call {
     pub accepts_stream: bool,
     /// How long it may go without an answer or progress.
     pub limit: Duration,
+    /// Its place among those under way; `None` for one of the bridge itself.
+    pub place: Option<Place>,
     /// What only an upstream without sessions needs.
     pub onward: Onward,
     clock: CallClock,
@@ -92,6 +99,7 @@ impl Call {
             mailbox,
             accepts_stream: false,
             limit,
+            place: None,
             onward: Onward::default(),
             clock: CallClock::default(),
             task: Mutex::default(),

@@ -8,12 +8,12 @@ use tokio::sync::watch;
 use crate::bridge::upstream::Upstream;
 use crate::bridge::upstream::hello::Speaks;
 use crate::bridge::upstream::link::Link;
-use crate::bridge::upstream::sse::{self, SseWire};
+use crate::bridge::upstream::sse;
 use crate::bridge::upstream::stateless::probe::{self, Expected};
 use crate::bridge::upstream::stdio::{self, Process};
 use crate::bridge::upstream::streamable_http::HttpWire;
 use crate::bridge::upstream::wire::Wire;
-use crate::config::section::{Transport, UpstreamEra, UpstreamKind};
+use crate::config::section::{HttpProtocol, UpstreamEra, UpstreamKind};
 use crate::protocol::mcp::reply;
 
 /// A connection that is ready, and what must be kept for it to stay.
@@ -29,8 +29,6 @@ pub struct Connected {
 enum Failure {
     /// It was gone before it said anything of use.
     Gone(String),
-    /// It seems to know nothing of Streamable HTTP.
-    Older(String),
     /// In words.
     Other(String),
 }
@@ -41,21 +39,15 @@ impl Upstream {
     /// # Errors
     /// In words, why it did not come about. Nothing of it is left then.
     pub(super) async fn connect(&self, stop: &mut watch::Receiver<bool>) -> Result<Connected, String> {
-        let (expected, transport) = (self.expected(), self.transport());
-        let connected = match self.attempt(expected, transport, stop).await {
+        let expected = self.expected();
+        let connected = match self.attempt(expected, stop).await {
             Err(Failure::Gone(reason))
                 if expected == Expected::Anything && matches!(self.settings.kind, UpstreamKind::Stdio(_)) =>
             {
                 // Some servers of the session era end when they are asked anything before `initialize`. That is no crash.
                 tracing::info!(upstream = self.name(), reason, "the upstream is started again, for sessions");
                 self.hub.found.note(self.name(), Speaks::Sessions);
-                self.attempt(Expected::Only(Speaks::Sessions), transport, stop).await
-            }
-            // MCP 2025-11-25, Backwards Compatibility: then GET may open a stream of HTTP+SSE.
-            Err(Failure::Older(reason)) if transport == Transport::Auto => {
-                tracing::info!(upstream = self.name(), reason, "the upstream is tried as one of HTTP+SSE");
-                let older = self.attempt(expected, Transport::Sse, stop).await;
-                older.map_err(|failure| Failure::Other(format!("{reason}; as HTTP+SSE: {}", failure.words())))
+                self.attempt(Expected::Only(Speaks::Sessions), stop).await
             }
             connected => connected,
         };
@@ -66,7 +58,7 @@ impl Upstream {
             }
             // What dies tells nothing of its era.
             Err(Failure::Gone(reason)) => Err(reason),
-            Err(Failure::Older(reason) | Failure::Other(reason)) => {
+            Err(Failure::Other(reason)) => {
                 self.hub.found.forget(self.name());
                 Err(reason)
             }
@@ -83,97 +75,90 @@ impl Upstream {
         }
     }
 
-    fn transport(&self) -> Transport {
-        match &self.settings.kind {
-            UpstreamKind::Http(settings) => settings.transport,
-            UpstreamKind::Stdio(_) | UpstreamKind::Builtin(_) => Transport::Auto,
+    async fn attempt(&self, expected: Expected, stop: &mut watch::Receiver<bool>) -> Result<Connected, Failure> {
+        let (link, process) = self.open(stop).await.map_err(Failure::Other)?;
+        match self.begin((Arc::clone(&link), process), expected, stop).await {
+            Err(Failure::Other(reason)) if self.may_be_older(&link, expected) => {
+                // MCP 2025-11-25, Backwards Compatibility: then a GET that opens a stream with an `endpoint` event.
+                let older = self.open_stream(stop).await;
+                let older = older.map_err(|other| Failure::Other(format!("{reason}; nor HTTP+SSE: {other}")))?;
+                self.begin((older, None), expected, stop).await
+            }
+            begun => begun,
         }
     }
 
-    async fn attempt(
+    async fn begin(
         &self,
+        (link, mut process): (Arc<Link>, Option<Process>),
         expected: Expected,
-        transport: Transport,
         stop: &mut watch::Receiver<bool>,
     ) -> Result<Connected, Failure> {
-        let stops = || Failure::Other("the bridge stops".to_owned());
-        let opened = tokio::select! {
-            opened = self.open(transport) => opened.map_err(Failure::Other),
-            _ = stop.wait_for(|stop| *stop) => Err(stops()),
-        };
-        let (link, mut process) = opened?;
-        let expected = match link.wire() {
-            // The transport is older than the stateless era.
-            Wire::Sse(_) => Expected::Only(Speaks::Sessions),
-            _ => expected,
-        };
-        let introduced = tokio::select! {
-            introduced = introduce(&link, expected, self.limit()) => {
-                introduced.map_err(|reason| Failure::of(&link, reason))
-            }
-            reason = ended(&link, &mut process) => Err(Failure::Gone(reason)),
-            _ = stop.wait_for(|stop| *stop) => Err(stops()),
-        };
-        let Err(failure) = introduced else { return Ok(Connected { link, process }) };
-        let failure = match failure {
-            // It was the connection that failed, and it knows why.
-            Failure::Older(_) | Failure::Other(_) if link.is_lost() => Failure::Gone(ended(&link, &mut process).await),
-            failure => failure,
-        };
-        link.lose(failure.words());
-        if *stop.borrow()
-            && let Some(process) = &mut process
-        {
-            process.stopped().await;
-        }
-        Err(failure)
-    }
-
-    /// How long an introduction may take.
-    fn limit(&self) -> Duration {
-        match &self.settings.kind {
+        // Set once: a connection is opened once.
+        let _second = link.tenant.set(self.tenant.clone());
+        let limit = match &self.settings.kind {
             UpstreamKind::Stdio(command) => command.startup_timeout,
             UpstreamKind::Http(_) | UpstreamKind::Builtin(_) => self.settings.timeout,
+        };
+        let introduced = tokio::select! {
+            introduced = introduce(&link, expected, limit) => introduced.map_err(Failure::Other),
+            reason = ended(&link, &mut process) => Err(Failure::Gone(reason)),
+            _ = stop.wait_for(|stop| *stop) => Err(Failure::Other("the bridge stops".to_owned())),
+        };
+        let introduced = match introduced {
+            // It was the connection that failed, and it knows why.
+            Err(Failure::Other(_)) if link.is_lost() => Err(Failure::Gone(ended(&link, &mut process).await)),
+            introduced => introduced,
+        };
+        match introduced {
+            Ok(()) => Ok(Connected { link, process }),
+            Err(failure) => {
+                let (Failure::Gone(reason) | Failure::Other(reason)) = &failure;
+                link.lose(reason);
+                if *stop.borrow()
+                    && let Some(process) = &mut process
+                {
+                    process.stopped().await;
+                }
+                Err(failure)
+            }
         }
     }
 
-    async fn open(&self, transport: Transport) -> Result<(Arc<Link>, Option<Process>), String> {
-        // Set once: a connection is opened once.
-        let own = |link: &Link| drop(link.tenant.set(self.tenant.clone()));
-        let link = |wire| {
-            let link = Link::new(self.name(), self.index, Arc::clone(&self.hub), wire);
-            own(&link);
-            link
-        };
+    async fn open(&self, stop: &mut watch::Receiver<bool>) -> Result<(Arc<Link>, Option<Process>), String> {
         match &self.settings.kind {
-            UpstreamKind::Builtin(_) => Ok((link(Wire::Builtin), None)),
+            UpstreamKind::Builtin(_) => {
+                Ok((Link::new(self.name(), self.index, Arc::clone(&self.hub), Wire::Builtin), None))
+            }
             UpstreamKind::Stdio(command) => {
                 let (link, process) = stdio::open(self.name(), self.index, &self.hub, command, &self.keeper)?;
-                own(&link);
                 Ok((link, Some(process)))
             }
-            UpstreamKind::Http(settings) if transport == Transport::Sse => {
-                let (wire, incoming) = SseWire::open(settings, self.settings.timeout).await?;
-                let link = link(Wire::Sse(Arc::new(wire)));
-                self.hub.runtime.spawn(sse::read(Arc::clone(&link), incoming));
-                Ok((link, None))
+            UpstreamKind::Http(settings) if settings.protocol == HttpProtocol::Sse => {
+                Ok((self.open_stream(stop).await?, None))
             }
-            UpstreamKind::Http(settings) => Ok((link(Wire::Http(Arc::new(HttpWire::new(settings)?))), None)),
-        }
-    }
-}
-
-impl Failure {
-    fn of(link: &Link, reason: String) -> Self {
-        match link.wire() {
-            Wire::Http(wire) if wire.is_unknown() => Self::Older(reason),
-            _ => Self::Other(reason),
+            UpstreamKind::Http(settings) => {
+                let wire = Wire::Http(Arc::new(HttpWire::new(settings)?));
+                Ok((Link::new(self.name(), self.index, Arc::clone(&self.hub), wire), None))
+            }
         }
     }
 
-    fn words(&self) -> &str {
-        let (Self::Gone(reason) | Self::Older(reason) | Self::Other(reason)) = self;
-        reason
+    async fn open_stream(&self, stop: &mut watch::Receiver<bool>) -> Result<Arc<Link>, String> {
+        let UpstreamKind::Http(settings) = &self.settings.kind else { return Err("it has no URL".to_owned()) };
+        tokio::select! {
+            opened = sse::open(self.name(), self.index, &self.hub, settings) => opened,
+            _ = stop.wait_for(|stop| *stop) => Err("the bridge stops".to_owned()),
+        }
+    }
+
+    fn may_be_older(&self, link: &Link, expected: Expected) -> bool {
+        match (&self.settings.kind, link.wire()) {
+            (UpstreamKind::Http(settings), Wire::Http(wire)) if expected != Expected::Only(Speaks::Stateless) => {
+                settings.protocol == HttpProtocol::Auto && wire.may_be_older()
+            }
+            _ => false,
+        }
     }
 }
 
@@ -188,15 +173,22 @@ pub async fn ended(link: &Link, process: &mut Option<Process>) -> String {
 async fn introduce(link: &Arc<Link>, expected: Expected, limit: Duration) -> Result<(), String> {
     let hello = probe::introduce(link, expected, limit).await?;
     let speaks = hello.speaks();
-    link.wire().negotiated(hello.version);
+    match link.wire() {
+        Wire::Http(wire) => wire.negotiated(hello.version),
+        Wire::Sse(wire) => wire.negotiated(hello.version),
+        Wire::Builtin | Wire::Stdio(_) => {}
+    }
     // Set once: a connection is introduced once.
     let _second = link.hello.set(hello);
-    match speaks {
-        Speaks::Stateless => Ok(()),
-        Speaks::Sessions => {
-            // MCP 2025-11-25, Lifecycle: after `initialize`, the client MUST send `notifications/initialized`.
-            let initialized = reply::notification("notifications/initialized", None);
-            link.wire().tell_first(link, initialized).await.map_err(|fault| fault.to_string())
-        }
+    if speaks == Speaks::Stateless {
+        return Ok(());
     }
+    // MCP 2025-11-25, Lifecycle: after `initialize`, the client MUST send `notifications/initialized`.
+    let initialized = reply::notification("notifications/initialized", None);
+    if let Wire::Sse(wire) = link.wire() {
+        // Servers of that time refuse what comes before it, and two requests may overtake each other.
+        let accepted = Arc::clone(wire).tell(Arc::clone(link), initialized);
+        return tokio::time::timeout(limit, accepted).await.map_err(|_| "it does not accept messages".to_owned());
+    }
+    link.tell(initialized).await.map_err(|fault| fault.to_string())
 }

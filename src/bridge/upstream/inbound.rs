@@ -8,6 +8,7 @@ use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 
+use crate::base::limit::Limit;
 use crate::bridge::hub::Subscriber;
 use crate::bridge::mailbox::Item;
 use crate::bridge::session::{Asked, Session};
@@ -25,9 +26,14 @@ use crate::protocol::mcp::reply;
 use crate::protocol::mcp::splice::{Edit, Span};
 
 /// How deep an upstream's message may be nested. Results and schemas are data that nobody decides by, so this is wide.
-const MAX_DEPTH: usize = 1000;
+pub const MAX_DEPTH: usize = 1000;
 /// How many messages an upstream may send as one batch (2025-03-26).
 const MAX_BATCH: usize = 1000;
+/// Shown by `config show --limits`.
+pub const LIMITS: [Limit; 2] = [
+    Limit::count("JSON nesting of an upstream's message", MAX_DEPTH, "the message is dropped; its call fails"),
+    Limit::count("messages in one batch of an upstream", MAX_BATCH, "the batch is dropped"),
+];
 
 /// Takes a message, or a batch. `origin` is the call on whose own stream it came, if it came on one.
 pub fn receive(link: &Arc<Link>, text: Bytes, origin: Option<u64>) {

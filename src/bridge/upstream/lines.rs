@@ -3,8 +3,12 @@
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
+use crate::base::limit::Limit;
+
 /// A line may have this many bytes.
 pub const MAX_LINE: usize = 16 * 1024 * 1024;
+/// Shown by `config show --limits`.
+pub const LIMITS: [Limit; 1] = [Limit::bytes("line of a child's output", MAX_LINE, "the child is restarted")];
 
 /// Reads lines.
 #[derive(Debug)]

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
+use crate::base::limit::Limit;
 use crate::bridge::hub::Hub;
 use crate::bridge::mailbox::{Event, Mailbox};
 use crate::bridge::session::Session;
@@ -26,6 +27,8 @@ use crate::protocol::mcp::splice::Edit;
 
 /// How many calls may wait for one upstream.
 const MAX_PENDING: usize = 4096;
+/// Shown by `config show --limits`.
+pub const LIMITS: [Limit; 1] = [Limit::count("calls under way, at one upstream", MAX_PENDING, "503, Retry-After")];
 
 /// A connection. All sessions of its tenant share it; a new one is made when it is lost.
 #[derive(Debug)]
@@ -221,7 +224,8 @@ impl Link {
         let text = Bytes::from(reply::request(0, method, params));
         let question = Message::parse(text).map_err(|_| AskFault::Lost(method))?;
         let (mailbox, mut reader) = Mailbox::of_call();
-        self.request(Call::of_bridge(mailbox, limit), &question, &[]).await?;
+        let id = self.request(Call::of_bridge(mailbox, limit), &question, &[]).await?;
+        let _forgotten = Forgotten { link: self, id };
         let last = tokio::time::timeout(limit, reader.next()).await.map_err(|_| AskFault::TimedOut(method))?;
         let Some(Event::Last(answer)) = last else { return Err(AskFault::Lost(method)) };
         let answer = Message::parse(answer).map_err(|_| AskFault::Lost(method))?;
@@ -500,5 +504,21 @@ fn same_owner(one: &Call, other: &Call) -> bool {
         (Owner::Stateless(one), Owner::Stateless(other)) => one.principal.is_same_caller(&other.principal),
         // Two callers without a session may be two people.
         _ => false,
+    }
+}
+
+/// A question of the bridge: once it is dropped nobody waits for its answer, and what comes is nobody's.
+pub struct Forgotten<'a> {
+    /// Where it was asked.
+    pub link: &'a Arc<Link>,
+    /// The id it was asked under.
+    pub id: u64,
+}
+
+impl Drop for Forgotten<'_> {
+    fn drop(&mut self) {
+        if let Some(call) = self.link.take_call(self.id) {
+            call.abort();
+        }
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::base::limit::Limit;
 use crate::bridge::catalog::{self, ListKind};
 use crate::bridge::hub::Audience;
 use crate::bridge::upstream::Upstream;
@@ -12,6 +13,8 @@ use crate::protocol::mcp::method::Method;
 
 /// How long one page of a list may take: nobody can use the upstream before its lists are read.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Shown by `config show --limits`.
+pub const LIMITS: [Limit; 1] = [Limit::time("one page of an upstream's list", PATIENCE, "the list is not read")];
 
 impl Upstream {
     /// Reads the lists that `changes` names, if the upstream has such.

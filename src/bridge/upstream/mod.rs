@@ -21,6 +21,8 @@ mod connect;
 mod lists;
 mod run;
 
+pub use lists::LIMITS as LIST_LIMITS;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -29,6 +31,7 @@ use std::time::Duration;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::{Mutex, watch};
 
+use crate::base::limit::Limit;
 use crate::bridge::catalog::{Catalogue, View};
 use crate::bridge::hub::Hub;
 use crate::bridge::naming::Naming;
@@ -39,6 +42,9 @@ use crate::config::section::{self, UpstreamKind};
 
 /// How long a client waits for upstreams that were never up, so that it is told what they can do.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Shown by `config show --limits`.
+pub const LIMITS: [Limit; 1] =
+    [Limit::time("wait of a client for upstreams that were never up", PATIENCE, "it is answered without them")];
 
 /// An upstream, up or down.
 #[derive(Debug)]

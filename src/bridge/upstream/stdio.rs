@@ -9,6 +9,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::mpsc;
 
+use crate::base::limit::Limit;
 use crate::bridge::hub::Hub;
 use crate::bridge::upstream::child::{Child, Exit};
 use crate::bridge::upstream::inbound;
@@ -19,6 +20,9 @@ use crate::config::section::Command;
 
 /// How many messages may wait to be written to a child.
 const QUEUE: usize = 256;
+/// Shown by `config show --limits`.
+pub const LIMITS: [Limit; 1] =
+    [Limit::count("messages waiting for a child to read", QUEUE, "503, Retry-After, after the wait below")];
 /// How many bytes are written at once, if so many wait.
 const GATHERED: usize = 64 * 1024;
 /// How long the rest of a dead child's output is waited for.

@@ -1,26 +1,37 @@
 //! An upstream behind a URL. [MCP 2025-11-25, Streamable HTTP](https://modelcontextprotocol.io/specification/2025-11-25/basic/transports#streamable-http)
 
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::base::limit::Limit;
 use crate::bridge::upstream::call::Call;
 use crate::bridge::upstream::hello::Speaks;
 use crate::bridge::upstream::inbound;
 use crate::bridge::upstream::link::Link;
-use crate::bridge::upstream::remote::{self, MAX_MESSAGE, Remote, TELL, fail};
+use crate::bridge::upstream::remote::{self, MAX_MESSAGE, Remote, fail};
 use crate::config::section::HttpUpstream;
 use crate::fetch::{FetchError, Response, Verb};
 use crate::protocol::mcp::event_stream::{Event, Parser};
 use crate::protocol::mcp::header;
+use crate::protocol::mcp::reply;
 use crate::protocol::mcp::version::ProtocolVersion;
 
 /// Before a broken stream is opened again, unless the server names another time.
 const RECONNECT: Duration = Duration::from_secs(1);
 /// A server may not make us wait longer than this, nor less than the next one.
 const LONGEST_RECONNECT: Duration = Duration::from_secs(30);
+/// Shown by `config show --limits`.
+pub const LIMITS: [Limit; 2] = [
+    Limit::bytes("answer or event of an HTTP upstream", MAX_MESSAGE, "the call fails"),
+    Limit::time(
+        "pause before a broken stream of an upstream is resumed",
+        LONGEST_RECONNECT,
+        "no longer, whatever it asks for",
+    ),
+];
 const SHORTEST_RECONNECT: Duration = Duration::from_millis(10);
 /// How long telling the server that its session is over may take.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -31,7 +42,7 @@ pub struct HttpWire {
     remote: Remote,
     session_id: OnceLock<String>,
     version: OnceLock<ProtocolVersion>,
-    refused: AtomicU16,
+    may_be_older: AtomicBool,
 }
 
 /// What became of one stream of a call.
@@ -48,20 +59,20 @@ impl HttpWire {
     /// # Errors
     /// In words, why there can be none.
     pub fn new(settings: &HttpUpstream) -> Result<Self, String> {
-        let (remote, refused) = (Remote::new(settings)?, AtomicU16::new(0));
-        Ok(Self { remote, session_id: OnceLock::new(), version: OnceLock::new(), refused })
-    }
-
-    /// Whether the server seems to know nothing of Streamable HTTP, judged by its answer to `initialize`.
-    pub fn is_unknown(&self) -> bool {
-        // MCP 2025-11-25, Backwards Compatibility: 400, 404 and 405 are signs of a server that speaks HTTP+SSE.
-        self.version.get().is_none() && matches!(self.refused.load(Ordering::Relaxed), 400 | 404 | 405)
+        let (session_id, version) = (OnceLock::new(), OnceLock::new());
+        Ok(Self { remote: Remote::new(settings)?, session_id, version, may_be_older: AtomicBool::new(false) })
     }
 
     /// From now on, requests name this version.
     pub fn negotiated(&self, version: ProtocolVersion) {
         // Set once: `initialize` is answered once.
         let _second = self.version.set(version);
+    }
+
+    /// Whether the server refused `initialize` as one does that speaks HTTP+SSE (2024-11-05).
+    #[must_use]
+    pub fn may_be_older(&self) -> bool {
+        self.may_be_older.load(Ordering::Relaxed)
     }
 
     /// Carries a call: sends it, and brings back everything that comes for it.
@@ -79,16 +90,22 @@ impl HttpWire {
         };
         if call.onward.header.is_empty() {
             self.note_session(&response);
-            self.note_refusal(&response);
         }
         if let Some(reason) = self.refusal(&response) {
             let is_session_lost = self.is_session_lost(&response);
+            // MCP 2025-11-25, Backwards Compatibility: these statuses to `initialize`.
+            let is_older = self.version.get().is_none() && matches!(response.status(), 400 | 404 | 405);
+            self.may_be_older.store(is_older && call.onward.header.is_empty(), Ordering::Relaxed);
             // The reason may be in a JSON-RPC error that is meant for the caller.
             if matches!(response.status(), 400 | 404..=499) && response.media_type() == header::JSON {
                 let error = response.collect(MAX_MESSAGE).await.unwrap_or_default();
                 inbound::receive(&link, error, Some(id));
             }
-            fail(&link, id, &reason);
+            match is_older {
+                // Not worth a word of the log: the older way may be tried next.
+                true => link.take_call(id).iter().for_each(|call| call.fail(reply::UNAVAILABLE, &reason)),
+                false => fail(&link, id, &reason),
+            }
             if is_session_lost {
                 link.lose("the server forgot the session");
             }
@@ -116,19 +133,17 @@ impl HttpWire {
 
     /// Sends a notification or an answer.
     pub async fn tell(self: Arc<Self>, link: Arc<Link>, text: Bytes) {
-        let Some(_leave) = self.remote.leave_to_tell() else { return link.count_dropped() };
-        let taken = async {
-            let response = self.post(text, &[]).await.map_err(|error| error.to_string())?;
-            if let Some(reason) = self.refusal(&response) {
-                return Err(reason);
+        match self.post(text, &[]).await {
+            Ok(response) => match self.refusal(&response) {
+                Some(reason) => {
+                    tracing::warn!(upstream = %link.name, reason, "an upstream did not take a notification or an answer")
+                }
+                // Read to the end, so that the connection can be used again.
+                None => drop(response.collect(MAX_MESSAGE).await),
+            },
+            Err(error) => {
+                tracing::warn!(upstream = %link.name, %error, "a notification or an answer could not be sent")
             }
-            // Read to the end, so that the connection can be used again.
-            drop(response.collect(MAX_MESSAGE).await);
-            Ok(())
-        };
-        let taken = tokio::time::timeout(TELL, taken).await;
-        if let Err(reason) = taken.unwrap_or_else(|_| Err("it did not take it in time".to_owned())) {
-            tracing::warn!(upstream = %link.name, reason, "an upstream did not take a notification or an answer");
         }
     }
 
@@ -231,11 +246,10 @@ impl HttpWire {
             Verb::Get => header::EVENT_STREAM,
         };
         let mut headers: Vec<(&str, &str)> = vec![("accept", accept)];
-        headers.extend(body.is_some().then_some(("content-type", header::JSON)));
         headers.extend(self.session().map(|id| (header::SESSION_ID, id)));
         headers.extend(self.version.get().map(|version| (header::PROTOCOL_VERSION, version.as_str())));
         headers.extend(more.iter().map(|(name, value)| (name.as_str(), value.as_str())));
-        self.remote.send(verb, &self.remote.settings.url, headers, body).await
+        self.remote.send(verb, &self.remote.settings().url, headers, body).await
     }
 
     fn note_session(&self, response: &Response) {
@@ -244,12 +258,6 @@ impl HttpWire {
             && let Some(id) = response.header(header::SESSION_ID).filter(|id| header::is_session_id(id))
         {
             let _second = self.session_id.set(id.to_owned());
-        }
-    }
-
-    fn note_refusal(&self, response: &Response) {
-        if self.version.get().is_none() {
-            self.refused.store(response.status(), Ordering::Relaxed);
         }
     }
 
@@ -264,7 +272,6 @@ impl HttpWire {
         response.status() == 404 && self.session().is_some()
     }
 
-    /// What is said when the status is none of success.
     fn refusal(&self, response: &Response) -> Option<String> {
         if self.is_session_lost(response) {
             return Some("The MCP server forgot its session; it is being opened again".to_owned());

@@ -6,16 +6,18 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
+use crate::base::limit::Limit;
 use crate::bridge::upstream::builtin;
 use crate::bridge::upstream::call::Call;
 use crate::bridge::upstream::inbound;
 use crate::bridge::upstream::link::Link;
 use crate::bridge::upstream::sse::SseWire;
 use crate::bridge::upstream::streamable_http::HttpWire;
-use crate::protocol::mcp::version::ProtocolVersion;
 
 /// How long a message waits for room before the caller is told that the upstream is busy.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// Shown by `config show --limits`.
+pub const LIMITS: [Limit; 1] = [Limit::time("wait for room in that queue", PATIENCE, "503, Retry-After")];
 
 /// The way to an upstream.
 #[derive(Debug)]
@@ -26,7 +28,7 @@ pub enum Wire {
     Stdio(mpsc::Sender<Bytes>),
     /// POST requests.
     Http(Arc<HttpWire>),
-    /// POST requests, answered on one stream.
+    /// POST requests, and one stream that brings their answers.
     Sse(Arc<SseWire>),
 }
 
@@ -82,31 +84,6 @@ impl Wire {
                 mpsc::error::TrySendError::Full(()) => SendFault::Busy,
                 mpsc::error::TrySendError::Closed(()) => SendFault::Lost,
             }),
-        }
-    }
-}
-
-impl Wire {
-    /// Sends something that must be there before anything else is. It is either taken then, or logged why not.
-    ///
-    /// # Errors
-    /// No room, or nobody there.
-    pub async fn tell_first(&self, link: &Arc<Link>, text: Bytes) -> Result<(), SendFault> {
-        match self {
-            Self::Builtin | Self::Stdio(_) => self.slot().await?.tell(link, text),
-            // Each POST takes its own time, and some servers refuse what overtakes `notifications/initialized`.
-            Self::Http(wire) => Arc::clone(wire).tell(Arc::clone(link), text).await,
-            Self::Sse(wire) => Arc::clone(wire).tell(Arc::clone(link), text).await,
-        }
-        Ok(())
-    }
-
-    /// From now on, the bridge speaks this version.
-    pub fn negotiated(&self, version: ProtocolVersion) {
-        match self {
-            Self::Builtin | Self::Stdio(_) => {}
-            Self::Http(wire) => wire.negotiated(version),
-            Self::Sse(wire) => wire.negotiated(version),
         }
     }
 }

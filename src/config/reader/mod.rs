@@ -76,7 +76,7 @@ impl<'a> Reader<'a> {
         self.entries.iter().any(|(key, node)| key == name && *node != Node::Null)
     }
 
-    /// Whether `null` is written for the key: for the one key where that is a word and not the same as nothing.
+    /// Whether the key is there with nothing as its value, for the one key where that says something.
     pub fn is_null(&self, name: &str) -> bool {
         self.entries.iter().any(|(key, node)| key == name && *node == Node::Null)
     }

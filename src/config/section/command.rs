@@ -11,7 +11,6 @@ use crate::config::document::Node;
 use crate::config::fault::Wrong;
 use crate::config::reader::Reader;
 use crate::config::reader::kind::{self, Kind, expected, text};
-use crate::config::section::stderr::Stderr;
 use crate::config::value::name::check_variable;
 use crate::config::value::template::{self, FillFault, Variable};
 
@@ -28,14 +27,27 @@ pub struct Command {
     pub inherit_env: InheritEnv,
     /// `dir`, absolute here. `None`: the bridge's own.
     pub dir: Option<PathBuf>,
-    /// `stderr`: where its standard error goes.
-    pub stderr: Stderr,
     /// `startup_timeout`: from start to the answer to `initialize`.
     pub startup_timeout: Duration,
     /// `graceful_shutdown_timeout`: from closing its standard input to SIGTERM, and again to SIGKILL.
     pub graceful_shutdown_timeout: Duration,
     /// How it is restarted.
     pub restart: RestartPolicy,
+    /// `stderr`: where its standard error goes.
+    pub stderr: ChildStderr,
+}
+
+/// `stderr`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ChildStderr {
+    /// `log`: into the bridge's log, line by line, without secrets and control characters.
+    Log,
+    /// `null`: nowhere.
+    Discard,
+    /// `inherit`: to the bridge's own standard error, as it is.
+    Inherit,
+    /// `{file: …}`: as it is to the end of a file, made with mode 0600.
+    File(PathBuf),
 }
 
 /// `inherit_env`.
@@ -70,13 +82,13 @@ pub(super) const KEYS: [&str; 12] = [
     "inherit_env",
     "dir",
     "cwd",
-    "stderr",
     "startup_timeout",
     "graceful_shutdown_timeout",
     "restart_on_failure",
     "max_restarts",
     "restart_delay",
     "max_restart_delay",
+    "stderr",
 ];
 
 impl Command {
@@ -100,7 +112,6 @@ impl Command {
         }
         let base = dir.as_deref().unwrap_or_else(|| reader.folder());
         let command = command.map(|command| if command.contains('/') { absolute(base, &command) } else { command });
-        let stderr = Stderr::read(reader);
         let startup_timeout =
             reader.duration("startup_timeout", "60s", "From its start to its answer to initialize; npx may download.");
         let graceful_shutdown_timeout = reader.duration(
@@ -109,16 +120,17 @@ impl Command {
             "From closing its input to SIGTERM, and again to SIGKILL.",
         );
         let restart = RestartPolicy::read(reader);
+        let stderr = read_stderr(reader);
         Some(Self {
             command: command?,
             args,
             env,
             inherit_env,
             dir,
-            stderr,
             startup_timeout,
             graceful_shutdown_timeout,
             restart,
+            stderr,
         })
     }
 }
@@ -175,6 +187,20 @@ fn read_environment(reader: &mut Reader<'_>) -> BTreeMap<String, Secret> {
     variables.into_iter().collect()
 }
 
+fn read_stderr(reader: &mut Reader<'_>) -> ChildStderr {
+    let doc = "log; null: nowhere; inherit: the bridge's own, as it is; {file: path}: to its end, mode 0600.";
+    // Everywhere else `null` is a key that is not there; here it is the device of that name.
+    let default = if reader.is_null("stderr") { "null" } else { "log" };
+    let stderr = reader.value("stderr", &STDERR, default, doc);
+    let ChildStderr::File(path) = stderr else { return stderr };
+    let path = reader.folder().join(path);
+    if let Some(folder) = path.parent().filter(|folder| !folder.is_dir()) {
+        let wrong = Wrong::new(format!("{} is no folder", folder.display()), "name a file in one that exists");
+        reader.fault("stderr", wrong);
+    }
+    ChildStderr::File(path)
+}
+
 fn absolute(base: &std::path::Path, command: &str) -> String {
     base.join(command).to_string_lossy().into_owned()
 }
@@ -208,6 +234,39 @@ const ARGUMENT: Kind<(String, bool)> = Kind {
         Ok((text.into_owned(), matches!(node, Node::Expanded(_))))
     },
     print: |(argument, hidden)| Node::from(if *hidden { "<redacted>" } else { argument.as_str() }),
+};
+
+const STDERR: Kind<ChildStderr> = Kind {
+    schema: || {
+        let file = json!({"type": "string", "minLength": 1});
+        let file = json!({"type": "object", "properties": {"file": file}, "required": ["file"], "additionalProperties": false});
+        json!({"anyOf": [{"enum": ["log", "null", "inherit", null]}, file, {"$ref": "#/$defs/variable"}]})
+    },
+    parse: |node| {
+        let fix = "write log, null, inherit or {file: path}";
+        match node {
+            Node::Mapping(entries) => match entries.as_slice() {
+                [(key, path)] if key == "file" => {
+                    (kind::NONEMPTY.parse)(path).map(|path| ChildStderr::File(path.into()))
+                }
+                _ => Err(Wrong::new("has more or less than file", fix)),
+            },
+            node => match text(node)?.as_ref() {
+                "log" => Ok(ChildStderr::Log),
+                "null" => Ok(ChildStderr::Discard),
+                "inherit" => Ok(ChildStderr::Inherit),
+                _ => Err(expected(node, "one of log, null, inherit, {file: path}", fix)),
+            },
+        }
+    },
+    print: |stderr| match stderr {
+        ChildStderr::Log => Node::from("log"),
+        ChildStderr::Discard => Node::from("null"),
+        ChildStderr::Inherit => Node::from("inherit"),
+        ChildStderr::File(path) => {
+            Node::Mapping(vec![("file".to_owned(), Node::String(path.to_string_lossy().into_owned()))])
+        }
+    },
 };
 
 const INHERIT: Kind<InheritEnv> = Kind {

@@ -6,41 +6,39 @@ use crate::base::secret::Secret;
 use crate::config::fault::Wrong;
 use crate::config::reader::Reader;
 use crate::config::reader::kind;
-use crate::config::section::upstream_tls::UpstreamTls;
+use crate::config::section::tls::UpstreamTls;
 use crate::config::value::header;
-use crate::config::value::proxy::{PROXY, Proxy};
-use crate::config::value::url::{ENDPOINT, is_loopback};
+use crate::config::value::url::{ENDPOINT, PROXY, is_loopback};
 
 /// A server behind a URL.
 #[derive(Clone, Debug)]
 pub struct HttpUpstream {
     /// `url`.
     pub url: url::Url,
-    /// `protocol`.
-    pub transport: Transport,
-    /// `message_url`, for HTTP+SSE: where messages are sent, whatever the server's `endpoint` event says; with the path of
-    /// the event when it has none of its own, and always with the query of the event.
+    /// `protocol`, or what `type` says of it.
+    pub protocol: HttpProtocol,
+    /// `message_url`: where messages are sent in place of what an HTTP+SSE server's `endpoint` event says.
     pub message_url: Option<url::Url>,
-    /// `connect_timeout`: for the connection, TLS and a proxy included.
+    /// `connect_timeout`.
     pub connect_timeout: Duration,
+    /// `proxy_url`: http, https, socks5 or socks5h, with its credentials.
+    pub proxy_url: Option<Secret>,
     /// `tls`.
     pub tls: UpstreamTls,
-    /// `proxy_url`. Variables such as `HTTPS_PROXY` count for nothing.
-    pub proxy: Option<Proxy>,
     /// `headers`, sent with every request.
     pub headers: Vec<(String, Secret)>,
     /// `auth`: the bridge's own credentials; never the client's token.
     pub auth: UpstreamAuth,
 }
 
-/// `protocol`: how MCP is carried over HTTP.
+/// `protocol`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Transport {
-    /// `auto`: Streamable HTTP, or what is older when the server knows nothing of that.
+pub enum HttpProtocol {
+    /// `auto`: Streamable HTTP, or HTTP+SSE when the server refuses that.
     Auto,
-    /// `streamable-http`, since 2025-03-26.
+    /// `streamable-http`: 2025-03-26 and later.
     StreamableHttp,
-    /// `sse`: HTTP+SSE of 2024-11-05.
+    /// `sse`: HTTP+SSE, 2024-11-05.
     Sse,
 }
 
@@ -55,27 +53,20 @@ pub enum UpstreamAuth {
 
 /// Keys that mean nothing to other kinds of upstreams.
 pub(super) const KEYS: [&str; 7] =
-    ["protocol", "message_url", "connect_timeout", "tls", "proxy_url", "headers", "auth"];
+    ["protocol", "message_url", "connect_timeout", "proxy_url", "tls", "headers", "auth"];
 
-const PROTOCOLS: [(&str, Transport); 3] =
-    [("auto", Transport::Auto), ("streamable-http", Transport::StreamableHttp), ("sse", Transport::Sse)];
+const PROTOCOLS: [(&str, HttpProtocol); 3] =
+    [("auto", HttpProtocol::Auto), ("streamable-http", HttpProtocol::StreamableHttp), ("sse", HttpProtocol::Sse)];
 
 impl HttpUpstream {
-    /// `None` when there is no `url`; the other keys are checked all the same. `said` is what `type` says of the transport.
-    pub(super) fn read(reader: &mut Reader<'_>, said: Option<Transport>) -> Option<Self> {
-        let url = reader.optional("url", &ENDPOINT, "A server that speaks MCP over HTTP.");
-        let doc = "Streamable HTTP, or the older HTTP+SSE. auto tries the first and falls back to the second.";
-        let transport = reader.choice("protocol", &PROTOCOLS, said.unwrap_or(Transport::Auto), doc);
-        if said.is_some_and(|said| said != transport) {
-            reader.fault("protocol", Wrong::new("is another one than type says", "remove type"));
-        }
-        let message_url = read_message_url(reader, transport);
-        let connect_timeout = reader.duration("connect_timeout", "10s", "For the connection, with TLS and any proxy.");
-        let tls = reader.section("tls", "How an https server is known, and the bridge by it.", UpstreamTls::read);
-        if tls != UpstreamTls::default() && url.as_ref().is_some_and(|url| url.scheme() == "http") {
-            reader.fault("tls", Wrong::new("means nothing when url is http", "remove it, or write https://"));
-        }
-        let proxy = read_proxy(reader, &tls);
+    /// `None` when there is no `url`; the other keys are checked all the same.
+    pub(super) fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let url = reader.optional("url", &ENDPOINT, "A server that speaks Streamable HTTP, or HTTP+SSE.");
+        let (protocol, message_url) = read_protocol(reader);
+        let connect_timeout = reader.duration("connect_timeout", "10s", "For the connection, with TLS.");
+        let doc = "http, https, socks5 or socks5h; proxy variables are not listened to.";
+        let proxy_url = reader.optional("proxy_url", &PROXY, doc);
+        let tls = reader.section("tls", "Whom it is believed to be, and by what it believes us.", UpstreamTls::read);
         let headers = read_headers(reader);
         let auth =
             reader.section("auth", "The bridge's own credentials; never the client's token.", UpstreamAuth::read);
@@ -84,44 +75,59 @@ impl HttpUpstream {
         if secret && headers.iter().any(authorization) {
             reader.fault("headers", Wrong::new("has Authorization, which auth sends too", "keep one of the two"));
         }
-        if secret || !headers.is_empty() {
-            warn_of_http(reader, "url", url.as_ref());
-            warn_of_http(reader, "message_url", message_url.as_ref());
+        for (key, url) in [("url", &url), ("message_url", &message_url)] {
+            let open = url.as_ref().is_some_and(|url| url.scheme() == "http" && !is_loopback(url));
+            if open && (secret || !headers.is_empty()) {
+                let problem = "is http: credentials for it can be read on the way";
+                reader.warn(key, Wrong::new(problem, "write https://"));
+            }
         }
-        Some(Self { url: url?, transport, message_url, connect_timeout, tls, proxy, headers, auth })
+        let url = url?;
+        let http = Self { url, protocol, message_url, connect_timeout, proxy_url, tls, headers, auth };
+        http.check_tls(reader);
+        Some(http)
+    }
+
+    fn check_tls(&self, reader: &mut Reader<'_>) {
+        if self.url.scheme() == "http" {
+            if reader.is_set("tls") {
+                reader.fault("tls", Wrong::new("means nothing to url, which is http", "write https://, or remove it"));
+            }
+            reader.hide(&["tls"]);
+        }
+        let others = [("proxy_url", self.proxy_url.is_some()), ("message_url", self.message_url.is_some())];
+        for (key, _) in others.iter().filter(|(_, is_set)| *is_set && self.tls.server_name.is_some()) {
+            reader.fault(key, Wrong::new("does not go with tls.server_name", "remove one of the two"));
+        }
+    }
+
+    /// Takes over what `type` says of the protocol.
+    pub(super) fn is_said_to_speak(&mut self, said: HttpProtocol, reader: &Reader<'_>) {
+        if self.protocol == HttpProtocol::Auto {
+            self.protocol = said;
+        }
+        if self.protocol != said {
+            reader.fault("type", Wrong::new("says another protocol than protocol does", "remove one of the two"));
+        }
+        if said == HttpProtocol::StreamableHttp && self.message_url.is_some() {
+            refuse_message_url(reader);
+        }
     }
 }
 
-fn read_message_url(reader: &mut Reader<'_>, transport: Transport) -> Option<url::Url> {
-    let doc = "For HTTP+SSE: where messages go, in place of where the server says. Its query is the server's; without a \
-               path, that is too.";
+fn read_protocol(reader: &mut Reader<'_>) -> (HttpProtocol, Option<url::Url>) {
+    let doc = "auto tries Streamable HTTP, then HTTP+SSE (2024-11-05).";
+    let protocol = reader.choice("protocol", &PROTOCOLS, HttpProtocol::Auto, doc);
+    let doc = "HTTP+SSE: where messages are sent, when it is not the origin of url. The session is added as its query.";
     let message_url = reader.optional("message_url", &ENDPOINT, doc);
-    if message_url.is_some() && transport == Transport::StreamableHttp {
-        let problem = "means nothing to streamable-http, which has one URL for everything";
-        reader.fault("message_url", Wrong::new(problem, "remove it, or write protocol: sse"));
+    if protocol == HttpProtocol::StreamableHttp && message_url.is_some() {
+        refuse_message_url(reader);
     }
-    if message_url.as_ref().is_some_and(|url| url.query().is_some()) {
-        reader.fault("message_url", Wrong::new("has a query, which is the server's to give", "remove it"));
-    }
-    message_url
+    (protocol, message_url)
 }
 
-fn read_proxy(reader: &mut Reader<'_>, tls: &UpstreamTls) -> Option<Proxy> {
-    let doc = "A proxy: http, https, socks5 or socks5h. HTTPS_PROXY and its like are not looked at.";
-    let proxy = reader.optional("proxy_url", &PROXY, doc);
-    if proxy.is_some() && tls.server_name.is_some() {
-        // The proxy would have to be asked for the other name.
-        let problem = "does not go together with tls.server_name";
-        reader.fault("proxy_url", Wrong::new(problem, "write the server's name into url, and keep one of the two"));
-    }
-    proxy
-}
-
-fn warn_of_http(reader: &Reader<'_>, key: &str, url: Option<&url::Url>) {
-    if url.is_some_and(|url| url.scheme() == "http" && !is_loopback(url)) {
-        let problem = "is http: credentials for it can be read on the way";
-        reader.warn(key, Wrong::new(problem, "write https://"));
-    }
+fn refuse_message_url(reader: &Reader<'_>) {
+    reader.fault("message_url", Wrong::new("means nothing to Streamable HTTP, which has one URL", "remove it"));
 }
 
 impl UpstreamAuth {

@@ -23,7 +23,7 @@ pub struct Server {
     pub public_url: Option<String>,
     /// `root_endpoint`: MCP is answered at `/` too.
     pub root_endpoint: bool,
-    /// `read_timeout`: for the head and the body of a request; never cuts a call short.
+    /// `read_timeout`: for the head of a request, and the longest pause in its body; never cuts a call short.
     pub read_timeout: Duration,
     /// `idle_timeout`: how long a connection without a request is kept.
     pub idle_timeout: Duration,
@@ -65,6 +65,8 @@ pub struct Session {
     pub max_sessions: usize,
     /// `max_per_principal`; 0: no bound. The least recently used makes room.
     pub max_per_principal: usize,
+    /// `max_streams_per_user`: how many streams that stay open one person may have, with whatever apps; 0: no bound.
+    pub max_streams_per_user: usize,
     /// `replay_events`: how many events of a stream are kept for a client that comes back; 0: none.
     pub replay_events: usize,
 }
@@ -147,7 +149,11 @@ impl Server {
                 "Scheme and host that people type. Default: the issuer's.",
             ),
             root_endpoint: reader.boolean("root_endpoint", true, "MCP is answered at / too."),
-            read_timeout: reader.duration("read_timeout", "30s", "For head and body of a request; never cuts a call."),
+            read_timeout: reader.duration(
+                "read_timeout",
+                "30s",
+                "For a request's head, and between pieces of its body; never cuts a call.",
+            ),
             idle_timeout: reader.duration("idle_timeout", "120s", "How long a connection without a request is kept."),
             write_timeout: reader.duration("write_timeout", "60s", "How long a client may not read its stream."),
             request_timeout: reader.duration("request_timeout", "300s", "For an MCP request; progress starts it anew."),
@@ -185,11 +191,13 @@ impl Server {
 impl Session {
     fn read(reader: &mut Reader<'_>) -> Self {
         let doc = "For one person; the least recently used makes room. 0: no bound.";
+        let streams = "That stay open, with all apps of one person. 0: no bound.";
         let replay = "Of a stream, kept for a client whose connection broke. 0: none, and no stream can be resumed.";
         Self {
             timeout: reader.duration("timeout", "30m", "How long a session without a request or open stream lives."),
             max_sessions: to_usize(reader.count("max_sessions", 10_000, "In all. 0: no bound.")),
             max_per_principal: to_usize(reader.count("max_per_principal", 64, doc)),
+            max_streams_per_user: to_usize(reader.count("max_streams_per_user", 256, streams)),
             replay_events: to_usize(reader.count("replay_events", 100, replay)),
         }
     }

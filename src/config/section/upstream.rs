@@ -7,7 +7,7 @@ use crate::config::fault::Wrong;
 use crate::config::reader::Reader;
 use crate::config::reader::kind;
 use crate::config::section::command::{self, Command};
-use crate::config::section::http_upstream::{self, HttpUpstream, Transport};
+use crate::config::section::http_upstream::{self, HttpProtocol, HttpUpstream};
 use crate::config::section::isolation::{self, Isolation};
 use crate::config::value::name::{PREFIX, check_upstream};
 use crate::config::value::scope::SCOPE;
@@ -45,9 +45,9 @@ pub enum UpstreamKind {
     /// `builtin`: compiled in.
     Builtin(BuiltinServer),
     /// `command`: a child process that speaks on its standard input and output.
-    Stdio(Box<Command>),
+    Stdio(Command),
     /// `url`: Streamable HTTP, or HTTP+SSE.
-    Http(Box<HttpUpstream>),
+    Http(HttpUpstream),
 }
 
 /// `era`.
@@ -75,13 +75,13 @@ pub struct ToolRule {
 
 /// The name of `server.mcp_server`.
 const ONLY_ONE: &str = "default";
-/// A second spelling of the kind, which files written for clients have; one of them says more than the kind.
-const TYPES: [(&str, (&str, Option<Transport>)); 5] = [
+/// A second spelling of the kind, which files written for clients have.
+const TYPES: [(&str, (&str, Option<HttpProtocol>)); 5] = [
     ("stdio", ("command", None)),
     ("http", ("url", None)),
-    ("streamable-http", ("url", None)),
-    ("streamable_http", ("url", None)),
-    ("sse", ("url", Some(Transport::Sse))),
+    ("streamable-http", ("url", Some(HttpProtocol::StreamableHttp))),
+    ("streamable_http", ("url", Some(HttpProtocol::StreamableHttp))),
+    ("sse", ("url", Some(HttpProtocol::Sse))),
 ];
 
 /// `era`, as it is written.
@@ -138,11 +138,16 @@ impl Upstream {
 
     fn read(name: &str, reader: &mut Reader<'_>) -> Self {
         let kind = read_kind(reader);
-        let is_older = matches!(&kind, UpstreamKind::Http(http) if http.transport == Transport::Sse);
+        let era = read_era(reader);
+        let is_old = matches!(&kind, UpstreamKind::Http(http) if http.protocol == HttpProtocol::Sse);
+        if is_old && era == Some(UpstreamEra::Stateless) {
+            reader
+                .fault("era", Wrong::new("does not go with HTTP+SSE, which was gone by then", "remove one of the two"));
+        }
         let upstream = Self {
             name: name.to_owned(),
             kind,
-            era: read_era(reader, is_older),
+            era,
             prefix: reader.optional(
                 "prefix",
                 &PREFIX,
@@ -183,9 +188,9 @@ fn read_kind(reader: &mut Reader<'_>) -> UpstreamKind {
     let doc = "Compiled in. whoami has the tools whoami, echo and time.";
     let builtin = reader.optional_choice("builtin", &[("whoami", BuiltinServer::Whoami)], doc);
     let stdio = Command::read(reader);
-    let doc = "stdio or http, which the other keys say already; sse is short for protocol: sse.";
+    let mut http = HttpUpstream::read(reader);
+    let doc = "stdio or http, which the other keys say already; sse and streamable-http are also what protocol says.";
     let said = reader.optional_choice("type", &TYPES, doc);
-    let http = HttpUpstream::read(reader, said.and_then(|(_, transport)| transport));
     reader.exactly_one(&["builtin", "command", "url"]);
     for (kind, keys) in
         [("builtin", [].as_slice()), ("command", command::KEYS.as_slice()), ("url", http_upstream::KEYS.as_slice())]
@@ -194,12 +199,16 @@ fn read_kind(reader: &mut Reader<'_>) -> UpstreamKind {
             refuse_keys_of(kind, keys, reader);
         }
     }
-    if let Some(kind) = said.map(|(kind, _)| kind).filter(|kind| !reader.is_set(kind)) {
-        reader.fault("type", Wrong::new(format!("goes with {kind}, which is not there"), "remove it"));
+    match (said, &mut http) {
+        (Some((kind, _)), _) if !reader.is_set(kind) => {
+            reader.fault("type", Wrong::new(format!("goes with {kind}, which is not there"), "remove it"));
+        }
+        (Some((_, Some(protocol))), Some(http)) => http.is_said_to_speak(protocol, reader),
+        _ => {}
     }
     match (builtin, stdio, http) {
-        (_, Some(command), _) => UpstreamKind::Stdio(Box::new(command)),
-        (_, _, Some(http)) => UpstreamKind::Http(Box::new(http)),
+        (_, Some(command), _) => UpstreamKind::Stdio(command),
+        (_, _, Some(http)) => UpstreamKind::Http(http),
         (builtin, None, None) => UpstreamKind::Builtin(builtin.unwrap_or(BuiltinServer::Whoami)),
     }
 }
@@ -214,13 +223,11 @@ fn refuse_keys_of(kind: &str, keys: &[&str], reader: &mut Reader<'_>) {
     reader.hide(&[kind]);
 }
 
-fn read_era(reader: &mut Reader<'_>, is_older: bool) -> Option<UpstreamEra> {
+fn read_era(reader: &mut Reader<'_>) -> Option<UpstreamEra> {
     let doc = "auto asks it; session: up to 2025-11-25; stateless: 2026-07-28.";
     let era = reader.choice("era", &ERAS, None, doc);
     if era.is_some() && reader.is_set("builtin") {
         reader.fault("era", Wrong::new("means nothing with builtin", "remove it"));
-    } else if is_older && era == Some(UpstreamEra::Stateless) {
-        reader.fault("era", Wrong::new("does not go with sse, which is for sessions alone", "keep one of the two"));
     }
     era
 }

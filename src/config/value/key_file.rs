@@ -13,14 +13,10 @@ const TOO_WIDE: u32 = 0o037;
 /// No file, or one that more than its owner and its group's readers can get at. What is in it is checked by `keys`.
 /// `otherwise` says what to do instead of having one.
 pub fn check(path: &Path, otherwise: &str) -> Result<(), Wrong> {
-    check_as(path, &format!("make it with `mcp-bridge keygen`, or {otherwise}"))
-}
-
-/// # Errors
-/// The same, for a key that is not ours to make; `fix` says what to do when there is none.
-pub fn check_as(path: &Path, fix: &str) -> Result<(), Wrong> {
-    let metadata =
-        fs::metadata(path).map_err(|error| Wrong::new(format!("{} cannot be read: {error}", path.display()), fix))?;
+    let metadata = fs::metadata(path).map_err(|error| {
+        let fix = format!("make it with `mcp-bridge keygen`, or {otherwise}");
+        Wrong::new(format!("{} cannot be read: {error}", path.display()), fix)
+    })?;
     if !metadata.is_file() {
         return Err(Wrong::new(format!("{} is no file", path.display()), "name the PEM file of a private key"));
     }

@@ -3,6 +3,7 @@
 use serde_json::json;
 use url::{Host, Url};
 
+use crate::base::secret::Secret;
 use crate::config::document::Node;
 use crate::config::fault::Wrong;
 use crate::config::reader::kind::{Kind, shortened, text};
@@ -62,6 +63,31 @@ pub const ENDPOINT: Kind<Url> = Kind {
         Ok(url)
     },
     print: |url| Node::String(url.to_string()),
+};
+
+/// A proxy on the way to an upstream. Only its password is a secret; no message shows any of it.
+pub const PROXY: Kind<Secret> = Kind {
+    schema: || json!({"type": "string", "format": "uri"}),
+    parse: |node| {
+        let text = text(node)?;
+        let fix = "write it like http://proxy.example.com:3128 or socks5://user:password@proxy.example.com:1080";
+        let url = Url::parse(&text).ok();
+        let url = url.filter(|url| matches!(url.scheme(), "http" | "https" | "socks5" | "socks5h") && url.has_host());
+        let url = url.ok_or_else(|| Wrong::new("is no http, https, socks5 or socks5h URL", fix))?;
+        if !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() {
+            return Err(Wrong::new("has more than scheme, credentials, host and port", fix));
+        }
+        Ok(Secret::new(text))
+    },
+    print: |proxy| {
+        let Ok(mut url) = Url::parse(proxy.expose()) else { return Node::from("<redacted>") };
+        if !url.username().is_empty() || url.password().is_some() {
+            // Neither can fail: it has a host.
+            let _ = url.set_username("redacted");
+            let _ = url.set_password(None);
+        }
+        Node::String(url.to_string())
+    },
 };
 
 /// The issuer of an identity provider (OpenID Connect Core §2): kept as it is written, because the provider's own word for

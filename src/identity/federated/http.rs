@@ -7,14 +7,20 @@ use oauth2::{HttpRequest, HttpResponse, http};
 use serde_json::{Map, Value};
 use url::Url;
 
+use crate::base::limit::Limit;
 use crate::base::secret::Secret;
-use crate::fetch::{Answer, Client, Request, Verb};
+use crate::fetch::{Answer, Client, Connection, Request, Verb};
 use crate::identity::federated::{Failure, Reason};
 
 /// The largest answer that is taken, in bytes.
 const MAX_ANSWER: usize = 1024 * 1024;
 /// The longest a connection may take, however long a request may.
 const MAX_CONNECT: Duration = Duration::from_secs(10);
+/// Shown by `config show --limits`.
+pub const LIMITS: [Limit; 2] = [
+    Limit::bytes("answer of an identity provider", MAX_ANSWER, "the login fails"),
+    Limit::time("connection to an identity provider", MAX_CONNECT, "the login fails"),
+];
 
 /// The members of a token response that are read (RFC 6749 §5.1, OpenID Connect Core §3.1.3.3). An empty one is none.
 const READ: [&str; 4] = ["access_token", "token_type", "refresh_token", "id_token"];
@@ -32,7 +38,7 @@ impl Http {
     /// # Errors
     /// No TLS on this machine.
     pub fn new(timeout: Duration) -> Result<Self, String> {
-        let client = Client::new(timeout.min(MAX_CONNECT)).map_err(|error| error.to_string())?;
+        let client = Client::new(Connection::new(timeout.min(MAX_CONNECT))).map_err(|error| error.to_string())?;
         Ok(Self { client, timeout })
     }
 

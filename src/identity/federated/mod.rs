@@ -21,6 +21,8 @@ mod oidc;
 mod turns;
 mod userinfo;
 
+pub use http::LIMITS;
+
 #[cfg(test)]
 mod tests;
 

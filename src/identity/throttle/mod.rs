@@ -6,11 +6,16 @@ mod table;
 
 use std::time::Duration;
 
-pub use address::AddressLimit;
+use crate::base::limit::Limit;
+
+pub use address::{AddressKey, AddressLimit};
 pub use lockout::{LoginThrottle, Reservation};
 
 /// How many addresses, or accounts, each table remembers: some 100 bytes each.
 const CAPACITY: usize = 20_000;
+/// Shown by `config show --limits`.
+pub const LIMITS: [Limit; 1] =
+    [Limit::count("addresses or accounts that each throttle remembers", CAPACITY, "the oldest is forgotten")];
 
 /// No interval is longer: far beyond any use, and points in time can be added to without overflow.
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);

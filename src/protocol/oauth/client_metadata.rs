@@ -4,6 +4,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use url::Url;
 
+use crate::base::limit::Limit;
 use crate::protocol::oauth::error::{ErrorCode, OauthError};
 use crate::protocol::oauth::scope::ScopeSet;
 
@@ -13,6 +14,12 @@ const MOST_REDIRECT_URIS: usize = 16;
 const LONGEST_NAME: usize = 200;
 /// How long any other text may be, in bytes.
 const LONGEST_TEXT: usize = 2048;
+/// Shown by `config show --limits`.
+pub const LIMITS: [Limit; 3] = [
+    Limit::count("redirect URIs of one client", MOST_REDIRECT_URIS, "400"),
+    Limit::count("characters of a client's name", LONGEST_NAME, "400"),
+    Limit::bytes("any other text of a client", LONGEST_TEXT, "400"),
+];
 
 /// A registration request. Members that mean nothing here are ignored (RFC 7591 §2), `null` counts as absent.
 #[derive(Clone, Debug, Default, Deserialize)]

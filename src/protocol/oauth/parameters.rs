@@ -1,7 +1,11 @@
 //! Form-encoded parameters, read strictly. [RFC 6749 §3.1, §3.2](https://www.rfc-editor.org/rfc/rfc6749#section-3.1)
 
+use crate::base::limit::Limit;
+
 /// How many parameters a request may have.
 const MOST: usize = 64;
+/// Shown by `config show --limits`.
+pub const LIMITS: [Limit; 1] = [Limit::count("parameters of one form or query", MOST, "400")];
 
 /// The parameters of one request, in order, repeats included.
 #[derive(Clone, Debug, Default)]

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
+use crate::base::limit::Limit;
 use crate::base::random;
 use crate::store::sqlite::error::{OpenError, at};
 use crate::store::sqlite::schema;
@@ -17,6 +18,11 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The write-ahead log is cut back to this many bytes after it has grown beyond.
 const LOG_SIZE: i64 = 16 << 20;
+/// Shown by `config show --limits`.
+pub const LIMITS: [Limit; 2] = [
+    Limit::time("read of the database that waits for a lock", BUSY_TIMEOUT, "503"),
+    Limit::bytes("write-ahead log of the database after a checkpoint", LOG_SIZE as usize, "it is cut"),
+];
 
 /// A larger database is not checked at start: it takes about 1.3 ms per MiB. SQLite still notices damage where it reads.
 const MOST_CHECKED: u64 = 96 << 20;

@@ -6,6 +6,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use crate::base::clock::Timestamp;
 use crate::base::digest::Digest;
 use crate::base::id::{FlowId, UserId};
+use crate::base::limit::Limit;
 use crate::model::authorization::{AuthorizationCode, Flow, Stage};
 use crate::model::consent::Consent;
 use crate::store::sqlite::Sqlite;
@@ -18,6 +19,9 @@ use crate::store::{Flows, StoreError};
 
 /// How many flows are kept, so that requests nobody answers cannot fill the disk.
 const MAX_FLOWS: i64 = 10_000;
+/// Shown by `config show --limits`.
+pub const LIMITS: [Limit; 1] =
+    [Limit::count("logins under way, in all", MAX_FLOWS as usize, "the oldest is forgotten")];
 
 #[async_trait]
 impl Flows for Sqlite {

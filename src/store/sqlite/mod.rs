@@ -32,6 +32,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 use crate::base::clock::Timestamp;
+use crate::base::limit::Limit;
 use crate::config::section::Storage;
 use crate::store::sqlite::reader::Reader;
 use crate::store::sqlite::revocations::Revocations;
@@ -43,8 +44,16 @@ pub use error::OpenError;
 // CRASH-9: versions before 3.51.3 could corrupt a database whose write-ahead log was reset by two processes at once.
 const _: () = assert!(rusqlite::ffi::SQLITE_VERSION_NUMBER >= 3_051_003, "SQLite 3.51.3 or later is needed");
 
+/// The bounds of the database, for the operator.
+#[must_use]
+pub fn limits() -> Vec<Limit> {
+    [&LIMITS[..], &file::LIMITS, &queue::LIMITS, &flows::LIMITS].concat()
+}
+
 /// How long a write waits for another process to end its own.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Shown by `config show --limits`.
+pub const LIMITS: [Limit; 1] = [Limit::time("write to the database that waits for another process", PATIENCE, "503")];
 
 /// A store in one SQLite database. Dropping it waits for the writes under way and closes the file.
 pub struct Sqlite {

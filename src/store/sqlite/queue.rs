@@ -8,10 +8,13 @@ use std::time::Instant;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::base::limit::Limit;
 use crate::store::StoreError;
 
 /// How many jobs may wait; further callers wait for room.
 const ROOM: usize = 1024;
+/// Shown by `config show --limits`.
+pub const LIMITS: [Limit; 1] = [Limit::count("writes waiting for the database", ROOM, "the others wait")];
 
 /// Jobs on their way to one thread, which ends when this is dropped.
 pub(super) struct Queue<Work> {

@@ -104,8 +104,13 @@ async fn child_13_a_child_that_does_not_read_is_busy_and_others_are_not() {
     calls.spawn(async move { deaf.post(&tool_call("0", "deaf__deaf", &json!({}))).await });
     until(|| bridge.status()[0].is_busy).await;
     let padding = "x".repeat(10_000);
+    // Of several people: one alone may not have as many under way.
+    let mut clients = vec![client.clone()];
+    for name in ["bob", "cyd", "dan"] {
+        clients.push(Client::connect(&bridge, name).await);
+    }
     for id in 1..1000 {
-        let (client, padding) = (client.clone(), padding.clone());
+        let (client, padding) = (clients[id % clients.len()].clone(), padding.clone());
         calls.spawn(
             async move { client.post(&tool_call(&id.to_string(), "deaf__echo", &json!({"text": padding}))).await },
         );

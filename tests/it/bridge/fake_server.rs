@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpListener;
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
 
 /// A request, as it came.
 #[derive(Clone, Debug)]
@@ -48,6 +48,8 @@ pub enum Reply {
     Cut(String),
     /// These bytes, and then nothing, until the other side closes.
     Hang(String),
+    /// What the channel brings, until it closes; then the connection is closed.
+    Follow(UnboundedReceiver<String>),
 }
 
 impl Reply {
@@ -114,37 +116,38 @@ impl FakeServer {
 
     /// The same, on an address that is known before.
     pub async fn start_on(address: SocketAddr, script: impl Fn(&Got) -> Option<Reply> + Send + Sync + 'static) -> Self {
-        Self::run(address, None, script).await
-    }
-
-    /// The same, with TLS. A request has the name that was asked for as the header `:server-name`.
-    pub async fn start_tls(
-        config: ServerConfig,
-        script: impl Fn(&Got) -> Option<Reply> + Send + Sync + 'static,
-    ) -> Self {
-        Self::run(([127, 0, 0, 1], 0).into(), Some(Arc::new(config).into()), script).await
-    }
-
-    async fn run(
-        address: SocketAddr,
-        tls: Option<TlsAcceptor>,
-        script: impl Fn(&Got) -> Option<Reply> + Send + Sync + 'static,
-    ) -> Self {
         let listener = TcpListener::bind(address).await.unwrap();
-        let scheme = if tls.is_some() { "https" } else { "http" };
-        let url = format!("{scheme}://{}/mcp", listener.local_addr().unwrap());
+        let url = format!("http://{}/mcp", listener.local_addr().unwrap());
         let got = Arc::<Mutex<Vec<Got>>>::default();
         let (script, log) = (Arc::new(script), Arc::clone(&got));
         let task = tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
-                let (tls, script, log) = (tls.clone(), Arc::clone(&script), Arc::clone(&log));
+                tokio::spawn(serve(stream, Vec::new(), Arc::clone(&script), Arc::clone(&log)));
+            }
+        });
+        Self { url, got, task }
+    }
+
+    /// The same, with TLS, at `localhost`. What the client said of itself there is noted as header lines.
+    pub async fn start_tls(
+        config: Arc<rustls::ServerConfig>,
+        script: impl Fn(&Got) -> Option<Reply> + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("https://localhost:{}/mcp", listener.local_addr().unwrap().port());
+        let got = Arc::<Mutex<Vec<Got>>>::default();
+        let (script, log, acceptor) = (Arc::new(script), Arc::clone(&got), TlsAcceptor::from(config));
+        let task = tokio::spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                let (script, log, acceptor) = (Arc::clone(&script), Arc::clone(&log), acceptor.clone());
                 tokio::spawn(async move {
-                    let Some(tls) = tls else { return serve(stream, "", script, log).await };
-                    // A handshake that fails is what some tests are about.
-                    let Ok(stream) = tls.accept(stream).await else { return };
-                    let name = stream.get_ref().1.server_name().unwrap_or_default().to_owned();
-                    serve(stream, &name, script, log).await;
+                    let Ok(stream) = acceptor.accept(stream).await else { return };
+                    let tls = stream.get_ref().1;
+                    let mut facts = vec![("tls-server-name".to_owned(), tls.server_name().unwrap_or("").to_owned())];
+                    facts.extend(tls.peer_certificates().map(|_| ("tls-client".to_owned(), "known".to_owned())));
+                    serve(stream, facts, script, log).await;
                 });
             }
         });
@@ -169,13 +172,13 @@ impl Drop for FakeServer {
 
 async fn serve(
     mut stream: impl AsyncRead + AsyncWrite + Unpin,
-    name: &str,
+    facts: Vec<(String, String)>,
     script: Arc<impl Fn(&Got) -> Option<Reply>>,
     log: Arc<Mutex<Vec<Got>>>,
 ) {
     let mut buffer = Vec::new();
     while let Some(mut got) = read(&mut stream, &mut buffer).await {
-        got.headers.push((":server-name".to_owned(), name.to_owned()));
+        got.headers.extend(facts.iter().cloned());
         log.lock().unwrap().push(got.clone());
         let reply = script(&got).or_else(|| usual(&got)).unwrap_or_else(|| Reply::status(500));
         match reply {
@@ -198,12 +201,19 @@ async fn serve(
                 let _closed = stream.read(&mut [0; 1]).await;
                 return;
             }
+            Reply::Follow(mut pieces) => {
+                while let Some(piece) = pieces.recv().await {
+                    if stream.write_all(piece.as_bytes()).await.is_err() {
+                        return;
+                    }
+                }
+                return;
+            }
         }
     }
 }
 
-/// The next request; what came of the one after it stays in the buffer.
-pub async fn read(stream: &mut (impl AsyncRead + Unpin), buffer: &mut Vec<u8>) -> Option<Got> {
+async fn read(stream: &mut (impl AsyncRead + Unpin), buffer: &mut Vec<u8>) -> Option<Got> {
     let end = loop {
         if let Some(end) = buffer.windows(4).position(|four| four == b"\r\n\r\n") {
             break end + 4;

@@ -131,3 +131,60 @@ async fn e_9_a_slow_server_of_the_new_era_is_not_taken_for_one_of_the_old() {
     );
     bridge.shutdown().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn e_9_a_late_refusal_of_initialize_says_nothing_of_the_era_that_was_found() {
+    // As the Python SDK 2: whoever was asked server/discover first is refused initialize, which a slow start brings about.
+    let script = r#"
+import json, sys, time
+time.sleep(1.5)
+held = []
+def put(message):
+    print(json.dumps({"jsonrpc": "2.0", **message}), flush=True)
+for line in sys.stdin:
+    message = json.loads(line)
+    method, id = message["method"], message.get("id")
+    if method == "server/discover":
+        put({"id": id, "result": {"supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}}}})
+    elif method == "initialize":
+        held.append(id)
+    elif id is not None:
+        while held:
+            put({"id": held.pop(), "error": {"code": -32022, "message": "m", "data": {"supported": ["2026-07-28"], "requested": "2025-11-25"}}})
+        lists = {"tools/list": {"tools": [{"name": "t", "inputSchema": {"type": "object"}}]}}
+        put({"id": id, "result": {"resultType": "complete", "content": [{"type": "text", "text": "still here"}], **lists.get(method, {})}})
+"#;
+    let bridge = bridge(&[command("slow", "python3", &["-c", script])]).await;
+    let client = Client::connect(&bridge, "ada").await;
+    assert_eq!(client.tool("t", &json!({})).await, "still here");
+    assert!(bridge.status()[0].is_up && bridge.status()[0].restarts == 0, "{:?}", bridge.status());
+    bridge.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn e_9_a_server_that_refuses_the_version_it_offers_is_asked_again() {
+    let refused = std::sync::atomic::AtomicBool::new(false);
+    let server = FakeServer::start(move |got| {
+        let id = got.json()["id"].clone();
+        let data = json!({"supported": ["2026-07-28"], "requested": "2026-07-28"});
+        let refusal = json!({"jsonrpc": "2.0", "id": id, "error": {"code": -32022, "message": "m", "data": data}});
+        match got.method().as_str() {
+            _ if !refused.swap(true, std::sync::atomic::Ordering::SeqCst) => {
+                let headers = vec![("Content-Type", "application/json".to_owned())];
+                Some(Reply::Whole { status: 400, headers, body: refusal.to_string() })
+            }
+            "server/discover" => {
+                let result = json!({"supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}}});
+                Some(Reply::json(&json!({"jsonrpc": "2.0", "id": id, "result": result})))
+            }
+            "tools/call" => Some(Reply::result(&id, "new")),
+            _ => None,
+        }
+    })
+    .await;
+    let bridge = bridge(&[http("h", &server.url)]).await;
+    let client = Client::connect(&bridge, "ada").await;
+    assert_eq!(client.tool("echo", &json!({})).await, "new");
+    assert_eq!((server.got_of("server/discover").len(), server.got_of("initialize").len()), (2, 0));
+    bridge.shutdown().await;
+}

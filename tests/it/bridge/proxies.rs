@@ -1,202 +1,175 @@
-//! Servers behind a proxy: what it is told, and what passes through it.
+//! Proxies on the way to an upstream: those that are written, and no others.
 
 use std::sync::{Arc, Mutex};
 
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::TlsAcceptor;
 
-use super::certificates::{Authority, write};
-use super::fake_server::{FakeServer, Got, Reply, read};
-use super::support::{Client, bridge, http_with, refused};
-use mcp_bridge::config::section::{Trust, Upstream, UpstreamKind};
-use mcp_bridge::config::{Config, Environment};
+use super::certificates::Pair;
+use super::fake_server::{FakeServer, Got, Reply};
+use super::support::{Client, bridge, http};
+use crate::support::program::Program;
+use mcp_bridge::config::section::{Upstream, UpstreamKind, UpstreamTls};
 
 fn echo(got: &Got) -> Option<Reply> {
     let (id, _, arguments) = got.call();
     (got.method() == "tools/call").then(|| Reply::result(&id, arguments["text"].as_str().unwrap_or("")))
 }
 
-async fn works(upstream: Upstream) {
+fn through(proxy: String, url: &str) -> Upstream {
+    let mut upstream = http("far", url);
+    if let UpstreamKind::Http(settings) = &mut upstream.kind {
+        settings.proxy_url = Some(proxy.into());
+    }
+    upstream
+}
+
+async fn assert_answers(upstream: Upstream) {
     let bridge = bridge(&[upstream]).await;
-    let client = Client::connect(&bridge, "ada").await;
-    assert_eq!(client.tool("echo", &json!({"text": "x"})).await, "x");
+    assert_eq!(Client::new(&bridge, "ada").tool("echo", &json!({"text": "x"})).await, "x");
     bridge.shutdown().await;
 }
 
-/// As a configuration file has it.
-fn through(url: &str, proxy_url: &str, more: &str) -> Upstream {
-    let text = format!("upstreams: {{p: {{required: true, url: '{url}', proxy_url: '{proxy_url}'{more}}}}}");
-    let config = Config::parse(&text, std::path::Path::new("/"), &Environment::table(&[]));
-    config.unwrap_or_else(|faults| panic!("{faults}")).upstreams.remove(0)
-}
-
-/// What a proxy was told: the head of each request, or the words of the SOCKS protocol.
-type Told = Arc<Mutex<Vec<String>>>;
-
-/// A proxy for HTTP that lets through who shows `ada:p@ss`. With TLS when it has something to do it with.
-async fn http_proxy(tls: Option<TlsAcceptor>) -> (String, Told) {
+/// A proxy that does what `greet` says, which gives the target's address, and passes on everything after that.
+async fn tunnel<F>(
+    greet: impl Fn(TcpStream, Arc<Mutex<Vec<String>>>) -> F + Send + 'static,
+) -> (u16, Arc<Mutex<Vec<String>>>)
+where
+    F: Future<Output = (TcpStream, String)> + Send + 'static,
+{
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    let told = Told::default();
-    let log = Arc::clone(&told);
+    let port = listener.local_addr().unwrap().port();
+    let said = Arc::<Mutex<Vec<String>>>::default();
+    let log = Arc::clone(&said);
     tokio::spawn(async move {
         loop {
             let (stream, _) = listener.accept().await.unwrap();
-            let (tls, log) = (tls.clone(), Arc::clone(&log));
+            let greeted = greet(stream, Arc::clone(&log));
             tokio::spawn(async move {
-                match tls {
-                    None => carry(stream, log).await,
-                    Some(tls) => carry(tls.accept(stream).await.unwrap(), log).await,
-                }
+                let (mut stream, target) = greeted.await;
+                let mut target = TcpStream::connect(target).await.unwrap();
+                let _over = tokio::io::copy_bidirectional(&mut stream, &mut target).await;
             });
         }
     });
-    (address, told)
+    (port, said)
 }
 
-async fn carry(mut stream: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin, log: Told) {
-    let mut buffer = Vec::new();
-    while let Some(got) = read(&mut stream, &mut buffer).await {
-        log.lock().unwrap().push(format!("{} {:?}", got.line, got.headers));
-        let Some(target) = got.line.split(' ').nth(1) else { return };
-        // base64 of `ada:p@ss`.
-        if got.header("proxy-authorization") != ["Basic YWRhOnBAc3M="] {
-            let refusal = "HTTP/1.1 407 No\r\nProxy-Authenticate: Basic realm=evil\r\nContent-Length: 0\r\n\r\n";
-            return stream.write_all(refusal.as_bytes()).await.unwrap();
-        }
-        if got.line.starts_with("CONNECT") {
-            let mut server = TcpStream::connect(target).await.unwrap();
-            stream.write_all(b"HTTP/1.1 200 Go\r\n\r\n").await.unwrap();
-            // Ends when either side does, which is no fault.
-            let _ended = tokio::io::copy_bidirectional(&mut stream, &mut server).await;
-            return;
-        }
-        // The whole URL stands in the line; what is behind gets the path alone.
-        let rest = target.strip_prefix("http://").unwrap();
-        let (host, path) = rest.split_once('/').unwrap();
-        let mut server = TcpStream::connect(host).await.unwrap();
-        let method = got.line.split(' ').next().unwrap();
-        let mut head = format!("{method} /{path} HTTP/1.1\r\nConnection: close\r\n");
-        for (name, value) in got.headers.iter().filter(|(name, _)| name != "proxy-authorization") {
-            head.push_str(&format!("{name}: {value}\r\n"));
-        }
-        server.write_all(format!("{head}\r\n{}", got.body).as_bytes()).await.unwrap();
-        server.shutdown().await.unwrap();
-        let mut answer = Vec::new();
-        server.read_to_end(&mut answer).await.unwrap();
-        stream.write_all(&answer).await.unwrap();
-    }
-}
-
-#[tokio::test]
-async fn proxy_18_what_is_configured_is_gone_through_and_told_nothing_of_the_rest() {
-    let folder = tempfile::tempdir().unwrap();
-    let ours = Authority::new("ours");
-    let file = write(folder.path(), "ours.pem", &ours.pem());
-    let server = FakeServer::start_tls(ours.issue(&["127.0.0.1"]).server(None), echo).await;
-    let (proxy, told) = http_proxy(None).await;
-    let more = format!(", tls: {{ca_cert: '{}'}}, auth: {{token: upstream-token}}", file.display());
-    works(through(&server.url, &format!("http://ada:p%40ss@{proxy}"), &more)).await;
-    let address = server.url.trim_start_matches("https://").trim_end_matches("/mcp").to_owned();
-    for line in told.lock().unwrap().iter() {
-        assert!(line.starts_with(&format!("CONNECT {address} HTTP/1.1")), "{line}");
-        assert!(!line.contains("upstream-token"), "{line}");
-    }
-    assert!(!told.lock().unwrap().is_empty());
-    for got in server.got() {
-        assert_eq!(got.header("authorization"), ["Bearer upstream-token"]);
-        assert!(got.header("proxy-authorization").is_empty(), "{got:?}");
-    }
-}
-
-#[tokio::test]
-async fn proxy_18_a_plain_server_is_reached_through_a_proxy_with_tls_too() {
-    let server = FakeServer::start(echo).await;
-    let (proxy, told) = http_proxy(None).await;
-    works(through(&server.url, &format!("http://ada:p%40ss@{proxy}"), "")).await;
-    assert!(told.lock().unwrap()[0].starts_with(&format!("POST {} HTTP/1.1", server.url)), "{told:?}");
-
-    let folder = tempfile::tempdir().unwrap();
-    let ours = Authority::new("ours");
-    let file = write(folder.path(), "ours.pem", &ours.pem());
-    let config = ours.issue(&["127.0.0.1"]).server(None);
-    let (proxy, told) = http_proxy(Some(Arc::new(config).into())).await;
-    let server = FakeServer::start_tls(ours.issue(&["127.0.0.1"]).server(None), echo).await;
-    let upstream = through(&server.url, &format!("https://ada:p%40ss@{proxy}"), "");
-    let UpstreamKind::Http(mut settings) = upstream.kind else { panic!() };
-    settings.tls.trust = Trust::Authorities(file);
-    works(http_with("p", &server.url, |all| *all = *settings)).await;
-    assert!(told.lock().unwrap()[0].starts_with("CONNECT"), "{told:?}");
-}
-
-#[tokio::test]
-async fn a_proxy_that_refuses_or_is_not_there_is_named() {
-    let server = FakeServer::start(echo).await;
-    let (proxy, _told) = http_proxy(None).await;
-    let reason = refused(through(&server.url, &format!("http://ada:hush-hush@{proxy}"), "")).await;
-    assert!(reason.contains("proxy") && reason.contains("407"), "{reason}");
-    let reason = refused(through("https://mcp.invalid/mcp", &format!("http://ada:hush-hush@{proxy}"), "")).await;
-    assert!(reason.contains("proxy") && !reason.contains("hush"), "{reason}");
-    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    let reason = refused(through(&server.url, &format!("socks5://ada:hush-hush@{closed}"), "")).await;
-    assert!(reason.contains("no connection") && !reason.contains("hush"), "{reason}");
-    assert!(server.got().is_empty(), "nothing goes past the proxy");
-}
-
-#[tokio::test]
-async fn proxy_18_a_socks_proxy_is_told_name_or_address_and_the_password() {
-    let server = FakeServer::start(echo).await;
-    for (scheme, host, asked) in [("socks5", "127.0.0.1", "1"), ("socks5h", "localhost", "3")] {
-        let (proxy, told) = socks_proxy().await;
-        let url = server.url.replace("127.0.0.1", host);
-        works(through(&url, &format!("{scheme}://ada:p%40ss@{proxy}"), "")).await;
-        let told = told.lock().unwrap();
-        assert!(told.iter().all(|words| *words == format!("ada p@ss {asked}")) && !told.is_empty(), "{told:?}");
-    }
-}
-
-/// RFC 1928 and RFC 1929, as much as one client needs.
-async fn socks_proxy() -> (String, Told) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    let told = Told::default();
-    let log = Arc::clone(&told);
-    tokio::spawn(async move {
-        loop {
-            let (stream, _) = listener.accept().await.unwrap();
-            tokio::spawn(socks(stream, Arc::clone(&log)));
-        }
-    });
-    (address, told)
-}
-
-async fn socks(mut stream: TcpStream, log: Told) {
-    async fn take(stream: &mut TcpStream, length: usize) -> Vec<u8> {
-        let mut bytes = vec![0; length];
-        stream.read_exact(&mut bytes).await.unwrap();
-        bytes
-    }
-    async fn text(stream: &mut TcpStream) -> String {
-        let length = take(stream, 1).await[0];
-        String::from_utf8(take(stream, length.into()).await).unwrap()
-    }
-    let methods = take(&mut stream, 2).await[1];
-    assert!(take(&mut stream, methods.into()).await.contains(&2));
+/// SOCKS5 (RFC 1928) with user name and password (RFC 1929), to IPv4 addresses.
+async fn socks(mut stream: TcpStream, said: Arc<Mutex<Vec<String>>>) -> (TcpStream, String) {
+    let mut head = [0; 2];
+    stream.read_exact(&mut head).await.unwrap();
+    let mut methods = vec![0; usize::from(head[1])];
+    stream.read_exact(&mut methods).await.unwrap();
+    assert!(methods.contains(&2));
     stream.write_all(&[5, 2]).await.unwrap();
-    take(&mut stream, 1).await;
-    let (user, password) = (text(&mut stream).await, text(&mut stream).await);
+    let mut words = Vec::new();
+    assert_eq!(stream.read_u8().await.unwrap(), 1);
+    for _ in 0..2 {
+        let mut word = vec![0; usize::from(stream.read_u8().await.unwrap())];
+        stream.read_exact(&mut word).await.unwrap();
+        words.push(String::from_utf8(word).unwrap());
+    }
+    said.lock().unwrap().push(words.join(":"));
     stream.write_all(&[1, 0]).await.unwrap();
-    let kind = take(&mut stream, 4).await[3];
-    let host = match kind {
-        1 => take(&mut stream, 4).await.iter().map(u8::to_string).collect::<Vec<_>>().join("."),
-        _ => text(&mut stream).await,
-    };
-    let port = take(&mut stream, 2).await;
-    log.lock().unwrap().push(format!("{user} {password} {kind}"));
-    let port = u16::from_be_bytes([port[0], port[1]]);
-    let mut server = TcpStream::connect((host.as_str(), port)).await.unwrap();
+    let mut request = [0; 10];
+    stream.read_exact(&mut request).await.unwrap();
+    assert_eq!(request[..4], [5, 1, 0, 1]);
     stream.write_all(&[5, 0, 0, 1, 0, 0, 0, 0, 0, 0]).await.unwrap();
-    let _ended = tokio::io::copy_bidirectional(&mut stream, &mut server).await;
+    let [_, _, _, _, a, b, c, d, high, low] = request;
+    (stream, format!("{a}.{b}.{c}.{d}:{}", u16::from_be_bytes([high, low])))
+}
+
+/// An HTTP proxy's CONNECT (RFC 9110 §9.3.6), to `localhost`.
+async fn connect(mut stream: TcpStream, said: Arc<Mutex<Vec<String>>>) -> (TcpStream, String) {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.unwrap());
+    }
+    let head = String::from_utf8(head).unwrap();
+    let port = head.split([':', ' ']).nth(2).unwrap().to_owned();
+    said.lock().unwrap().push(head);
+    stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+    (stream, format!("127.0.0.1:{port}"))
+}
+
+#[tokio::test]
+async fn a_written_http_proxy_is_asked_and_gets_its_own_credentials() {
+    let proxy = FakeServer::start(echo).await;
+    let address = proxy.url.strip_prefix("http://").unwrap().strip_suffix("/mcp").unwrap().to_owned();
+    assert_answers(through(format!("http://ada:p%40ss@{address}"), "http://mcp.invalid/mcp")).await;
+    for got in proxy.got() {
+        assert!(got.line.contains(" http://mcp.invalid/mcp HTTP/1.1"), "{}", got.line);
+        // ada:p@ss
+        assert_eq!(got.header("proxy-authorization"), ["Basic YWRhOnBAc3M="]);
+        assert_eq!(got.header("host"), ["mcp.invalid"]);
+    }
+}
+
+#[tokio::test]
+async fn what_goes_through_a_proxy_to_https_is_not_the_proxys_to_read() {
+    let authority = Pair::authority();
+    let server = FakeServer::start_tls(Pair::of("localhost", &authority).server(None), echo).await;
+    let (port, said) = tunnel(connect).await;
+    let mut upstream = through(format!("http://ada:secret@127.0.0.1:{port}"), &server.url);
+    if let UpstreamKind::Http(settings) = &mut upstream.kind {
+        let authorities = Some(authority.certificate_pem().into_bytes());
+        settings.tls = UpstreamTls { authorities, ..UpstreamTls::default() };
+    }
+    assert_answers(upstream).await;
+    let said = said.lock().unwrap();
+    assert!(!said.is_empty());
+    for said in said.iter() {
+        assert!(said.starts_with("CONNECT localhost:") && said.contains("YWRhOnNlY3JldA=="), "{said}");
+        assert!(!said.contains("upstream-token") && !said.contains("core"), "{said}");
+    }
+    assert!(server.got().iter().all(|got| got.header("proxy-authorization").is_empty()));
+}
+
+#[tokio::test]
+async fn a_written_socks_proxy_is_asked() {
+    let server = FakeServer::start(echo).await;
+    let (port, said) = tunnel(socks).await;
+    assert_answers(through(format!("socks5://ada:secret@127.0.0.1:{port}"), &server.url)).await;
+    assert_eq!(said.lock().unwrap()[0], "ada:secret");
+}
+
+#[tokio::test]
+async fn a_proxy_that_is_not_there_is_said_without_its_password() {
+    let mut upstream = through("http://ada:secret@127.0.0.1:1".to_owned(), "http://mcp.invalid/mcp");
+    upstream.required = false;
+    let bridge = bridge(&[upstream.clone()]).await;
+    super::support::until(|| bridge.status()[0].reason.as_deref().is_some_and(|reason| reason != "it is starting"))
+        .await;
+    let status = format!("{:?} {upstream:?}", bridge.status());
+    assert!(status.contains("no connection") && !status.contains("secret"), "{status}");
+    bridge.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn proxy_18_neither_the_environment_nor_a_client_chooses_a_proxy() {
+    let server = FakeServer::start(echo).await;
+    let evil = FakeServer::start(echo).await;
+    let folder = tempfile::tempdir().unwrap();
+    let text = format!(
+        "server: {{listen: '127.0.0.1:0', auth: {{type: none}}}}\nlog: {{output: log}}\n\
+         upstreams: {{far: {{url: '{}', required: true, prefix: ''}}}}\n",
+        server.url
+    );
+    std::fs::write(folder.path().join("config.yaml"), text).unwrap();
+    let proxy = evil.url.strip_suffix("/mcp").unwrap();
+    let names = ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
+    let environment = names.map(|name| (name, proxy));
+    let program = Program::start(folder, &environment);
+    let call = super::support::tool_call("1", "echo", &json!({"text": "x"}));
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let request = client.post(format!("{}/mcp", program.url)).header("Proxy", proxy).body(call);
+    let request = request.header("content-type", "application/json");
+    let answer = request.header("accept", "application/json, text/event-stream").send().await.unwrap();
+    let answer = answer.text().await.unwrap();
+    assert!(answer.contains(r#""text":"x""#), "{answer}");
+    assert!(evil.got().is_empty());
+    assert!(server.got().iter().all(|got| got.header("proxy").is_empty() && got.line.contains(" /mcp ")));
+    program.stop();
 }

@@ -1,72 +1,94 @@
-//! Servers that speak HTTP+SSE, and how they are found.
+//! Servers behind a URL that speak HTTP+SSE, as before 2025-03-26.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
-use super::fake_server::{FakeServer, Got, Reply};
-use super::fake_sse::{FakeSse, Said, event, greeting};
-use super::support::{Client, bridge, http, http_with, refused, request, tool_call, tool_call_with_progress, until};
-use mcp_bridge::bridge::Answer;
-use mcp_bridge::config::section::{Transport, Upstream};
+use super::fake_server::{FakeServer, Got, Reply, usual};
+use super::support::{Client, bridge, http, notification, request, tool_call, tool_call_with_progress, until};
+use mcp_bridge::bridge::Bridge;
+use mcp_bridge::config::section::{HttpProtocol, Upstream, UpstreamKind};
 
-fn sse(url: &str) -> Upstream {
-    http_with("s", url, |settings| settings.transport = Transport::Sse)
+/// Where the one stream of a server goes.
+type Stream = Arc<Mutex<Option<UnboundedSender<String>>>>;
+
+fn event(message: &Value) -> String {
+    format!("event: message\r\ndata: {message}\r\n\r\n")
 }
 
-fn result(id: &Value, text: &Value) -> String {
-    event(&json!({"jsonrpc": "2.0", "id": id, "result": {"content": [{"type": "text", "text": text}]}}))
+fn say(stream: &Stream, message: &Value) {
+    stream.lock().unwrap().as_ref().unwrap().send(event(message)).unwrap();
 }
 
-/// Echoes what `tools/call` is given.
-fn echo(got: &Got) -> Option<Said> {
-    let (id, name, arguments) = got.call();
-    (got.method() == "tools/call" && name == "echo").then(|| Said::events(result(&id, &arguments["text"])))
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn mcp_15_and_proxy_1_only_what_is_the_upstreams_own_is_sent_to_an_older_server() {
-    let server = FakeSse::start(echo).await;
-    let bridge = bridge(&[sse(&server.url)]).await;
-    let client = Client::connect(&bridge, "ada").await;
-    assert_eq!(client.tool("echo", &json!({"text": "x"})).await, "x");
-    bridge.shutdown().await;
-    let got = server.got();
-    assert!(got[0].line.starts_with("GET /sse HTTP"), "{:?}", got[0]);
-    assert_eq!(got[0].header("accept"), ["text/event-stream"]);
-    for (place, got) in got.iter().enumerate() {
-        assert_eq!(got.header("authorization"), ["Bearer upstream-token"]);
-        assert_eq!(got.header("x-team"), ["core"]);
-        assert!(got.header("cookie").is_empty() && got.header("mcp-session-id").is_empty());
-        assert!(!format!("{got:?}").contains(client.session.as_deref().unwrap()));
-        if place > 0 {
-            // As the server wrote it.
-            assert_eq!(got.line, "POST /messages?sessionId=s%201 HTTP/1.1");
-            assert_eq!(got.header("content-type"), ["application/json"]);
-            assert_eq!(got.header("mcp-protocol-version"), ["2025-06-18"][..usize::from(place > 1)]);
-        }
+fn upstream(server: &FakeServer, protocol: HttpProtocol, message_url: Option<&str>) -> Upstream {
+    let mut upstream = http("old", &server.url);
+    if let UpstreamKind::Http(settings) = &mut upstream.kind {
+        settings.protocol = protocol;
+        settings.message_url = message_url.map(|url| url.parse().unwrap());
     }
-    let methods: Vec<String> = got.iter().map(Got::method).collect();
-    assert_eq!(methods[..4], ["", "initialize", "notifications/initialized", "tools/list"]);
+    upstream
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn mcp_16_the_same_ids_over_one_stream_never_cross() {
-    let held = std::sync::Mutex::new(Vec::new());
-    let server = FakeSse::start(move |got| {
-        let (id, _, arguments) = got.call();
-        if got.method() != "tools/call" {
-            return None;
+/// A server of 2024-11-05 that says `endpoint`, and does with a tool call what `script` says.
+async fn legacy(
+    endpoint: &str,
+    script: impl Fn(&Got, &Stream) -> Option<Reply> + Send + Sync + 'static,
+) -> (FakeServer, Stream) {
+    let stream = Stream::default();
+    let (kept, endpoint) = (Arc::clone(&stream), endpoint.to_owned());
+    let server = FakeServer::start(move |got| {
+        if got.line.starts_with("GET /mcp ") {
+            let (sender, pieces) = unbounded_channel();
+            let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n: hello\r\n\r\n";
+            sender.send(format!("{head}event: endpoint\r\ndata: {endpoint}\r\n\r\n")).unwrap();
+            *kept.lock().unwrap() = Some(sender);
+            return Some(Reply::Follow(pieces));
         }
-        // Answered eight at a time, the last first.
-        let mut held = held.lock().unwrap();
-        held.push(result(&id, &arguments["text"]));
-        let events = if held.len() == 8 { held.drain(..).rev().collect() } else { String::new() };
-        Some(Said::events(events))
+        if got.line.starts_with("POST /mcp ") {
+            return Some(Reply::status(405));
+        }
+        if let Some(reply) = script(got, &kept) {
+            return Some(reply);
+        }
+        let accepted = || Reply::Whole { status: 202, headers: Vec::new(), body: "Accepted".to_owned() };
+        match usual(got) {
+            Some(Reply::Whole { body, .. }) if !body.is_empty() => {
+                let answer = body.replace("2025-06-18", "2024-11-05");
+                say(&kept, &serde_json::from_str(&answer).unwrap());
+                Some(accepted())
+            }
+            _ => Some(accepted()),
+        }
     })
     .await;
-    let bridge = bridge(&[sse(&server.url)]).await;
+    (server, stream)
+}
+
+fn echo(got: &Got, stream: &Stream) -> Option<Reply> {
+    let (id, name, arguments) = got.call();
+    if got.method() == "tools/call" && name == "echo" {
+        let content = json!([{"type": "text", "text": arguments["text"]}]);
+        say(stream, &json!({"jsonrpc": "2.0", "id": id, "result": {"content": content}}));
+    }
+    None
+}
+
+/// Why it is down, once it is.
+async fn reason(bridge: &Bridge) -> String {
+    let reason = || bridge.status()[0].reason.clone().unwrap_or_default();
+    until(|| !matches!(reason().as_str(), "" | "it is starting")).await;
+    reason()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn proxy_1_a_server_of_2024_is_found_and_gets_only_what_is_the_upstreams_own() {
+    let (server, _stream) = legacy("/messages?session=s%201", echo).await;
+    let bridge = bridge(&[upstream(&server, HttpProtocol::Auto, None)]).await;
     let clients = [Client::connect(&bridge, "ada").await, Client::connect(&bridge, "bob").await];
     let mut calls = tokio::task::JoinSet::new();
-    for round in 0..200 {
+    for round in 0..50 {
         for (who, client) in clients.iter().enumerate() {
             let (client, text) = (client.clone(), format!("{who} {round}"));
             calls.spawn(async move { assert_eq!(client.tool("echo", &json!({"text": text})).await, text) });
@@ -75,176 +97,156 @@ async fn mcp_16_the_same_ids_over_one_stream_never_cross() {
     while let Some(done) = calls.join_next().await {
         done.unwrap();
     }
-    assert_eq!((bridge.status()[0].dropped, server.opened()), (0, 1));
+    clients[0].post(&notification("vendor/note", &json!({}))).await;
+    until(|| !server.got_of("vendor/note").is_empty()).await;
+    let got = server.got();
+    let tried: Vec<String> = got[..2].iter().map(Got::method).collect();
+    assert_eq!(tried, ["server/discover", "initialize"]);
+    let got = &got[2..];
+    let lines: Vec<&str> = got.iter().map(|got| got.line.as_str()).collect();
+    assert_eq!(lines[0], "GET /mcp HTTP/1.1");
+    assert!(lines[1..].iter().all(|line| *line == "POST /messages?session=s%201 HTTP/1.1"), "{lines:?}");
+    // Nothing overtakes it: servers of that time refuse what comes before.
+    let methods: Vec<String> = got[1..4].iter().map(Got::method).collect();
+    assert_eq!(methods, ["initialize", "notifications/initialized", "tools/list"]);
+    for got in got {
+        assert_eq!(got.header("authorization"), ["Bearer upstream-token"]);
+        assert_eq!(got.header("x-team"), ["core"]);
+        assert!(got.header("cookie").is_empty());
+        assert!(!format!("{got:?}").contains(clients[0].session.as_deref().unwrap()));
+    }
     bridge.shutdown().await;
 }
 
 #[tokio::test]
-async fn what_comes_on_the_stream_reaches_its_caller_and_answers_go_back() {
-    let server = FakeSse::start(|got| {
-        let body = got.json();
-        let token = &body["params"]["_meta"]["progressToken"];
-        let progress = json!({"jsonrpc": "2.0", "method": "notifications/progress", "params": {"progressToken": token, "progress": 1}});
-        let ask = json!({"jsonrpc": "2.0", "id": "q", "method": "elicitation/create", "params": {}});
-        match got.method().as_str() {
-            // This server answers the POST of a call when the call is over, which here is never.
-            "tools/call" => Some(Said { status: 0, events: event(&progress) + &event(&ask), ..Said::default() }),
-            "" if body["id"] == "q" => Some(Said::events(result(&json!(4), &body["result"]["action"]))),
-            _ => None,
+async fn progress_and_questions_of_an_old_server_find_their_caller() {
+    let (server, _stream) = legacy("messages", |got, stream| {
+        let (id, name, _) = got.call();
+        if name == "ask" {
+            let token = &got.json()["params"]["_meta"]["progressToken"];
+            let params = json!({"progressToken": token, "progress": 1});
+            say(stream, &json!({"jsonrpc": "2.0", "method": "notifications/progress", "params": params}));
+            say(stream, &json!({"jsonrpc": "2.0", "id": "q", "method": "elicitation/create", "params": {}}));
+            *KEPT.lock().unwrap() = id;
+        } else if got.json()["id"] == "q" {
+            let text = got.json()["result"]["action"].clone();
+            let result = json!({"content": [{"type": "text", "text": text}]});
+            say(stream, &json!({"jsonrpc": "2.0", "id": *KEPT.lock().unwrap(), "result": result}));
         }
+        None
     })
     .await;
-    let bridge = bridge(&[sse(&server.url)]).await;
+    static KEPT: Mutex<Value> = Mutex::new(Value::Null);
+    let bridge = bridge(&[upstream(&server, HttpProtocol::Sse, None)]).await;
     let client = Client::connect(&bridge, "ada").await;
-    let mut own = client.stream(&tool_call_with_progress("1", "echo", &json!({}), &json!("mine"))).await;
-    assert_eq!(own.value().await["params"]["progressToken"], "mine");
-    let question = own.value().await;
-    let id = &server.got_of("tools/call")[0].json()["id"];
-    let reply = format!(r#"{{"jsonrpc":"2.0","id":{},"result":{{"action":"accept"}}}}"#, question["id"]);
-    assert!(matches!(client.post(&reply).await, Answer::Accepted));
-    until(|| server.got().iter().any(|got| got.json()["id"] == "q")).await;
-    server.write(result(id, &json!("done")));
-    assert_eq!(own.value().await["result"]["content"][0]["text"], "done");
+    let mut stream = client.stream(&tool_call_with_progress("\"c\"", "ask", &json!({}), &json!("token"))).await;
+    assert_eq!(stream.value().await["params"]["progressToken"], "token");
+    let question = stream.value().await;
+    assert_eq!(question["method"], "elicitation/create");
+    let answer = json!({"jsonrpc": "2.0", "id": question["id"], "result": {"action": "decline"}});
+    client.post(&answer.to_string()).await;
+    let result = stream.value().await;
+    assert_eq!((&result["id"], &result["result"]["content"][0]["text"]), (&json!("c"), &json!("decline")));
+    assert!(
+        server.got().iter().all(|got| !got.line.starts_with("POST /mcp ")),
+        "sse was written: nothing else is tried"
+    );
     bridge.shutdown().await;
 }
 
 #[tokio::test]
-async fn auto_falls_back_as_the_specification_has_it_and_asks_anew_each_time() {
-    for status in [400, 404, 405] {
-        let server = FakeSse::start(move |got| match got.line.starts_with("POST /sse") {
-            true => Some(Said::status(status)),
-            false => echo(got),
-        })
-        .await;
-        let bridge = bridge(&[http("s", &server.url)]).await;
-        let client = Client::connect(&bridge, "ada").await;
-        assert_eq!(client.tool("echo", &json!({"text": "x"})).await, "x", "{status}");
-        let tried = |server: &FakeSse| {
-            server.got_of("initialize").iter().filter(|got| got.line.starts_with("POST /sse")).count()
-        };
-        assert_eq!((tried(&server), server.opened()), (1, 1), "{status}");
-        server.cut();
-        // It may be a newer server that comes back.
-        until(|| server.opened() == 2).await;
-        assert_eq!(tried(&server), 2, "{status}");
-        bridge.shutdown().await;
-    }
-}
-
-#[tokio::test]
-async fn auto_falls_back_on_nothing_else_and_tells_of_both() {
-    for (status, said) in [(401, "credentials"), (403, "credentials"), (500, "status 500"), (302, "redirects")] {
-        let server = FakeSse::start(move |_| Some(Said::status(status))).await;
-        let reason = refused(http("s", &server.url)).await;
-        assert!(reason.contains(said) && !reason.contains("HTTP+SSE"), "{reason}");
-        assert_eq!(server.opened(), 0, "{status}");
-    }
-    let server = FakeServer::start(|got| got.line.starts_with("POST").then(|| Reply::status(404))).await;
-    let reason = refused(http("s", &server.url)).await;
-    assert!(reason.contains("status 404") && reason.contains("as HTTP+SSE: The MCP server answered with status 405"));
-    // Nothing is tried that is not wanted.
-    let only = http_with("s", &server.url, |settings| settings.transport = Transport::StreamableHttp);
-    let reason = refused(only).await;
-    assert!(reason.contains("status 404") && !reason.contains("HTTP+SSE"), "{reason}");
-    let server = FakeSse::start(echo).await;
-    let bridge = bridge(&[sse(&server.url)]).await;
-    assert!(server.got()[0].line.starts_with("GET"));
-    bridge.shutdown().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_overtakes_the_word_that_the_server_is_initialized() {
-    // What overtakes it is refused by some servers; a hundred times, for it would be a race.
-    for _ in 0..100 {
-        let (newer, older) = (FakeServer::start(|_| None).await, FakeSse::start(|_| None).await);
-        let bridge = bridge(&[http("h", &newer.url), sse(&older.url)]).await;
-        for got in [newer.got(), older.got()] {
-            let place = |method: &str| got.iter().position(|got| got.method() == method).unwrap();
-            assert!(place("notifications/initialized") < place("tools/list"), "{got:?}");
-        }
-        bridge.shutdown().await;
-    }
-}
-
-#[tokio::test]
-async fn messages_go_where_the_server_says_within_its_own_origin() {
-    for (endpoint, path) in [
-        ("/a/messages?s=1", "/a/messages?s=1"),
-        ("messages/?s=1", "/messages/?s=1"),
-        ("?s=1", "/sse?s=1"),
-        ("  /padded  ", "/padded"),
-        ("ORIGIN/whole#part", "/whole"),
-    ] {
-        let greet = move |got: &Got| {
-            let origin = format!("http://{}", got.header("host")[0]);
-            Reply::Hang(greeting(&endpoint.replace("ORIGIN", &origin)))
-        };
-        // `?s=1` is the one case in which both have one path.
-        let server = FakeSse::greeting(greet, |got| {
-            let (id, name, arguments) = got.call();
-            match got.method().as_str() {
-                "initialize" => Some(Said::events(event(&json!({"jsonrpc": "2.0", "id": id,
-                    "result": {"protocolVersion": "2024-11-05", "capabilities": {"tools": {}}}})))),
-                "tools/list" => Some(Said::events(event(&json!({"jsonrpc": "2.0", "id": id,
-                    "result": {"tools": [{"name": "echo", "inputSchema": {}}]}})))),
-                "tools/call" if name == "echo" => Some(Said::events(result(&id, &arguments["text"]))),
-                _ => Some(Said::status(202)),
-            }
-        })
-        .await;
-        let bridge = bridge(&[sse(&server.url)]).await;
-        let client = Client::connect(&bridge, "ada").await;
-        assert_eq!(client.tool("echo", &json!({"text": "x"})).await, "x", "{endpoint}");
-        let posted: Vec<String> = server.got().iter().skip(1).map(|got| got.line.clone()).collect();
-        assert!(posted.iter().all(|line| *line == format!("POST {path} HTTP/1.1")), "{posted:?}");
-        bridge.shutdown().await;
-    }
-}
-
-#[tokio::test]
-async fn message_url_is_stronger_than_what_the_server_says() {
-    for (message_path, posted) in [("", "/inner/messages?s=1"), ("/outer", "/outer?s=1")] {
-        let elsewhere = FakeServer::start(|got| got.line.starts_with("POST").then(|| Reply::status(202))).await;
-        // A proxy in front leads elsewhere than the server knows.
-        let server =
-            FakeSse::greeting(|_| Reply::Hang(greeting("http://internal.invalid:9/inner/messages?s=1")), |_| None)
-                .await;
-        let url = elsewhere.url.replace("/mcp", message_path);
-        let upstream = http_with("s", &server.url, |settings| {
-            settings.transport = Transport::Sse;
-            settings.message_url = Some(url.parse().unwrap());
-        });
-        let upstream = Upstream { required: false, ..upstream };
-        let bridge = bridge(&[upstream]).await;
-        until(|| !elsewhere.got().is_empty()).await;
-        let first = &elsewhere.got()[0];
-        assert_eq!(first.line, format!("POST {posted} HTTP/1.1"));
-        assert_eq!(
-            (first.method().as_str(), first.header("authorization")),
-            ("initialize", vec!["Bearer upstream-token"])
-        );
-        server.write(event(&json!({"jsonrpc": "2.0", "id": first.json()["id"],
-            "result": {"protocolVersion": "2024-11-05", "capabilities": {}}})));
-        until(|| bridge.status()[0].is_up).await;
-        bridge.shutdown().await;
-    }
-}
-
-#[tokio::test]
-async fn a_call_that_was_cancelled_is_cancelled_there_too() {
-    let server = FakeSse::start(|got| (got.method() == "tools/call").then(|| Said::events(String::new()))).await;
-    let bridge = bridge(&[sse(&server.url)]).await;
+async fn proxy_10_the_end_of_the_stream_fails_what_waits_and_a_new_one_is_opened() {
+    let (server, stream) = legacy("/messages", echo).await;
+    let bridge = bridge(&[upstream(&server, HttpProtocol::Sse, None)]).await;
     let client = Client::connect(&bridge, "ada").await;
-    let call = tokio::spawn({
-        let client = client.clone();
-        async move { client.raw(&tool_call("7", "echo", &json!({}))).await }
-    });
+    let (waiting, call) = (client.clone(), tool_call("1", "hang", &json!({})));
+    let waiting = tokio::spawn(async move { waiting.raw(&call).await });
     until(|| !server.got_of("tools/call").is_empty()).await;
-    client.post(r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":7}}"#).await;
-    until(|| !server.got_of("notifications/cancelled").is_empty()).await;
-    let cancelled = server.got_of("notifications/cancelled")[0].json();
-    assert_eq!(cancelled["params"]["requestId"], server.got_of("tools/call")[0].json()["id"]);
-    call.await.unwrap();
-    assert_eq!(client.raw(&request("8", "ping", &json!({}))).await, r#"{"jsonrpc":"2.0","id":8,"result":{}}"#);
+    *stream.lock().unwrap() = None;
+    let answer = waiting.await.unwrap();
+    assert!(answer.contains("-32000") || answer.contains("went away"), "{answer}");
+    let mut events = client.listen();
+    while events.value().await["method"] != "notifications/tools/list_changed" {}
+    until(|| bridge.status()[0].is_up).await;
+    assert_eq!(client.tool("echo", &json!({"text": "y"})).await, "y");
+    assert_eq!((server.got_of("initialize").len(), server.got_of("tools/call").len()), (2, 2));
+    bridge.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_server_that_forgot_the_session_is_connected_anew() {
+    let is_first = std::sync::atomic::AtomicBool::new(true);
+    let (server, _stream) = legacy("/messages", move |got, stream| {
+        let forgets = got.method() == "tools/call" && is_first.swap(false, std::sync::atomic::Ordering::SeqCst);
+        if forgets { Some(Reply::status(404)) } else { echo(got, stream) }
+    })
+    .await;
+    let bridge = bridge(&[upstream(&server, HttpProtocol::Sse, None)]).await;
+    let client = Client::connect(&bridge, "ada").await;
+    assert!(client.tool("echo", &json!({"text": "x"})).await.contains("went away"));
+    until(|| server.got_of("initialize").len() == 2 && bridge.status()[0].is_up).await;
+    assert_eq!(client.tool("echo", &json!({"text": "y"})).await, "y");
+    bridge.shutdown().await;
+}
+
+#[tokio::test]
+async fn proxy_7_a_foreign_endpoint_gets_nothing_unless_it_was_written() {
+    let other = FakeServer::start(|_| Some(Reply::status(202))).await;
+    let foreign = other.url.replace("/mcp", "/messages?session=7");
+    let (server, _stream) = legacy(&foreign, echo).await;
+    let mut refused = upstream(&server, HttpProtocol::Sse, None);
+    refused.required = false;
+    let bridge_of_refused = bridge(&[refused]).await;
+    let reason = reason(&bridge_of_refused).await;
+    assert!(reason.contains("another origin, http://127.0.0.1:") && reason.contains("message_url"), "{reason}");
+    bridge_of_refused.shutdown().await;
+    assert!(other.got().is_empty());
+
+    let mut written = upstream(&server, HttpProtocol::Sse, Some(&other.url));
+    written.required = false;
+    written.timeout = Duration::from_millis(200);
+    let bridge = bridge(&[written]).await;
+    until(|| !other.got().is_empty()).await;
+    assert_eq!(other.got()[0].line, "POST /mcp?session=7 HTTP/1.1", "the session is added to what was written");
+    bridge.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_no_mcp_server_is_says_so_of_both_protocols() {
+    let server = FakeServer::start(|got| got.line.starts_with("POST").then(|| Reply::status(404))).await;
+    let mut none = upstream(&server, HttpProtocol::Auto, None);
+    none.required = false;
+    let bridge_of_none = bridge(&[none.clone()]).await;
+    let words = reason(&bridge_of_none).await;
+    assert!(
+        words.contains("status 404") && words.contains("nor HTTP+SSE: The MCP server answered with status 405"),
+        "{words}"
+    );
+    bridge_of_none.shutdown().await;
+    assert!(server.got()[2].line.starts_with("GET"));
+    let before = server.got().len();
+
+    if let UpstreamKind::Http(settings) = &mut none.kind {
+        settings.protocol = HttpProtocol::StreamableHttp;
+    }
+    let bridge = bridge(&[none]).await;
+    assert!(!reason(&bridge).await.contains("SSE"));
+    assert!(server.got()[before..].iter().all(|got| got.line.starts_with("POST")), "nothing else is tried");
+    bridge.shutdown().await;
+}
+
+#[tokio::test]
+async fn proxy_13_an_endless_event_ends_the_connection() {
+    let (server, stream) = legacy("/messages", echo).await;
+    let bridge = bridge(&[upstream(&server, HttpProtocol::Sse, None)]).await;
+    let client = Client::connect(&bridge, "ada").await;
+    let piece = format!("data: {}", "x".repeat(1024 * 1024));
+    for _ in 0..17 {
+        // Once it is too much, nobody reads any more.
+        let _gone = stream.lock().unwrap().as_ref().unwrap().send(piece.clone());
+    }
+    until(|| server.got_of("initialize").len() == 2 && bridge.status()[0].is_up).await;
+    assert_eq!(client.rpc("ping", &json!({})).await["result"], json!({}));
+    assert_eq!(client.raw(&request("1", "tools/list", &json!({}))).await.matches("echo").count(), 1);
     bridge.shutdown().await;
 }

@@ -13,8 +13,8 @@ use mcp_bridge::base::id::{ClientId, UserId};
 use mcp_bridge::bridge::pool::{EmailAddresses, Limits};
 use mcp_bridge::bridge::{Answer, Bridge, EventStream, GetRequest, Options, PostRequest, Refusal};
 use mcp_bridge::config::section::{
-    BuiltinServer, Command, HttpUpstream, InheritEnv, Isolation, RestartPolicy, Session, Stderr, Transport, Upstream,
-    UpstreamAuth, UpstreamKind, UpstreamTls,
+    BuiltinServer, ChildStderr, Command, HttpProtocol, HttpUpstream, InheritEnv, Isolation, RestartPolicy, Session,
+    Upstream, UpstreamAuth, UpstreamKind, UpstreamTls,
 };
 use mcp_bridge::model::principal::Principal;
 use mcp_bridge::protocol::mcp::mirror::{Field, Mirror};
@@ -58,42 +58,26 @@ pub fn command(name: &str, program: &str, args: &[&str]) -> Upstream {
         env: BTreeMap::new(),
         inherit_env: InheritEnv::Only(vec!["PATH".to_owned()]),
         dir: None,
-        stderr: Stderr::Log,
         startup_timeout: LONG,
         graceful_shutdown_timeout: Duration::from_secs(1),
         restart: RestartPolicy { enabled: true, max_restarts: None, delay, max_delay: delay },
+        stderr: ChildStderr::Log,
     };
-    upstream(name, UpstreamKind::Stdio(Box::new(command)))
+    upstream(name, UpstreamKind::Stdio(command))
 }
 
 pub fn http(name: &str, url: &str) -> Upstream {
-    http_with(name, url, |_| {})
-}
-
-/// The same, not quite.
-pub fn http_with(name: &str, url: &str, change: impl FnOnce(&mut HttpUpstream)) -> Upstream {
-    let mut settings = http_settings(url);
-    change(&mut settings);
-    upstream(name, UpstreamKind::Http(Box::new(settings)))
-}
-
-fn http_settings(url: &str) -> HttpUpstream {
-    HttpUpstream {
+    let settings = HttpUpstream {
         url: url.parse().unwrap(),
-        transport: Transport::Auto,
+        protocol: HttpProtocol::Auto,
         message_url: None,
-        tls: UpstreamTls::default(),
-        proxy: None,
         connect_timeout: Duration::from_secs(5),
+        proxy_url: None,
+        tls: UpstreamTls::default(),
         headers: vec![("X-Team".to_owned(), "core".to_owned().into())],
         auth: UpstreamAuth::Bearer("upstream-token".to_owned().into()),
-    }
-}
-
-/// Why a bridge with this upstream does not start.
-pub async fn refused(upstream: Upstream) -> String {
-    let started = tokio::time::timeout(LONG, Bridge::start(&[upstream], options())).await.unwrap();
-    started.map(|_| "it starts").unwrap_err().reason
+    };
+    upstream(name, UpstreamKind::Http(settings))
 }
 
 pub fn options() -> Options {
@@ -102,8 +86,10 @@ pub fn options() -> Options {
             timeout: Duration::from_secs(60),
             max_sessions: 0,
             max_per_principal: 0,
+            max_streams_per_user: 0,
             replay_events: 100,
         },
+        max_streams: 0,
         request_timeout: LONG,
         tool_search: None,
         limits: Limits::default(),

@@ -3,4 +3,5 @@
 
 mod ends;
 mod gets;
+mod stderr;
 pub mod support;

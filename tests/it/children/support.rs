@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use std::{fs, io};
 
 use mcp_bridge::bridge::upstream::child::{Child, Exit, SpawnError};
-use mcp_bridge::config::section::{Command, InheritEnv, RestartPolicy, Stderr};
+use mcp_bridge::config::section::{ChildStderr, Command, InheritEnv, RestartPolicy};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde_json::{Value, json};
@@ -55,7 +55,6 @@ pub fn command<'a>(program: &str, arguments: impl IntoIterator<Item = &'a str>, 
         env: BTreeMap::new(),
         inherit_env: InheritEnv::Only(vec!["PATH".to_owned(), "HOME".to_owned()]),
         dir: None,
-        stderr: Stderr::Log,
         startup_timeout: SOON,
         graceful_shutdown_timeout: Duration::from_millis(grace),
         restart: RestartPolicy {
@@ -64,6 +63,7 @@ pub fn command<'a>(program: &str, arguments: impl IntoIterator<Item = &'a str>, 
             delay: Duration::from_millis(1),
             max_delay: Duration::from_millis(1),
         },
+        stderr: ChildStderr::Log,
     }
 }
 

@@ -113,6 +113,24 @@ async fn d_24_prompts_and_resources_can_ask_too() {
 }
 
 #[tokio::test]
+async fn c_17_what_was_answered_with_help_of_the_client_is_asked_anew() {
+    let (_app, client) = with_stateless("").await;
+    let client = client.able(everything());
+    let params = json!({"uri": "fake://item/ask"});
+    let mut states = Vec::new();
+    for _ in 0..3 {
+        // The same question each time, of a result that an answer without help could be kept of.
+        let result = client.call("resources/read", params.clone()).await["result"].clone();
+        assert!(result["resultType"] == "input_required" && result.get("ttlMs").is_none(), "{result}");
+        let read = client.call("resources/read", again(&params, &result, answers(&result))).await["result"].clone();
+        assert_eq!(read["resultType"], "complete", "{read}");
+        states.push(result["requestState"].clone());
+    }
+    states.dedup();
+    assert_eq!(states.len(), 3);
+}
+
+#[tokio::test]
 async fn d_24_questions_put_at_once_come_together_and_later_ones_in_another_round() {
     let (_app, client) = with_stateless("").await;
     let client = client.able(everything());

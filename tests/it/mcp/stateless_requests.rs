@@ -3,6 +3,8 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use crate::mcp::{with_child, with_stateless};
 use crate::support::browser::Page;
@@ -55,7 +57,7 @@ async fn d_10_and_11_the_version_is_the_same_in_header_and_body_and_one_that_is_
 }
 
 #[tokio::test]
-async fn d_15_method_and_name_in_the_header_are_those_of_the_body() {
+async fn mcp_1_d_15_method_and_name_in_the_header_are_those_of_the_body() {
     let (_app, client) = with_stateless("").await;
     let calls = client.message(1, "tools/call", json!({"name": "echo", "arguments": {"text": "ü"}}));
     let fields = |method: &str, name: Option<&str>| {
@@ -81,6 +83,32 @@ async fn d_15_method_and_name_in_the_header_are_those_of_the_body() {
     let uri = client.message(1, "resources/read", json!({"uri": "fake://one"}));
     let wrong = client.bare(&uri).header("mcp-protocol-version", VERSION).header("mcp-method", "resources/read");
     assert_eq!(refusal(&answer(wrong.header("mcp-name", "fake://two")).await), (400, -32020));
+}
+
+#[tokio::test]
+async fn d_8_names_of_fields_are_read_in_any_case_and_values_in_theirs() {
+    let (app, client) = with_stateless("").await;
+    let body = client.message(1, "tools/call", json!({"name": "echo", "arguments": {"text": "x"}})).to_string();
+    let token = Client::register(&app).await.tokens().await.access().to_owned();
+    let address = app.local_url().trim_start_matches("http://").to_owned();
+    for (version, method, name, value, status) in [
+        ("MCP-PROTOCOL-VERSION", "MCP-METHOD", "MCP-NAME", "echo", "200"),
+        ("mcp-protocol-version", "mcp-method", "mcp-name", "echo", "200"),
+        ("McP-pRoToCoL-vErSiOn", "mCp-MeThOd", "McP-nAmE", "echo", "200"),
+        ("Mcp-Protocol-Version", "Mcp-Method", "Mcp-Name", "Echo", "400"),
+    ] {
+        let mut stream = TcpStream::connect(&address).await.unwrap();
+        let head = format!(
+            "POST /mcp HTTP/1.1\r\nHOST: {address}\r\nAUTHORIZATION: bearer {token}\r\nContent-TYPE: application/json\r\n\
+             accept: application/json, text/event-stream\r\n{version}: {VERSION}\r\n{method}: tools/call\r\n{name}: {value}\r\n\
+             connection: close\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{method} {value}: {answer}");
+    }
 }
 
 #[tokio::test]

@@ -1,5 +1,8 @@
 //! What comes before everything: names, origins, framing.
 
+use std::time::Duration;
+
+use mcp_bridge::protocol::mcp::message::MAX_DEPTH;
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -59,6 +62,21 @@ async fn host_1_names_that_are_not_ours_are_refused_on_every_route() {
 }
 
 #[tokio::test]
+async fn host_1_a_name_in_the_target_counts_too() {
+    // RFC 9112 §3.2.2: it counts instead of `Host`.
+    let app = App::start();
+    for (target, host, expected) in [
+        ("http://evil.example/healthz", "127.0.0.1", "421"),
+        ("http://127.0.0.1/healthz", "evil.example", "421"),
+        ("http://user@127.0.0.1/healthz", "127.0.0.1", "400"),
+        ("http://127.0.0.1/healthz", "127.0.0.1", "200"),
+    ] {
+        let answer = raw(&app, &format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n")).await;
+        assert_eq!(status(&answer), expected, "{target} {host}");
+    }
+}
+
+#[tokio::test]
 async fn host_2_our_names_are_accepted() {
     let app =
         App::with(&BASIC.replace("listen: 127.0.0.1:0", "listen: 127.0.0.1:0\n  allowed_hosts: [Bridge.Internal]"));
@@ -112,37 +130,31 @@ async fn meta_5_a_missing_repeated_or_malformed_host_is_400_and_the_end_of_the_c
     }
 }
 
-#[tokio::test]
-async fn smug_1_ambiguous_framing_is_400() {
-    let app = App::start();
-    for headers in [
-        "Content-Length: 5\r\nTransfer-Encoding: chunked",
-        "Transfer-Encoding: chunked\r\nContent-Length: 5",
-        "Content-Length: 5\r\nContent-Length: 6",
-        "Content-Length: +5",
-        "Content-Length: 0x5",
-        "Transfer-Encoding: xchunked",
-    ] {
-        let answer = raw(&app, &format!("POST /mcp HTTP/1.1\r\nHost: 127.0.0.1\r\n{headers}\r\n\r\n0\r\n\r\n")).await;
-        assert!(matches!(status(&answer), "400" | "501" | "closed"), "{headers}: {answer}");
-    }
-}
-
-#[tokio::test]
-async fn mcp_7_mcp_8_bodies_are_bounded_in_size_and_time() {
+/// With bodies of 64 KiB at most, and a second for each pause in them.
+async fn bounded() -> (App, Session) {
     let app = App::with(
         &BASIC.replace("listen: 127.0.0.1:0", "listen: 127.0.0.1:0\n  max_request_body: 64KiB\n  read_timeout: 1s"),
     );
     let tokens = Client::register(&app).await.tokens().await;
     let session = Session::new(&app, tokens.access());
+    (app, session)
+}
+
+#[tokio::test]
+async fn mcp_7_bodies_are_bounded_in_size_and_never_compressed() {
+    let (app, session) = bounded().await;
     let padded = |size: usize| {
         format!("{{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\",\"params\":{{\"pad\":\"{}\"}}}}", "x".repeat(size))
     };
     assert_eq!(session.post_raw(padded(60_000)).await.status, 200);
     assert_eq!(session.post_raw(padded(70_000)).await.status, 413);
+    // Of which no length was declared.
+    let pieces = (0..70).map(|_| Ok::<_, std::io::Error>("x".repeat(1000)));
+    let chunked = reqwest::Body::wrap_stream(futures_util::stream::iter(pieces));
+    assert_eq!(session.post_raw(chunked).await.status, 413);
     let declared = format!(
-        "POST /mcp HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nAuthorization: Bearer {}\r\nContent-Length: 70000\r\n\r\n{{",
-        tokens.access()
+        "POST /mcp HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nAuthorization: {}\r\nContent-Length: 70000\r\n\r\n{{",
+        session.authorization()
     );
     assert_eq!(status(&raw(&app, &declared).await), "413", "what is declared too large is not waited for");
     let gzip = session
@@ -151,14 +163,52 @@ async fn mcp_7_mcp_8_bodies_are_bounded_in_size_and_time() {
         .header("content-encoding", "gzip")
         .body(vec![0x1f, 0x8b]);
     assert_eq!(gzip.send().await.unwrap().status().as_u16(), 415);
+}
+
+#[tokio::test]
+async fn mcp_7_nesting_and_numbers_of_elements_cost_no_more_than_their_bytes() {
+    let app = App::start();
+    let session = Session::initialize(&app, Client::register(&app).await.tokens().await.access()).await;
+    let within = |value: &str| format!(r#"{{"jsonrpc":"2.0","id":1,"method":"ping","params":{{"value":{value}}}}}"#);
+    let nested = |depth: usize| within(&format!("{}{}", "[".repeat(depth), "]".repeat(depth)));
+    assert_eq!(session.post_raw(nested(MAX_DEPTH - 2)).await.status, 200);
+    for depth in [MAX_DEPTH + 1, 200, 100_000, 5_000_000] {
+        assert_eq!(session.post_raw(nested(depth)).await.status, 400, "{depth}");
+    }
+    let million = format!("[{}1]", "1,".repeat(1_000_000));
+    assert_eq!(session.post_raw(within(&million)).await.status, 200);
+    assert_eq!(session.post_raw(million).await.status, 400, "no batches here");
+    assert_eq!(session.status().await, 200);
+}
+
+#[tokio::test]
+async fn mcp_8_a_body_may_pause_for_so_long_and_last_for_so_long() {
+    let (app, session) = bounded().await;
     for (path, kind, authorization) in [
-        ("/mcp", "application/json", format!("Authorization: Bearer {}\r\n", tokens.access())),
+        ("/mcp", "application/json", format!("Authorization: {}\r\n", session.authorization())),
         ("/oauth/token", "application/x-www-form-urlencoded", String::new()),
+        ("/oauth/register", "application/json", String::new()),
     ] {
-        let slow = format!(
+        let head = format!(
             "POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{authorization}Content-Type: {kind}\r\nContent-Length: 100\r\n\r\n{{"
         );
-        assert_eq!(status(&raw(&app, &slow).await), "408", "{path}");
+        assert_eq!(status(&raw(&app, &head).await), "408", "{path}: a pause");
+        assert_eq!(status(&drip(&app, &head).await), "408", "{path}: without a pause");
+    }
+}
+
+/// Sends a head and then a byte of content again and again, never pausing for a second, until there is an answer.
+async fn drip(app: &App, head: &str) -> String {
+    let stream = TcpStream::connect(app.local_url().trim_start_matches("http://")).await.unwrap();
+    let (mut read, mut write) = stream.into_split();
+    write.write_all(head.as_bytes()).await.unwrap();
+    let mut beat = tokio::time::interval(Duration::from_millis(200));
+    let mut buffer = [0; 4096];
+    loop {
+        tokio::select! {
+            length = read.read(&mut buffer) => return String::from_utf8_lossy(&buffer[..length.unwrap()]).into_owned(),
+            _ = beat.tick() => drop(write.write_all(b"x").await),
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! The protected resource: who is let in, and what everybody else is told.
 
 mod challenge;
+mod framing;
 mod guard;
+mod load;
 mod stream;

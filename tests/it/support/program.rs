@@ -20,7 +20,18 @@ impl Program {
     /// Starts it in this folder, with these environment variables. The configuration has `log.output: log` and lets the
     /// system choose the port.
     pub fn start(folder: TempDir, environment: &[(&str, &str)]) -> Self {
-        let mut start = command(folder.path(), &[]);
+        Self::start_as(command(folder.path(), &[]), folder, environment)
+    }
+
+    /// The same, with so many open files at most.
+    pub fn start_within(open_files: u32, folder: TempDir) -> Self {
+        let mut limited = Command::new("sh");
+        limited.args(["-c", &format!("ulimit -n {open_files}; exec \"$0\""), env!("CARGO_BIN_EXE_mcp-bridge")]);
+        limited.current_dir(folder.path()).stdin(Stdio::null()).stderr(Stdio::null());
+        Self::start_as(limited, folder, &[])
+    }
+
+    fn start_as(mut start: Command, folder: TempDir, environment: &[(&str, &str)]) -> Self {
         let mut child = start.envs(environment.iter().copied()).stdout(Stdio::piped()).spawn().unwrap();
         let greeting = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
         let is_ready = greeting.skip_while(|line| !line.starts_with("  data")).any(|line| line.is_empty());
@@ -36,12 +47,32 @@ impl Program {
         assert!(other.wait().unwrap().success(), "{arguments:?}");
     }
 
-    /// Stops it, and gives back everything it logged.
-    pub fn stop(mut self) -> String {
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Tells it to stop.
+    pub fn terminate(&self) {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-        self.child.wait().unwrap();
+    }
+
+    /// What it logged so far.
+    pub fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap()
+    }
+
+    /// Waits for its end, and gives its exit code; `None` when it was killed.
+    pub fn ended(&mut self) -> Option<i32> {
+        self.child.wait().unwrap().code()
+    }
+
+    /// Stops it, and gives back everything it logged.
+    pub fn stop(mut self) -> String {
+        self.terminate();
+        self.child.wait().unwrap();
+        self.log()
     }
 }
 

@@ -12,8 +12,11 @@ pub mod keeper;
 mod environment;
 mod orphans;
 mod process_table;
+mod raw;
 mod report;
 mod stderr;
+
+pub use stderr::LIMITS;
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -27,8 +30,7 @@ use tokio::process::{ChildStdin, ChildStdout};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use self::stderr::Destination;
-use crate::config::section::{Command, Stderr};
+use crate::config::section::{ChildStderr, Command};
 
 /// How long standard error may stay open after the keeper's end; only a process that nobody could kill holds it.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -76,11 +78,11 @@ pub enum SpawnError {
         /// What the system says.
         source: io::Error,
     },
-    /// The file for its standard error cannot be used, or the bridge has none of its own.
-    #[error("standard error cannot go to {}: {source}", .to)]
-    StandardError {
+    /// `stderr: {file: …}` cannot be opened.
+    #[error("cannot open {} for its standard error: {source}", .path.display())]
+    Stderr {
         /// As configured.
-        to: Stderr,
+        path: PathBuf,
         /// What the system says.
         source: io::Error,
     },
@@ -99,8 +101,7 @@ impl Child {
     pub fn spawn(name: &str, command: &Command, keeper: &Path) -> Result<(Self, Exit), SpawnError> {
         let variables = environment::variables(command);
         environment::check(command, &variables)?;
-        let destination = Destination::open(name, command)
-            .map_err(|source| SpawnError::StandardError { to: command.stderr.clone(), source })?;
+        let sink = sink(name, command)?;
         let mut process = tokio::process::Command::new(keeper);
         // Neither `pkill mcp-bridge` nor `killall -9 mcp-bridge` may hit the one who is to clean up afterwards.
         process.arg0("mcp-keeper").args(keeper::arguments(command)).env_clear().envs(variables);
@@ -112,7 +113,10 @@ impl Child {
         let stdin = running.stdin.take().expect("stdin is piped");
         let stdout = running.stdout.take().expect("stdout is piped");
         let stderr = running.stderr.take().expect("stderr is piped");
-        let last_words = tokio::spawn(stderr::drain(stderr, destination));
+        let last_words = match sink {
+            Some(sink) => tokio::spawn(raw::copy(stderr, sink)),
+            None => tokio::spawn(stderr::drain(stderr, stderr::Log::new(name, environment::secrets(command)))),
+        };
         let pid = running.id().and_then(|id| Pid::from_raw(id.cast_signed()));
         // Not yet reaped, so the number still means this process.
         let pidfd = pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
@@ -140,6 +144,19 @@ impl Exit {
             let _ = pidfd_send_signal(keeper, Signal::TERM);
         }
     }
+}
+
+/// Where standard error goes as it is. `None`: into the log.
+fn sink(name: &str, command: &Command) -> Result<Option<raw::Sink>, SpawnError> {
+    Ok(match &command.stderr {
+        ChildStderr::Log => None,
+        ChildStderr::Discard => Some(raw::Sink::nowhere(name)),
+        ChildStderr::Inherit => Some(raw::Sink::inherited(name)?),
+        ChildStderr::File(path) => {
+            let sink = raw::Sink::file(name, path);
+            Some(sink.map_err(|source| SpawnError::Stderr { path: path.clone(), source })?)
+        }
+    })
 }
 
 /// Waits for the keeper and the rest of standard error, and publishes how the command ended.

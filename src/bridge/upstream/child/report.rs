@@ -10,6 +10,9 @@ use rustix::process::WaitStatus;
 /// What the keeper's line begins with: the record separator, which no log line has.
 const MARK: &str = "\u{1e}mcp-keeper: ";
 
+/// A keeper says no more than this: a number, or a path and what the system says of it.
+const LONGEST: usize = 64 * 1024;
+
 /// The bytes the keeper writes. The line break in front ends a line that the command left open.
 pub(super) fn encode(words: &str) -> String {
     format!("\n{MARK}{words}\n")
@@ -19,6 +22,12 @@ pub(super) fn encode(words: &str) -> String {
 pub(super) fn decode(line: &[u8]) -> Option<String> {
     let words = line.strip_prefix(MARK.as_bytes())?;
     Some(String::from_utf8_lossy(words).into_owned())
+}
+
+/// Whether a line that begins like this may be a keeper's.
+pub(super) fn may_begin(line: &[u8]) -> bool {
+    let mark = MARK.as_bytes();
+    mark.starts_with(line) || (line.starts_with(mark) && line.len() < LONGEST)
 }
 
 /// `exited with 1`, `killed by signal 11 (SIGSEGV)`.

@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 
 use crate::bridge::stateless::exchange::Exchange;
 use crate::bridge::upstream::call::{Call, Owner};
+use crate::bridge::upstream::inbound::MAX_DEPTH;
 use crate::bridge::upstream::link::{Changes, Link};
 use crate::bridge::upstream::stateless::inquiry;
 use crate::bridge::upstream::stateless::state::Binding;
@@ -15,9 +16,6 @@ use crate::protocol::mcp::method::Method;
 use crate::protocol::mcp::object;
 use crate::protocol::mcp::reply;
 use crate::protocol::mcp::splice::{Edit, Span};
-
-/// As deep as an upstream's messages may be nested.
-pub(super) const MAX_DEPTH: usize = 1000;
 
 /// What a result is.
 enum ResultType {

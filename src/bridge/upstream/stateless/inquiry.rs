@@ -11,12 +11,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde_json::Value;
 
+use crate::base::limit::Limit;
 use crate::bridge::mailbox::Item;
 use crate::bridge::session::{Asked, Session};
 use crate::bridge::upstream::call::Call;
-use crate::bridge::upstream::inbound;
+use crate::bridge::upstream::inbound::{self, MAX_DEPTH};
 use crate::bridge::upstream::link::Link;
-use crate::bridge::upstream::stateless::answer::{self, MAX_DEPTH};
+use crate::bridge::upstream::stateless::answer;
 use crate::bridge::upstream::stateless::dress::Added;
 use crate::protocol::mcp::message::{Kind, Message};
 use crate::protocol::mcp::object;
@@ -29,6 +30,12 @@ const LIFETIME: Duration = Duration::from_secs(600);
 const MAX_ROUNDS: u32 = 20;
 /// How much it may ask at once.
 const MAX_QUESTIONS: usize = 32;
+/// Shown by `config show --limits`.
+pub const LIMITS: [Limit; 3] = [
+    Limit::time("answer of a client to a stateless upstream's questions", LIFETIME, "the call fails"),
+    Limit::count("rounds of questions of one call of a stateless upstream", MAX_ROUNDS as usize, "the call fails"),
+    Limit::count("questions of one round", MAX_QUESTIONS, "the call fails"),
+];
 
 /// One round of questions for one call.
 #[derive(Debug)]

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
+use crate::base::limit::Limit;
 use crate::bridge::mailbox::{Event, Mailbox, Reader};
 use crate::bridge::stateless::filter::Filter;
 use crate::bridge::upstream::call::Call;
@@ -24,6 +25,11 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Before the stream is asked for again; doubled each time, up to the next.
 const RETRY: Duration = Duration::from_millis(500);
 const LONGEST_RETRY: Duration = Duration::from_secs(30);
+/// Shown by `config show --limits`.
+pub const LIMITS: [Limit; 2] = [
+    Limit::time("acknowledgement of a stateless upstream's changes", PATIENCE, "they are asked for again"),
+    Limit::time("pause before changes are asked for again, at most", LONGEST_RETRY, "no longer"),
+];
 /// How long a stream stays that another one replaced.
 const LINGER: Duration = Duration::from_millis(50);
 /// The stream stays for as long as the connection.

@@ -9,9 +9,11 @@ use bytes::Bytes;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use crate::base::limit::Limit;
 use crate::bridge::mailbox::{Event, Mailbox};
 use crate::bridge::upstream::call::Call;
 use crate::bridge::upstream::hello::{Hello, INITIALIZE, Speaks};
+use crate::bridge::upstream::link::Forgotten;
 use crate::bridge::upstream::link::Link;
 use crate::bridge::upstream::stateless::dress::OWN_ENVELOPE;
 use crate::bridge::upstream::wire::Wire;
@@ -26,6 +28,11 @@ use crate::protocol::mcp::version::ProtocolVersion;
 const PATIENCE_STDIO: Duration = Duration::from_secs(1);
 /// The same for a server behind a URL, which is running already.
 const PATIENCE_HTTP: Duration = Duration::from_secs(5);
+/// Shown by `config show --limits`.
+pub const LIMITS: [Limit; 2] = [
+    Limit::time("wait for a child to say that it is stateless", PATIENCE_STDIO, "initialize is sent as well"),
+    Limit::time("wait for a URL to say that it is stateless", PATIENCE_HTTP, "initialize is sent as well"),
+];
 
 const DISCOVER: &str = "server/discover";
 
@@ -53,7 +60,8 @@ enum Found {
 /// In words, why neither era came about.
 pub async fn introduce(link: &Arc<Link>, expected: Expected, limit: Duration) -> Result<Hello, String> {
     match (expected, link.wire()) {
-        (_, Wire::Builtin) | (Expected::Only(Speaks::Sessions), _) => initialize(link, limit).await,
+        // HTTP+SSE was gone before there was another era.
+        (_, Wire::Builtin | Wire::Sse(_)) | (Expected::Only(Speaks::Sessions), _) => initialize(link, limit).await,
         (Expected::Only(Speaks::Stateless), _) => match discover(link, limit).await {
             Found::Stateless(hello) => Ok(*hello),
             Found::Unusable(reason) => Err(reason),
@@ -100,10 +108,22 @@ async fn initialize(link: &Arc<Link>, limit: Duration) -> Result<Hello, String> 
     Hello::read(answer.json(*result))
 }
 
+/// Asks again, once, a server that refuses this version and offers it in the same breath: for all it says, it may be
+/// starting, or one of several that are being replaced.
 async fn discover(link: &Arc<Link>, limit: Duration) -> Found {
+    for _ in 0..2 {
+        if let Some(found) = discover_once(link, limit).await {
+            return found;
+        }
+    }
+    Found::Unusable("it refuses 2026-07-28, and says that it speaks it".to_owned())
+}
+
+/// `None` when it is to be asked again.
+async fn discover_once(link: &Arc<Link>, limit: Duration) -> Option<Found> {
     let params = format!(r#"{{"_meta":{{{OWN_ENVELOPE}}}}}"#);
     let Ok(question) = Message::parse(Bytes::from(reply::request(0, DISCOVER, &params))) else {
-        return Found::Sessions;
+        return Some(Found::Sessions);
     };
     let (mailbox, mut reader) = Mailbox::of_call();
     let mut call = Call::of_bridge(mailbox, limit);
@@ -112,63 +132,58 @@ async fn discover(link: &Arc<Link>, limit: Duration) -> Found {
         (header::PROTOCOL_VERSION.to_owned(), ProtocolVersion::STATELESS.as_str().to_owned()),
         (header::METHOD.to_owned(), DISCOVER.to_owned()),
     ];
-    let Ok(id) = link.request(call, &question, &[]).await else { return Found::Sessions };
+    let Ok(id) = link.request(call, &question, &[]).await else { return Some(Found::Sessions) };
     let _forgotten = Forgotten { link, id };
     match tokio::time::timeout(limit, reader.next()).await {
         Ok(Some(Event::Last(answer))) => {
-            Message::parse(answer).map_or(Found::Sessions, |answer| judge(&answer, &link.name))
+            Message::parse(answer).map_or(Some(Found::Sessions), |answer| judge(&answer, &link.name))
         }
-        _ => Found::Sessions,
+        _ => Some(Found::Sessions),
     }
 }
 
-/// A question whose answer is not waited for any more; nobody is told, for nobody knows it.
-struct Forgotten<'a> {
-    link: &'a Arc<Link>,
-    id: u64,
-}
-
-impl Drop for Forgotten<'_> {
-    fn drop(&mut self) {
-        if let Some(call) = self.link.take_call(self.id) {
-            call.abort();
-        }
-    }
-}
-
-fn judge(answer: &Message, name: &str) -> Found {
-    let Kind::Answer { result, .. } = answer.kind() else { return Found::Sessions };
+/// `None` when it is to be asked again.
+fn judge(answer: &Message, name: &str) -> Option<Found> {
+    let Kind::Answer { result, .. } = answer.kind() else { return Some(Found::Sessions) };
     let Some(result) = result else { return judge_error(answer) };
     let result = answer.json(*result);
     let versions = object::members(result, &["supportedVersions"]).ok().and_then(|[versions]| versions);
     let versions: Option<Vec<String>> = versions.and_then(|versions| serde_json::from_str(versions.get()).ok());
-    match versions {
-        Some(versions) if versions.iter().any(|version| version == ProtocolVersion::STATELESS.as_str()) => {
+    Some(match versions {
+        Some(versions) if is_among(&versions) => {
             Hello::discovered(result, name).map_or_else(Found::Unusable, |hello| Found::Stateless(Box::new(hello)))
         }
         Some(versions) => another_version(&versions),
         // Some servers answer whatever they are asked.
         None => Found::Sessions,
-    }
+    })
 }
 
 /// MCP 2026-07-28, Backward Compatibility: only errors that this era alone knows speak for it.
-fn judge_error(answer: &Message) -> Found {
+fn judge_error(answer: &Message) -> Option<Found> {
     let error = object::members(answer.text(), &["error"]).ok().and_then(|[error]| error);
     let members = error.and_then(|error| object::members(error.get(), &["code", "message", "data"]).ok());
-    let Some([Some(code), text, data]) = members else { return Found::Sessions };
+    let Some([Some(code), text, data]) = members else { return Some(Found::Sessions) };
     let supported = || -> Option<Vec<String>> {
         let [supported] = object::members(data?.get(), &["supported"]).ok()?;
         serde_json::from_str(supported?.get()).ok()
     };
-    match code.get().parse() {
-        Ok(reply::UNSUPPORTED_VERSION) => supported().map_or(Found::Sessions, |versions| another_version(&versions)),
+    Some(match code.get().parse() {
+        // MCP 2026-07-28, Protocol Version Negotiation: the client tries again with a version that is supported.
+        Ok(reply::UNSUPPORTED_VERSION) => match supported() {
+            Some(versions) if is_among(&versions) => return None,
+            versions => versions.map_or(Found::Sessions, |versions| another_version(&versions)),
+        },
         Ok(reply::MISSING_CAPABILITY | reply::HEADER_MISMATCH) => {
             let text = text.map_or("", RawValue::get);
             Found::Unusable(format!("it speaks 2026-07-28, but refused server/discover: {text}"))
         }
         _ => Found::Sessions,
-    }
+    })
+}
+
+fn is_among(versions: &[String]) -> bool {
+    versions.iter().any(|version| version == ProtocolVersion::STATELESS.as_str())
 }
 
 /// It has no 2026-07-28 to offer, but these.
@@ -186,9 +201,10 @@ mod tests {
     fn found(answer: &str) -> &'static str {
         let text = format!(r#"{{"jsonrpc":"2.0","id":1,{answer}}}"#);
         match judge(&Message::parse(Bytes::from(text)).unwrap(), "up") {
-            Found::Stateless(_) => "stateless",
-            Found::Sessions => "sessions",
-            Found::Unusable(_) => "unusable",
+            Some(Found::Stateless(_)) => "stateless",
+            Some(Found::Sessions) => "sessions",
+            Some(Found::Unusable(_)) => "unusable",
+            None => "again",
         }
     }
 
@@ -210,6 +226,7 @@ mod tests {
                 r#""error":{"code":-32022,"message":"m","data":{"supported":["2025-06-18"],"requested":"x"}}"#,
                 "sessions",
             ),
+            (r#""error":{"code":-32022,"message":"m","data":{"supported":["2026-07-28"],"requested":"x"}}"#, "again"),
             (r#""error":{"code":-32022,"message":"m"}"#, "sessions"),
             (r#""error":{"code":-32021,"message":"m"}"#, "unusable"),
             (r#""error":{"code":-32020,"message":"m"}"#, "unusable"),

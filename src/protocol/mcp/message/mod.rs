@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
+use crate::base::limit::Limit;
 use crate::protocol::mcp::meta;
 use crate::protocol::mcp::method::Method;
 use crate::protocol::mcp::object::{self, ObjectFault};
@@ -13,6 +14,8 @@ use crate::protocol::mcp::splice::{self, Edit, Span};
 
 /// How deep objects and arrays may be nested. Nobody needs more; recursive parsers behind us cannot be driven deeper.
 pub const MAX_DEPTH: usize = 64;
+/// Shown by `config show --limits`.
+pub const LIMITS: [Limit; 1] = [Limit::count("JSON nesting of a client's message", MAX_DEPTH, "400")];
 
 /// A message, as the bytes it came in, with the places of what was read from it.
 #[derive(Clone, Debug)]
@@ -295,13 +298,11 @@ impl MessageFault {
 /// Looks at brackets and line breaks: refuses what is nested too deep, tells whether there is a line break.
 fn shape(text: &[u8], max_depth: usize) -> Result<bool, MessageFault> {
     let (mut depth, mut deepest, mut has_line_breaks) = (0_usize, 0_usize, false);
-    let (mut in_string, mut escaped) = (false, false);
-    for byte in text {
+    let mut at = 0;
+    while let Some(byte) = text.get(at) {
+        at += 1;
         match byte {
-            _ if escaped => escaped = false,
-            b'\\' if in_string => escaped = true,
-            b'"' => in_string = !in_string,
-            _ if in_string => {}
+            b'"' => at = after_string(text, at),
             b'{' | b'[' => {
                 depth += 1;
                 deepest = deepest.max(depth);
@@ -312,6 +313,19 @@ fn shape(text: &[u8], max_depth: usize) -> Result<bool, MessageFault> {
         }
     }
     if deepest > max_depth { Err(MessageFault::invalid("it is nested too deep")) } else { Ok(has_line_breaks) }
+}
+
+/// Where the string that began before `at` is over.
+fn after_string(text: &[u8], mut at: usize) -> usize {
+    loop {
+        // What is large in a message is a string.
+        let rest = text.get(at..).unwrap_or_default();
+        match memchr::memchr2(b'"', b'\\', rest).map(|found| (found, rest.get(found))) {
+            None => return text.len(),
+            Some((found, Some(b'"'))) => return at + found + 1,
+            Some((found, _)) => at += found + 2,
+        }
+    }
 }
 
 fn kind(json: &str) -> Result<Kind, MessageFault> {

@@ -120,3 +120,18 @@ fn mcp_6_batches_are_bounded() {
     assert!(split("[]").is_err() && split("[1,2,3,4]").is_err() && split("[1,]").is_err());
     assert!(is_batch(b" \n[") && !is_batch(b"{\"a\":[]}") && !is_batch(b""));
 }
+
+#[test]
+fn brackets_and_line_breaks_in_strings_are_no_shape() {
+    for (text, deep, broken) in [
+        (r#"{"a":"{{[["}"#, 1, false),
+        (r#"{"a\"{":"\\","b":[{}]}"#, 3, false),
+        ("{\"a\":\"\\\\\\\"[\",\n\"b\":[]}", 2, true),
+        (r#"{"never ends [[["#, 1, false),
+        (r#"{"never ends [[[\"#, 1, false),
+        (r#"{"a":"}}","b":[[]]}"#, 3, false),
+    ] {
+        assert_eq!(shape(text.as_bytes(), deep).ok(), Some(broken), "{text}");
+        assert!(shape(text.as_bytes(), deep - 1).is_err(), "{text}");
+    }
+}

@@ -47,7 +47,7 @@ async fn crash_10_a_database_of_an_older_schema_is_migrated() {
 
 /// Written by the version before the stages of federated login; the person types the password after the update.
 #[tokio::test]
-async fn a_login_that_was_under_way_goes_on_after_an_update() {
+async fn ops_11_a_login_that_was_under_way_goes_on_after_an_update() {
     let (_folder, path) = folder();
     let older = made_by_the_first(&path);
     let flow = Sample::new("a").flow();
@@ -73,7 +73,7 @@ async fn a_login_that_was_under_way_goes_on_after_an_update() {
 
 /// `mcp-bridge user list` of a new version, beside a server of the one before.
 #[tokio::test]
-async fn an_older_process_goes_on_beside_a_newer_one() {
+async fn ops_11_an_older_process_goes_on_beside_a_newer_one() {
     let (_folder, path) = folder();
     let older = made_by_the_first(&path);
     let mut add = older

@@ -22,6 +22,8 @@ mod descendants;
 mod plan;
 mod watch;
 
+pub use plan::LIMITS;
+
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
 use std::os::unix::process::CommandExt;

@@ -2,9 +2,14 @@
 
 use std::time::{Duration, Instant};
 
+use crate::base::limit::Limit;
+
 /// The longest wait before SIGTERM, and again before SIGKILL, once nobody is waiting for a polite end any more. Twice this
 /// is less than the five seconds after which nothing may be left.
 const HURRY: Duration = Duration::from_secs(2);
+/// Shown by `config show --limits`.
+pub const LIMITS: [Limit; 1] =
+    [Limit::time("SIGTERM, and again SIGKILL, of a child after the bridge has gone", HURRY, "the next step is taken")];
 
 /// Why the command is to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,0 +1,102 @@
+//! Every bound there is, in one list, for `config show --limits`.
+
+use crate::app::connections;
+use crate::authorization_server::authorize;
+use crate::base::id::ProviderName;
+use crate::base::limit::Limit;
+use crate::bridge;
+use crate::config::Config;
+use crate::config::section::{OauthServer, Server};
+use crate::http;
+use crate::identity;
+use crate::keys;
+use crate::protocol::oauth::{client_metadata, parameters};
+use crate::resource_server;
+use crate::store::sqlite;
+
+/// All of them, with the values of this configuration.
+#[must_use]
+pub fn limits(config: &Config) -> Vec<Limit> {
+    let mut all = of_connections(&config.server);
+    all.extend(http::limits::limits(&config.server));
+    all.extend(bridge::limits::limits(&config.server.session, &config.upstreams));
+    all.extend(config.oauth_server.iter().flat_map(|section| of_people(section, &config.server)));
+    all.extend(sqlite::limits());
+    let stop = config.server.shutdown_timeout;
+    all.push(
+        Limit::time("requests under way when told to stop", stop, "they are cut off").set_by("server.shutdown_timeout"),
+    );
+    all
+}
+
+fn of_connections(server: &Server) -> Vec<Limit> {
+    let most = connections::holdable(server.max_connections);
+    vec![
+        Limit::count("connections", most, "they wait to be accepted").set_by("server.max_connections"),
+        Limit::count(
+            "connections from one address that is no proxy",
+            connections::of_one_address(most),
+            "they are closed",
+        )
+        .set_by("server.max_connections"),
+        Limit::count("open streams, in all", connections::for_streams(most), "503, Retry-After")
+            .set_by("server.max_connections"),
+        Limit::count("descriptors kept for everything else", connections::RESERVED_DESCRIPTORS, "fewer connections"),
+    ]
+}
+
+fn of_people(section: &OauthServer, server: &Server) -> Vec<Limit> {
+    let login = server.login_rate_limit;
+    let most = |count: u32| usize::try_from(count).unwrap_or(usize::MAX);
+    let mut all = [
+        &authorize::LIMITS[..],
+        &parameters::LIMITS,
+        &client_metadata::LIMITS,
+        &keys::TOKEN_LIMITS,
+        &resource_server::LIMITS,
+    ]
+    .concat();
+    for (name, factor) in [
+        ("logins, and registrations, of one address in an interval", super::LOGINS),
+        ("authorization requests of one address in an interval", super::AUTHORIZATIONS),
+        ("token requests of one address in an interval", super::TOKENS),
+    ] {
+        let count = most(login.limit.saturating_mul(factor));
+        all.push(Limit::count(name, count, "429, Retry-After").none_if_zero().set_by("server.rate_limit.login.limit"));
+    }
+    all.push(
+        Limit::time("that interval", login.interval, "counting goes on").set_by("server.rate_limit.login.interval"),
+    );
+    all.push(
+        Limit::count(
+            "wrong passwords of one account from one address",
+            most(section.lockout.max_failures),
+            "429, Retry-After",
+        )
+        .set_by("server.oauth_server.builtin.lockout.max_failures"),
+    );
+    all.push(
+        Limit::count(
+            "registered clients",
+            most(section.registration.max_clients),
+            "one that was never used makes room, else 503",
+        )
+        .set_by("server.oauth_server.registration.max_clients"),
+    );
+    all.extend(identity::limits());
+    for provider in &section.providers {
+        let place = if provider.name == ProviderName::the_only() {
+            String::new()
+        } else {
+            format!("providers.{}.", provider.name)
+        };
+        all.push(
+            Limit::time("request to an identity provider", provider.http_timeout, "the login fails")
+                .set_by(format!("server.oauth_server.federated.{place}http_timeout")),
+        );
+    }
+    if !section.providers.is_empty() {
+        all.extend([&identity::federated::LIMITS[..], &keys::FOREIGN_LIMITS].concat());
+    }
+    all
+}

@@ -1,0 +1,166 @@
+//! How much may be under way at one time: calls, and streams that stay open. Who has too much is told to wait; nobody else
+//! notices.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::base::id::UserId;
+use crate::base::limit::Limit;
+use crate::bridge::Refusal;
+use crate::bridge::post::RETRY_AFTER;
+use crate::model::principal::Principal;
+
+/// How many calls of one person one upstream may have under way, whatever apps they use. Apps send a few dozen at once, some
+/// send hundreds; an upstream takes eight times as many, so one person cannot use up what all share.
+pub const MAX_CALLS_OF_ONE: usize = 512;
+/// How many calls all upstreams together may have under way.
+pub const MAX_CALLS: usize = 8192;
+/// Shown by `config show --limits`.
+pub const LIMITS: [Limit; 2] = [
+    Limit::count("calls under way, of one person at one upstream", MAX_CALLS_OF_ONE, "429, Retry-After"),
+    Limit::count("calls under way, in all", MAX_CALLS, "503, Retry-After"),
+];
+
+/// What is under way.
+#[derive(Debug)]
+pub struct Load {
+    calls: Arc<Gauge<(usize, UserId)>>,
+    streams: Arc<Gauge<UserId>>,
+}
+
+/// A place in what is under way, given back when this is dropped.
+#[derive(Debug)]
+pub enum Place {
+    /// A call's.
+    Call(Taken<(usize, UserId)>),
+    /// A stream's.
+    Stream(Taken<UserId>),
+}
+
+impl Load {
+    /// Nothing is under way. A person may have so many streams open, and all together so many; 0: no bound.
+    #[must_use]
+    pub fn new(streams_of_one: usize, streams: usize) -> Self {
+        Self {
+            calls: Arc::new(Gauge::new(MAX_CALLS_OF_ONE, MAX_CALLS)),
+            streams: Arc::new(Gauge::new(streams_of_one, streams)),
+        }
+    }
+
+    /// A place for a call to the upstream of this index.
+    ///
+    /// # Errors
+    /// [`Refusal::TooMany`] when it is this person's own that are too many, [`Refusal::Busy`] when all together are.
+    pub fn call(&self, principal: &Principal, upstream: usize) -> Result<Place, Refusal> {
+        // Where nobody logs in there is nobody to tell from the others.
+        Gauge::take(&self.calls, principal.user.clone().map(|user| (upstream, user))).map(Place::Call)
+    }
+
+    /// A place for a stream that stays open.
+    ///
+    /// # Errors
+    /// As [`Load::call`].
+    pub fn stream(&self, principal: &Principal) -> Result<Place, Refusal> {
+        Gauge::take(&self.streams, principal.user.clone()).map(Place::Stream)
+    }
+}
+
+/// How many there are of each, and in all.
+#[derive(Debug)]
+struct Gauge<K> {
+    most_of_one: usize,
+    most: usize,
+    counts: Mutex<Counts<K>>,
+}
+
+#[derive(Debug)]
+struct Counts<K> {
+    of_one: HashMap<K, usize>,
+    all: usize,
+}
+
+/// One that is counted.
+#[derive(Debug)]
+pub struct Taken<K: Eq + Hash> {
+    gauge: Arc<Gauge<K>>,
+    key: Option<K>,
+}
+
+impl<K: Eq + Hash + Clone> Gauge<K> {
+    fn new(most_of_one: usize, most: usize) -> Self {
+        Self { most_of_one, most, counts: Mutex::new(Counts { of_one: HashMap::new(), all: 0 }) }
+    }
+
+    fn take(this: &Arc<Self>, key: Option<K>) -> Result<Taken<K>, Refusal> {
+        let mut counts = this.lock();
+        let of_one = key.as_ref().and_then(|key| counts.of_one.get(key)).copied().unwrap_or(0);
+        if this.most_of_one > 0 && of_one >= this.most_of_one {
+            return Err(Refusal::TooMany { retry_after: RETRY_AFTER });
+        }
+        if this.most > 0 && counts.all >= this.most {
+            return Err(Refusal::Busy { retry_after: RETRY_AFTER });
+        }
+        counts.all += 1;
+        if let Some(key) = &key {
+            counts.of_one.insert(key.clone(), of_one + 1);
+        }
+        drop(counts);
+        Ok(Taken { gauge: Arc::clone(this), key })
+    }
+}
+
+impl<K> Gauge<K> {
+    fn lock(&self) -> MutexGuard<'_, Counts<K>> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<K: Eq + Hash> Drop for Taken<K> {
+    fn drop(&mut self) {
+        let mut counts = self.gauge.lock();
+        counts.all -= 1;
+        let Some(key) = &self.key else { return };
+        // Who has none is forgotten, so that the table is never larger than what is under way.
+        match counts.of_one.get_mut(key) {
+            Some(1) | None => drop(counts.of_one.remove(key)),
+            Some(count) => *count -= 1,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn person(name: &str) -> Principal {
+        Principal { user: Some(UserId::new(name)), ..Principal::anonymous() }
+    }
+
+    #[test]
+    fn each_has_so_many_streams_and_all_together_so_many() {
+        let load = Load::new(2, 3);
+        let places = [load.stream(&person("a")).unwrap(), load.stream(&person("a")).unwrap()];
+        assert!(matches!(load.stream(&person("a")), Err(Refusal::TooMany { .. })));
+        let other = load.stream(&person("b")).unwrap();
+        assert!(matches!(load.stream(&person("b")), Err(Refusal::Busy { .. })));
+        drop(places);
+        assert!(load.stream(&person("a")).is_ok());
+        drop(other);
+        assert!(load.streams.lock().of_one.is_empty());
+        assert_eq!(load.streams.lock().all, 0);
+    }
+
+    #[test]
+    fn calls_are_counted_for_each_person_and_upstream() {
+        let load = Load::new(0, 0);
+        let places: Vec<_> = (0..MAX_CALLS_OF_ONE).map(|_| load.call(&person("a"), 0).unwrap()).collect();
+        assert!(matches!(load.call(&person("a"), 0), Err(Refusal::TooMany { .. })));
+        assert!(load.call(&person("a"), 1).is_ok() && load.call(&person("b"), 0).is_ok());
+        drop(places);
+        let all: Vec<_> = (0..MAX_CALLS).map(|_| load.call(&Principal::anonymous(), 0).unwrap()).collect();
+        assert!(matches!(load.call(&person("b"), 0), Err(Refusal::Busy { .. })));
+        drop(all);
+        assert_eq!(load.calls.lock().all, 0);
+    }
+}
