@@ -11,9 +11,9 @@ use crate::bridge::Refusal;
 use crate::bridge::post::RETRY_AFTER;
 use crate::model::principal::Principal;
 
-/// How many calls of one person one upstream may have under way, whatever apps they use. Apps send a few dozen at once, some
-/// send hundreds; an upstream takes eight times as many, so one person cannot use up what all share.
-pub const MAX_CALLS_OF_ONE: usize = 512;
+/// How many calls of one person one upstream may have under way, whatever apps they use. Apps send a few dozen at once, a
+/// script perhaps hundreds; an upstream takes four times as many, so one person cannot use up what all share.
+pub const MAX_CALLS_OF_ONE: usize = 1024;
 /// How many calls all upstreams together may have under way.
 pub const MAX_CALLS: usize = 8192;
 /// Shown by `config show --limits`.

@@ -27,7 +27,8 @@ async fn mcp_16_the_same_ids_on_one_child_never_cross() {
     let anonymous = Client::new(&bridge, "eve");
     let long = format!("\"{}\"", "x".repeat(10_000));
     let mut calls = tokio::task::JoinSet::new();
-    for round in 0..150 {
+    // Just fewer than one person may have under way.
+    for round in 0..120 {
         for (name, client) in [("ada", &a), ("bob", &b), ("eve", &anonymous)] {
             for id in IDS.into_iter().chain((round == 0).then_some(long.as_str())) {
                 let (client, id) = (client.clone(), id.to_owned());
@@ -47,7 +48,7 @@ async fn mcp_16_the_same_ids_on_one_child_never_cross() {
         done.unwrap();
         count += 1;
     }
-    assert_eq!(count, 3 * (150 * IDS.len() + 1));
+    assert_eq!(count, 3 * (120 * IDS.len() + 1));
     assert_eq!(bridge.status()[0].dropped, 0);
     bridge.shutdown().await;
 }

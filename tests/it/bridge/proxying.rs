@@ -25,12 +25,14 @@ fn before(server: &FakeServer, settings: &str) -> App {
 
 const INJECTED: &str = ", auth: {token: upstream-token}, headers: {X-Api-Key: real, X-User: bridge}";
 /// Every header field that a request to an upstream has.
-const OURS: [&str; 10] = [
+const OURS: [&str; 11] = [
     "accept",
     "authorization",
     "content-length",
     "content-type",
     "host",
+    // Of the question for its era that a server is first asked.
+    "mcp-method",
     "mcp-protocol-version",
     "mcp-session-id",
     "user-agent",
@@ -69,6 +71,7 @@ async fn assert_nothing_passes(fields: &[&str]) {
         let foreign: Vec<_> = names.iter().filter(|name| !OURS.contains(name)).collect();
         assert!(foreign.is_empty(), "{fields:?}: {foreign:?}");
         assert_eq!(names.len(), got.headers.len(), "each once: {got:?}");
+        assert!(got.header("mcp-method").iter().all(|method| *method == got.method()), "{got:?}");
         assert_eq!(got.header("authorization"), ["Bearer upstream-token"]);
         assert_eq!((got.header("x-api-key"), got.header("x-user")), (vec!["real"], vec!["bridge"]));
         assert_eq!(got.header("host"), [server.url.trim_start_matches("http://").trim_end_matches("/mcp")]);
