@@ -25,6 +25,9 @@ pub struct Connected {
     pub process: Option<Process>,
 }
 
+/// How long nothing else is sent for fear of overtaking `notifications/initialized`.
+const OVERTAKEN: Duration = Duration::from_secs(5);
+
 /// Why there is no connection.
 enum Failure {
     /// It was gone before it said anything of use.
@@ -185,10 +188,18 @@ async fn introduce(link: &Arc<Link>, expected: Expected, limit: Duration) -> Res
     }
     // MCP 2025-11-25, Lifecycle: after `initialize`, the client MUST send `notifications/initialized`.
     let initialized = reply::notification("notifications/initialized", None);
-    if let Wire::Sse(wire) = link.wire() {
-        // Servers of that time refuse what comes before it, and two requests may overtake each other.
-        let accepted = Arc::clone(wire).tell(Arc::clone(link), initialized);
-        return tokio::time::timeout(limit, accepted).await.map_err(|_| "it does not accept messages".to_owned());
+    // Two requests may overtake each other, and there are servers that refuse what comes before it.
+    match link.wire() {
+        Wire::Sse(wire) => {
+            let accepted = Arc::clone(wire).tell(Arc::clone(link), initialized);
+            tokio::time::timeout(limit, accepted).await.map_err(|_| "it does not accept messages".to_owned())
+        }
+        Wire::Http(wire) => {
+            let accepted = link.hub.runtime.spawn(Arc::clone(wire).tell(Arc::clone(link), initialized));
+            // One that is slow to say so has it all the same.
+            let _late = tokio::time::timeout(limit.min(OVERTAKEN), accepted).await;
+            Ok(())
+        }
+        Wire::Builtin | Wire::Stdio(_) => link.tell(initialized).await.map_err(|fault| fault.to_string()),
     }
-    link.tell(initialized).await.map_err(|fault| fault.to_string())
 }

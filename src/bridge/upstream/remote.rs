@@ -2,7 +2,10 @@
 //!
 //! Only the upstream's own configured headers and credential are sent; nothing of the client's request but its message.
 
+use std::time::Duration;
+
 use bytes::Bytes;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use url::Url;
 
 use crate::base::limit::Limit;
@@ -15,8 +18,16 @@ use crate::protocol::mcp::reply;
 
 /// The largest message that is taken.
 pub const MAX_MESSAGE: usize = 16 * 1024 * 1024;
-/// What is shown of it.
-pub const LIMITS: [Limit; 1] = [Limit::bytes("answer or event of an HTTP upstream", MAX_MESSAGE, "the call fails")];
+/// How long a server may take to accept a notification or an answer.
+pub const ACCEPTANCE: Duration = Duration::from_secs(60);
+/// How many notifications and answers may be on their way to one server.
+const TELLS: usize = 256;
+/// What is shown of them.
+pub const LIMITS: [Limit; 3] = [
+    Limit::bytes("answer or event of an HTTP upstream", MAX_MESSAGE, "the call fails"),
+    Limit::time("wait for an HTTP upstream to accept a notification", ACCEPTANCE, "it is lost"),
+    Limit::count("notifications on their way to one HTTP upstream", TELLS, "more are dropped, and counted"),
+];
 
 /// A server, and the bridge's credentials for it.
 #[derive(Debug)]
@@ -24,6 +35,7 @@ pub struct Remote {
     client: Client,
     settings: HttpUpstream,
     bearer: Option<Secret>,
+    tells: Semaphore,
 }
 
 impl Remote {
@@ -46,13 +58,18 @@ impl Remote {
             UpstreamAuth::None => None,
             UpstreamAuth::Bearer(token) => Some(Secret::new(format!("Bearer {}", token.expose()))),
         };
-        Ok(Self { client, settings: settings.clone(), bearer })
+        Ok(Self { client, settings: settings.clone(), bearer, tells: Semaphore::new(TELLS) })
     }
 
     /// Its section of the configuration.
     #[must_use]
     pub const fn settings(&self) -> &HttpUpstream {
         &self.settings
+    }
+
+    /// Leave to send a notification or an answer, as long as it is held; `None` when too many are on their way.
+    pub fn leave_to_tell(&self) -> Option<SemaphorePermit<'_>> {
+        self.tells.try_acquire().ok()
     }
 
     /// Sends a request with these header fields and the configured ones.

@@ -15,7 +15,7 @@ use crate::base::limit::Limit;
 use crate::bridge::hub::Hub;
 use crate::bridge::upstream::inbound;
 use crate::bridge::upstream::link::Link;
-use crate::bridge::upstream::remote::{self, MAX_MESSAGE, Remote, fail};
+use crate::bridge::upstream::remote::{self, ACCEPTANCE, MAX_MESSAGE, Remote, fail};
 use crate::bridge::upstream::wire::Wire;
 use crate::config::section::HttpUpstream;
 use crate::fetch::{FetchError, Response, Verb};
@@ -25,14 +25,13 @@ use crate::protocol::mcp::version::ProtocolVersion;
 
 /// How long a server may take to say where messages are sent.
 const PATIENCE: Duration = Duration::from_secs(15);
-/// How long it may take to accept a notification or an answer.
-const ACCEPTANCE: Duration = Duration::from_secs(60);
+/// How long it may go on with a POST whose call was answered on the stream, at least.
+const LINGER: Duration = Duration::from_secs(2);
 /// How much is read of what it says when it accepts a message; more costs it the kept connection.
 const MAX_ACCEPTANCE: usize = 64 * 1024;
 /// What is shown of them.
-pub const LIMITS: [Limit; 3] = [
+pub const LIMITS: [Limit; 2] = [
     Limit::time("wait for an HTTP+SSE server to say where messages go", PATIENCE, "it is down, and tried again"),
-    Limit::time("wait for such a server to accept a message", ACCEPTANCE, "the message is lost"),
     Limit::bytes("what is read of its acceptance", MAX_ACCEPTANCE, "the connection is not kept"),
 ];
 
@@ -76,13 +75,19 @@ impl SseWire {
 
     /// Sends a request. Its answer comes on the stream.
     pub async fn call(self: Arc<Self>, link: Arc<Link>, id: u64, text: Bytes) {
-        if let Err(reason) = self.post(&link, text).await {
+        let posted = tokio::select! {
+            posted = self.post(&link, text) => posted,
+            // Some servers go on with the POST until they have answered on the stream; none needs to after that.
+            () = answered(&link, id) => return,
+        };
+        if let Err(reason) = posted {
             fail(&link, id, &reason);
         }
     }
 
     /// Sends a notification or an answer.
     pub async fn tell(self: Arc<Self>, link: Arc<Link>, text: Bytes) {
+        let Some(_leave) = self.remote.leave_to_tell() else { return link.count_dropped() };
         let posted = tokio::time::timeout(ACCEPTANCE, self.post(&link, text)).await;
         if let Err(reason) = posted.unwrap_or_else(|_| Err("it did not accept it in time".to_owned())) {
             tracing::warn!(upstream = %link.name, reason, "an upstream did not take a notification or an answer");
@@ -136,6 +141,14 @@ impl Stream {
     }
 }
 
+/// Waits until a call was answered, and some time more.
+async fn answered(link: &Link, id: u64) {
+    while link.find_call(id).is_some() {
+        tokio::time::sleep(LINGER).await;
+    }
+    tokio::time::sleep(LINGER).await;
+}
+
 /// Opens the stream and waits for its first event.
 async fn follow(remote: &Remote) -> Result<(Stream, Url), String> {
     let settings = remote.settings();
@@ -168,6 +181,10 @@ fn target(settings: &HttpUpstream, said: &[u8]) -> Result<Url, String> {
             url.set_query(endpoint.query());
         }
         return Ok(url);
+    }
+    // They would go beside the bridge's own.
+    if !endpoint.username().is_empty() || endpoint.password().is_some() {
+        return Err("its endpoint event names a user; where messages are sent can be written as message_url".to_owned());
     }
     // What it names gets the bridge's credentials, so it may not name somebody else.
     if endpoint.origin() != settings.url.origin() {

@@ -11,7 +11,7 @@ use crate::bridge::upstream::call::Call;
 use crate::bridge::upstream::hello::Speaks;
 use crate::bridge::upstream::inbound;
 use crate::bridge::upstream::link::Link;
-use crate::bridge::upstream::remote::{self, MAX_MESSAGE, Remote, fail};
+use crate::bridge::upstream::remote::{self, ACCEPTANCE, MAX_MESSAGE, Remote, fail};
 use crate::config::section::HttpUpstream;
 use crate::fetch::{FetchError, Response, Verb};
 use crate::protocol::mcp::event_stream::{Event, Parser};
@@ -130,17 +130,19 @@ impl HttpWire {
 
     /// Sends a notification or an answer.
     pub async fn tell(self: Arc<Self>, link: Arc<Link>, text: Bytes) {
-        match self.post(text, &[]).await {
-            Ok(response) => match self.refusal(&response) {
-                Some(reason) => {
-                    tracing::warn!(upstream = %link.name, reason, "an upstream did not take a notification or an answer")
-                }
-                // Read to the end, so that the connection can be used again.
-                None => drop(response.collect(MAX_MESSAGE).await),
-            },
-            Err(error) => {
-                tracing::warn!(upstream = %link.name, %error, "a notification or an answer could not be sent")
+        let Some(_leave) = self.remote.leave_to_tell() else { return link.count_dropped() };
+        let posted = async {
+            let response = self.post(text, &[]).await.map_err(|error| error.to_string())?;
+            if let Some(reason) = self.refusal(&response) {
+                return Err(reason);
             }
+            // Read to the end, so that the connection can be used again.
+            drop(response.collect(MAX_MESSAGE).await);
+            Ok(())
+        };
+        let posted = tokio::time::timeout(ACCEPTANCE, posted).await;
+        if let Err(reason) = posted.unwrap_or_else(|_| Err("it did not accept it in time".to_owned())) {
+            tracing::warn!(upstream = %link.name, reason, "an upstream did not take a notification or an answer");
         }
     }
 

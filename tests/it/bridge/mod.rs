@@ -2,12 +2,15 @@
 
 pub mod support;
 pub mod fake_server;
+pub mod fake_sse;
 mod sessions;
 mod isolation;
 mod tenants;
 mod probe;
 mod children;
 mod sse_upstream;
+mod sse_faults;
+mod sse_found;
 mod streams;
 mod several;
 mod http_upstream;

@@ -131,8 +131,20 @@ async fn what_goes_through_a_proxy_to_https_is_not_the_proxys_to_read() {
 async fn a_written_socks_proxy_is_asked() {
     let server = FakeServer::start(echo).await;
     let (port, said) = tunnel(socks).await;
-    assert_answers(through(format!("socks5://ada:secret@127.0.0.1:{port}"), &server.url)).await;
-    assert_eq!(said.lock().unwrap()[0], "ada:secret");
+    assert_answers(through(format!("socks5://ada:s%40cret@127.0.0.1:{port}"), &server.url)).await;
+    assert_eq!(said.lock().unwrap()[0], "ada:s@cret");
+}
+
+#[tokio::test]
+async fn a_proxy_that_refuses_is_not_gone_past() {
+    let proxy = FakeServer::start(|_| Some(Reply::status(407))).await;
+    let server = FakeServer::start(echo).await;
+    let address = proxy.url.strip_prefix("http://").unwrap().strip_suffix("/mcp").unwrap().to_owned();
+    for (url, said) in [(server.url.as_str(), "407"), ("https://mcp.invalid/mcp", "proxy")] {
+        let reason = super::support::refused(through(format!("http://ada:hush@{address}"), url)).await;
+        assert!(reason.contains(said) && !reason.contains("hush"), "{reason}");
+    }
+    assert!(server.got().is_empty());
 }
 
 #[tokio::test]

@@ -66,6 +66,21 @@ pub fn command(name: &str, program: &str, args: &[&str]) -> Upstream {
     upstream(name, UpstreamKind::Stdio(command))
 }
 
+/// A server of HTTP+SSE.
+pub fn sse(url: &str) -> Upstream {
+    let mut upstream = http("s", url);
+    if let UpstreamKind::Http(settings) = &mut upstream.kind {
+        settings.protocol = HttpProtocol::Sse;
+    }
+    upstream
+}
+
+/// Why a bridge with this upstream does not start.
+pub async fn refused(upstream: Upstream) -> String {
+    let started = tokio::time::timeout(LONG, Bridge::start(&[upstream], options())).await.unwrap();
+    started.map(|_| "it starts").unwrap_err().reason
+}
+
 pub fn http(name: &str, url: &str) -> Upstream {
     let settings = HttpUpstream {
         url: url.parse().unwrap(),

@@ -95,3 +95,14 @@ async fn a_server_that_asks_who_is_there_is_shown_the_bridges_certificate() {
     let got = reached(&server, UpstreamTls { identity, ..by(&authority) }).await;
     assert!(got.iter().all(|got| got.header("tls-client") == ["known"]));
 }
+
+#[tokio::test]
+async fn proxy_11_a_handshake_that_does_not_end_is_given_up() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut upstream = http("mute", &format!("https://{}/mcp", listener.local_addr().unwrap()));
+    if let UpstreamKind::Http(settings) = &mut upstream.kind {
+        settings.connect_timeout = std::time::Duration::from_millis(200);
+    }
+    let reason = super::support::refused(upstream).await;
+    assert!(reason.contains("no connection"), "{reason}");
+}

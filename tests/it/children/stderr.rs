@@ -33,6 +33,22 @@ async fn child_12_a_file_gets_what_is_printed_and_nothing_of_ours() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn child_12_a_pipe_that_nobody_reads_or_a_device_holds_nobody_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    // With a reader it can be opened, and is no file all the same.
+    let read = fs::OpenOptions::new().read(true).write(true).open(&pipe).unwrap();
+    for path in [pipe.clone(), "/dev/full".into()] {
+        let Err(error) = try_start(&printing("exit 0", ChildStderr::File(path))) else { panic!("it starts") };
+        assert!(error.to_string().contains("no ordinary file"), "{error}");
+    }
+    drop(read);
+    let Err(error) = try_start(&printing("exit 0", ChildStderr::File(pipe))) else { panic!("it starts") };
+    assert!(error.to_string().contains("for its standard error"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn child_12_what_goes_nowhere_does_not_block() {
     let mut running = start(&printing("head -c 20000000 /dev/zero >&2; exit 4", ChildStderr::Discard));
     assert_eq!(ended(&mut running.exit).await, "exited with 4");

@@ -11,6 +11,7 @@ use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread;
 use std::time::Duration;
 
+use rustix::fs::OFlags;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::sync::oneshot;
 
@@ -57,9 +58,14 @@ impl Sink {
     /// To the end of a file, which is made with mode 0600.
     ///
     /// # Errors
-    /// The file cannot be opened, or there is no thread.
+    /// The file cannot be opened or is none, or there is no thread.
     pub(super) fn file(upstream: &str, path: &Path) -> io::Result<Self> {
-        let file: File = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
+        // Opening a pipe that nobody reads would wait for a reader.
+        let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
+        let file: File = OpenOptions::new().create(true).append(true).mode(0o600).custom_flags(flags).open(path)?;
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::other("it is no ordinary file"));
+        }
         Self::new(upstream, file)
     }
 
