@@ -73,6 +73,9 @@ pub trait ClientDocuments: Send + Sync {
     /// Keeps a document in place of the one before. Of a thousand others the oldest makes room, of clients without a grant
     /// first.
     async fn record_document(&self, client: &ClientId, document: &[u8], now: Timestamp) -> Result<(), StoreError>;
+
+    /// Forgets a document, if there is one: it lets nobody in any more.
+    async fn remove_document(&self, client: &ClientId) -> Result<(), StoreError>;
 }
 
 /// How many clients are kept, and for how long when they are never used.

@@ -183,4 +183,8 @@ pub(super) async fn a_document_is_the_last_that_was_kept(store: &Arc<dyn Store>)
         assert_eq!(store.find_document(&client).await.unwrap().as_deref(), Some(document));
     }
     assert_eq!(store.find_document(&ClientId::new("https://client.example/X")).await.unwrap(), None);
+    for _ in 0..2 {
+        store.remove_document(&client).await.unwrap();
+        assert_eq!(store.find_document(&client).await.unwrap(), None);
+    }
 }

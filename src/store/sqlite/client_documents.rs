@@ -41,4 +41,16 @@ impl ClientDocuments for Sqlite {
         })
         .await
     }
+
+    async fn remove_document(&self, client: &ClientId) -> Result<(), StoreError> {
+        // Most often there is none, and a stranger may ask again and again: then nothing is written.
+        if self.find_document(client).await?.is_none() {
+            return Ok(());
+        }
+        let client = client.clone();
+        self.write(move |writing| {
+            writing.change("DELETE FROM client_documents WHERE client_id = ?1", [&client]).map(drop)
+        })
+        .await
+    }
 }

@@ -9,7 +9,7 @@ use super::fake_server::{FakeServer, Got, Reply};
 use super::support::{
     Client, LONG, bridge, builtin, child, command, http, notification, options, request, tool_call, until,
 };
-use crate::children::support::{fixture, marker, none_left, processes};
+use crate::children::support::{all_there, fixture, marker, none_left, processes};
 use mcp_bridge::bridge::pool::Limits;
 use mcp_bridge::bridge::{Answer, Bridge, Options, Refusal};
 use mcp_bridge::config::section::{Isolation, Upstream, UpstreamKind};
@@ -123,7 +123,7 @@ async fn shutdown_waits_for_the_processes_of_all_tenants() {
     let own = isolated(fake("own"), Isolation::PerUser);
     let bridge = bridge(&[own, isolated(fake("each"), Isolation::PerSession), fake("all")]).await;
     let (ada, bob) = (Client::connect(&bridge, "ada").await, Client::connect(&bridge, "bob").await);
-    assert_eq!(processes(&marker).len(), 10);
+    all_there(&marker, 10);
     end(&ada);
     bob.rpc("ping", &json!({})).await;
     bridge.shutdown().await;

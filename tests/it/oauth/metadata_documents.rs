@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::support::app::{BASIC, PASSWORD};
 use crate::support::browser::Page;
-use crate::support::client::{REDIRECT_URI, VERIFIER, http};
+use crate::support::client::{REDIRECT_URI, VERIFIER, http, metadata};
 use crate::support::host::Host;
 use crate::support::mcp::Session;
 use crate::support::{App, Browser, Client};
@@ -82,14 +82,7 @@ async fn a_client_comes_in_by_its_document_and_works() {
         token(&app, &[("grant_type", "refresh_token"), ("refresh_token", tokens.refresh()), ("client_id", &id)]).await;
     assert_eq!(Session::new(&app, refreshed.access()).status().await, 200);
     assert_eq!(host.hits(PATH), 1, "one copy does for all of it");
-    let metadata: Value = http()
-        .get(format!("{}/.well-known/oauth-authorization-server", app.url))
-        .send()
-        .await
-        .unwrap()
-        .json()
-        .await
-        .unwrap();
+    let metadata = metadata(&app).await;
     assert_eq!(metadata["client_id_metadata_document_supported"], true);
     assert!(metadata["token_endpoint_auth_methods_supported"].as_array().unwrap().contains(&json!("private_key_jwt")));
 }
@@ -257,6 +250,15 @@ async fn the_last_good_copy_counts_while_its_server_does_not_answer_and_after_a_
     let refused =
         token(&app, &[("grant_type", "refresh_token"), ("refresh_token", tokens.refresh()), ("client_id", &id)]).await;
     assert_eq!((refused.status, refused.error()), (401, "invalid_client"));
+    // And goes on counting when its server does not answer again, here and after a restart.
+    host.answer_with(PATH, "403 Forbidden\r\n", "");
+    let again = async |app: &App| {
+        let form = [("grant_type", "refresh_token"), ("refresh_token", tokens.refresh()), ("client_id", &id)];
+        let refused = token(app, &form).await;
+        assert_eq!((refused.status, refused.error()), (503, "temporarily_unavailable"), "{refused:?}");
+    };
+    again(&app).await;
+    again(&app.restart_in_place()).await;
 }
 
 #[tokio::test]
@@ -346,14 +348,7 @@ async fn cimd_22_hosts_can_be_named_and_documents_switched_off() {
     let app = app_with(&host, ", enabled: false");
     let page = begin(&app, &host.url(PATH), REDIRECT_URI).await;
     assert!(page.status == 400 && page.body.contains("not registered here"), "{}", page.body);
-    let metadata: Value = http()
-        .get(format!("{}/.well-known/oauth-authorization-server", app.url))
-        .send()
-        .await
-        .unwrap()
-        .json()
-        .await
-        .unwrap();
+    let metadata = metadata(&app).await;
     assert!(metadata.get("client_id_metadata_document_supported").is_none());
     assert_eq!(host.hits(PATH), 0);
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::app::{BASIC, PASSWORD};
 use crate::support::browser::Page;
-use crate::support::client::{Tokens, http};
+use crate::support::client::{Tokens, http, metadata};
 use crate::support::mcp::Session;
 use crate::support::{App, Browser, Client};
 
@@ -150,14 +150,7 @@ async fn a_client_that_acts_for_itself_gets_what_it_was_given() {
 #[tokio::test]
 async fn meta_7_the_metadata_list_what_works() {
     let app = app(CLIENTS, &Key::generate());
-    let metadata: Value = http()
-        .get(format!("{}/.well-known/oauth-authorization-server", app.url))
-        .send()
-        .await
-        .unwrap()
-        .json()
-        .await
-        .unwrap();
+    let metadata = metadata(&app).await;
     assert_eq!(metadata["grant_types_supported"], json!(["authorization_code", "refresh_token", "client_credentials"]));
     let methods = json!(["none", "client_secret_basic", "client_secret_post", "private_key_jwt"]);
     assert_eq!(metadata["token_endpoint_auth_methods_supported"], methods);

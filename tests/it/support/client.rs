@@ -61,6 +61,12 @@ pub fn http() -> reqwest::Client {
     reqwest::Client::builder().redirect(super::browser::without_redirects()).no_proxy().build().unwrap()
 }
 
+/// The authorization server metadata.
+pub async fn metadata(app: &App) -> Value {
+    let url = format!("{}/.well-known/oauth-authorization-server", app.url);
+    http().get(url).send().await.unwrap().json().await.unwrap()
+}
+
 /// Registers with this body and gives back what was answered.
 pub async fn register(app: &App, body: impl Into<reqwest::Body>) -> Page {
     let request = http().post(format!("{}/oauth/register", app.url)).header("content-type", "application/json");

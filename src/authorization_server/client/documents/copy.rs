@@ -46,6 +46,11 @@ impl<T> Slot<T> {
         self.state().copy = Some(copy);
     }
 
+    /// Forgets the copy.
+    pub fn forget(&self) {
+        self.state().copy = None;
+    }
+
     /// Waits for the turn to fetch.
     pub async fn turn(&self) -> TurnGuard<'_, ()> {
         self.turn.lock().await

@@ -125,8 +125,12 @@ impl Documents {
                 self.store.record_document(id, &document.body, now).await?;
                 Ok(client)
             }
-            // A document that says something else now is what counts; only one that cannot be had leaves the old one.
-            Err(refusal @ (DocumentRefusal::Invalid(_) | DocumentRefusal::NotAllowed(_))) => Err(refusal),
+            // A document that says something else now is what counts, also when it cannot be had afterwards.
+            Err(refusal @ (DocumentRefusal::Invalid(_) | DocumentRefusal::NotAllowed(_))) => {
+                slot.forget();
+                self.store.remove_document(id).await?;
+                Err(refusal)
+            }
             Err(refusal) => match self.last_good(&url, &slot).await? {
                 Some(client) => {
                     tracing::warn!(oauth.client = %id, %refusal, "a client's document cannot be renewed; the last good copy counts");
