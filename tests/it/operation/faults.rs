@@ -59,7 +59,8 @@ async fn ops_4_a_bad_configuration_is_told_with_its_line_and_changes_nothing() {
         let errors: Vec<&str> = log.lines().filter(|line| line.contains("ERROR")).collect();
         assert!(errors.iter().any(|line| line.contains(fault.2)), "{fault:?}: {log}");
         // What can be seen without asking anybody has its line.
-        let line = text.lines().position(|line| fault.1.lines().last().unwrap() == line).map(|line| line + 1);
+        let written = fault.1.lines().last().unwrap();
+        let line = text.lines().enumerate().filter(|(_, line)| *line == written).last().map(|(line, _)| line + 1);
         let is_seen = !(fault.2.contains("dead") || fault.2.contains("gone.pem") || fault.2.contains("folder"));
         if let Some(line) = line.filter(|_| is_seen && fault.2 != "config.yaml:") {
             assert!(log.contains(&format!("config.yaml:{line}: ")), "{fault:?}: {log}");

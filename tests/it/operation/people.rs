@@ -73,7 +73,7 @@ async fn login_23_who_is_removed_disabled_or_changed_is_out_at_once_and_nobody_e
         assert_eq!(refreshed.error(), if stays { "" } else { "invalid_grant" }, "{name}: {refreshed:?}");
     }
     assert_eq!(session_status(&program, &robots).await, 401);
-    assert_eq!(robot(&program).await.error(), "invalid_client");
+    assert!([400, 401].contains(&robot(&program).await.status), "there is no such client any more");
     let rest = tokio::time::timeout(LONG, ending.text()).await.expect("its stream ends");
     assert!(rest.is_ok(), "{rest:?}");
     assert!(kept.tool("whoami", json!({})).await["result"].is_object());
