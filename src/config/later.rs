@@ -33,8 +33,6 @@ const KEYS: &[&str] = &[
     "server.auth.script",
     "server.auth.show_error_details",
     "server.oauth_server.clients.*.jwks_uri",
-    "server.oauth_server.introspection",
-    "server.oauth_server.revocation",
     "server.oauth_server.builtin.login_template",
     "server.oauth_server.builtin.users.*.groups",
     "server.oauth_server.consent.mode",

@@ -50,8 +50,9 @@ pub fn refused(refused: &Refused, used_basic: bool) -> HttpResponse {
         let value = header::HeaderValue::from_static("Basic realm=\"mcp-bridge\"");
         response.headers_mut().insert(header::WWW_AUTHENTICATE, value);
     }
-    if refused.public.error == ErrorCode::TemporarilyUnavailable {
-        retry_after(&mut response, 1);
+    let is_passing = refused.public.error == ErrorCode::TemporarilyUnavailable;
+    if let Some(seconds) = refused.public.retry_after.or(is_passing.then_some(1)) {
+        retry_after(&mut response, seconds);
     }
     response
 }
