@@ -76,7 +76,9 @@ impl From<KeyError> for StartError {
                 Self::Io(format!("{error}; this user needs access to what server.oauth_server.signing names"))
             }
             KeyError::Derivation { .. } => Self::Io(error.to_string()),
-            KeyError::Mode { .. } | KeyError::Unusable { .. } => Self::Configuration(error.to_string()),
+            KeyError::Mode { .. } | KeyError::Unusable { .. } | KeyError::UnusableAdditional { .. } => {
+                Self::Configuration(error.to_string())
+            }
             KeyError::Generation(_) | KeyError::Signing(_) | KeyError::Sealing(_) => Self::Failed(error.to_string()),
         }
     }
@@ -184,8 +186,10 @@ impl Issuing {
         store: &Arc<dyn Store>,
         surroundings: &Surroundings,
     ) -> Result<Self, StartError> {
-        let keys = Arc::new(Keys::open(&section.signing)?);
+        let keys = Arc::new(Keys::open(&section.signing, surroundings.clock.now())?);
         let clock = &surroundings.clock;
+        let lifetime = store.longest_access_token();
+        tokio::spawn(tasks::tend_keys(Arc::downgrade(&keys), lifetime, clock.clone()));
         let federation = Federation::new(providers(section, &addresses.issuer, &keys)?, store.clone());
         let identity = Arc::new(identity(section, store, federation, surroundings.password_cost)?);
         let failed = |error: crate::store::StoreError| StartError::Io(error.to_string());

@@ -39,9 +39,6 @@ const KEYS: &[&str] = &[
     "server.oauth_server.registration.expiry",
     "server.oauth_server.registration.initial_access_token",
     "server.oauth_server.registration.rate",
-    "server.oauth_server.signing.additional_keys",
-    "server.oauth_server.signing.ephemeral",
-    "server.oauth_server.signing.rotation_interval",
 ];
 
 /// The same for every upstream, below `upstreams.*` and `server.mcp_server`.
