@@ -17,7 +17,8 @@ pub fn private_json(status: StatusCode, body: impl Into<Bytes>) -> HttpResponse 
         .body(body.into())
 }
 
-/// A JSON document that is the same for everybody, until the next start.
+/// A JSON document that is the same for everybody, and for longer than it may be kept: a signing key is published an hour
+/// before it is needed.
 pub fn public_json(body: Bytes) -> HttpResponse {
     HttpResponse::Ok()
         .insert_header((header::CONTENT_TYPE, "application/json"))

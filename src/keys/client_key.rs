@@ -28,10 +28,7 @@ enum Source {
         signer: Box<dyn JwsSigner>,
     },
     /// Whichever key signs our access tokens: the provider learns of it from our key set.
-    Ours {
-        keys: Arc<Keys>,
-        key_id: Option<String>,
-    },
+    Ours { keys: Arc<Keys>, key_id: Option<String> },
 }
 
 impl ClientKey {

@@ -125,7 +125,8 @@ mod tests {
             assert_eq!(Dated::parse(&key.name), Some(key));
         }
         assert_eq!(Dated::parse("signing-es256.pem").map(|key| key.signs_from), Some(Timestamp::from_unix(0)));
-        for other in ["derivation.key", "signing-es256.new.pem", "signing-es512-1.pem", "signing-es256-x.pem", "a.pem"] {
+        for other in ["derivation.key", "signing-es256.new.pem", "signing-es512-1.pem", "signing-es256-x.pem", "a.pem"]
+        {
             assert_eq!(Dated::parse(other), None, "{other}");
         }
     }

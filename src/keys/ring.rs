@@ -14,9 +14,9 @@ use crate::keys::folder::{self, Folder, Privacy};
 use crate::keys::generated;
 use crate::keys::private_key::{PrivateKey, Unfit};
 use crate::keys::public_key::PublicKey;
+use crate::keys::schedule;
 use crate::keys::token::{SigningKey, VerifyingKey};
 use crate::keys::{KeyError, unusable};
-use crate::keys::schedule;
 
 /// The keys, and the set of them that is published.
 pub struct Ring {

@@ -203,10 +203,8 @@ fn changes(before: &Ring, after: &Ring) -> Vec<KeyChange> {
     let removed = before.verifying().filter(|key| after.find(&key.key_id).is_none());
     let removed = removed.map(|key| KeyChange::Removed { key_id: key.key_id.clone() });
     let added = after.signing.iter().filter(|signer| before.find(&signer.key.verifying.key_id).is_none());
-    let added = added.map(|signer| KeyChange::Added {
-        key_id: signer.key.verifying.key_id.clone(),
-        signs_from: signer.signs_from,
-    });
+    let added = added
+        .map(|signer| KeyChange::Added { key_id: signer.key.verifying.key_id.clone(), signs_from: signer.signs_from });
     removed.chain(added).collect()
 }
 

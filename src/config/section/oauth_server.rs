@@ -135,11 +135,17 @@ impl OauthServer {
             ),
             remember_consent: reader.section("consent", "The question whether a client may act.", read_consent),
             introspection: reader.section("introspection", "Questions about tokens (RFC 7662).", |reader| {
-                reader.boolean("enabled", true, "Clients may ask about their own tokens, those with introspect_any about all.")
+                reader.boolean(
+                    "enabled",
+                    true,
+                    "Clients may ask about their own tokens, those with introspect_any about all.",
+                )
             }),
-            revocation: reader.section("revocation", "The end of tokens at their client's wish (RFC 7009).", |reader| {
-                reader.boolean("enabled", true, "Clients may end their own tokens.")
-            }),
+            revocation: reader.section(
+                "revocation",
+                "The end of tokens at their client's wish (RFC 7009).",
+                |reader| reader.boolean("enabled", true, "Clients may end their own tokens."),
+            ),
         };
         server.check(reader);
         enabled.then_some(server)

@@ -33,8 +33,10 @@ fn published(keys: &Keys) -> Vec<String> {
 }
 
 fn files(folder: &Path) -> Vec<String> {
-    let mut names: Vec<String> =
-        fs::read_dir(folder.join("keys")).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let mut names: Vec<String> = fs::read_dir(folder.join("keys"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
     names.retain(|name| name.contains("signing"));
     names.sort();
     names
@@ -131,7 +133,10 @@ fn another_algorithm_is_a_rotation_like_any_other() {
     keys.tend(NOW, LONGEST).unwrap();
     assert_eq!(keys.tend(NOW, LONGEST).unwrap(), [], "one is enough");
     let names = files(folder.path());
-    assert_eq!(names, [format!("signing-eddsa-{}.pem", (NOW + HOUR).unix()), format!("signing-es256-{}.pem", NOW.unix())]);
+    assert_eq!(
+        names,
+        [format!("signing-eddsa-{}.pem", (NOW + HOUR).unix()), format!("signing-es256-{}.pem", NOW.unix())]
+    );
     assert_eq!(key_of(&keys, &token(&keys, NOW + HOUR)), published(&keys)[1]);
 }
 
@@ -191,24 +196,21 @@ fn a_key_file_is_replaced_by_its_owner_with_the_one_before_as_additional_key() {
         openssl(folder, &format!("ecparam -genkey -name prime256v1 -noout -out {file}"));
     }
     let of = |file: &str, key_id: &str, additional: &[(&str, &str)]| {
-        let additional = additional.iter().map(|(file, key_id)| AdditionalKey {
-            key_file: folder.join(file),
-            key_id: Some((*key_id).to_owned()),
-        });
+        let additional = additional
+            .iter()
+            .map(|(file, key_id)| AdditionalKey { key_file: folder.join(file), key_id: Some((*key_id).to_owned()) });
         let key_file = Some(folder.join(file));
-        Signing {
-            key_file,
-            key_id: Some(key_id.to_owned()),
-            additional_keys: additional.collect(),
-            ..signing(folder)
-        }
+        Signing { key_file, key_id: Some(key_id.to_owned()), additional_keys: additional.collect(), ..signing(folder) }
     };
     let before = open(&of("one.pem", "one", &[("two.pem", "two")])).unwrap();
     let after = open(&of("two.pem", "two", &[("one.pem", "one"), ("two.pem", "two")])).unwrap();
     for (signed, verified) in [(&before, &after), (&after, &before)] {
         assert!(verified.verify(&token(signed, NOW)).is_ok());
     }
-    assert_eq!((published(&before), published(&after)), (vec!["one".into(), "two".into()], vec!["two".into(), "one".into()]));
+    assert_eq!(
+        (published(&before), published(&after)),
+        (vec!["one".into(), "two".into()], vec!["two".into(), "one".into()])
+    );
     assert_eq!(after.tend(NOW + 90 * DAY, LONGEST).unwrap(), [], "nobody rotates it");
     // In place, as an orchestrator does.
     let lost = token(&after, NOW);
@@ -230,7 +232,8 @@ fn additional_keys_may_be_public_and_never_sign() {
     for (make, publish) in cases {
         openssl(path, make);
         openssl(path, publish);
-        let other = Keys::open(&Signing { key_file: Some(path.join("key")), ..Signing::generated(path.join("other")) }, NOW);
+        let other =
+            Keys::open(&Signing { key_file: Some(path.join("key")), ..Signing::generated(path.join("other")) }, NOW);
         let theirs = token(&other.unwrap(), NOW);
         for file in ["public", "key"] {
             let additional_keys = vec![AdditionalKey { key_file: path.join(file), key_id: None }];

@@ -66,7 +66,9 @@ async fn rev_6_nobody_asks_without_proof_and_nobody_about_anothers_token() {
         assert_eq!((refused.status, refused.error()), (401, "invalid_client"), "{form:?}");
         assert!(refused.body.get("active").is_none());
     }
-    for (client, secret) in [("api", "wrong"), ("api", ""), (public.id.as_str(), ""), (public.id.as_str(), "x"), ("x", "y")] {
+    for (client, secret) in
+        [("api", "wrong"), ("api", ""), (public.id.as_str(), ""), (public.id.as_str(), "x"), ("x", "y")]
+    {
         let refused = introspect(&app, client, secret, tokens.access()).await;
         assert_eq!((refused.status, refused.error()), (401, "invalid_client"), "{client}");
     }
@@ -110,7 +112,11 @@ async fn a_resource_server_learns_what_every_access_token_is_worth() {
         ("token", tokens.access()),
     ];
     assert_eq!(Client::read(http().post(&url).form(&signed)).await.body, expected);
-    assert_eq!(Client::read(http().post(&url).form(&signed)).await.error(), "invalid_client", "an assertion is good once");
+    assert_eq!(
+        Client::read(http().post(&url).form(&signed)).await.error(),
+        "invalid_client",
+        "an assertion is good once"
+    );
     let nothing = Client::read(http().post(&url).basic_auth("api", Some(SECRET)).form(&[("x", "y")])).await;
     assert_eq!((nothing.status, nothing.error()), (400, "invalid_request"));
     // It is no way to get a token.

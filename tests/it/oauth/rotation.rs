@@ -63,7 +63,13 @@ fn said(output: &Output) -> String {
 }
 
 /// Refreshes and calls until told to stop; every answer must be a good one. Gives the keys that it met.
-async fn work(client: &Client, resource: &str, refresh: String, stop: &AtomicBool, done: &AtomicUsize) -> HashSet<String> {
+async fn work(
+    client: &Client,
+    resource: &str,
+    refresh: String,
+    stop: &AtomicBool,
+    done: &AtomicUsize,
+) -> HashSet<String> {
     let (mut refresh, mut keys) = (refresh, HashSet::new());
     while !stop.load(Ordering::SeqCst) {
         let tokens = client.refresh(&refresh).await;
@@ -85,7 +91,7 @@ async fn watch(app: &App, stop: &AtomicBool) {
         let before = app.clock.now();
         let tokens = client.refresh(&refresh).await;
         refresh = tokens.refresh().to_owned();
-        if before.since(fetched_at) > Duration::from_secs(3600) {
+        if before.since(fetched_at) >= Duration::from_secs(3600) {
             (keys, fetched_at) = (published(&app.url).await, before);
         } else if app.clock.now() == before {
             assert!(keys.contains(&key_of(tokens.access())), "a key that was not published for an hour");
@@ -95,10 +101,9 @@ async fn watch(app: &App, stop: &AtomicBool) {
 
 #[tokio::test]
 async fn jwt_15_keys_rotate_under_load_and_no_valid_token_is_refused() {
-    let app = App::with(&BASIC.replace(
-        "mode: builtin",
-        "mode: builtin\n    token_lifetime: 4h\n    signing: {rotation_interval: 2h}",
-    ));
+    let app = App::with(
+        &BASIC.replace("mode: builtin", "mode: builtin\n    token_lifetime: 4h\n    signing: {rotation_interval: 2h}"),
+    );
     let client = Client::register(&app).await;
     let (stop, done) = (AtomicBool::new(false), AtomicUsize::new(0));
     let resource = app.resource();
@@ -151,7 +156,9 @@ async fn jwt_15_a_key_made_beside_the_running_bridge_is_taken_into_use_and_a_kil
         for round in 0..20_u32 {
             let mut killed = command(&program.folder, &["key", "rotate", "--now"]);
             let mut killed = killed.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-            tokio::time::timeout(Duration::from_millis(u64::from(round) * 2), std::future::pending::<()>()).await.unwrap_err();
+            tokio::time::timeout(Duration::from_millis(u64::from(round) * 2), std::future::pending::<()>())
+                .await
+                .unwrap_err();
             killed.kill().unwrap();
             killed.wait().unwrap();
         }

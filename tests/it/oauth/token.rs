@@ -264,7 +264,9 @@ async fn tok_14_what_is_wrong_is_said_in_ascii_without_quotes_and_without_what_w
     let app = App::start();
     let client = Client::register(&app).await;
     let odd = "a\"b\\c\u{e9}\u{1f600}\r\nSELECT * FROM users";
-    for name in ["grant_type", "code", "client_id", "code_verifier", "redirect_uri", "resource", "client_assertion_type"] {
+    for name in
+        ["grant_type", "code", "client_id", "code_verifier", "redirect_uri", "resource", "client_assertion_type"]
+    {
         let tokens = client.redeem_with("invented", name, Some(odd)).await;
         let description = tokens.text("error_description");
         let is_legal = |c: char| matches!(c, ' '..='!' | '#'..='[' | ']'..='~');
@@ -284,9 +286,10 @@ async fn tok_15_two_hundred_errors_at_once_are_each_told_their_own() {
                 0 => (vec![("grant_type", format!("type-{number}"))], "unsupported_grant_type"),
                 1 => (vec![("client_id", client.id.clone())], "invalid_request"),
                 2 => (client.redemption(&format!("code-{number}")), "invalid_grant"),
-                _ => {
-                    (vec![("grant_type", "refresh_token".to_owned()), ("client_id", format!("{number}"))], "invalid_client")
-                }
+                _ => (
+                    vec![("grant_type", "refresh_token".to_owned()), ("client_id", format!("{number}"))],
+                    "invalid_client",
+                ),
             };
             let tokens = client.token(&parameters).await;
             assert_eq!(tokens.error(), expected, "{tokens:?}");
