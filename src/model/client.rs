@@ -78,6 +78,8 @@ pub struct GrantTypes {
     pub refresh_token: bool,
     /// `client_credentials`: it acts for itself, without a person.
     pub client_credentials: bool,
+    /// `urn:ietf:params:oauth:grant-type:jwt-bearer`: it brings assertions of an enterprise's identity provider.
+    pub jwt_bearer: bool,
 }
 
 /// A client that registered itself, as it is kept (RFC 7591 §2).
@@ -109,7 +111,12 @@ impl From<RegisteredClient> for Client {
             name: registered.name,
             redirect_uris: registered.redirect_uris,
             authentication: registered.secret.map_or(Authentication::None, Authentication::Secret),
-            grants: GrantTypes { refresh_token: registered.may_refresh, client_credentials: false },
+            // No enterprise can have told its provider the identifier of a client that registers itself.
+            grants: GrantTypes {
+                refresh_token: registered.may_refresh,
+                client_credentials: false,
+                jwt_bearer: false,
+            },
             scopes: None,
         }
     }
