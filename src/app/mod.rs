@@ -21,7 +21,7 @@ use crate::config::Config;
 use crate::config::section::{self, EndpointAuth, Mode, OauthServer, RateLimit, Storage};
 use crate::http::guard::Guard;
 use crate::http::state::{AddressLimits, Authorization, Endpoint, Pages, State};
-use crate::identity::federated::{Federation, Provider};
+use crate::identity::federated::{EnterpriseIssuer, Federation, Provider};
 use crate::identity::throttle::AddressLimit;
 use crate::identity::{Identity, PasswordLogin};
 use crate::keys::{KeyError, Keys};
@@ -187,6 +187,7 @@ impl Issuing {
         let keys = Arc::new(Keys::open(&section.signing)?);
         let clock = &surroundings.clock;
         let federation = Federation::new(providers(section, &addresses.issuer, &keys)?, store.clone());
+        let federation = federation.with_enterprise(enterprise(section)?);
         let identity = Arc::new(identity(section, store, federation, surroundings.password_cost)?);
         let failed = |error: crate::store::StoreError| StartError::Io(error.to_string());
         store.revoke_absent_users(present(section, &identity), clock.now()).await.map_err(failed)?;
@@ -248,6 +249,12 @@ fn providers(section: &OauthServer, issuer: &str, keys: &Arc<Keys>) -> Result<Ve
             .map_err(|error| StartError::Configuration(unusable(error)))
     };
     section.providers.iter().map(provider).collect()
+}
+
+/// The identity providers whose assertions are taken.
+fn enterprise(section: &OauthServer) -> Result<Vec<EnterpriseIssuer>, StartError> {
+    let issuers = section.enterprise.iter().cloned().map(EnterpriseIssuer::new);
+    issuers.collect::<Result<_, _>>().map_err(StartError::Configuration)
 }
 
 /// Our redirect URI at a provider.

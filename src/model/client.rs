@@ -112,11 +112,7 @@ impl From<RegisteredClient> for Client {
             redirect_uris: registered.redirect_uris,
             authentication: registered.secret.map_or(Authentication::None, Authentication::Secret),
             // No enterprise can have told its provider the identifier of a client that registers itself.
-            grants: GrantTypes {
-                refresh_token: registered.may_refresh,
-                client_credentials: false,
-                jwt_bearer: false,
-            },
+            grants: GrantTypes { refresh_token: registered.may_refresh, client_credentials: false, jwt_bearer: false },
             scopes: None,
         }
     }

@@ -89,9 +89,8 @@ impl OauthServer {
         let scopes_supported = read_scopes(reader);
         let builtin = reader.section("builtin", "Users of this file and how their login looks.", Builtin::read);
         let around = Surroundings { mode, scopes_supported: &scopes_supported };
-        let enterprise = reader.section("enterprise", "Assertions of your identity provider.", |reader| {
-            enterprise::read(reader, &around)
-        });
+        let enterprise = reader
+            .section("enterprise", "Assertions of your identity provider.", |reader| enterprise::read(reader, &around));
         let server = Self {
             mode,
             providers: read_providers(reader, &around),
