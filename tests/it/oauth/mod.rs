@@ -2,6 +2,7 @@
 
 mod authorize;
 mod consent;
+mod enterprise;
 mod federated;
 mod login;
 mod metadata;
