@@ -25,7 +25,7 @@ async fn ema_1_an_assertion_becomes_a_token_of_its_person() {
     let said = Session::initialize(&enterprise.app, tokens.access()).await.tool("whoami", json!({})).await;
     let said = &said["result"]["structuredContent"];
     assert_eq!(said["user"], json!(format!("{}#{SUBJECT}", enterprise.provider.url)), "{said}");
-    assert_eq!(said["client_id"], "agent", "{said}");
+    assert_eq!(said["client"], "agent", "{said}");
 }
 
 #[tokio::test]

@@ -15,6 +15,8 @@ async fn ema_3_an_issuer_that_nobody_configured_is_nobody() {
     claims["iss"] = json!(stranger.url);
     refused(&enterprise.present(&stranger.signed(super::KIND, &claims)).await, "a stranger");
     assert!(stranger.got().is_empty(), "nothing is fetched from whoever an assertion names");
+    // Two of these have the same key until one of them changes it.
+    stranger.script(|s| s.rotation = 1);
     // Nor is one issuer believed about another's people.
     let enterprise = Enterprise::with(|server| {
         let issuers = server["enterprise"]["issuers"].as_array_mut().unwrap();
