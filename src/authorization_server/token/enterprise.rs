@@ -66,8 +66,8 @@ impl AuthorizationServer {
         let asked = self.known_scopes(form)?;
         let now = self.services.clock.now();
         let asserted = self.services.identity.read_assertion(&assertion, &client.id, now).await.map_err(refused)?;
-        let (claims, expires_at) = self.check_assertion_claims(&asserted.claims, client, now).map_err(invalid)?;
-        let granted = self.asserted_scopes(&claims, &asserted, client).map_err(invalid)?;
+        let (claims, expires_at) = self.check_assertion_claims(&asserted.claims, client, now)?;
+        let granted = self.asserted_scopes(&claims, &asserted, client)?;
         // EMA §7.2.1: the intersection of what the assertion has and what is asked for; all of it when nothing is.
         let scopes = if asked.is_empty() { granted } else { asked.limited_to(&granted) };
         if scopes.is_empty() {
@@ -85,15 +85,22 @@ impl AuthorizationServer {
         let Asserted { account, description, .. } = asserted;
         let digest = claims.digest();
         let checked = CheckedAssertion { digest, expires_at, account, description, grant: grant.clone() };
-        // Spent before anything is minted, and last of the checks: whoever found it cannot use it up for its client.
-        match self.services.store.redeem_assertion(checked, now).await? {
-            AssertionOutcome::Granted => {}
-            AssertionOutcome::Replayed => return Err(invalid("it was presented before")),
-            AssertionOutcome::Disabled => return Err(invalid(&format!("{} is disabled", grant.user))),
-        }
-        tracing::info!(user = %grant.user, oauth.client = %client.id, oauth.grant = %grant.id, "an assertion was redeemed");
+        self.spend_for_person(checked, now).await?;
         // ID-JAG §4.4: no refresh token, so that the identity provider is asked again when the access token has ended.
         self.issue(&grant, grant.scopes.clone(), None)
+    }
+
+    /// Before anything is minted, and last of the checks: nobody else who has it can use it up for its client.
+    async fn spend_for_person(&self, assertion: CheckedAssertion, now: Timestamp) -> Result<(), Refused> {
+        let (user, client) = (assertion.grant.user.clone(), assertion.grant.client_id.clone());
+        match self.services.store.redeem_assertion(assertion, now).await? {
+            AssertionOutcome::Granted => {
+                tracing::info!(%user, oauth.client = %client, "an assertion became a grant");
+                Ok(())
+            }
+            AssertionOutcome::Replayed => Err(invalid("it was presented before")),
+            AssertionOutcome::Disabled => Err(invalid(&format!("{user} is disabled"))),
+        }
     }
 
     /// The claims, and until when the assertion could be presented again.
@@ -102,27 +109,27 @@ impl AuthorizationServer {
         claims: &Map<String, Value>,
         client: &Client,
         now: Timestamp,
-    ) -> Result<(Claims, Timestamp), &'static str> {
+    ) -> Result<(Claims, Timestamp), Refused> {
         if NOT_DONE_HERE.iter().any(|name| claims.get(*name).is_some_and(|value| !value.is_null())) {
-            return Err("it has a cnf, authorization_details, tenant or aud_tenant, which mean nothing here");
+            return Err(invalid("it has a cnf, authorization_details, tenant or aud_tenant, which mean nothing here"));
         }
-        let claims = Claims::deserialize(claims).map_err(|_| "a claim is missing or of another type")?;
+        let claims = Claims::deserialize(claims).map_err(|fault| invalid(&format!("its claims: {fault}")))?;
         // EMA §7.6.2: MUST equal the issuer. The token endpoint, which RFC 7523 also allows, is not enough.
         if claims.aud.only() != Some(&self.settings.issuer) {
-            return Err("its audience is not this issuer alone");
+            return Err(invalid("its audience is not this issuer alone"));
         }
         // ID-JAG §4.4.1: MUST be the client that was authenticated.
         if claims.client_id != client.id.as_str() {
-            return Err("it is another client's");
+            return Err(invalid("it is another client's"));
         }
-        let expires_at = claims.validity.check(now)?;
+        let expires_at = claims.validity.check(now).map_err(invalid)?;
         if !claims.validity.is_dated() || claims.jti.is_empty() {
-            return Err("it has no iat or jti");
+            return Err(invalid("it has no iat or jti"));
         }
         // EMA §5.1: MUST match a resource of this server; `invalid_grant`, whatever the request asks for.
         match claims.resource.as_ref().is_none_or(|resources| self.has_own_resource(resources)) {
             true => Ok((claims, expires_at)),
-            false => Err("its resource is none of ours"),
+            false => Err(invalid("its resource is none of ours")),
         }
     }
 
@@ -135,17 +142,16 @@ impl AuthorizationServer {
     }
 
     /// What the assertion, the rules for the person, and the client's own bounds give together.
-    fn asserted_scopes(&self, claims: &Claims, asserted: &Asserted, client: &Client) -> Result<ScopeSet, &'static str> {
+    fn asserted_scopes(&self, claims: &Claims, asserted: &Asserted, client: &Client) -> Result<ScopeSet, Refused> {
         let said = match &claims.scope {
             None => self.settings.default_scopes.clone(),
-            Some(said) => ScopeSet::parse(said).map_err(|_| "its scope holds what no scope can")?,
+            Some(said) => ScopeSet::parse(said).map_err(|_| invalid("its scope holds what no scope can"))?,
         };
         let known: ScopeSet = said.iter().filter(|scope| self.settings.scopes_supported.contains(scope)).collect();
         let scopes = client.limit(known.limited_to(&asserted.scopes));
-        if scopes.is_empty() {
-            Err("no scope of it is one that the person and the client may have")
-        } else {
-            Ok(scopes)
+        match scopes.is_empty() {
+            true => Err(invalid("it has no scope that the person and the client may have")),
+            false => Ok(scopes),
         }
     }
 }
