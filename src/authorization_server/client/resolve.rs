@@ -80,6 +80,7 @@ pub(in crate::authorization_server) fn configured(section: &StaticClient) -> Cli
             }
         },
         grants: GrantTypes {
+            authorization_code: section.asks_people,
             refresh_token: section.may_refresh,
             client_credentials: section.acts_alone,
             jwt_bearer: section.has_assertions,

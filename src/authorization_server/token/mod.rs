@@ -23,6 +23,10 @@ impl AuthorizationServer {
     /// [`Refused`] with a code of RFC 6749 §5.2 or RFC 8707 §2.
     pub async fn token(&self, form: &[u8], authorization: Option<&str>) -> Result<TokenResponse, Refused> {
         let form = Parameters::parse(form)?;
+        // RFC 6749 §3.2: parameters MUST NOT be included more than once. RFC 8707 §2 lets `resource`, and names the answer.
+        if form.repeats_beside("resource") {
+            return Err(Refused::new(ErrorCode::InvalidRequest, "a parameter was sent more than once"));
+        }
         let sent = form.one("grant_type")?;
         let sent = sent.ok_or_else(|| Refused::new(ErrorCode::InvalidRequest, "grant_type is missing"))?;
         if !self.settings.grant_types.contains(&sent) {
@@ -30,6 +34,10 @@ impl AuthorizationServer {
             return Err(Refused::new(ErrorCode::UnsupportedGrantType, text));
         }
         let client = self.find_authenticated(&form, authorization).await?;
+        // RFC 6749 §5.2: unauthorized_client.
+        if !client.0.grants.allow(sent) {
+            return Err(Refused::new(ErrorCode::UnauthorizedClient, "this client may not use this grant_type"));
+        }
         match sent {
             grant_type::AUTHORIZATION_CODE => self.redeem_authorization_code(&client, &form).await,
             grant_type::CLIENT_CREDENTIALS => self.act_alone(&client, &form).await,

@@ -27,6 +27,8 @@ pub struct StaticClient {
     pub redirect_uris: Vec<String>,
     /// `scopes`: the most it may be granted. `None`: what the person may have is the only bound.
     pub scopes: Option<ScopeSet>,
+    /// `authorization_code` is among its `grant_types`.
+    pub asks_people: bool,
     /// `refresh_token` is among its `grant_types`.
     pub may_refresh: bool,
     /// `client_credentials` is among its `grant_types`.
@@ -138,21 +140,22 @@ impl StaticClient {
             authentication,
             redirect_uris,
             scopes,
+            asks_people: grants.contains(&Grant::AuthorizationCode),
             may_refresh: grants.contains(&Grant::RefreshToken),
             acts_alone: grants.contains(&Grant::ClientCredentials),
             has_assertions: grants.contains(&Grant::JwtBearer),
             skip_consent,
         };
-        client.check(reader, grants.contains(&Grant::AuthorizationCode));
+        client.check(reader);
         client
     }
 
-    fn check(&self, reader: &Reader<'_>, asks_people: bool) {
-        if asks_people && (!reader.is_set("redirect_uris") || reader.is_empty("redirect_uris")) {
+    fn check(&self, reader: &Reader<'_>) {
+        if self.asks_people && (!reader.is_set("redirect_uris") || reader.is_empty("redirect_uris")) {
             let fix = "write them, or grant_types without authorization_code";
             reader.fault("redirect_uris", Wrong::new("is missing: nobody could be sent back to the client", fix));
         }
-        if !asks_people && !self.acts_alone && !self.has_assertions {
+        if !self.asks_people && !self.acts_alone && !self.has_assertions {
             let fix = "write authorization_code, client_credentials, or jwt-bearer with its whole name";
             reader.fault("grant_types", Wrong::new("leaves no way to get a token", fix));
         }

@@ -230,7 +230,12 @@ fn client(url: &DocumentUrl, document: ClientDocument) -> Client {
             }
         },
         // Its document says nothing of assertions; the enterprise's provider does, which names the client in each.
-        grants: GrantTypes { refresh_token: document.may_refresh, client_credentials: false, jwt_bearer: true },
+        grants: GrantTypes {
+            authorization_code: true,
+            refresh_token: document.may_refresh,
+            client_credentials: false,
+            jwt_bearer: true,
+        },
         scopes: None,
     }
 }

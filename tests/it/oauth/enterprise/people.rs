@@ -118,3 +118,26 @@ async fn ema_a_login_is_not_let_in_by_the_rules_for_assertions() {
     let client = Client::register(&enterprise.app).await;
     federated::refused(&log_in(&mut Browser::new(), &client).await);
 }
+
+#[tokio::test]
+async fn ema_whom_the_rules_for_logins_put_out_is_not_kept_by_those_for_assertions() {
+    let provider = Provider::start();
+    let mut server = oauth_server(&provider);
+    server["mode"] = json!("federated");
+    server["builtin"].as_object_mut().unwrap().remove("users");
+    server["federated"] = federated::section(&provider);
+    let enterprise = Enterprise::of(provider, |it| *it = server);
+    let mut client = Client::register(&enterprise.app).await;
+    let code = federated::code(&log_in(&mut Browser::new(), &client).await);
+    let path = enterprise.app.folder.path().join("config.yaml");
+    let mut config: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+    config["server"]["listen"] = json!(enterprise.app.local_url().trim_start_matches("http://"));
+    config["server"]["oauth_server"]["federated"]["allowed_domains"] = json!(["elsewhere.example"]);
+    std::fs::write(&path, config.to_string()).unwrap();
+    let Enterprise { provider, app } = enterprise;
+    let _app = app.restart();
+    client.reconnect();
+    let tokens = client.redeem(&code).await;
+    assert_eq!((tokens.status, tokens.error()), (400, "invalid_grant"), "{tokens:?}");
+    drop(provider);
+}
