@@ -26,7 +26,7 @@ use crate::protocol::oauth::token_response::TokenResponse;
 /// only its holder may use for anybody's (`cnf`), or one person for another's namesake in another tenant.
 const NOT_DONE_HERE: [&str; 4] = ["cnf", "authorization_details", "tenant", "aud_tenant"];
 
-/// ID-JAG §3.1. What the identity provider's part checked stands here for what it has to be besides.
+/// The claims of the ID-JAG draft. What the identity provider's part checked stands here for what it has to be besides.
 #[derive(Deserialize)]
 struct Claims {
     iss: String,
@@ -88,7 +88,7 @@ impl AuthorizationServer {
         let digest = claims.digest();
         let checked = CheckedAssertion { digest, expires_at, account, description, grant: grant.clone() };
         self.spend_for_person(checked, now).await?;
-        // ID-JAG §4.4: no refresh token, so that the identity provider is asked again when the access token has ended.
+        // RFC 7521 §4.1: refresh tokens are not typically issued. The identity provider is asked again for the next token.
         self.issue(&grant, grant.scopes.clone(), None)
     }
 

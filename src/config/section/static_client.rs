@@ -160,7 +160,7 @@ impl StaticClient {
             reader.fault("grant_types", Wrong::new("leaves no way to get a token", fix));
         }
         // RFC 6749 §4.4: the client credentials grant type MUST only be used by confidential clients.
-        // Whoever finds an assertion must not be able to use it: ID-JAG §7.1 wants confidential clients for its grant, too.
+        // Whoever finds an assertion must not be able to use it: EMA §7.7 wants client authentication, too.
         let for_proven = [(self.acts_alone, "client_credentials"), (self.has_assertions, "jwt-bearer")];
         let first = for_proven.iter().find(|(is_there, _)| *is_there);
         if let Some((_, grant)) = first.filter(|_| !PROOFS.iter().any(|key| reader.is_set(key))) {

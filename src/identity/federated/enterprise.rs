@@ -21,7 +21,7 @@ use crate::model::account::{Account, Profile};
 use crate::model::grant::Description;
 use crate::protocol::oauth::scope::ScopeSet;
 
-/// `typ` of such an assertion (ID-JAG §3).
+/// `typ` of such an assertion (EMA §4.3).
 const TYPE: &str = "oauth-id-jag+jwt";
 
 /// An identity provider whose assertions are taken.

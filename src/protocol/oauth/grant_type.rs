@@ -9,5 +9,5 @@ pub const CLIENT_CREDENTIALS: &str = "client_credentials";
 /// An assertion about a person, signed by somebody who is trusted here.
 pub const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 
-/// The one profile of [`JWT_BEARER`] that is taken, as the metadata name it (ID-JAG §6).
+/// The one profile of [`JWT_BEARER`] that is taken, as the metadata name it (EMA §6).
 pub const ID_JAG_PROFILE: &str = "urn:ietf:params:oauth:grant-profile:id-jag";

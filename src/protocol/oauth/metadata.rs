@@ -19,7 +19,7 @@ pub struct AuthorizationServerMetadata {
     pub response_types_supported: [&'static str; 1],
     pub response_modes_supported: [&'static str; 1],
     pub grant_types_supported: Vec<&'static str>,
-    /// ID-JAG §6.
+    /// MCP Enterprise-Managed Authorization §6.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub authorization_grant_profiles_supported: Vec<&'static str>,
     pub code_challenge_methods_supported: [&'static str; 1],

@@ -2,7 +2,7 @@
 
 mod authorize;
 mod consent;
-mod enterprise;
+pub mod enterprise;
 mod federated;
 mod login;
 mod metadata;

@@ -97,6 +97,19 @@ impl Enterprise {
     }
 }
 
+/// Presents an assertion that is right and some that are not, and gives back all that was sent.
+pub async fn presented() -> Vec<String> {
+    let enterprise = Enterprise::start();
+    let mut sent = vec![SECRET.to_owned()];
+    for (name, value) in [("scope", json!("mcp:read")), ("client_id", json!("other")), ("exp", json!(0))] {
+        let assertion = enterprise.assertion(&enterprise.changed(name, &value));
+        enterprise.present(&assertion).await;
+        enterprise.present(&assertion[1..]).await;
+        sent.extend(assertion.split('.').skip(1).map(str::to_owned));
+    }
+    sent
+}
+
 /// The one answer to an assertion that does not work.
 fn refused(tokens: &Tokens, what: &str) {
     let expected = json!({"error": "invalid_grant", "error_description": "the assertion is not accepted"});
