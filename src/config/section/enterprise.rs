@@ -27,7 +27,7 @@ pub struct EnterpriseIssuer {
 }
 
 /// Where the keys of an issuer are.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EnterpriseKeys {
     /// `jwks_uri`.
     At(Url),

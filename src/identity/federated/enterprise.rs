@@ -3,6 +3,8 @@
 //!
 //! For whom and for what an assertion is good is the authorization server's to check, and so is that it is used once.
 
+use std::sync::Arc;
+
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -28,8 +30,8 @@ const TYPE: &str = "oauth-id-jag+jwt";
 pub struct EnterpriseIssuer {
     settings: section::EnterpriseIssuer,
     http: Http,
-    metadata: Kept<Metadata>,
-    key_set: Kept<KeySet>,
+    metadata: Arc<Kept<Metadata>>,
+    key_set: Arc<Kept<KeySet>>,
 }
 
 /// What an issuer says of somebody who may come in.
@@ -58,7 +60,19 @@ impl EnterpriseIssuer {
     /// There is no TLS on this machine.
     pub fn new(settings: section::EnterpriseIssuer) -> Result<Self, String> {
         let http = Http::new(settings.http_timeout)?;
-        Ok(Self { settings, http, metadata: Kept::new(), key_set: Kept::new() })
+        let (metadata, key_set) = (Arc::new(Kept::new()), Arc::new(Kept::new()));
+        Ok(Self { settings, http, metadata, key_set })
+    }
+
+    /// Whether another finds the same keys at the same place.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        self.name() == other.name() && self.settings.keys == other.settings.keys
+    }
+
+    /// Goes on with what another knows of the same issuer, so that a reload fetches nothing anew.
+    pub(super) fn learn_from(&mut self, other: &Self) {
+        self.metadata = Arc::clone(&other.metadata);
+        self.key_set = Arc::clone(&other.key_set);
     }
 
     /// The issuer, as it is configured.

@@ -16,14 +16,31 @@ pub struct Federation {
     pub(super) providers: Vec<Provider>,
     pub(super) enterprise: Vec<EnterpriseIssuer>,
     pub(super) accounts: Arc<dyn Accounts>,
-    pub(super) turns: Turns<Standing>,
+    pub(super) turns: Arc<Turns<Standing>>,
 }
 
 impl Federation {
     /// These providers, and the people kept in a store.
     #[must_use]
     pub fn new(providers: Vec<Provider>, accounts: Arc<dyn Accounts>) -> Self {
-        Self { providers, enterprise: Vec::new(), accounts, turns: Turns::new() }
+        Self { providers, enterprise: Vec::new(), accounts, turns: Arc::new(Turns::new()) }
+    }
+
+    /// The same, taking turns with the one before it, and with what that knows of providers that are the same.
+    #[must_use]
+    pub(in crate::identity) fn after(mut self, before: &Self) -> Self {
+        self.turns = Arc::clone(&before.turns);
+        for provider in &mut self.providers {
+            if let Some(same) = before.providers.iter().find(|other| other.is_same(provider)) {
+                provider.learn_from(same);
+            }
+        }
+        for issuer in &mut self.enterprise {
+            if let Some(same) = before.enterprise.iter().find(|other| other.is_same(issuer)) {
+                issuer.learn_from(same);
+            }
+        }
+        self
     }
 
     /// The identity providers, in the order of the configuration.
