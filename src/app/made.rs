@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::config::section::{self, EndpointAuth, Mode, OauthServer, RateLimit};
 use crate::http::guard::Guard;
 use crate::http::state::{AddressLimits, Authorization, Endpoint, Pages, State};
-use crate::identity::federated::{Federation, Provider};
+use crate::identity::federated::{EnterpriseIssuer, Federation, Provider};
 use crate::identity::throttle::AddressLimit;
 use crate::identity::{Identity, PasswordLogin};
 use crate::keys::Keys;
@@ -102,6 +102,7 @@ impl Issuing {
             None => open_keys(section, ground)?,
         };
         let federation = Federation::new(providers(section, &ground.addresses.issuer, &keys)?, ground.store.clone());
+        let federation = federation.with_enterprise(enterprise(section)?);
         let identity = Arc::new(identity(section, ground, federation, known.map(|(issuing, _)| &*issuing.identity))?);
         let documents = match known.filter(|(_, before)| before.metadata_documents == section.metadata_documents) {
             Some((issuing, _)) => issuing.documents.clone(),
@@ -192,6 +193,12 @@ fn providers(section: &OauthServer, issuer: &str, keys: &Arc<Keys>) -> Result<Ve
             .map_err(|error| StartError::Configuration(unusable(error)))
     };
     section.providers.iter().map(provider).collect()
+}
+
+/// The identity providers whose assertions are taken.
+fn enterprise(section: &OauthServer) -> Result<Vec<EnterpriseIssuer>, StartError> {
+    let issuers = section.enterprise.iter().cloned().map(EnterpriseIssuer::new);
+    issuers.collect::<Result<_, _>>().map_err(StartError::Configuration)
 }
 
 /// Our redirect URI at a provider.

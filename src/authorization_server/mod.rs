@@ -12,6 +12,7 @@
 //! Owned here: every OAuth rule of issuing, and which browser a login belongs to. Not owned: passwords and what is said to
 //! identity providers (`identity`), keys (`keys`), pages and cookies (`http`).
 
+mod assertion;
 pub mod authorize;
 pub mod client;
 pub mod error;
@@ -35,6 +36,7 @@ use crate::identity::throttle::LoginThrottle;
 use crate::keys::{Keys, foreign_algorithms};
 use crate::model::client::Client;
 use crate::model::grant::RefreshPolicy;
+use crate::protocol::oauth::grant_type;
 use crate::protocol::oauth::metadata::{AuthorizationServerMetadata, Offered};
 use crate::protocol::oauth::redirect_uri::RedirectUriPolicy;
 use crate::protocol::oauth::scope::ScopeSet;
@@ -90,9 +92,10 @@ impl AuthorizationServer {
         let is_key = |client: &StaticClient| matches!(client.authentication, StaticAuthentication::Keys(_));
         let has_keys = services.documents.is_some() || section.clients.iter().any(is_key);
         let acts_alone = section.clients.iter().any(|client| client.acts_alone);
-        let grant_types: Vec<_> = ["authorization_code", "refresh_token"]
+        let grant_types: Vec<_> = [grant_type::AUTHORIZATION_CODE, grant_type::REFRESH_TOKEN]
             .into_iter()
-            .chain(acts_alone.then_some("client_credentials"))
+            .chain(acts_alone.then_some(grant_type::CLIENT_CREDENTIALS))
+            .chain(services.identity.takes_assertions().then_some(grant_type::JWT_BEARER))
             .collect();
         let offered = Offered {
             scopes: scopes_supported.iter().map(str::to_owned).collect(),

@@ -30,7 +30,19 @@ pub struct ClientRequest<'a> {
 
 /// A client that has shown who it is: what the grants demand, so that none can skip it.
 #[derive(Debug)]
-pub struct AuthenticatedClient(pub(in crate::authorization_server) Client);
+pub struct AuthenticatedClient(
+    pub(in crate::authorization_server) Client,
+    pub(in crate::authorization_server) Confidence,
+);
+
+/// What a client has shown in this request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::authorization_server) enum Confidence {
+    /// Nothing: a public client, or one that may come without its proof and did. Anybody could be it.
+    Claimed,
+    /// A secret or a key.
+    Proven,
+}
 
 struct Credentials {
     id: ClientId,
@@ -97,8 +109,9 @@ impl AuthorizationServer {
             }
             (Authentication::None | Authentication::Secret(_) | Authentication::PrivateKey { .. }, _) => false,
         };
+        let confidence = if matches!(proof, Proof::None) { Confidence::Claimed } else { Confidence::Proven };
         if proven {
-            Ok(AuthenticatedClient(client))
+            Ok(AuthenticatedClient(client, confidence))
         } else {
             Err(Refused::new(ErrorCode::InvalidClient, "client authentication failed"))
         }

@@ -4,6 +4,7 @@
 //! decided is in one file per trait; each method is one job for one of the threads. Other processes may use the same file.
 
 mod accounts;
+mod assertions;
 mod browser_sessions;
 mod clean_up;
 mod client_documents;

@@ -2,6 +2,7 @@
 
 mod authorize;
 mod consent;
+pub mod enterprise;
 mod federated;
 mod introspection;
 mod login;
