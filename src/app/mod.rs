@@ -11,6 +11,7 @@ use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::audit::{self, Audit};
 use crate::authorization_server::client::documents::Documents;
 use crate::authorization_server::{AuthorizationServer, Services};
 use crate::base::clock::{Clock, Timestamp};
@@ -82,6 +83,15 @@ impl From<KeyError> for StartError {
     }
 }
 
+impl From<audit::OpenError> for StartError {
+    fn from(error: audit::OpenError) -> Self {
+        match error {
+            audit::OpenError::File { .. } => Self::Io(error.to_string()),
+            audit::OpenError::Thread(_) => Self::Failed(error.to_string()),
+        }
+    }
+}
+
 /// A bridge that is put together and listens, but does not answer yet.
 pub struct App {
     listener: TcpListener,
@@ -103,8 +113,9 @@ impl App {
         let clock = surroundings.clock.clone();
         let (listener, addresses) = address::bind(&config)?;
         let store = open_store(&config, clock.now())?;
+        let audit = Audit::open(config.audit.as_ref(), clock.clone())?;
         let issuing = match &config.oauth_server {
-            Some(section) => Some(Issuing::open(section, &addresses, &store, &surroundings).await?),
+            Some(section) => Some(Issuing::open(section, &addresses, (&store, &audit), &surroundings).await?),
             None => None,
         };
         let (authorization, resource_server, people) = match issuing {
@@ -118,6 +129,7 @@ impl App {
             authorization,
             resource_server: resource_server.filter(|_| config.endpoint.auth == EndpointAuth::Builtin),
             bridge,
+            audit,
             guard: guard(&config, &addresses),
             read_timeout: config.server.read_timeout,
             limits: address_limits(&config),
@@ -181,7 +193,7 @@ impl Issuing {
     async fn open(
         section: &OauthServer,
         addresses: &Addresses,
-        store: &Arc<dyn Store>,
+        (store, audit): (&Arc<dyn Store>, &Audit),
         surroundings: &Surroundings,
     ) -> Result<Self, StartError> {
         let keys = Arc::new(Keys::open(&section.signing)?);
@@ -206,7 +218,8 @@ impl Issuing {
         let emails = email_addresses(Arc::clone(&identity));
         let documents = Documents::new(&section.metadata_documents, Arc::clone(store));
         let documents = documents.map_err(|error| StartError::Failed(error.to_string()))?;
-        let services = Services { store: Arc::clone(store), keys, identity, documents, clock: clock.clone() };
+        let (store, audit, clock) = (Arc::clone(store), audit.clone(), clock.clone());
+        let services = Services { store, keys, identity, documents, audit, clock };
         let server = AuthorizationServer::new(section, &addresses.issuer, &addresses.resource, services);
         let pages = Pages::new(&addresses.issuer, section.branding.clone(), section.scopes_supported.clone());
         Ok(Self { authorization: Authorization { server, pages }, resource, addresses: emails })

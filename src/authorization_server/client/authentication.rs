@@ -3,6 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use crate::audit::Event;
 use crate::authorization_server::AuthorizationServer;
 use crate::authorization_server::client::assertion::{self, Assertion};
 use crate::authorization_server::error::Refused;
@@ -60,6 +61,8 @@ impl AuthorizationServer {
         if proven {
             Ok(AuthenticatedClient(client))
         } else {
+            let event = Event::TokenRefused { client: Some(&client.id), reason: "client_authentication_failed" };
+            self.services.audit.record(event).await?;
             Err(Refused::new(ErrorCode::InvalidClient, "client authentication failed"))
         }
     }
