@@ -145,7 +145,9 @@ impl App {
     /// [`StartError`], when the store cannot be read or written.
     pub async fn first_user(&self) -> Result<Option<FirstUser>, StartError> {
         match &self.config.oauth_server {
-            Some(section) => first_user::create(section, self.store.as_ref(), self.clock.now()).await,
+            Some(section) => {
+                first_user::create(section, self.store.as_ref(), &self.state.audit, self.clock.now()).await
+            }
             None => Ok(None),
         }
     }

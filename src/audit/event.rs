@@ -33,6 +33,8 @@ pub enum Event<'a> {
     /// `token`, refused: the client did not prove itself, or what it presented is worth nothing. `client`: the one it says it
     /// is, if there is such a one.
     TokenRefused { client: Option<&'a ClientId>, reason: &'static str },
+    /// `authorize`, refused: an authorization request or a form that nobody trusts.
+    AuthorizeRefused { reason: &'static str },
     /// `refresh_grace`: a refresh token was presented again within its grace, and answered with the same successor.
     RefreshRepeated { grant: &'a Grant },
     /// `refresh_reuse`: a refresh token was presented again after its grace; its grant is revoked (RFC 9700 §4.14.2).
@@ -125,6 +127,7 @@ impl<'a> Event<'a> {
             Self::TokenRefused { client: Some(client), reason } => {
                 Some(("token", reason, format!("{} {client}", origin.network())))
             }
+            Self::AuthorizeRefused { reason } => Some(("authorize", reason, origin.network())),
             Self::AccessRefused { holder: None, reason } => Some(("access", reason, origin.network())),
             Self::AccessRefused { holder: Some(holder), reason } => {
                 Some(("access", reason, holder.grant.as_ref().map(ToString::to_string).unwrap_or_default()))
@@ -151,6 +154,7 @@ impl<'a> Event<'a> {
             }
             Self::Granted { grant, grant_type } => Record::new("grant", "issued").of_grant(grant).reason(grant_type),
             Self::TokenRefused { client, reason } => Record::new("token", "refused").maybe(None, client).reason(reason),
+            Self::AuthorizeRefused { reason } => Record::new("authorize", "refused").reason(reason),
             Self::RefreshRepeated { grant } => Record::new("refresh_grace", "repeated").of_grant(grant),
             Self::RefreshReused { grant } => Record::new("refresh_reuse", "revoked").of_grant(grant),
             Self::CodeReplayed { grant, user, client } => {

@@ -143,10 +143,12 @@ pub(super) fn of(event: &Event<'_>, origin: &Origin, now: Timestamp, withheld: u
 
 /// The line that says how many lines could not be written before it.
 pub(super) fn of_lost(count: u64, now: Timestamp) -> String {
-    Record { ts: now.rfc3339(), count: Some(count), ..Record::new("audit", "lost").reason("could_not_be_written") }.print()
+    Record { ts: now.rfc3339(), count: Some(count), ..Record::new("audit", "lost").reason("could_not_be_written") }
+        .print()
 }
 
 /// The line that says how many events of strangers were withheld, when none of them comes to say so itself.
 pub(super) fn of_withheld(count: u64, now: Timestamp) -> String {
-    Record { ts: now.rfc3339(), count: Some(count), ..Record::new("audit", "withheld").reason("too_many_refusals") }.print()
+    Record { ts: now.rfc3339(), count: Some(count), ..Record::new("audit", "withheld").reason("too_many_refusals") }
+        .print()
 }

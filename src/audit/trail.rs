@@ -16,11 +16,7 @@ const LONGEST_LINE: u64 = 64 * 1024;
 ///
 /// # Errors
 /// The file cannot be read; one that was put aside and is gone is no fault.
-pub fn last(
-    path: &Path,
-    count: usize,
-    is_wanted: &mut dyn FnMut(&str) -> bool,
-) -> io::Result<(Vec<String>, Follower)> {
+pub fn last(path: &Path, count: usize, is_wanted: &mut dyn FnMut(&str) -> bool) -> io::Result<(Vec<String>, Follower)> {
     let (mut follower, mut found) = (Follower::new(path), VecDeque::new());
     follower.read(&mut |line| keep(&mut found, count, line, is_wanted))?;
     for number in 1.. {

@@ -42,6 +42,7 @@ pub(super) struct Writer {
     jobs: Option<SyncSender<Job>>,
     behind: Arc<AtomicBool>,
     ended: Mutex<Receiver<()>>,
+    patience: Duration,
 }
 
 struct WriterThread {
@@ -56,6 +57,11 @@ struct WriterThread {
 
 impl Writer {
     pub(super) fn start(sink: Sink, bound: Arc<Bound>, clock: Clock) -> io::Result<Self> {
+        Self::start_patiently(sink, bound, clock, PATIENCE)
+    }
+
+    /// As [`Writer::start`], with another patience.
+    pub(super) fn start_patiently(sink: Sink, bound: Arc<Bound>, clock: Clock, patience: Duration) -> io::Result<Self> {
         let (jobs, queue) = sync_channel(QUEUE);
         let (ending, ended) = sync_channel::<()>(0);
         let behind = Arc::new(AtomicBool::new(false));
@@ -64,7 +70,7 @@ impl Writer {
             thread.run(&queue);
             drop(ending);
         })?;
-        Ok(Self { jobs: Some(jobs), behind, ended: Mutex::new(ended) })
+        Ok(Self { jobs: Some(jobs), behind, ended: Mutex::new(ended), patience })
     }
 
     /// Has a line written and waits until it is on disk. Where nothing depends on it and the trail is behind, nobody waits.
@@ -83,7 +89,7 @@ impl Writer {
     async fn wait(&self, line: String) -> Result<(), StoreError> {
         let (done, answered) = oneshot::channel();
         self.put(Job { line, done: Some(done) })?;
-        match tokio::time::timeout(PATIENCE, answered).await {
+        match tokio::time::timeout(self.patience, answered).await {
             Ok(Ok(written)) => written.map_err(unavailable),
             Ok(Err(_)) => Err(unavailable("its thread has ended")),
             Err(_) => {

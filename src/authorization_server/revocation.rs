@@ -32,7 +32,11 @@ impl AuthorizationServer {
             Ok(claims) if claims.client_id == client.0.id => {
                 self.services.store.revoke_access_token(&claims.jti, claims.expires_at).await?;
                 let (user, grant) = (&claims.subject, &claims.grant);
-                Ok(self.services.audit.record(Event::AccessTokenRevoked { user, client: &claims.client_id, grant }).await?)
+                Ok(self
+                    .services
+                    .audit
+                    .record(Event::AccessTokenRevoked { user, client: &claims.client_id, grant })
+                    .await?)
             }
             Ok(_) | Err(_) => Ok(()),
         }

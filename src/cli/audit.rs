@@ -31,8 +31,7 @@ pub(super) fn tail(path: &Path, options: &TailOptions) -> Result<(), Failure> {
     let file = file_of(&config)?;
     let wanted = Wanted::of(options)?;
     let unreadable = |error: std::io::Error| Failure { code: 74, text: format!("{}: {error}", file.display()) };
-    let (lines, mut follower) =
-        trail::last(file, options.lines, &mut |line| wanted.has(line)).map_err(unreadable)?;
+    let (lines, mut follower) = trail::last(file, options.lines, &mut |line| wanted.has(line)).map_err(unreadable)?;
     if !options.json {
         say(COLUMNS.map(|(name, width)| format!("{name:width$}")).join("  ").trim_end())?;
     }

@@ -24,7 +24,9 @@ pub use fault::{Fault, Faults, Wrong};
 
 use crate::config::document::{Document, Node};
 use crate::config::reader::{Reader, Shared, kind};
-use crate::config::section::{Audit, Endpoint, Log, OauthServer, Server, ServerSection, Storage, Upstream, read_upstreams};
+use crate::config::section::{
+    Audit, Endpoint, Log, OauthServer, Server, ServerSection, Storage, Upstream, read_upstreams,
+};
 
 /// A configuration in which everything was checked. Passed on as sections; there is no global.
 #[derive(Clone, Debug)]

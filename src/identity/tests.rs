@@ -252,7 +252,10 @@ async fn login_13_every_spelling_of_a_name_fills_one_bucket() {
     let spellings =
         ["alice", "Alice", "ALICE", "alice ", " alice", "ａｌｉｃｅ", "Ａｌｉｃｅ", "\talice", "aLiCe", "alicE"];
     for spelling in spellings {
-        assert!(matches!(try_password(&identity, spelling, "wrong", HERE).await, Err(LoginError::Wrong { .. })), "{spelling}");
+        assert!(
+            matches!(try_password(&identity, spelling, "wrong", HERE).await, Err(LoginError::Wrong { .. })),
+            "{spelling}"
+        );
     }
     for spelling in spellings {
         let refused = try_password(&identity, spelling, "right", HERE).await;

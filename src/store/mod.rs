@@ -28,7 +28,9 @@ pub use revoked::Revoked;
 pub use sqlite::{OpenError, Sqlite};
 
 /// Everything that is kept.
-pub trait Store: Clients + ClientDocuments + Flows + Tokens + Consents + Users + Accounts + BrowserSessions + Oversight {
+pub trait Store:
+    Clients + ClientDocuments + Flows + Tokens + Consents + Users + Accounts + BrowserSessions + Oversight
+{
     /// What was revoked lately, in memory: asked for every request, never a database read.
     fn revoked(&self) -> &Revoked;
 }

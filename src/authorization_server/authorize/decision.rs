@@ -22,7 +22,9 @@ impl AuthorizationServer {
     /// [`FlowFault::Gone`] when there was nothing to decide; [`FlowFault::Provider`].
     pub async fn allow(&self, bound: &Bound) -> Result<Next, FlowFault> {
         match (&bound.flow.stage, self.question(&bound.flow.stage)) {
-            (Stage::Consent { user, scopes }, _) => Ok(Next::Answer(self.approve(bound, user, scopes, ConsentBy::Person).await?)),
+            (Stage::Consent { user, scopes }, _) => {
+                Ok(Next::Answer(self.approve(bound, user, scopes, ConsentBy::Person).await?))
+            }
             (_, Some(question)) => self.send_away(bound, &question).await,
             _ => Err(FlowFault::Gone("there is nothing to allow at this stage")),
         }

@@ -156,7 +156,10 @@ impl AuthorizationServer {
         self.services.audit.record(Event::LoggedIn { user: &user.id, at: Some(provider.name()) }).await?;
         // Before the code, so that a store that fails costs no code.
         let session = self.remember_browser(&user.id, old).await?;
-        Ok(LoggedIn { next: Next::Answer(self.approve(returned, &user.id, &granted, ConsentBy::Person).await?), session })
+        Ok(LoggedIn {
+            next: Next::Answer(self.approve(returned, &user.id, &granted, ConsentBy::Person).await?),
+            session,
+        })
     }
 
     /// Back to the beginning, for another try; as somebody else when the provider's person was the trouble.

@@ -43,8 +43,10 @@ impl AuthorizationServer {
     ) -> Result<AuthenticatedClient, Refused> {
         let Credentials { id, proof } = credentials(form, authorization)?;
         let found = self.find_client(&id).await?;
-        let client =
-            found.ok_or_else(|| Refused::new(ErrorCode::InvalidClient, "this client is not registered here"))?;
+        let Some(client) = found else {
+            self.services.audit.record(Event::TokenRefused { client: None, reason: "unknown_client" }).await?;
+            return Err(Refused::new(ErrorCode::InvalidClient, "this client is not registered here"));
+        };
         let proven = match (&client.authentication, &proof) {
             (Authentication::None, Proof::None) => true,
             // Both are digests of something long and random: comparing them tells nothing about the secret.
