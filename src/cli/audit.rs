@@ -36,7 +36,10 @@ pub(super) fn tail(path: &Path, options: &TailOptions) -> Result<(), Failure> {
         say(COLUMNS.map(|(name, width)| format!("{name:width$}")).join("  ").trim_end())?;
     }
     lines.iter().try_for_each(|line| show(line, options.json))?;
-    while options.follow {
+    if !options.follow {
+        return Ok(());
+    }
+    loop {
         std::thread::sleep(LOOKOUT);
         let mut shown = Ok(());
         let mut take = |line: &str| {
@@ -47,7 +50,6 @@ pub(super) fn tail(path: &Path, options: &TailOptions) -> Result<(), Failure> {
         follower.read(&mut take).map_err(unreadable)?;
         shown?;
     }
-    Ok(())
 }
 
 fn file_of(config: &Config) -> Result<&Path, Failure> {
