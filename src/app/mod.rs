@@ -7,11 +7,12 @@ mod limits;
 mod serve;
 mod tasks;
 
+use std::collections::HashSet;
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::audit::{self, Audit};
+use crate::audit::{self, Audit, Event};
 use crate::authorization_server::client::documents::Documents;
 use crate::authorization_server::{AuthorizationServer, Services};
 use crate::base::clock::{Clock, Timestamp};
@@ -203,7 +204,7 @@ impl Issuing {
         let federation = Federation::new(providers(section, &addresses.issuer, &keys)?, store.clone());
         let identity = Arc::new(identity(section, store, federation, surroundings.password_cost)?);
         let failed = |error: crate::store::StoreError| StartError::Io(error.to_string());
-        store.revoke_absent_users(present(section, &identity), clock.now()).await.map_err(failed)?;
+        revoke_absent(store.as_ref(), audit, present(section, &identity), clock.now()).await.map_err(failed)?;
         // Beside the start: a provider that does not answer keeps nobody else from logging in.
         tokio::spawn(tasks::warm_up(Arc::clone(&identity), clock.clone()));
         let scopes_supported: Vec<String> = section.scopes_supported.keys().cloned().collect();
@@ -226,6 +227,26 @@ impl Issuing {
         let pages = Pages::new(&addresses.issuer, section.branding.clone(), section.scopes_supported.clone());
         Ok(Self { authorization: Authorization { server, pages }, resource, addresses: emails })
     }
+}
+
+/// Ends what was granted to whoever is not there any more, and records what that was.
+async fn revoke_absent(
+    store: &dyn Store,
+    audit: &Audit,
+    present: Present,
+    now: Timestamp,
+) -> Result<(), crate::store::StoreError> {
+    let before = if audit.is_on() { store.list_grants(now).await? } else { Vec::new() };
+    store.revoke_absent_users(present, now).await?;
+    if before.is_empty() {
+        return Ok(());
+    }
+    let after: HashSet<_> = store.list_grants(now).await?.into_iter().map(|listed| listed.grant.id).collect();
+    for listed in before.iter().filter(|listed| !after.contains(&listed.grant.id)) {
+        let event = Event::GrantRevoked { grant: &listed.grant, reason: "not_configured_any_more" };
+        audit.record(event).await?;
+    }
+    Ok(())
 }
 
 /// Who may hold grants: people, and clients of the configuration, which may act for themselves.

@@ -81,6 +81,12 @@ impl Audit {
         Ok(Self(Some(Arc::new(Trail { clock, bound, writer }))))
     }
 
+    /// Whether anything is recorded.
+    #[must_use]
+    pub const fn is_on(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// Records an event. When this returns it is on disk, or was not worth a line of its own, or what it tells of goes on
     /// without ([`Event::is_required`]).
     ///

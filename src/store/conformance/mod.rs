@@ -94,6 +94,9 @@ macro_rules! back_ends {
                 clean_up_removes_what_has_ended
                 clean_up_removes_what_clients_used
                 documents_of_clients_in_use_make_room_last
+                reg_17_the_operators_clients_never_make_room
+                a_grant_is_listed_while_a_token_of_it_may_work
+                rt_10_what_a_client_was_granted_ends_and_the_client_stays
             }
             concurrency {
                 tok_3_of_twenty_redemptions_of_one_code_exactly_one_wins

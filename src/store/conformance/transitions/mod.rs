@@ -3,9 +3,11 @@
 mod admission;
 mod chain;
 mod ending;
+mod oversight;
 mod people;
 
 pub(super) use admission::*;
 pub(super) use chain::*;
 pub(super) use ending::*;
+pub(super) use oversight::*;
 pub(super) use people::*;
