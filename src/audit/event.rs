@@ -20,6 +20,8 @@ pub enum Event<'a> {
     LoginRefused { user: Option<&'a UserId>, at: Option<&'a ProviderName>, reason: &'static str },
     /// `logout`: the browser's session ended.
     LoggedOut { user: &'a UserId },
+    /// `session`, ended by the person from elsewhere: a browser is logged out.
+    SessionEnded { user: &'a UserId },
     /// `password`, changed by its user.
     PasswordChanged { user: &'a UserId },
     /// `consent`, allowed: the client gets a code for these scopes.
@@ -144,6 +146,7 @@ impl<'a> Event<'a> {
                 Record::new("login", "refused").maybe(user, None).provider(at).reason(reason)
             }
             Self::LoggedOut { user } => Record::new("logout", "done").subject(user),
+            Self::SessionEnded { user } => Record::new("session", "ended").subject(user),
             Self::PasswordChanged { user } => Record::new("password", "changed").subject(user),
             Self::Consented { user, client, scopes, by } => {
                 Record::new("consent", "allowed").maybe(Some(user), Some(client)).scopes(scopes).reason(by.word())

@@ -300,3 +300,43 @@ fn on_standard_output_there_are_events_and_nothing_else() {
     child.wait().unwrap();
     assert_eq!(lines.count(), 0);
 }
+
+#[tokio::test]
+async fn log_6_a_reader_of_standard_output_that_stops_holds_up_nothing_else() {
+    let folder = folder(&CONFIG.replace("path: audit.jsonl", "path: stdout"));
+    let mut child = command(folder.path(), &[]).spawn().unwrap();
+    let greeting = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let said: Vec<String> = greeting.take_while(|line| !line.starts_with("  keys")).collect();
+    let connector = said.iter().find_map(|line| line.strip_prefix("  connector  ")).unwrap().to_owned();
+    let base = connector.trim_end_matches("/mcp").to_owned();
+    let client = Client::register_for(&connector, &base, json!({"redirect_uris": [REDIRECT_URI]})).await;
+    let session = Session::at(&connector, tokens(&client).await.access());
+    let register = async || {
+        let metadata = json!({"redirect_uris": [REDIRECT_URI]});
+        let request = http().post(format!("{base}/oauth/register")).json(&metadata);
+        request.send().await.unwrap().status().as_u16()
+    };
+    // Until the pipe is full: then one waits, and is refused in the end.
+    let mut answered = 0;
+    while register().await == 201 {
+        answered += 1;
+        assert!(answered < 2000, "the pipe is never full");
+    }
+    let mut waiting = Box::pin(register());
+    let meanwhile = async {
+        for _ in 0..20 {
+            assert_eq!(session.status().await, 200);
+        }
+    };
+    tokio::select! {
+        biased;
+        status = &mut waiting => panic!("{status} came before others were answered"),
+        () = meanwhile => {}
+    }
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let reading = std::thread::spawn(move || lines.by_ref().filter(|line| line.contains("\"client\"")).count());
+    assert_eq!(waiting.await, 201, "with the reader everything is back");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(reading.join().unwrap() >= answered + 2, "and nothing that was answered is missing");
+}
