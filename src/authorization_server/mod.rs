@@ -54,7 +54,7 @@ pub struct Services {
     /// Knows people.
     pub identity: Arc<Identity>,
     /// Fetches the metadata of clients that are named by an address; `None`: there are no such clients.
-    pub documents: Option<Documents>,
+    pub documents: Option<Arc<Documents>>,
     /// Is told what happens, before it is answered.
     pub audit: Audit,
     /// Tells the time.

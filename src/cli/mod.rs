@@ -10,6 +10,7 @@ mod grant;
 mod health;
 mod keygen;
 mod password;
+mod reload;
 mod serve;
 mod user;
 
