@@ -63,6 +63,7 @@ impl Made {
             authorization,
             resource_server: resource_server.filter(|_| config.endpoint.auth == EndpointAuth::Builtin),
             bridge,
+            audit: ground.audit.clone(),
             guard: guard(config, &ground.addresses),
             read_timeout: config.server.read_timeout,
             write_timeout: config.server.write_timeout,
@@ -134,6 +135,7 @@ impl Issuing {
             keys: Arc::clone(&self.keys),
             identity: Arc::clone(&self.identity),
             documents: self.documents.clone(),
+            audit: ground.audit.clone(),
             clock: clock.clone(),
         };
         let server = AuthorizationServer::new(section, &addresses.issuer, &addresses.resource, services);

@@ -27,6 +27,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::audit::Audit;
 use crate::authorization_server::client::documents::Documents;
 use crate::base::clock::Clock;
 use crate::base::id::ClientId;
@@ -61,6 +62,8 @@ pub struct Services {
     pub identity: Arc<Identity>,
     /// Fetches the metadata of clients that are named by an address; `None`: there are no such clients.
     pub documents: Option<Arc<Documents>>,
+    /// Is told what happens, before it is answered.
+    pub audit: Audit,
     /// Tells the time.
     pub clock: Clock,
 }

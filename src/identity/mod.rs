@@ -192,7 +192,7 @@ impl Identity {
                 let disabled = candidate.as_ref().is_some_and(|user| user.disabled);
                 let message = if disabled { "login failed: the user is disabled" } else { "login failed" };
                 self.log(candidate.as_ref().map(|user| &user.id), username, message);
-                Err(LoginError::Wrong)
+                Err(LoginError::Wrong { known: candidate.map(|user| user.id) })
             }
         }
     }

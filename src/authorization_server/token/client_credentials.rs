@@ -1,5 +1,6 @@
 //! `grant_type=client_credentials`: a client acts for itself. [RFC 6749 §4.4](https://www.rfc-editor.org/rfc/rfc6749#section-4.4)
 
+use crate::audit::Event;
 use crate::authorization_server::AuthorizationServer;
 use crate::authorization_server::client::authentication::{AuthenticatedClient, Confidence};
 use crate::authorization_server::error::Refused;
@@ -33,6 +34,7 @@ impl AuthorizationServer {
         };
         // On disk before anything is minted, so that it can be revoked like any other.
         self.services.store.add_grant(grant.clone()).await?;
+        self.services.audit.record(Event::Granted { grant: &grant, grant_type: "client_credentials" }).await?;
         // RFC 6749 §4.4.3: a refresh token SHOULD NOT be included.
         self.issue(&grant, grant.scopes.clone(), None)
     }

@@ -1,5 +1,6 @@
 //! The sections of the configuration, one file each.
 
+mod audit;
 mod builtin;
 mod command;
 mod enterprise;
@@ -18,6 +19,7 @@ mod tls;
 mod upstream;
 
 pub use crate::config::value::template::{FillFault, Variable};
+pub use audit::{Audit, AuditOutput};
 pub use builtin::{Branding, BuiltinUser, Lockout, PasswordSource};
 pub use command::{ChildStderr, Command, InheritEnv, RestartPolicy};
 pub use enterprise::{EnterpriseIssuer, EnterpriseKeys};

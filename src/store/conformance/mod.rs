@@ -98,6 +98,9 @@ macro_rules! back_ends {
                 ema_who_is_disabled_gets_no_grant
                 an_assertion_says_little_of_whom_others_described
                 clean_up_removes_what_assertions_gave
+                reg_17_the_operators_clients_never_make_room
+                a_grant_is_listed_while_a_token_of_it_may_work
+                rt_10_what_a_client_was_granted_ends_and_the_client_stays
             }
             concurrency {
                 tok_3_of_twenty_redemptions_of_one_code_exactly_one_wins

@@ -14,6 +14,7 @@ mod error;
 mod file;
 mod flows;
 mod grants;
+mod oversight;
 mod queue;
 mod reader;
 mod revocations;

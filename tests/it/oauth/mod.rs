@@ -1,5 +1,6 @@
 //! The authorization server, endpoint by endpoint. Rows of the abuse catalogue carry their id in the name.
 
+mod audit;
 mod authorize;
 mod consent;
 pub mod enterprise;
