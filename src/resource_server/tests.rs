@@ -37,7 +37,7 @@ fn setting() -> Setting {
     let keys = Arc::new(Keys::open(&Signing::generated(folder.path().to_owned()), NOW).unwrap());
     let (clock, revoked) = (Clock::fixed(NOW), Revoked::default());
     let server = ResourceServer::new(Arc::clone(&keys), settings(), revoked.clone(), clock.clone());
-    Setting { keys, clock, revoked, server, folder: folder }
+    Setting { keys, clock, revoked, server, folder }
 }
 
 fn claims() -> AccessTokenClaims {
