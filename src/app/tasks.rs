@@ -3,6 +3,8 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use tokio::sync::watch;
+
 use crate::base::clock::Clock;
 use crate::identity::Identity;
 use crate::keys::{KeyChange, Keys};
@@ -13,10 +15,11 @@ use crate::store::Store;
 const CLEANUP_INTERVAL: Duration = Duration::from_secs(600);
 
 /// Removes what has expired, until the process ends.
-pub(super) async fn clean_up(store: Arc<dyn Store>, policy: RefreshPolicy, clock: Clock) {
+pub(super) async fn clean_up(store: Arc<dyn Store>, policy: watch::Receiver<RefreshPolicy>, clock: Clock) {
     let mut interval = tokio::time::interval(CLEANUP_INTERVAL);
     loop {
         interval.tick().await;
+        let policy = *policy.borrow();
         if let Err(error) = store.remove_expired(policy, clock.now()).await {
             tracing::warn!(%error, "could not remove what has expired; trying again later");
         }
@@ -27,13 +30,13 @@ pub(super) async fn clean_up(store: Arc<dyn Store>, policy: RefreshPolicy, clock
 const KEY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Makes the next signing key when it is due and learns of what others did to the keys, as long as somebody uses them.
-pub(super) async fn tend_keys(keys: Weak<Keys>, longest_token: Duration, clock: Clock) {
+pub(super) async fn tend_keys(keys: Weak<Keys>, store: Arc<dyn Store>, clock: Clock) {
     let mut interval = tokio::time::interval(KEY_INTERVAL);
     let mut said = String::new();
     loop {
         interval.tick().await;
         let Some(keys) = keys.upgrade() else { return };
-        let now = clock.now();
+        let (now, longest_token) = (clock.now(), store.longest_access_token());
         // The folder may be on a disk that makes one wait.
         let tended = tokio::task::spawn_blocking(move || keys.tend(now, longest_token)).await;
         match tended.map_err(|error| error.to_string()).and_then(|tended| tended.map_err(|error| error.to_string())) {
@@ -51,7 +54,7 @@ pub(super) async fn tend_keys(keys: Weak<Keys>, longest_token: Duration, clock: 
     }
 }
 
-fn tell_of_key(change: &KeyChange) {
+pub(super) fn tell_of_key(change: &KeyChange) {
     match change {
         KeyChange::Added { key_id, signs_from } => {
             tracing::info!(key_id, signs_from = signs_from.unix(), "a signing key was added");

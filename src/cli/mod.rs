@@ -8,6 +8,7 @@ mod health;
 mod key;
 mod keygen;
 mod password;
+mod reload;
 mod serve;
 mod user;
 

@@ -9,7 +9,7 @@ use crate::config::reader::kind;
 use crate::config::value::key_file;
 
 /// `signing`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signing {
     /// `algorithm`. `None`: that of the key file; ES256 when a key is generated.
     pub algorithm: Option<SigningAlgorithm>,

@@ -14,7 +14,7 @@ use crate::config::value::scope::SCOPE;
 use crate::config::value::template;
 
 /// One MCP server behind the bridge.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Upstream {
     /// The key in `upstreams`; `default` for `server.mcp_server`.
     pub name: String,
@@ -41,7 +41,7 @@ pub struct Upstream {
 }
 
 /// What an upstream is.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum UpstreamKind {
     /// `builtin`: compiled in.
     Builtin(BuiltinServer),
