@@ -141,18 +141,8 @@ impl OauthServer {
                 MetadataDocuments::read,
             ),
             remember_consent: reader.section("consent", "The question whether a client may act.", read_consent),
-            introspection: reader.section("introspection", "Questions about tokens (RFC 7662).", |reader| {
-                reader.boolean(
-                    "enabled",
-                    true,
-                    "Clients may ask about their own tokens, those with introspect_any about all.",
-                )
-            }),
-            revocation: reader.section(
-                "revocation",
-                "The end of tokens at their client's wish (RFC 7009).",
-                |reader| reader.boolean("enabled", true, "Clients may end their own tokens."),
-            ),
+            introspection: read_introspection(reader),
+            revocation: read_revocation(reader),
         };
         server.check(reader);
         enabled.then_some(server)
@@ -284,4 +274,17 @@ fn read_default_scopes(reader: &mut Reader<'_>) -> Option<ScopeSet> {
 fn read_consent(reader: &mut Reader<'_>) -> Duration {
     let doc = "How long a yes counts for later requests of the same client. 0: never.";
     reader.value("remember", &kind::DURATION, "30d", doc)
+}
+
+fn read_introspection(reader: &mut Reader<'_>) -> bool {
+    let doc = "Clients may ask about their own tokens, those with introspect_any about every access token.";
+    reader
+        .section("introspection", "What is this token worth? (RFC 7662)", |reader| reader.boolean("enabled", true, doc))
+}
+
+fn read_revocation(reader: &mut Reader<'_>) -> bool {
+    let doc = "Clients may end their own tokens.";
+    reader.section("revocation", "The end of tokens at their client's wish (RFC 7009).", |reader| {
+        reader.boolean("enabled", true, doc)
+    })
 }
