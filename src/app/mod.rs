@@ -190,6 +190,7 @@ impl Issuing {
         let identity = Arc::new(identity(section, store, federation, surroundings.password_cost)?);
         let failed = |error: crate::store::StoreError| StartError::Io(error.to_string());
         store.revoke_absent_users(present(section, &identity), clock.now()).await.map_err(failed)?;
+        identity.meet_stored().await.map_err(failed)?;
         // Beside the start: a provider that does not answer keeps nobody else from logging in.
         tokio::spawn(tasks::warm_up(Arc::clone(&identity), clock.clone()));
         let scopes_supported: Vec<String> = section.scopes_supported.keys().cloned().collect();

@@ -7,11 +7,10 @@ use crate::app;
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::id::UserId;
 use crate::base::username::{canonical_username, is_invisible};
-use crate::cli::arguments::UserCommand;
+use crate::cli::arguments::{HashOptions, UserCommand};
 use crate::cli::{Failure, load, password, say};
 use crate::config::Config;
 use crate::config::section::{OauthServer, Storage};
-use crate::identity::password::hash_password;
 use crate::model::user::User;
 use crate::protocol::oauth::scope::ScopeSet;
 use crate::store::{Store, StoreError};
@@ -40,7 +39,7 @@ fn check(config: &Config, command: &UserCommand) -> Result<(), Failure> {
         }
     }
     match command {
-        UserCommand::Add { name, .. } | UserCommand::Passwd { name } => changed_here(section, &with_password(name)?),
+        UserCommand::Add { name, .. } | UserCommand::Passwd { name, .. } => changed_here(section, &with_password(name)?),
         UserCommand::Disable { name } | UserCommand::Enable { name } => changed_here(section, &known(name)?),
         // One that the configuration hides can be removed: it would come to light with the next change there.
         UserCommand::List | UserCommand::Remove { .. } => Ok(()),
@@ -58,11 +57,14 @@ fn changed_here(section: &OauthServer, id: &UserId) -> Result<(), Failure> {
 
 async fn execute(store: Arc<dyn Store>, command: UserCommand, now: Timestamp) -> Result<(), Failure> {
     match command {
-        UserCommand::Add { name, scopes, email } => add(store.as_ref(), new_user(&name, &scopes, email, now)?).await,
+        UserCommand::Add { name, scopes, email, hash } => {
+            let user = new_user(&name, &scopes, hash, now)?;
+            add(store.as_ref(), User { email, ..user }).await
+        }
         UserCommand::List => list(store.as_ref()).await,
-        UserCommand::Passwd { name } => {
+        UserCommand::Passwd { name, hash } => {
             let id = with_password(&name)?;
-            let hash = hash_password(&password::read()?).map_err(Failure::usage)?;
+            let hash = password::read_and_hash(hash)?;
             done(
                 &name,
                 store.set_password(&id, hash, now).await,
@@ -82,11 +84,11 @@ async fn execute(store: Arc<dyn Store>, command: UserCommand, now: Timestamp) ->
 /// Removing somebody here removes nothing there.
 const REMOVED_AT_PROVIDER: &str = "is removed from the store, and will be there again after the next login; to lock somebody out: mcp-bridge user disable";
 
-fn new_user(name: &str, scopes: &str, email: Option<String>, now: Timestamp) -> Result<User, Failure> {
+fn new_user(name: &str, scopes: &str, hash: HashOptions, now: Timestamp) -> Result<User, Failure> {
     let id = with_password(name)?;
     let scopes = ScopeSet::parse(scopes).map_err(Failure::usage)?;
-    let password_hash = hash_password(&password::read()?).map_err(Failure::usage)?;
-    Ok(User { id, password_hash, scopes, email, disabled: false, created_at: now })
+    let password_hash = password::read_and_hash(hash)?;
+    Ok(User { id, password_hash, scopes, email: None, disabled: false, created_at: now })
 }
 
 async fn add(store: &dyn Store, user: User) -> Result<(), Failure> {

@@ -6,8 +6,9 @@ use std::time::Duration;
 use crate::authorization_server::AuthorizationServer;
 use crate::authorization_server::authorize::LONGEST_QUERY;
 use crate::authorization_server::authorize::fault::FlowFault;
-use crate::authorization_server::authorize::flow::{Bound, Question};
+use crate::authorization_server::authorize::flow::{Bound, Departure};
 use crate::authorization_server::authorize::login::{LoggedIn, Next};
+use crate::authorization_server::session::ThisBrowser;
 use crate::base::id::{FlowId, ProviderName};
 use crate::base::secret::Secret;
 use crate::identity::FederatedError;
@@ -75,17 +76,18 @@ impl AuthorizationServer {
 
     /// The person allowed it: only now is there a `state`, and the cookie that it belongs to (MCP Security Best Practices:
     /// neither MUST be set before consent).
-    pub(super) async fn send_away(&self, bound: &Bound, question: &Question<'_>) -> Result<Next, FlowFault> {
+    pub(super) async fn send_away(&self, bound: &Bound, departure: Departure<'_>) -> Result<Next, FlowFault> {
+        let Departure { question, scopes, stays } = departure;
         let provider = self.provider(question.provider)?;
         let now = self.services.clock.now();
         // Asked before the flow moves: a provider that is down leaves the person at the question, to be answered again.
         let ready = provider.warm_up(now).await;
         ready.map_err(|failure| FlowFault::Provider(provider.label().to_owned(), failure))?;
-        let scopes = self.askable(&bound.request().scopes);
         let stage = Stage::Away {
             provider: question.provider.clone(),
             scopes,
             afresh: question.afresh,
+            stays,
             until: now + AWAY_LIFETIME,
         };
         Ok(Next::Step { cookie: self.advance(bound, stage).await?.cookie })
@@ -101,9 +103,9 @@ impl AuthorizationServer {
         bound: &Bound,
         name: &ProviderName,
         arrival: &Arrival,
-        old: Option<&Secret>,
+        browser: &ThisBrowser<'_>,
     ) -> Result<LoggedIn, FlowFault> {
-        let Stage::Away { provider, scopes, afresh, until } = &bound.flow.stage else {
+        let Stage::Away { provider, scopes, afresh, stays, until } = &bound.flow.stage else {
             return Err(FlowFault::Gone("nobody was sent to a provider, or the answer came already"));
         };
         let attempt = self.attempt(&bound.flow.id, &bound.cookie);
@@ -119,9 +121,11 @@ impl AuthorizationServer {
         }
         let provider = self.provider(name)?;
         // Spent before the provider is asked anything: of two arrivals with one state the second finds nothing.
-        let stage = Stage::Returned { provider: name.clone(), scopes: scopes.clone(), afresh: *afresh };
+        let stage =
+            Stage::Returned { provider: name.clone(), scopes: scopes.clone(), afresh: *afresh, stays: *stays };
         let returned = self.move_on(bound, stage).await?;
-        let logged_in = self.admit(&returned, provider, &arrival.callback, old).await;
+        let browser = ThisBrowser { stays: *stays, ..*browser };
+        let logged_in = self.admit(&returned, provider, &arrival.callback, &browser).await;
         if let Err(fault) = &logged_in {
             self.begin_again(&returned, fault).await;
         }
@@ -133,7 +137,7 @@ impl AuthorizationServer {
         returned: &Bound,
         provider: &Provider,
         callback: &Callback,
-        old: Option<&Secret>,
+        browser: &ThisBrowser<'_>,
     ) -> Result<LoggedIn, FlowFault> {
         let Stage::Returned { scopes, .. } = &returned.flow.stage else { return Err(FlowFault::MOVED) };
         let failed = |failure| FlowFault::Provider(provider.label().to_owned(), failure);
@@ -143,13 +147,16 @@ impl AuthorizationServer {
             FederatedError::Failure(failure) => failed(failure),
             FederatedError::Store(error) => error.into(),
         })?;
+        if returned.is_to_account() {
+            return self.enter_account(returned, &user.id, browser).await;
+        }
         let granted = scopes.limited_to(&user.scopes);
         if granted.is_empty() {
             let cause = format!("{} may grant {}, the client asks for {scopes}", user.id, user.scopes);
             return Err(failed(Failure::new(Reason::NothingToGrant, cause)));
         }
         // Before the code, so that a store that fails costs no code.
-        let session = self.remember_browser(&user.id, old).await?;
+        let session = self.remember_browser(&user.id, browser).await?;
         Ok(LoggedIn { next: Next::Answer(self.approve(returned, &user.id, &granted).await?), session })
     }
 

@@ -2,6 +2,7 @@
 
 mod builtin;
 mod command;
+mod consent;
 mod federated;
 mod http_upstream;
 mod isolation;
@@ -19,6 +20,7 @@ mod upstream;
 pub use crate::config::value::template::{FillFault, Variable};
 pub use builtin::{Branding, BuiltinUser, Lockout, PasswordSource};
 pub use command::{ChildStderr, Command, InheritEnv, RestartPolicy};
+pub use consent::{Consent, ConsentMode};
 pub use federated::{Admission, ClientAuthentication, Dialect, Provider};
 pub use http_upstream::{HttpProtocol, HttpUpstream, UpstreamAuth};
 pub use isolation::Isolation;

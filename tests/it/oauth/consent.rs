@@ -89,14 +89,14 @@ async fn cons_3_an_approval_counts_only_from_its_own_page() {
     let page = logged_in(&client, &mut browser, "alice", &[]).await;
     let mut other = Browser::new();
     let theirs = logged_in(&client, &mut other, "rita", &[]).await;
-    assert_eq!(browser.post(&page.action(), &[("decision", "allow")]).await.status, 403);
-    assert_eq!(browser.post(&page.action(), &[("csrf", &theirs.csrf()), ("decision", "allow")]).await.status, 403);
+    assert_eq!(browser.post(&page.action(), &[("decision", "allow"), ("scope", "mcp:read")]).await.status, 403);
+    assert_eq!(browser.post(&page.action(), &[("csrf", &theirs.csrf()), ("decision", "allow"), ("scope", "mcp:read")]).await.status, 403);
     assert_eq!(
-        browser.post_from("cross-site", &page.action(), &[("csrf", &page.csrf()), ("decision", "allow")]).await.status,
+        browser.post_from("cross-site", &page.action(), &[("csrf", &page.csrf()), ("decision", "allow"), ("scope", "mcp:read")]).await.status,
         403
     );
     assert_eq!(
-        other.post(&page.action(), &[("csrf", &page.csrf()), ("decision", "allow")]).await.status,
+        other.post(&page.action(), &[("csrf", &page.csrf()), ("decision", "allow"), ("scope", "mcp:read")]).await.status,
         400,
         "another browser"
     );
@@ -110,12 +110,12 @@ async fn cons_4_no_step_can_be_skipped() {
     let mut browser = Browser::new();
     let login = browser.open(&client.authorize_url(&[])).await;
     let consent = login.action().replace("/login", "/consent");
-    let skipped = browser.post(&consent, &[("csrf", &login.csrf()), ("decision", "allow")]).await;
+    let skipped = browser.post(&consent, &[("csrf", &login.csrf()), ("decision", "allow"), ("scope", "mcp:read")]).await;
     assert_eq!((skipped.status, skipped.goes_nowhere()), (400, true), "no login yet");
     let page = browser.submit(&login, &[("username", "alice"), ("password", PASSWORD)]).await;
     let got = browser.open(&format!("{}?csrf={}&decision=allow", page.action(), page.csrf())).await;
     assert_eq!((got.status, got.goes_nowhere()), (405, true), "by GET");
-    let fields = [("csrf", page.csrf()), ("decision", "allow".to_owned())];
+    let fields = [("csrf", page.csrf()), ("decision", "allow".to_owned()), ("scope", "mcp:read".to_owned())];
     let fields: Vec<_> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
     assert!(browser.post(&page.action(), &fields).await.answer("code").is_some());
     let replayed = browser.post(&page.action(), &fields).await;
@@ -174,7 +174,7 @@ async fn cons_10_twenty_approvals_make_one_code() {
     let approvals = (0..20).map(|_| {
         let mut same = browser.copy();
         let page = &page;
-        async move { same.post(&page.action(), &[("csrf", &page.csrf()), ("decision", "allow")]).await }
+        async move { same.post(&page.action(), &[("csrf", &page.csrf()), ("decision", "allow"), ("scope", "mcp:read")]).await }
     });
     let pages = futures_util::future::join_all(approvals).await;
     assert_eq!(pages.iter().filter(|page| page.status == 200 && page.answer("code").is_some()).count(), 1);
