@@ -94,6 +94,10 @@ macro_rules! back_ends {
                 clean_up_removes_what_has_ended
                 clean_up_removes_what_clients_used
                 documents_of_clients_in_use_make_room_last
+                connections_are_the_grants_that_are_alive
+                cons_9_a_disconnected_app_has_nothing_left
+                signing_out_elsewhere_leaves_this_browser
+                a_changed_password_signs_out_elsewhere
             }
             concurrency {
                 tok_3_of_twenty_redemptions_of_one_code_exactly_one_wins

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::app::PASSWORD;
+use crate::support::app::{BASIC, PASSWORD};
 use crate::support::browser::Page;
 use crate::support::client::REDIRECT_URI;
 use crate::support::{App, Browser, Client};
@@ -79,6 +79,98 @@ async fn cons_2_a_loopback_client_is_remembered_whatever_its_port() {
     assert!(!asks(
         &logged_in(&client, &mut Browser::new(), "alice", &[("redirect_uri", Some("http://127.0.0.1:6000/cb"))]).await
     ));
+}
+
+/// What the client is granted when these are ticked.
+async fn granted(client: &Client, page: &Page, browser: &mut Browser, ticked: &[&str]) -> String {
+    let mut fields = vec![("decision", "allow")];
+    fields.extend(ticked.iter().map(|scope| ("scope", *scope)));
+    let answer = browser.submit_only(page, &fields).await;
+    client.redeem(&answer.answer("code").unwrap()).await.text("scope").to_owned()
+}
+
+#[tokio::test]
+async fn cons_1_what_is_ticked_is_granted_and_nothing_else() {
+    let app = App::start();
+    let client = Client::register(&app).await;
+    for (ticked, scope) in [
+        (&["mcp:read"][..], "mcp:read"),
+        // Whoever may do the more may do the less.
+        (&["mcp:write"], "mcp:read mcp:write"),
+        (&["mcp:read", "mcp:write"], "mcp:read mcp:write"),
+        (&["mcp:read", "mcp:admin"], "mcp:read"),
+        (&["mcp:read", "mcp:read"], "mcp:read"),
+    ] {
+        let mut browser = Browser::new();
+        let page = logged_in(&client, &mut browser, "alice", &[("prompt", Some("consent"))]).await;
+        assert_eq!(page.ticked(), ["mcp:read", "mcp:write"], "all that was asked for is ticked at first");
+        assert_eq!(granted(&client, &page, &mut browser, ticked).await, scope, "{ticked:?}");
+    }
+    let mut browser = Browser::new();
+    let page = logged_in(&client, &mut browser, "rita", &[("prompt", Some("consent"))]).await;
+    assert_eq!(page.ticked(), ["mcp:read"], "what she may not grant is not offered");
+    assert_eq!(granted(&client, &page, &mut browser, &["mcp:read", "mcp:write"]).await, "mcp:read");
+}
+
+#[tokio::test]
+async fn who_ticks_nothing_allows_nothing() {
+    let app = App::start();
+    let client = Client::register(&app).await;
+    let mut browser = Browser::new();
+    let page = logged_in(&client, &mut browser, "alice", &[]).await;
+    for fields in [&[("decision", "allow")][..], &[("decision", "allow"), ("scope", "mcp:admin")]] {
+        let again = browser.submit_only(&page, fields).await;
+        assert_eq!((again.status, again.goes_nowhere()), (400, true), "{again:?}");
+        assert!(asks(&again) && again.body.contains("role=\"alert\"") && again.ticked().is_empty(), "{again:?}");
+    }
+    assert_eq!(granted(&client, &page, &mut browser, &["mcp:read"]).await, "mcp:read", "there is another try");
+}
+
+#[tokio::test]
+async fn cons_2_less_than_was_asked_is_remembered_as_decided() {
+    let app = App::start();
+    let client = Client::register(&app).await;
+    let mut browser = Browser::new();
+    let page = logged_in(&client, &mut browser, "alice", &[]).await;
+    assert_eq!(granted(&client, &page, &mut browser, &["mcp:read"]).await, "mcp:read");
+    let again = logged_in(&client, &mut Browser::new(), "alice", &[]).await;
+    assert!(asks(&again), "more is wanted than was allowed: {again:?}");
+    let silent = logged_in(&client, &mut Browser::new(), "alice", &[("scope", Some("mcp:read"))]).await;
+    assert_eq!(client.redeem(&silent.answer("code").unwrap()).await.text("scope"), "mcp:read");
+}
+
+#[tokio::test]
+async fn cons_2_a_mode_that_asks_nobody_is_for_clients_of_the_configuration_alone() {
+    let clients = "    clients:\n      - {client_id: known, redirect_uris: [\"https://client.example/cb\"], token_endpoint_auth_method: none, skip_consent: SKIP}\n";
+    let yaml = |mode: &str, skip: &str| {
+        let consent = format!("    consent: {{mode: {mode}}}\n    allowed_redirect_uris:");
+        let strangers = "allow_dynamic_registration: false\n    client_id_metadata_documents: {enabled: false}";
+        BASIC
+            .replace("    allowed_redirect_uris:", &format!("{}{consent}", clients.replace("SKIP", skip)))
+            .replace("allow_dynamic_registration: true", strangers)
+    };
+    for (mode, skip, asked) in [
+        ("never", "false", false),
+        ("always_for_dynamic", "false", true),
+        ("always_for_dynamic", "true", false),
+        ("always", "false", true),
+    ] {
+        let app = App::with(&yaml(mode, skip));
+        let client = Client::known(&app, "known");
+        let page = logged_in(&client, &mut Browser::new(), "alice", &[]).await;
+        assert_eq!(asks(&page), asked, "{mode} {skip}: {page:?}");
+        assert_eq!(page.body.contains("http-equiv=\"refresh\""), !asked, "{mode} {skip}: {page:?}");
+    }
+    for (yaml, word) in [
+        (BASIC.replace("    allowed_redirect_uris:", "    consent: {mode: never}\n    allowed_redirect_uris:"), "nobody here knows"),
+        (yaml("always", "true"), "has no effect"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.yaml");
+        std::fs::write(&path, yaml.replace("HASH", &format!("\"{}\"", bcrypt::hash(PASSWORD, 4).unwrap()))).unwrap();
+        let faults = mcp_bridge::config::Config::load(&path).err().expect("a contradiction").to_string();
+        assert!(faults.contains(word) && faults.contains("consent"), "{faults}");
+    }
 }
 
 #[tokio::test]

@@ -179,7 +179,6 @@ async fn meta_8_every_endpoint_named_is_there_and_no_other() {
         "/oauth/userinfo",
         "/.well-known/openid-configuration",
         "/admin",
-        "/account",
     ] {
         assert_eq!(get(&app, path, &[]).await.status, 404, "{path}");
     }

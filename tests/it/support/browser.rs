@@ -76,15 +76,10 @@ impl Browser {
 
     /// Sends the form of a page with these fields besides its token, and nothing that is ticked.
     pub async fn submit_only(&mut self, page: &Page, fields: &[(&str, &str)]) -> Page {
-        self.submit_to(&page.action(), page, fields).await
-    }
-
-    /// The same for one of several forms of a page: the one that goes to this address.
-    pub async fn submit_to(&mut self, action: &str, page: &Page, fields: &[(&str, &str)]) -> Page {
         let csrf = page.csrf();
         let mut all = vec![("csrf", csrf.as_str())];
         all.extend_from_slice(fields);
-        let mut next = self.post(action, &all).await;
+        let mut next = self.post(&page.action(), &all).await;
         while next.status == 303 {
             next = self.send(Method::GET, &next.location(), None, "same-origin").await;
         }
