@@ -165,7 +165,8 @@ impl AuthorizationServer {
         let is_wanted = matches!(returned.flow.stage, Stage::Returned { afresh: true, .. });
         let afresh =
             is_wanted || matches!(fault, FlowFault::Provider(_, failure) if failure.reason.is_about_the_person());
-        if let Err(error) = self.move_on(returned, self.login_stage(afresh)).await {
+        let stage = if returned.is_to_account() { Stage::Login { afresh } } else { self.login_stage(afresh) };
+        if let Err(error) = self.move_on(returned, stage).await {
             tracing::debug!(%error, "a login that failed cannot be tried again in its flow");
         }
     }

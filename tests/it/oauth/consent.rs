@@ -141,7 +141,7 @@ async fn cons_2_less_than_was_asked_is_remembered_as_decided() {
 
 #[tokio::test]
 async fn cons_2_a_mode_that_asks_nobody_is_for_clients_of_the_configuration_alone() {
-    let clients = "    clients:\n      - {client_id: known, redirect_uris: [\"https://client.example/cb\"], token_endpoint_auth_method: none, skip_consent: SKIP}\n";
+    let clients = "    clients:\n      - {client_id: known, redirect_uris: [\"https://client.example/cb\"], skip_consent: SKIP}\n";
     let yaml = |mode: &str, skip: &str| {
         let consent = format!("    consent: {{mode: {mode}}}\n    allowed_redirect_uris:");
         let strangers = "allow_dynamic_registration: false\n    client_id_metadata_documents: {enabled: false}";
