@@ -18,6 +18,8 @@ pub struct Configured {
     pub disabled: bool,
     /// What the password is checked against.
     pub credential: Credential,
+    /// What it was made from.
+    source: PasswordSource,
 }
 
 /// A password hash. One that is made from a plain password at start comes a quarter of a second later, so that the start does
@@ -37,8 +39,12 @@ impl Credential {
     }
 }
 
-/// The users by name, and the most work among their hashes. Plain passwords are hashed on a thread of their own.
-pub fn configured(users: &[BuiltinUser]) -> Result<(HashMap<UserId, Configured>, Work), IdentityError> {
+/// The users by name, and the most work among their hashes. Plain passwords are hashed on a thread of their own, unless
+/// they were `before`.
+pub fn configured(
+    users: &[BuiltinUser],
+    before: Option<&HashMap<UserId, Configured>>,
+) -> Result<(HashMap<UserId, Configured>, Work), IdentityError> {
     let mut configured = HashMap::new();
     let mut plain = Vec::new();
     let mut highest = Work::default();
@@ -54,9 +60,12 @@ pub fn configured(users: &[BuiltinUser]) -> Result<(HashMap<UserId, Configured>,
                 password::check_password(password, HashAlgorithm::Bcrypt)
                     .map_err(|fault| IdentityError::Password(id.clone(), fault))?;
                 highest = highest.max(Work { cost: password::COST, ..Work::default() });
-                let credential = Credential(Arc::default());
-                plain.push((id.clone(), credential.clone(), password.clone()));
-                credential
+                let known = before.and_then(|before| before.get(&id)).filter(|known| known.source == user.password);
+                known.map(|known| known.credential.clone()).unwrap_or_else(|| {
+                    let credential = Credential(Arc::default());
+                    plain.push((id.clone(), credential.clone(), password.clone()));
+                    credential
+                })
             }
         };
         let active = ActiveUser {
@@ -65,7 +74,8 @@ pub fn configured(users: &[BuiltinUser]) -> Result<(HashMap<UserId, Configured>,
             scopes: user.scopes.clone(),
             email: user.email.clone(),
         };
-        let user = Configured { user: active, disabled: user.disabled, credential };
+        let (disabled, source) = (user.disabled, user.password.clone());
+        let user = Configured { user: active, disabled, credential, source };
         if configured.insert(id.clone(), user).is_some() {
             return Err(IdentityError::Duplicate(id));
         }

@@ -4,13 +4,14 @@ pub mod password;
 mod visit;
 
 use actix_web::http::{StatusCode, header};
-use actix_web::web::{Data, Payload};
+use actix_web::web::Payload;
 use actix_web::{HttpRequest, HttpResponse};
 
 use crate::authorization_server::account::{Account, AccountBrowser, App};
 use crate::base::clock::Timestamp;
 use crate::base::id::ClientId;
 use crate::http::account::visit::{AccountForm, Visit};
+use crate::http::live::Current;
 use crate::http::oauth::fault;
 use crate::http::page::respond;
 use crate::http::page::{AccountPage, AppCard, BrowserCard, ClientName, When, redirect_target, scope_lines};
@@ -28,7 +29,7 @@ const DONE: [(&str, &str); 4] = [
 ];
 
 /// `GET /account`
-pub async fn get(request: HttpRequest, state: Data<State>) -> HttpResponse {
+pub async fn get(request: HttpRequest, state: Current) -> HttpResponse {
     let visit = match Visit::begin(&request, &state).await {
         Ok(visit) => visit,
         Err(response) => return response,
@@ -40,7 +41,7 @@ pub async fn get(request: HttpRequest, state: Data<State>) -> HttpResponse {
 }
 
 /// `POST /account/apps`: disconnects the app of the field `client`.
-pub async fn disconnect(request: HttpRequest, payload: Payload, state: Data<State>) -> HttpResponse {
+pub async fn disconnect(request: HttpRequest, payload: Payload, state: Current) -> HttpResponse {
     let form = match AccountForm::read(&request, payload, &state, &state.limits.authorization).await {
         Ok(form) => form,
         Err(response) => return response,
@@ -56,7 +57,7 @@ pub async fn disconnect(request: HttpRequest, payload: Payload, state: Data<Stat
 }
 
 /// `POST /account/browsers`: signs out in the browser of the field `browser`, or without it in every other.
-pub async fn sign_out(request: HttpRequest, payload: Payload, state: Data<State>) -> HttpResponse {
+pub async fn sign_out(request: HttpRequest, payload: Payload, state: Current) -> HttpResponse {
     let form = match AccountForm::read(&request, payload, &state, &state.limits.authorization).await {
         Ok(form) => form,
         Err(response) => return response,

@@ -1,7 +1,7 @@
 //! `GET` and `POST /account/password`: a person changes the password that is kept here.
 
 use actix_web::http::StatusCode;
-use actix_web::web::{Data, Payload};
+use actix_web::web::Payload;
 use actix_web::{HttpRequest, HttpResponse};
 
 use crate::authorization_server::account::PasswordForm;
@@ -10,6 +10,7 @@ use crate::base::secret::Secret;
 use crate::http::account::go_to;
 use crate::http::account::visit::{AccountForm, Visit};
 use crate::http::answer;
+use crate::http::live::Current;
 use crate::http::oauth::fault;
 use crate::http::page::account::PasswordField;
 use crate::http::page::respond;
@@ -19,7 +20,7 @@ use crate::identity::{ChangeError, OwnPassword, SHORTEST};
 use crate::identity::LoginError as OldPassword;
 
 /// The form; somebody whose password is kept elsewhere reads on the account's page where.
-pub async fn ask(request: HttpRequest, state: Data<State>) -> HttpResponse {
+pub async fn ask(request: HttpRequest, state: Current) -> HttpResponse {
     match Visit::begin(&request, &state).await {
         Ok(visit) if state.authorization().server.own_password(&visit.here) == OwnPassword::Stored => {
             page(&visit, &state, None)
@@ -30,7 +31,7 @@ pub async fn ask(request: HttpRequest, state: Data<State>) -> HttpResponse {
 }
 
 /// Takes the form.
-pub async fn change(request: HttpRequest, payload: Payload, state: Data<State>) -> HttpResponse {
+pub async fn change(request: HttpRequest, payload: Payload, state: Current) -> HttpResponse {
     match AccountForm::read(&request, payload, &state, &state.limits.login).await {
         Ok(form) => take(&form, &state).await.unwrap_or_else(|fault| fault::page(&state, &fault)),
         Err(response) => response,
