@@ -41,7 +41,8 @@ pub(super) async fn create(
     }
     let name = UserId::new("admin");
     let password = Secret::new(random::identifier());
-    let password_hash = hash_password(&password, HashAlgorithm::Bcrypt).map_err(|error| StartError::Failed(error.to_string()))?;
+    let password_hash =
+        hash_password(&password, HashAlgorithm::Bcrypt).map_err(|error| StartError::Failed(error.to_string()))?;
     let scopes = section.scopes_supported.keys().cloned().collect();
     let user = User { id: name.clone(), password_hash, scopes, email: None, disabled: false, created_at: now };
     // Two processes may start at once: who comes second has no password to print.

@@ -65,7 +65,6 @@ pub struct AccountBrowser {
     pub is_this: bool,
 }
 
-
 impl AuthorizationServer {
     /// The account of who is signed in.
     ///

@@ -122,11 +122,7 @@ impl AuthorizationServer {
     }
 
     /// The same, where sessions are off too, for the own account alone.
-    pub(super) async fn begin_visit(
-        &self,
-        user: &UserId,
-        browser: &ThisBrowser<'_>,
-    ) -> Result<NewSession, StoreError> {
+    pub(super) async fn begin_visit(&self, user: &UserId, browser: &ThisBrowser<'_>) -> Result<NewSession, StoreError> {
         self.forget(browser).await?;
         let stays = browser.stays && self.can_stay();
         let lifetime = match (self.can_stay(), stays) {

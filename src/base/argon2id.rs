@@ -44,9 +44,13 @@ impl Argon2idCost {
         match self {
             Self { lanes, .. } if !(1..=16).contains(&lanes) => Err("has p outside of 1 to 16"),
             Self { memory, lanes, .. } if memory < 8 * lanes => Err("has m below 8 times p"),
-            Self { memory, .. } if memory > MAX_MEMORY => Err("has m above 262144 (256 MiB), which each login would take"),
+            Self { memory, .. } if memory > MAX_MEMORY => {
+                Err("has m above 262144 (256 MiB), which each login would take")
+            }
             Self { passes: 0, .. } => Err("has t below 1"),
-            cost if cost.blocks() > MAX_BLOCKS => Err("has m times t above 1048576, so that each login would take seconds"),
+            cost if cost.blocks() > MAX_BLOCKS => {
+                Err("has m times t above 1048576, so that each login would take seconds")
+            }
             cost => Ok(cost),
         }
     }
@@ -124,7 +128,8 @@ impl fmt::Debug for Argon2idHash {
 mod tests {
     use super::*;
 
-    const GOOD: &str = "$argon2id$v=19$m=65536,t=3,p=4$c29tZXNhbHRzb21lc2FsdA$AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
+    const GOOD: &str =
+        "$argon2id$v=19$m=65536,t=3,p=4$c29tZXNhbHRzb21lc2FsdA$AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
 
     #[test]
     fn a_hash_is_read_and_written_the_same() {

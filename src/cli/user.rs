@@ -39,7 +39,9 @@ fn check(config: &Config, command: &UserCommand) -> Result<(), Failure> {
         }
     }
     match command {
-        UserCommand::Add { name, .. } | UserCommand::Passwd { name, .. } => changed_here(section, &with_password(name)?),
+        UserCommand::Add { name, .. } | UserCommand::Passwd { name, .. } => {
+            changed_here(section, &with_password(name)?)
+        }
         UserCommand::Disable { name } | UserCommand::Enable { name } => changed_here(section, &known(name)?),
         // One that the configuration hides can be removed: it would come to light with the next change there.
         UserCommand::List | UserCommand::Remove { .. } => Ok(()),

@@ -37,9 +37,8 @@ pub fn device(request: &HttpRequest) -> String {
 }
 
 fn words(agent: &str) -> String {
-    let find = |table: &[(&str, &'static str)]| {
-        table.iter().find(|(word, _)| agent.contains(word)).map(|(_, name)| *name)
-    };
+    let find =
+        |table: &[(&str, &'static str)]| table.iter().find(|(word, _)| agent.contains(word)).map(|(_, name)| *name);
     match (find(&BROWSERS), find(&SYSTEMS)) {
         (Some(browser), Some(system)) => format!("{browser} on {system}"),
         (Some(name), None) => name.to_owned(),

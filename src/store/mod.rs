@@ -29,7 +29,9 @@ pub use revoked::Revoked;
 pub use sqlite::{OpenError, Sqlite};
 
 /// Everything that is kept.
-pub trait Store: Clients + ClientDocuments + Flows + Tokens + Consents + Connections + Users + Accounts + BrowserSessions {
+pub trait Store:
+    Clients + ClientDocuments + Flows + Tokens + Consents + Connections + Users + Accounts + BrowserSessions
+{
     /// What was revoked lately, in memory: asked for every request, never a database read.
     fn revoked(&self) -> &Revoked;
 }

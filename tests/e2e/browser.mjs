@@ -218,6 +218,7 @@ async function pictures({ urls, error_url, username, password, directory }) {
       await page.goto(`${origin}/account`);
       await press(page, "form[action$='/oauth/logout'] button");
       await settled(page, (view) => view.text.includes("logged out"), "the page after signing out");
+      await page.waitForLoadState("load");
       await page.goto(`${origin}/account`);
       await settled(page, (view) => view.login, "the login page of the account");
       await picture("account-login");

@@ -238,7 +238,11 @@ impl AuthorizationServer {
     fn ways(&self) -> Ways {
         let identity = &self.services.identity;
         let choice = |provider: &Provider| (provider.name().clone(), provider.label().to_owned());
-        Ways { password: identity.has_passwords(), providers: identity.providers().iter().map(choice).collect(), can_stay: self.can_stay() }
+        Ways {
+            password: identity.has_passwords(),
+            providers: identity.providers().iter().map(choice).collect(),
+            can_stay: self.can_stay(),
+        }
     }
 
     /// What a flow begins with when nobody is logged in: where there is nothing to choose, nothing is asked.

@@ -121,8 +121,7 @@ impl AuthorizationServer {
         }
         let provider = self.provider(name)?;
         // Spent before the provider is asked anything: of two arrivals with one state the second finds nothing.
-        let stage =
-            Stage::Returned { provider: name.clone(), scopes: scopes.clone(), afresh: *afresh, stays: *stays };
+        let stage = Stage::Returned { provider: name.clone(), scopes: scopes.clone(), afresh: *afresh, stays: *stays };
         let returned = self.move_on(bound, stage).await?;
         let browser = ThisBrowser { stays: *stays, ..*browser };
         let logged_in = self.admit(&returned, provider, &arrival.callback, &browser).await;

@@ -212,7 +212,8 @@ impl OauthServer {
         }
         for (index, client) in self.clients.iter().enumerate() {
             if self.consent.mode == ConsentMode::Always && client.skip_consent {
-                let wrong = Wrong::new("has no effect, because consent.mode is always", "remove it, or change the mode");
+                let wrong =
+                    Wrong::new("has no effect, because consent.mode is always", "remove it, or change the mode");
                 reader.fault(&format!("clients[{index}].skip_consent"), wrong);
             }
         }

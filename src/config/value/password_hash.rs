@@ -67,7 +67,8 @@ fn check_bcrypt(text: &str) -> Result<u32, Wrong> {
         return Err(Wrong::new("begins with $2x$, the mark of a broken implementation", HOW));
     }
     let rest = ["$2a$", "$2b$", "$2y$"].iter().find_map(|mark| text.strip_prefix(mark));
-    let rest = rest.ok_or_else(|| Wrong::new("is no password hash (those begin with $2a$, $2b$, $2y$ or $argon2id$)", HOW))?;
+    let rest =
+        rest.ok_or_else(|| Wrong::new("is no password hash (those begin with $2a$, $2b$, $2y$ or $argon2id$)", HOW))?;
     // RUSTSEC-2026-0199: a hash that is not ASCII must never reach the library; its length is counted in bytes.
     if !text.is_ascii() {
         return Err(Wrong::new("holds characters that no bcrypt hash has", HOW));

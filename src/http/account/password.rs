@@ -16,8 +16,8 @@ use crate::http::page::account::PasswordField;
 use crate::http::page::respond;
 use crate::http::page::{LoginError, PasswordPage};
 use crate::http::state::State;
-use crate::identity::{ChangeError, OwnPassword, SHORTEST};
 use crate::identity::LoginError as OldPassword;
+use crate::identity::{ChangeError, OwnPassword, SHORTEST};
 
 /// The form; somebody whose password is kept elsewhere reads on the account's page where.
 pub async fn ask(request: HttpRequest, state: Current) -> HttpResponse {
@@ -89,7 +89,7 @@ impl Refusal {
                 Self::waiting(StatusCode::SERVICE_UNAVAILABLE, LoginError::Busy { retry_after: seconds }, seconds)
             }
             ChangeError::Old(_) => {
-                let text = "That is not your password until now. Check it and try again.".to_owned();
+                let text = "That is not your current password. Check it and try again.".to_owned();
                 Self { status: StatusCode::FORBIDDEN, ..Self::new(PasswordField::Old, text) }
             }
             ChangeError::Moved | ChangeError::Elsewhere => {

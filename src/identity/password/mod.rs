@@ -105,7 +105,9 @@ enum Kind {
 
 /// Not a hash that we take. The text does not show it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("neither a bcrypt hash ($2a$, $2b$ or $2y$, 60 characters, cost 4 to {MAX_COST}) nor an argon2id one of a usual cost")]
+#[error(
+    "neither a bcrypt hash ($2a$, $2b$ or $2y$, 60 characters, cost 4 to {MAX_COST}) nor an argon2id one of a usual cost"
+)]
 pub struct InvalidHash;
 
 impl PasswordHash {

@@ -31,8 +31,7 @@ fn hashes_of_htpasswd_and_python_are_understood() {
 fn login_7_every_check_makes_the_same_rounds() {
     let hashes = [None, Some(hash("right", 4)), Some(hash("right", 5)), Some(hash("right", 7))];
     for hash in &hashes {
-        for password in ["right", "wrong", "", &"p".repeat(71), &"p".repeat(72), &"p".repeat(73), &"p".repeat(4096)]
-        {
+        for password in ["right", "wrong", "", &"p".repeat(71), &"p".repeat(72), &"p".repeat(73), &"p".repeat(4096)] {
             let rounds = check(&Secret::new(password), hash.as_ref(), bcrypt_work(7)).rounds;
             assert_eq!(rounds, 1 << 7, "{hash:?} {}", password.len());
         }
@@ -42,7 +41,10 @@ fn login_7_every_check_makes_the_same_rounds() {
 #[test]
 fn login_8_a_password_is_never_cut_off() {
     let secret = "s".repeat(80);
-    assert_eq!(hash_password(&Secret::new(secret.as_str()), HashAlgorithm::Bcrypt), Err(PasswordError::TooLong { longest: 72 }));
+    assert_eq!(
+        hash_password(&Secret::new(secret.as_str()), HashAlgorithm::Bcrypt),
+        Err(PasswordError::TooLong { longest: 72 })
+    );
     // Made elsewhere, by a program that cuts off.
     let hash = hash(&secret, 4);
     for tail in ["s", "other tail", "ssssssss"] {
@@ -84,10 +86,8 @@ fn login_10_an_odd_hash_is_refused_and_not_shown() {
 /// Vectors of the reference implementation (`test.c`: `hashtest`, version 19, argon2id).
 #[test]
 fn argon2id_hashes_of_other_programs_are_understood() {
-    let text =
-        "$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4";
-    let two_lanes =
-        "$argon2id$v=19$m=256,t=2,p=2$c29tZXNhbHQ$bQk8UB/VmZZF4Oo79iDXuL5/0ttZwg2f/5U52iv1cDc";
+    let text = "$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4";
+    let two_lanes = "$argon2id$v=19$m=256,t=2,p=2$c29tZXNhbHQ$bQk8UB/VmZZF4Oo79iDXuL5/0ttZwg2f/5U52iv1cDc";
     for text in [text, two_lanes] {
         let hash = PasswordHash::parse(&Secret::new(text)).unwrap();
         let matches = |password| check(&Secret::new(password), Some(&hash), hash.work()).matches;
@@ -102,7 +102,8 @@ fn argon2id_hashes_of_other_programs_are_understood() {
 #[test]
 fn login_8_argon2id_sees_all_of_a_long_password() {
     let long = "p".repeat(100);
-    let hash = PasswordHash::parse(&hash_password(&Secret::new(long.as_str()), HashAlgorithm::Argon2id).unwrap()).unwrap();
+    let hash =
+        PasswordHash::parse(&hash_password(&Secret::new(long.as_str()), HashAlgorithm::Argon2id).unwrap()).unwrap();
     let matches = |password: &str| check(&Secret::new(password), Some(&hash), hash.work()).matches;
     assert!(matches(&long) && !matches(&format!("{}q", &long[..99])) && !matches(&long[..72]));
     let longer = Secret::new("p".repeat(1025));

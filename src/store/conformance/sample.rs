@@ -145,7 +145,13 @@ impl Sample {
     /// The stage in which the person is at a provider.
     pub(in crate::store) fn away() -> Stage {
         let scopes = ScopeSet::parse("mcp:read").unwrap();
-        Stage::Away { provider: ProviderName::new("default"), scopes, afresh: true, stays: true, until: NOW + minutes(10) }
+        Stage::Away {
+            provider: ProviderName::new("default"),
+            scopes,
+            afresh: true,
+            stays: true,
+            until: NOW + minutes(10),
+        }
     }
 
     /// The stage in which the provider is asked who came back.

@@ -83,14 +83,7 @@ fn insert(writing: &Writing<'_>, session: &BrowserSession) -> rusqlite::Result<(
     writing.change(
         "INSERT INTO browser_sessions (digest, user_id, device, created_at, used_at, expires_at)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-        params![
-            session.digest,
-            session.user,
-            session.device,
-            session.created_at,
-            session.used_at,
-            session.expires_at
-        ],
+        params![session.digest, session.user, session.device, session.created_at, session.used_at, session.expires_at],
     )?;
     Ok(())
 }

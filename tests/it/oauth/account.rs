@@ -272,12 +272,12 @@ async fn a_changed_password_ends_sessions_elsewhere_and_leaves_the_apps() {
     sign_in(&app, &mut elsewhere, "bob", PASSWORD).await;
 
     for (old, new, again, status, words) in [
-        (WRONG, NEW, NEW, 403, "not your password until now"),
+        (WRONG, NEW, NEW, 403, "not your current password"),
         (PASSWORD, "short", "short", 422, "at least 8 characters"),
         (PASSWORD, NEW, "another", 422, "not the same"),
         (PASSWORD, PASSWORD, PASSWORD, 422, "the old one"),
         (PASSWORD, &"p".repeat(73), &"p".repeat(73), 422, "longer than 72 bytes"),
-        ("", NEW, NEW, 403, "not your password until now"),
+        ("", NEW, NEW, 403, "not your current password"),
     ] {
         let form = here.open(&format!("{}/account/password", app.url)).await;
         let page = here.submit_only(&form, &[("old", old), ("new", new), ("again", again)]).await;
@@ -304,7 +304,8 @@ async fn a_changed_password_ends_sessions_elsewhere_and_leaves_the_apps() {
 
 #[tokio::test]
 async fn login_14_the_password_is_not_guessed_faster_at_an_open_browser() {
-    let app = App::with(&BASIC.replace("    builtin:\n", "    builtin:\n      lockout: {max_failures: 3, window: 15m}\n"));
+    let app =
+        App::with(&BASIC.replace("    builtin:\n", "    builtin:\n      lockout: {max_failures: 3, window: 15m}\n"));
     add_user(&app, "bob", &bcrypt::hash(PASSWORD, 4).unwrap()).await;
     let mut browser = Browser::new();
     sign_in(&app, &mut browser, "bob", PASSWORD).await;
@@ -326,7 +327,8 @@ async fn who_has_no_password_in_the_store_is_told_where_it_is() {
     let form = alice.open(&format!("{}/account/password", app.url)).await;
     assert!(is_account(&form), "{form:?}");
     let url = format!("{}/account/password", app.url);
-    let fields = [("csrf", token(&page)), ("old", PASSWORD.to_owned()), ("new", NEW.to_owned()), ("again", NEW.to_owned())];
+    let fields =
+        [("csrf", token(&page)), ("old", PASSWORD.to_owned()), ("new", NEW.to_owned()), ("again", NEW.to_owned())];
     let fields: Vec<_> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
     assert_eq!(alice.post(&url, &fields).await.status, 303, "nor does a form that no page has");
     assert!(is_account(&sign_in(&app, &mut Browser::new(), "alice", PASSWORD).await));
@@ -411,7 +413,8 @@ async fn login_23_who_is_disabled_has_no_account_any_more() {
 #[tokio::test]
 async fn login_7_argon2id_hashes_of_either_place_let_people_in() {
     let hash = "$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4";
-    let users = format!("      users:\n        - {{username: carol, password_hash: \"{hash}\", scopes: [\"mcp:read\"]}}\n");
+    let users =
+        format!("      users:\n        - {{username: carol, password_hash: \"{hash}\", scopes: [\"mcp:read\"]}}\n");
     let app = App::with(&BASIC.replace("      users:\n", &users));
     add_user(&app, "dave", hash).await;
     for name in ["carol", "dave"] {

@@ -162,7 +162,10 @@ async fn cons_2_a_mode_that_asks_nobody_is_for_clients_of_the_configuration_alon
         assert_eq!(page.body.contains("http-equiv=\"refresh\""), !asked, "{mode} {skip}: {page:?}");
     }
     for (yaml, word) in [
-        (BASIC.replace("    allowed_redirect_uris:", "    consent: {mode: never}\n    allowed_redirect_uris:"), "nobody here knows"),
+        (
+            BASIC.replace("    allowed_redirect_uris:", "    consent: {mode: never}\n    allowed_redirect_uris:"),
+            "nobody here knows",
+        ),
         (yaml("always", "true"), "has no effect"),
     ] {
         let folder = tempfile::tempdir().unwrap();
@@ -182,13 +185,29 @@ async fn cons_3_an_approval_counts_only_from_its_own_page() {
     let mut other = Browser::new();
     let theirs = logged_in(&client, &mut other, "rita", &[]).await;
     assert_eq!(browser.post(&page.action(), &[("decision", "allow"), ("scope", "mcp:read")]).await.status, 403);
-    assert_eq!(browser.post(&page.action(), &[("csrf", &theirs.csrf()), ("decision", "allow"), ("scope", "mcp:read")]).await.status, 403);
     assert_eq!(
-        browser.post_from("cross-site", &page.action(), &[("csrf", &page.csrf()), ("decision", "allow"), ("scope", "mcp:read")]).await.status,
+        browser
+            .post(&page.action(), &[("csrf", &theirs.csrf()), ("decision", "allow"), ("scope", "mcp:read")])
+            .await
+            .status,
         403
     );
     assert_eq!(
-        other.post(&page.action(), &[("csrf", &page.csrf()), ("decision", "allow"), ("scope", "mcp:read")]).await.status,
+        browser
+            .post_from(
+                "cross-site",
+                &page.action(),
+                &[("csrf", &page.csrf()), ("decision", "allow"), ("scope", "mcp:read")]
+            )
+            .await
+            .status,
+        403
+    );
+    assert_eq!(
+        other
+            .post(&page.action(), &[("csrf", &page.csrf()), ("decision", "allow"), ("scope", "mcp:read")])
+            .await
+            .status,
         400,
         "another browser"
     );
@@ -202,7 +221,8 @@ async fn cons_4_no_step_can_be_skipped() {
     let mut browser = Browser::new();
     let login = browser.open(&client.authorize_url(&[])).await;
     let consent = login.action().replace("/login", "/consent");
-    let skipped = browser.post(&consent, &[("csrf", &login.csrf()), ("decision", "allow"), ("scope", "mcp:read")]).await;
+    let skipped =
+        browser.post(&consent, &[("csrf", &login.csrf()), ("decision", "allow"), ("scope", "mcp:read")]).await;
     assert_eq!((skipped.status, skipped.goes_nowhere()), (400, true), "no login yet");
     let page = browser.submit(&login, &[("username", "alice"), ("password", PASSWORD)]).await;
     let got = browser.open(&format!("{}?csrf={}&decision=allow", page.action(), page.csrf())).await;
@@ -266,7 +286,9 @@ async fn cons_10_twenty_approvals_make_one_code() {
     let approvals = (0..20).map(|_| {
         let mut same = browser.copy();
         let page = &page;
-        async move { same.post(&page.action(), &[("csrf", &page.csrf()), ("decision", "allow"), ("scope", "mcp:read")]).await }
+        async move {
+            same.post(&page.action(), &[("csrf", &page.csrf()), ("decision", "allow"), ("scope", "mcp:read")]).await
+        }
     });
     let pages = futures_util::future::join_all(approvals).await;
     assert_eq!(pages.iter().filter(|page| page.status == 200 && page.answer("code").is_some()).count(), 1);

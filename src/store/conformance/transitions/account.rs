@@ -123,5 +123,8 @@ pub(in crate::store::conformance) async fn a_changed_password_signs_out_elsewher
     assert!(store.revoked().has_grant(&sample.code().grant), "unless it is wanted otherwise");
     assert_eq!(devices(store, &sample).await, ["here"]);
     assert!(store.disable_user(&sample.user_id(), NOW).await.unwrap());
-    assert!(!store.change_password(change("newest", "x", false), NOW + POLICY.idle).await.unwrap(), "who is locked out");
+    assert!(
+        !store.change_password(change("newest", "x", false), NOW + POLICY.idle).await.unwrap(),
+        "who is locked out"
+    );
 }

@@ -203,7 +203,8 @@ async fn cons_3_the_question_before_the_provider_takes_its_own_form_only() {
     let theirs = attacker.open(&client.authorize_url(&[])).await.csrf();
     let own = question.csrf();
     for csrf in ["", "x", &theirs] {
-        let page = browser.post(&question.action(), &[("csrf", csrf), ("decision", "allow"), ("scope", "mcp:read")]).await;
+        let page =
+            browser.post(&question.action(), &[("csrf", csrf), ("decision", "allow"), ("scope", "mcp:read")]).await;
         assert_eq!(page.status, 403, "{page:?}");
     }
     for site in ["cross-site", "same-site"] {
@@ -212,7 +213,9 @@ async fn cons_3_the_question_before_the_provider_takes_its_own_form_only() {
     }
     let got = browser.open(&format!("{}?csrf={own}&decision=allow", question.action())).await;
     assert_eq!(got.status, 405, "{got:?}");
-    let twice = browser.post(&question.action(), &[("csrf", &own), ("decision", "deny"), ("decision", "allow"), ("scope", "mcp:read")]).await;
+    let twice = browser
+        .post(&question.action(), &[("csrf", &own), ("decision", "deny"), ("decision", "allow"), ("scope", "mcp:read")])
+        .await;
     assert_eq!(twice.status, 403, "{twice:?}");
     assert!(asks(&browser.open(&flow_of(&question)).await), "nothing moved");
     allow(&mut browser, &question).await;
