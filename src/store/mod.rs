@@ -34,6 +34,9 @@ pub trait Store:
 {
     /// What was revoked lately, in memory: asked for every request, never a database read.
     fn revoked(&self) -> &Revoked;
+
+    /// How long an access token that was issued until now may live, whatever lifetime was configured then.
+    fn longest_access_token(&self) -> Duration;
 }
 
 /// Why the store could not answer. Nothing was changed.

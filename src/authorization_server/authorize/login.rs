@@ -207,7 +207,7 @@ impl AuthorizationServer {
         let client = self.find_client(&request.client_id).await?;
         let Consent { mode, remember } = self.settings.consent;
         let is_answered_for = match client.map(|client| client.origin) {
-            Some(Origin::Configured { skip_consent }) => {
+            Some(Origin::Configured { skip_consent, .. }) => {
                 mode == ConsentMode::Never || (mode == ConsentMode::AlwaysForDynamic && skip_consent)
             }
             // Whatever the configuration says: nobody here knows whose client it is.
