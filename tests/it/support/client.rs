@@ -88,6 +88,12 @@ impl Client {
         Self { http: http(), base: app.url.clone(), resource: app.resource(), id, registration }
     }
 
+    /// A public client of the configuration.
+    pub fn known(app: &App, id: &str) -> Self {
+        let (base, resource, id) = (app.url.clone(), app.resource(), id.to_owned());
+        Self { http: http(), base, resource, id, registration: Value::Null }
+    }
+
     /// A public client of a bridge whose public address is not the one it listens on.
     pub async fn register_at(app: &App, base: &str) -> Self {
         Self::register_for(&app.resource(), base, json!({"redirect_uris": [REDIRECT_URI]})).await
