@@ -145,6 +145,8 @@ impl Identity {
         before: Option<&Self>,
     ) -> Result<Self, IdentityError> {
         let (configured, highest) = credential::configured(passwords.users, before.map(|before| &before.configured))?;
+        // What was learnt of users of the store holds.
+        let known = before.map_or(0, |before| before.ceiling.load(Ordering::Relaxed));
         let throttle = before.map(|before| &before.throttle).filter(|throttle| throttle.is_of(passwords.lockout));
         Ok(Self {
             configured,
@@ -153,7 +155,7 @@ impl Identity {
             store,
             throttle: throttle.map_or_else(|| Arc::new(LoginThrottle::new(passwords.lockout)), Arc::clone),
             pool: before.map_or_else(|| Arc::new(Pool::new()), |before| Arc::clone(&before.pool)),
-            ceiling: AtomicU32::new(highest.max(passwords.least_cost)),
+            ceiling: AtomicU32::new(highest.max(passwords.least_cost).max(known)),
             rounds: AtomicU64::new(0),
             log_salt: before.map_or_else(random::bytes, |before| before.log_salt),
         })
