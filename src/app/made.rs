@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::config::section::{self, EndpointAuth, Mode, OauthServer, RateLimit};
 use crate::http::guard::Guard;
 use crate::http::state::{AddressLimits, Authorization, Endpoint, Pages, State};
-use crate::identity::federated::{Federation, Provider};
+use crate::identity::federated::{EnterpriseIssuer, Federation, Provider};
 use crate::identity::throttle::AddressLimit;
 use crate::identity::{Identity, PasswordLogin};
 use crate::keys::Keys;
@@ -96,8 +96,13 @@ struct Issuing {
 impl Issuing {
     fn open(section: &OauthServer, ground: &Ground, before: Option<Before<'_>>) -> Result<Self, StartError> {
         let known = before.and_then(|before| before.behind.issuing.as_ref().zip(before.config.oauth_server.as_ref()));
-        let keys = Arc::new(Keys::open(&section.signing)?);
+        let keys = match known.filter(|(_, before)| before.signing == section.signing) {
+            // It learns by itself of what happens to the files; here it is only said if they are not fit any more.
+            Some((issuing, _)) => Keys::check(&section.signing).map(|()| Arc::clone(&issuing.keys))?,
+            None => open_keys(section, ground)?,
+        };
         let federation = Federation::new(providers(section, &ground.addresses.issuer, &keys)?, ground.store.clone());
+        let federation = federation.with_enterprise(enterprise(section)?);
         let identity = Arc::new(identity(section, ground, federation, known.map(|(issuing, _)| &*issuing.identity))?);
         let documents = match known.filter(|(_, before)| before.metadata_documents == section.metadata_documents) {
             Some((issuing, _)) => issuing.documents.clone(),
@@ -141,6 +146,14 @@ impl Issuing {
     }
 }
 
+/// The keys, and the task that tends them until they are dropped.
+fn open_keys(section: &OauthServer, ground: &Ground) -> Result<Arc<Keys>, StartError> {
+    let clock = &ground.surroundings.clock;
+    let keys = Arc::new(Keys::open(&section.signing, clock.now())?);
+    tokio::spawn(tasks::tend_keys(Arc::downgrade(&keys), ground.store.longest_access_token(), clock.clone()));
+    Ok(keys)
+}
+
 /// Who may hold grants: people, and clients of the configuration, which may act for themselves.
 fn present(section: &OauthServer, identity: &Identity) -> Present {
     let mut present = identity.present();
@@ -180,6 +193,12 @@ fn providers(section: &OauthServer, issuer: &str, keys: &Arc<Keys>) -> Result<Ve
             .map_err(|error| StartError::Configuration(unusable(error)))
     };
     section.providers.iter().map(provider).collect()
+}
+
+/// The identity providers whose assertions are taken.
+fn enterprise(section: &OauthServer) -> Result<Vec<EnterpriseIssuer>, StartError> {
+    let issuers = section.enterprise.iter().cloned().map(EnterpriseIssuer::new);
+    issuers.collect::<Result<_, _>>().map_err(StartError::Configuration)
 }
 
 /// Our redirect URI at a provider.

@@ -21,7 +21,9 @@ use crate::model::authorization::{AuthorizationCode, Flow, Stage};
 use crate::model::browser_session::BrowserSession;
 use crate::model::client::RegisteredClient;
 use crate::model::consent::Consent;
-use crate::model::grant::{Grant, Redemption, RefreshPolicy, RefreshToken, Rotation};
+use crate::model::grant::{
+    AssertionOutcome, CheckedAssertion, Grant, Redemption, RefreshPolicy, RefreshToken, Rotation,
+};
 use crate::model::user::User;
 
 pub use revoked::Revoked;
@@ -31,6 +33,9 @@ pub use sqlite::{OpenError, Sqlite};
 pub trait Store: Clients + ClientDocuments + Flows + Tokens + Consents + Users + Accounts + BrowserSessions {
     /// What was revoked lately, in memory: asked for every request, never a database read.
     fn revoked(&self) -> &Revoked;
+
+    /// How long an access token that was issued until now may live, whatever lifetime was configured then.
+    fn longest_access_token(&self) -> Duration;
 }
 
 /// Why the store could not answer. Nothing was changed.
@@ -152,6 +157,14 @@ pub trait Tokens: Send + Sync {
         expires_at: Timestamp,
         now: Timestamp,
     ) -> Result<bool, StoreError>;
+
+    /// Turns an assertion about a person into its grant: spends it, and records the person, in one step. Of fifty presentations
+    /// exactly one is [`AssertionOutcome::Granted`]; to somebody disabled nothing is granted.
+    async fn redeem_assertion(
+        &self,
+        assertion: CheckedAssertion,
+        now: Timestamp,
+    ) -> Result<AssertionOutcome, StoreError>;
 
     /// Revokes a grant: its refresh tokens and, within a second, its access tokens. `false`: it was revoked already, or never was.
     async fn revoke_grant(&self, grant: &GrantId, now: Timestamp) -> Result<bool, StoreError>;

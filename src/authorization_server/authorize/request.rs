@@ -145,6 +145,11 @@ impl AuthorizationServer {
         parameters: &Parameters,
         cross_site: bool,
     ) -> Result<AuthorizationRequest, OauthError> {
+        // RFC 6749 §4.1.2.1: a client without this grant is told `unauthorized_client`; the operator gave it redirect URIs all
+        // the same, or it would not be here.
+        if !target.client.grants.authorization_code {
+            return Err(OauthError::new(ErrorCode::UnauthorizedClient, "this client may not ask people"));
+        }
         for check in CHECKS {
             check(self, parameters)?;
         }

@@ -2,7 +2,9 @@
 
 mod authorize;
 mod consent;
+pub mod enterprise;
 mod federated;
+mod introspection;
 mod login;
 mod metadata;
 mod metadata_documents;
@@ -10,6 +12,8 @@ mod program;
 mod refresh;
 mod registration;
 mod revocation;
+mod rotation;
 mod static_clients;
+mod throttling;
 mod token;
 mod whole_flow;

@@ -1,11 +1,13 @@
 //! Each decision, one at a time.
 
 mod admission;
+mod assertions;
 mod chain;
 mod ending;
 mod people;
 
 pub(super) use admission::*;
+pub(super) use assertions::*;
 pub(super) use chain::*;
 pub(super) use ending::*;
 pub(super) use people::*;
