@@ -151,6 +151,11 @@ impl Identity {
         before: Option<&Self>,
     ) -> Result<Self, IdentityError> {
         let (configured, highest) = credential::configured(passwords.users, before.map(|before| &before.configured))?;
+        let ceiling = Ceiling::new(highest.max(Work { cost: passwords.least_cost, ..Work::default() }));
+        if let Some(before) = before {
+            // What was learnt of users of the store holds.
+            ceiling.raise(before.ceiling.get());
+        }
         let throttle = before.map(|before| &before.throttle).filter(|throttle| throttle.is_of(passwords.lockout));
         Ok(Self {
             configured,
@@ -159,7 +164,7 @@ impl Identity {
             store,
             throttle: throttle.map_or_else(|| Arc::new(LoginThrottle::new(passwords.lockout)), Arc::clone),
             pool: before.map_or_else(|| Arc::new(Pool::new()), |before| Arc::clone(&before.pool)),
-            ceiling: Ceiling::new(highest.max(Work { cost: passwords.least_cost, ..Work::default() })),
+            ceiling,
             rounds: AtomicU64::new(0),
             blocks: AtomicU64::new(0),
             log_salt: before.map_or_else(random::bytes, |before| before.log_salt),
