@@ -58,7 +58,7 @@ fn of_people(section: &OauthServer, server: &Server) -> Vec<Limit> {
     ]
     .concat();
     for (name, factor) in [
-        ("logins, and registrations, of one address in an interval", super::LOGINS),
+        ("logins of one address in an interval", super::LOGINS),
         ("authorization requests of one address in an interval", super::AUTHORIZATIONS),
         ("token requests of one address in an interval", super::TOKENS),
     ] {
@@ -68,6 +68,14 @@ fn of_people(section: &OauthServer, server: &Server) -> Vec<Limit> {
     all.push(
         Limit::time("that interval", login.interval, "counting goes on").set_by("server.rate_limit.login.interval"),
     );
+    all.push(match section.registration.rate {
+        Some(rate) => Limit::count("registrations of one address in an interval", most(rate.limit), "429, Retry-After")
+            .none_if_zero()
+            .set_by("server.oauth_server.registration.rate"),
+        None => Limit::count("registrations of one address in an interval", most(login.limit), "429, Retry-After")
+            .none_if_zero()
+            .set_by("server.rate_limit.login.limit"),
+    });
     all.push(
         Limit::count(
             "wrong passwords of one account from one address",
@@ -96,9 +104,7 @@ fn of_people(section: &OauthServer, server: &Server) -> Vec<Limit> {
                 .set_by(format!("server.oauth_server.federated.{place}http_timeout")),
         );
     }
-    if section.metadata_documents.enabled {
-        all.extend(of_documents(&section.metadata_documents));
-    }
+    all.extend(of_documents(&section.metadata_documents));
     if !section.providers.is_empty() {
         all.extend([&identity::federated::LIMITS[..], &keys::FOREIGN_LIMITS].concat());
     }
@@ -114,5 +120,6 @@ fn of_documents(settings: &MetadataDocuments) -> Vec<Limit> {
         Limit::time("use of such a document, at most", settings.cache_ttl, "it is fetched anew")
             .set_by(key("cache_ttl")),
     ];
-    [&configured[..], &documents::LIMITS, &documents::HOST_LIMITS].concat()
+    [&configured[..], &documents::LIMITS, &documents::COPY_LIMITS, &documents::KEY_LIMITS, &documents::HOST_LIMITS]
+        .concat()
 }

@@ -11,7 +11,7 @@ use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::authorization_server::client::documents::Documents;
+use crate::authorization_server::client::documents::Elsewhere;
 use crate::authorization_server::{AuthorizationServer, Services};
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::id::{ClientId, ProviderName, UserId};
@@ -204,9 +204,9 @@ impl Issuing {
         };
         let resource = ResourceServer::new(Arc::clone(&keys), settings, store.revoked().clone(), clock.clone());
         let emails = email_addresses(Arc::clone(&identity));
-        let documents = Documents::new(&section.metadata_documents, Arc::clone(store));
-        let documents = documents.map_err(|error| StartError::Failed(error.to_string()))?;
-        let services = Services { store: Arc::clone(store), keys, identity, documents, clock: clock.clone() };
+        let elsewhere = Elsewhere::new(&section.metadata_documents, Arc::clone(store));
+        let elsewhere = elsewhere.map_err(|error| StartError::Failed(error.to_string()))?;
+        let services = Services { store: Arc::clone(store), keys, identity, elsewhere, clock: clock.clone() };
         let server = AuthorizationServer::new(section, &addresses.issuer, &addresses.resource, services);
         let pages = Pages::new(&addresses.issuer, section.branding.clone(), section.scopes_supported.clone());
         Ok(Self { authorization: Authorization { server, pages }, resource, addresses: emails })
@@ -313,9 +313,10 @@ fn guard(config: &Config, addresses: &Addresses) -> Guard {
 fn address_limits(config: &Config) -> AddressLimits {
     let login = config.server.login_rate_limit;
     let times = |factor| AddressLimit::new(RateLimit { limit: login.limit.saturating_mul(factor), ..login });
+    let registration = config.oauth_server.as_ref().and_then(|section| section.registration.rate);
     AddressLimits {
         login: times(LOGINS),
-        registration: times(LOGINS),
+        registration: registration.map_or_else(|| times(LOGINS), AddressLimit::new),
         authorization: times(AUTHORIZATIONS),
         token: times(TOKENS),
     }

@@ -13,7 +13,7 @@ use rustix::net::sockopt::set_tcp_user_timeout;
 use tokio::task::JoinHandle;
 
 use crate::app::{App, StartError, connections, tasks};
-use crate::authorization_server::refresh_policy;
+use crate::authorization_server::{client_bounds, refresh_policy};
 use crate::bridge::Bridge;
 use crate::http::{middleware, routes};
 
@@ -62,10 +62,9 @@ impl App {
         .map_err(|error| StartError::Io(format!("cannot listen: {error}")))?
         .run();
         let handle = server.handle();
-        let cleanup = config
-            .oauth_server
-            .as_ref()
-            .map(|section| tokio::spawn(tasks::clean_up(store, refresh_policy(section), clock)));
+        let cleanup = config.oauth_server.as_ref().map(|section| {
+            tokio::spawn(tasks::clean_up(store, refresh_policy(section), client_bounds(section), clock))
+        });
         Ok(Running { server: tokio::spawn(server), handle, bridge, cleanup })
     }
 }

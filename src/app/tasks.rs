@@ -6,17 +6,29 @@ use std::time::Duration;
 use crate::base::clock::Clock;
 use crate::identity::Identity;
 use crate::model::grant::RefreshPolicy;
-use crate::store::Store;
+use crate::store::{ClientBounds, Store};
 
 /// How often what has expired is removed.
 const CLEANUP_INTERVAL: Duration = Duration::from_secs(600);
 
 /// Removes what has expired, until the process ends.
-pub(super) async fn clean_up(store: Arc<dyn Store>, policy: RefreshPolicy, clock: Clock) {
+pub(super) async fn clean_up(
+    store: Arc<dyn Store>,
+    policy: RefreshPolicy,
+    clients: Option<ClientBounds>,
+    clock: Clock,
+) {
     let mut interval = tokio::time::interval(CLEANUP_INTERVAL);
     loop {
         interval.tick().await;
-        if let Err(error) = store.remove_expired(policy, clock.now()).await {
+        let removed = async {
+            store.remove_expired(policy, clock.now()).await?;
+            match clients {
+                Some(bounds) => store.remove_expired_clients(bounds, clock.now()).await,
+                None => Ok(()),
+            }
+        };
+        if let Err(error) = removed.await {
             tracing::warn!(%error, "could not remove what has expired; trying again later");
         }
     }

@@ -19,7 +19,7 @@ use crate::fetch::client::{self, Response};
 use crate::fetch::{FetchError, Verb};
 
 /// How many requests are under way at once, whoever asks for them.
-const AT_ONCE: usize = 8;
+const AT_ONCE: usize = 32;
 
 /// Fetches documents from the public internet.
 #[derive(Clone, Debug)]
@@ -94,8 +94,11 @@ impl PublicClient {
         tokio::time::timeout(self.timeout, whole).await.unwrap_or(Err(PublicFault::Fetch(FetchError::TimedOut)))
     }
 
-    /// What needs no lookup to be refused. `url` is in the form of WHATWG, in which `127.1` and `0x7f000001` are addresses.
-    fn check(&self, url: &Url) -> Result<(), PublicFault> {
+    /// What needs no lookup to be refused: nothing is sent. `url` is in the form of WHATWG, in which `127.1` and `0x7f000001` are addresses.
+    ///
+    /// # Errors
+    /// [`PublicFault::Refused`].
+    pub fn check(&self, url: &Url) -> Result<(), PublicFault> {
         let address = match url.host() {
             Some(Host::Ipv4(address)) => Some(IpAddr::V4(address)),
             Some(Host::Ipv6(address)) => Some(IpAddr::V6(address)),

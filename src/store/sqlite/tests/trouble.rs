@@ -77,7 +77,7 @@ async fn crash_5_a_full_disk_is_told_and_survived() {
     let sample = Sample::new("a");
     sample.grant(&store).await;
     limit_pages(&store, 1).await;
-    let bounds = ClientBounds { max_clients: 10_000, unused_expiry: minutes(1) };
+    let bounds = ClientBounds { max_clients: 10_000, unused_expiry: minutes(1), expiry: None };
     let mut added = 0;
     let refused = loop {
         let client = Sample::new(&format!("client {added}")).client();
