@@ -71,7 +71,7 @@ fn crash_11_processes_that_start_together_make_one_database() {
 }
 
 #[tokio::test]
-async fn crash_5_a_full_disk_is_told_and_survived() {
+async fn crash_5_reg_28_a_full_disk_is_told_and_survived() {
     let (_folder, path) = folder();
     let store = patient(&path, minutes(1));
     let sample = Sample::new("a");
