@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
-use url::Url;
+use url::{Position, Url};
 
 use crate::authorization_server::client::documents::DocumentRefusal;
 use crate::base::clock::Timestamp;
@@ -58,7 +58,8 @@ impl Hosts {
 
     /// Fetches a JSON document of at most `limit` bytes.
     pub async fn fetch(&self, url: &Url, limit: usize, now: Timestamp) -> Result<Document, DocumentRefusal> {
-        let places = self.asked.count(url.host_str().unwrap_or_default(), now).ok_or(DocumentRefusal::TooOften)?;
+        let places =
+            self.asked.count(&url[Position::BeforeHost..Position::AfterPort], now).ok_or(DocumentRefusal::TooOften)?;
         let whole = async {
             // The place at the host comes first: who waits for a host that hangs holds up nobody else.
             let _place = places.acquire().await.map_err(|_| PublicFault::Busy)?;
