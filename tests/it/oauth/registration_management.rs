@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::app::BASIC;
+use crate::support::app::{BASIC, PASSWORD};
 use crate::support::browser::Page;
 use crate::support::client::{REDIRECT_URI, http, metadata, register};
 use crate::support::mcp::Session;
@@ -103,10 +103,13 @@ async fn reg_14_reg_21_only_its_own_token_opens_a_registration() {
 async fn reg_24_an_update_needs_new_consent_and_leaves_tokens_alone() {
     let app = App::start();
     let client = Client::register(&app).await;
-    let mut browser = Browser::new();
-    let page = client.authorize(&mut browser, "alice", &[]).await;
-    let tokens = client.redeem(&page.answer("code").unwrap()).await;
-    let silent = browser.open(&client.authorize_url(&[])).await;
+    let tokens = client.tokens().await;
+    let log_in = async |uri: &str| {
+        let mut browser = Browser::new();
+        let login = browser.open(&client.authorize_url(&[("redirect_uri", Some(uri))])).await;
+        browser.submit(&login, &[("username", "alice"), ("password", PASSWORD)]).await
+    };
+    let silent = log_in(REDIRECT_URI).await;
     assert!(is_answer(&silent), "the consent is remembered: {}", silent.body);
     let update = json!({"client_id": client.id, "redirect_uris": [REDIRECT_URI, OTHER_URI], "client_name": "Another"});
     let updated = manage(&client.registration, reqwest::Method::PUT, Some(&update)).await;
@@ -117,7 +120,7 @@ async fn reg_24_an_update_needs_new_consent_and_leaves_tokens_alone() {
     assert_eq!(updated["registration_access_token"], client.registration["registration_access_token"]);
     assert!(updated.get("software_version").is_none(), "RFC 7592 §2.2: what is left out is gone");
     for uri in [REDIRECT_URI, OTHER_URI] {
-        let asked = browser.open(&client.authorize_url(&[("redirect_uri", Some(uri))])).await;
+        let asked = log_in(uri).await;
         assert!(!is_answer(&asked) && asked.body.contains("Another"), "{uri}: {}", asked.body);
     }
     assert_eq!(client.refresh(tokens.refresh()).await.status, 200);
