@@ -54,7 +54,7 @@ pub struct Services {
     /// Knows people.
     pub identity: Arc<Identity>,
     /// Fetches what clients keep elsewhere: metadata of those that are named by an address, and keys.
-    pub elsewhere: Elsewhere,
+    pub elsewhere: Arc<Elsewhere>,
     /// Tells the time.
     pub clock: Clock,
 }

@@ -2,18 +2,19 @@
 
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::http::{Method, StatusCode};
-use actix_web::web::{Bytes, Data, Path, Payload};
+use actix_web::web::{Bytes, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 
 use crate::authorization_server::client::RegistrationFault;
 use crate::http::answer;
 use crate::http::body;
+use crate::http::live::Current;
 use crate::http::oauth::{authorization, client_address, within};
 use crate::http::state::State;
 use crate::protocol::oauth::error::{ErrorCode, OauthError};
 
 /// `POST /oauth/register`
-pub async fn post(request: HttpRequest, payload: Payload, state: Data<State>) -> HttpResponse {
+pub async fn post(request: HttpRequest, payload: Payload, state: Current) -> HttpResponse {
     if let Err(response) = within(&request, &state, &state.limits.registration) {
         return response;
     }
@@ -29,7 +30,7 @@ pub async fn post(request: HttpRequest, payload: Payload, state: Data<State>) ->
 }
 
 /// `GET`, `PUT` and `DELETE /oauth/register/{client_id}`
-pub async fn manage(request: HttpRequest, payload: Payload, id: Path<String>, state: Data<State>) -> HttpResponse {
+pub async fn manage(request: HttpRequest, payload: Payload, id: Path<String>, state: Current) -> HttpResponse {
     if let Err(response) = within(&request, &state, &state.limits.token) {
         return response;
     }
