@@ -7,7 +7,7 @@ use crate::base::id::ProviderName;
 use crate::base::limit::Limit;
 use crate::bridge;
 use crate::config::Config;
-use crate::config::section::{MetadataDocuments, OauthServer, Server};
+use crate::config::section::{MetadataDocuments, OauthServer, RateLimit, Registration, Server};
 use crate::http;
 use crate::identity;
 use crate::keys;
@@ -68,14 +68,6 @@ fn of_people(section: &OauthServer, server: &Server) -> Vec<Limit> {
     all.push(
         Limit::time("that interval", login.interval, "counting goes on").set_by("server.rate_limit.login.interval"),
     );
-    all.push(match section.registration.rate {
-        Some(rate) => Limit::count("registrations of one address in an interval", most(rate.limit), "429, Retry-After")
-            .none_if_zero()
-            .set_by("server.oauth_server.registration.rate"),
-        None => Limit::count("registrations of one address in an interval", most(login.limit), "429, Retry-After")
-            .none_if_zero()
-            .set_by("server.rate_limit.login.limit"),
-    });
     all.push(
         Limit::count(
             "wrong passwords of one account from one address",
@@ -84,14 +76,7 @@ fn of_people(section: &OauthServer, server: &Server) -> Vec<Limit> {
         )
         .set_by("server.oauth_server.builtin.lockout.max_failures"),
     );
-    all.push(
-        Limit::count(
-            "registered clients",
-            most(section.registration.max_clients),
-            "one that was never used makes room, else 503",
-        )
-        .set_by("server.oauth_server.registration.max_clients"),
-    );
+    all.extend(of_registration(section.registration, login));
     all.extend(identity::limits());
     for provider in &section.providers {
         let place = if provider.name == ProviderName::the_only() {
@@ -109,6 +94,21 @@ fn of_people(section: &OauthServer, server: &Server) -> Vec<Limit> {
         all.extend([&identity::federated::LIMITS[..], &keys::FOREIGN_LIMITS].concat());
     }
     all
+}
+
+fn of_registration(settings: Registration, login: RateLimit) -> [Limit; 2] {
+    let most = |count: u32| usize::try_from(count).unwrap_or(usize::MAX);
+    let (rate, key) = match settings.rate {
+        Some(rate) => (rate, "server.oauth_server.registration.rate"),
+        None => (login, "server.rate_limit.login.limit"),
+    };
+    [
+        Limit::count("registrations of one address in an interval", most(rate.limit), "429, Retry-After")
+            .none_if_zero()
+            .set_by(key),
+        Limit::count("registered clients", most(settings.max_clients), "one that was never used makes room, else 503")
+            .set_by("server.oauth_server.registration.max_clients"),
+    ]
 }
 
 fn of_documents(settings: &MetadataDocuments) -> Vec<Limit> {
