@@ -33,7 +33,7 @@ mod subscribe;
 mod notify;
 pub mod limits;
 
-pub use answer::{Answer, EventStream, Refusal};
+pub use answer::{Answer, BrokenOff, EventStream, Pieces, Refusal};
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};

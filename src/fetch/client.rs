@@ -199,28 +199,66 @@ impl Response {
     /// # Errors
     /// Larger, or the connection failed.
     pub async fn collect(mut self, limit: usize) -> Result<Bytes, FetchError> {
+        let begun = self.begin(limit).await?;
+        self.collect_after(begun, limit).await
+    }
+
+    /// The beginning of the content: all of it, or more than `enough` bytes of it.
+    ///
+    /// # Errors
+    /// The connection failed.
+    pub async fn begin(&mut self, enough: usize) -> Result<Begun, FetchError> {
+        let Some(first) = self.chunk().await? else { return Ok(Begun::Whole(Bytes::new())) };
+        if first.len() > enough {
+            return Ok(Begun::Part(Vec::from(first)));
+        }
+        let Some(second) = self.chunk().await? else { return Ok(Begun::Whole(first)) };
         // A length that was announced is room for all of it at once; growing piece by piece holds it twice.
         let announced = self.0.content_length().and_then(|length| usize::try_from(length).ok());
-        let Some(first) = self.chunk().await? else { return Ok(Bytes::new()) };
-        let mut more = match self.chunk().await? {
-            Some(more) => more,
-            None if first.len() <= limit => return Ok(first),
-            None => return Err(FetchError::TooLarge),
-        };
-        let mut all = Vec::with_capacity(announced.unwrap_or(0).clamp(first.len(), limit.max(first.len())));
+        let room = announced.unwrap_or(0).min(enough).max(first.len() + second.len());
+        let mut all = Vec::with_capacity(room);
         all.extend_from_slice(&first);
         drop(first);
-        loop {
-            all.extend_from_slice(&more);
-            if all.len() > limit {
-                return Err(FetchError::TooLarge);
+        let mut more = Some(second);
+        while let Some(piece) = more {
+            all.extend_from_slice(&piece);
+            if all.len() > enough {
+                return Ok(Begun::Part(all));
             }
+            more = self.chunk().await?;
+        }
+        Ok(Begun::Whole(Bytes::from(all)))
+    }
+
+    /// All of the content that has begun so, if it has at most `limit` bytes.
+    ///
+    /// # Errors
+    /// Larger, or the connection failed.
+    pub async fn collect_after(mut self, begun: Begun, limit: usize) -> Result<Bytes, FetchError> {
+        let mut all = match begun {
+            Begun::Whole(all) if all.len() <= limit => return Ok(all),
+            Begun::Whole(_) => return Err(FetchError::TooLarge),
+            Begun::Part(part) => part,
+        };
+        let announced = self.0.content_length().and_then(|length| usize::try_from(length).ok());
+        all.reserve_exact(announced.unwrap_or(0).min(limit).saturating_sub(all.len()));
+        while all.len() <= limit {
             match self.chunk().await? {
-                Some(next) => more = next,
+                Some(next) => all.extend_from_slice(&next),
                 None => return Ok(Bytes::from(all)),
             }
         }
+        Err(FetchError::TooLarge)
     }
+}
+
+/// How a content begins.
+#[derive(Debug)]
+pub enum Begun {
+    /// That is all of it.
+    Whole(Bytes),
+    /// More is to come.
+    Part(Vec<u8>),
 }
 
 fn fault(error: reqwest::Error) -> FetchError {

@@ -4,6 +4,6 @@ mod client;
 mod connection;
 mod public;
 
-pub use client::{Answer, Client, FetchError, Request, Response, Verb};
+pub use client::{Answer, Begun, Client, FetchError, Request, Response, Verb};
 pub use connection::Connection;
 pub use public::{Document, PublicClient, PublicFault};

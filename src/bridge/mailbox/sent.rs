@@ -138,6 +138,20 @@ impl Sent {
         frame
     }
 
+    /// Numbers an answer that comes in pieces, of which nothing is kept. Gives the beginning of its event.
+    pub(super) fn begin_passing(&mut self, stream: StreamId) -> Bytes {
+        self.last += 1;
+        event_stream::head(Some(&EventId { stream, number: self.last }.to_string()))
+    }
+
+    /// Puts an error in the place of an answer that nobody can be given any more.
+    pub(super) fn add_too_large(&mut self) {
+        let instead = self.call.as_ref().map(|call| (call.stream, call.too_large.clone()));
+        if let Some((stream, instead)) = instead {
+            self.add_answer(stream, &instead);
+        }
+    }
+
     /// Numbers the answer while nobody reads. An error stands for it when there is no room.
     pub(super) fn put_answer_by(&mut self, stream: StreamId, answer: &[u8]) {
         let frame = self.number(stream, answer);
@@ -145,8 +159,7 @@ impl Sent {
             return self.push(stream, frame);
         }
         self.last -= 1;
-        let instead = self.call.as_ref().map(|call| call.too_large.clone()).unwrap_or_default();
-        self.add_answer(stream, &instead);
+        self.add_too_large();
     }
 
     /// The first event of the stream after this one.
