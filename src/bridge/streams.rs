@@ -15,16 +15,16 @@ use crate::bridge::mailbox::{Follower, Keep, Mailbox, Reader, Rest};
 const MAX_KEPT: usize = 32;
 /// How long an answer waits for a client that is away.
 const PATIENCE: Duration = Duration::from_secs(300);
-/// How many streams of one session are kept that were handed to a connection to their end. MCP lets a server choose what it
-/// sends again; what is missed here is what was on its way when the connection broke, and that is the newest.
-const MAX_READ: usize = 4;
+/// How many bytes of one session are kept of streams that were handed to a connection to their end. MCP lets a server choose
+/// what it sends again; what may be missed of these is what was on its way when the connection broke.
+const READ_BYTES: usize = 128 * 1024;
 /// How long those are kept: clients come back after three seconds, and some try more than once.
 const READ_PATIENCE: Duration = Duration::from_secs(30);
 /// Shown by `config show --limits`.
 pub const LIMITS: [Limit; 4] = [
     Limit::count("streams of calls of one session that can be resumed", MAX_KEPT, "the least missed is forgotten"),
     Limit::time("answer kept for a client that is away", PATIENCE, "it is forgotten"),
-    Limit::count("finished streams of one session that can be resumed", MAX_READ, "the oldest is forgotten"),
+    Limit::bytes("finished streams of one session, kept", READ_BYTES, "the oldest is forgotten"),
     Limit::time("finished stream kept, should the client have missed its end", READ_PATIENCE, "it is forgotten"),
 ];
 
@@ -145,13 +145,17 @@ impl All {
             }
         }
         resting.sort_unstable();
-        let mut read = resting.iter().filter(|(rest, _)| *rest == Rest::Read).count();
+        let bytes = |kept: Option<&Kept>| kept.map_or(0, |kept| kept.mailbox.kept_bytes());
+        let read = resting.iter().filter(|(rest, _)| *rest == Rest::Read);
+        let mut read: usize = read.map(|(_, stream)| bytes(self.kept.get(stream))).sum();
         for (rest, stream) in resting {
             let is_in_the_way = keep.is_exceeded()
                 || self.kept.len() > most
-                || rest == Rest::Read && (keep.is_scarce() || read > MAX_READ);
+                || rest == Rest::Read && (keep.is_scarce() || read > READ_BYTES);
             let is_over = self.kept.get(&stream).is_some_and(|kept| kept.is_over(now));
-            read -= usize::from(rest == Rest::Read);
+            if rest == Rest::Read {
+                read -= bytes(self.kept.get(&stream));
+            }
             if (is_in_the_way || is_over)
                 && let Some(kept) = self.kept.remove(&stream)
             {
@@ -200,11 +204,11 @@ mod tests {
     }
 
     #[test]
-    fn mcp_24_streams_that_were_read_to_their_end_are_few_and_kept_shortly() {
+    fn mcp_24_streams_that_were_read_to_their_end_are_small_and_kept_shortly() {
         let (streams, clock) = streams();
-        for _ in 0..=MAX_READ {
+        for _ in 0..5 {
             let (mailbox, mut follower) = follow(&streams).unwrap();
-            mailbox.finish(Bytes::from_static(b"{}"));
+            mailbox.finish(Bytes::from(vec![b'x'; READ_BYTES / 5]));
             let mut next =
                 || futures_util::FutureExt::now_or_never(std::future::poll_fn(|context| follower.poll_next(context)));
             assert!(next().unwrap().is_some() && next().unwrap().is_none());

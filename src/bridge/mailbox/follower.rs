@@ -162,6 +162,12 @@ impl Mailbox {
         let _sent = self.lock().sent.take();
     }
 
+    /// How many bytes of what was sent are kept.
+    #[must_use]
+    pub fn kept_bytes(&self) -> usize {
+        self.lock().sent.as_ref().map_or(0, |sent| sent.bytes())
+    }
+
     /// How a call's stream stands.
     #[must_use]
     pub fn rest(&self) -> Rest {

@@ -91,6 +91,11 @@ impl Sent {
         Self { keep, events: VecDeque::new(), bytes: 0, last: 0, listening: 0, call }
     }
 
+    /// How many bytes are kept.
+    pub(super) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// The number of the last event.
     pub(super) const fn last(&self) -> u64 {
         self.last

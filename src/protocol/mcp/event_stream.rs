@@ -300,10 +300,10 @@ mod tests {
     #[test]
     fn an_event_that_is_read_on_the_way_has_the_same_data_in_whatever_pieces_it_comes() {
         let of = |text: &str, length: usize, least: usize| {
-            let (mut parser, mut data, mut over) = (Parser::new(64), None, None);
+            let (mut parser, mut data, mut over) = (Parser::new(64), None::<Vec<u8>>, None);
             for mut piece in text.as_bytes().chunks(length) {
-                if data.is_some() && over.is_none() {
-                    let rest = parser.rest(piece, data.as_mut().unwrap()).unwrap();
+                if let (Some(data), None) = (&mut data, over) {
+                    let rest = parser.rest(piece, data).unwrap();
                     over = rest.over;
                     piece = &piece[rest.used..];
                 }
@@ -311,9 +311,7 @@ mod tests {
                     let events = parser.push(piece).unwrap();
                     assert!(events.is_empty() || over.is_some() && events[0].data == "next", "{events:?}");
                 }
-                if data.is_none()
-                    && let Some(head) = parser.under_way(least)
-                {
+                if let (None, Some(head)) = (&data, parser.under_way(least)) {
                     data = Some(head.to_vec());
                     parser.begin_rest();
                 }
