@@ -21,8 +21,11 @@ use crate::protocol::mcp::reply;
 const HELD: usize = 64 * 1024;
 /// The same where it could be fetched again after a broken connection: what passes is not kept.
 const HELD_TO_KEEP: usize = 256 * 1024;
+/// So many bytes of an answer that passes start the time limit of its call anew.
+const PROGRESS: usize = 64 * 1024;
 /// Shown by `config show --limits`.
-pub const LIMITS: [Limit; 2] = [
+pub const LIMITS: [Limit; 3] = [
+    Limit::bytes("part of an answer that passes, within the time of a call", PROGRESS, "the call fails"),
     Limit::bytes("answer of an HTTP upstream that is held whole", HELD, "a larger one is passed on as it comes"),
     Limit::bytes(
         "answer of an HTTP upstream on a stream that can be resumed",
@@ -38,6 +41,8 @@ pub struct Pass {
     writer: PassageWriter,
     mailbox: Arc<Mailbox>,
     length: usize,
+    /// What passed since that counted as progress.
+    fresh: usize,
 }
 
 /// Why it goes no further.
@@ -95,7 +100,7 @@ impl Pass {
         passing.push(head, &mut first).ok().filter(|()| passing.is_decided())?;
         let (writer, passage) = Passage::new(Bytes::from(first));
         mailbox.pass(passage).ok()?;
-        Some(Self { passing, writer, mailbox, length: head.len() })
+        Some(Self { passing, writer, mailbox, length: head.len(), fresh: 0 })
     }
 
     /// Hands the next piece on, when the client has taken the one before.
@@ -112,8 +117,12 @@ impl Pass {
         if !out.is_empty() {
             self.writer.write(Bytes::from(out)).await.map_err(|_| Stopped::ClientLeft)?;
         }
-        // A client that reads slowly, but reads, is waited for.
-        call.progressed(link.now());
+        // Who writes or reads slowly is waited for, but not for ever: so much is to pass within the time of a call.
+        self.fresh += piece.len();
+        if self.fresh >= PROGRESS {
+            self.fresh = 0;
+            call.progressed(link.now());
+        }
         Ok(())
     }
 

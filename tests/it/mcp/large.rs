@@ -184,7 +184,7 @@ async fn proxy_10_and_13_what_goes_wrong_in_the_middle_is_never_a_whole_answer()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn bf_a_question_in_a_large_result_is_not_taken_for_a_result() {
+async fn mr_a_question_in_a_large_result_is_not_taken_for_a_result() {
     let rig = Rig::start(true).await;
     let session = rig.session().await;
     let wanted = |more: &str| with(wanted(MIB, 1, "last", false, "whole"), "more", more);
@@ -235,7 +235,7 @@ async fn a_client_that_comes_back_for_what_passed_is_told_that_it_is_gone() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn d_26_a_stateless_client_that_leaves_stops_the_server() {
+async fn d_20_a_stateless_client_that_leaves_stops_the_server() {
     for is_stateless in [false, true] {
         let rig = Rig::start(is_stateless).await;
         for (number, is_stream) in [false, true].into_iter().enumerate() {

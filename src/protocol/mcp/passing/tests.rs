@@ -113,7 +113,7 @@ fn d_18_what_is_missing_is_added_as_it_passes() {
 }
 
 #[test]
-fn bf_a_question_is_no_result_that_passes() {
+fn mr_a_question_is_no_result_that_passes() {
     let fate = |kinds, result: &str| {
         let text = format!(r#"{{"jsonrpc":"2.0","id":17,"result":{result}}}"#);
         let mut passing = Passing::new(terms(kinds, false));
