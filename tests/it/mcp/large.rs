@@ -159,7 +159,7 @@ async fn proxy_10_and_13_what_goes_wrong_in_the_middle_is_never_a_whole_answer()
     for is_stateless in [false, true] {
         let rig = Rig::start(is_stateless).await;
         let session = rig.session().await;
-        for (end, bytes) in [("broken", MIB), ("vanish", MIB), ("mismatch", MIB), ("whole", 17 * MIB)] {
+        for (end, bytes) in [("broken", MIB), ("vanish", MIB), ("mismatch", MIB), ("tail", MIB), ("whole", 17 * MIB)] {
             for is_stream in [false, true] {
                 let wanted = wanted(bytes, 1, "last", is_stream, end);
                 let (got, is_whole) = json_of(&session, &call("a", &wanted)).await;

@@ -121,6 +121,7 @@ async fn large(stream: &mut TcpStream, got: &Got, is_stateless: bool, counts: &C
     );
     match wanted["end"].as_str().unwrap() {
         "broken" => text.replace_range(text.len() - 500..text.len() - 499, "\u{1}"),
+        "tail" => text += &format!("{}x", " ".repeat(3 * PIECE)),
         "vanish" => text.truncate(text.len() - 500),
         _ => {}
     }
