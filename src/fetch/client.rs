@@ -180,7 +180,7 @@ impl Response {
     /// # Errors
     /// Larger, or the connection failed.
     pub async fn collect(mut self, limit: usize) -> Result<Bytes, FetchError> {
-        let begun = self.begin(limit).await?;
+        let begun = self.begin(KEPT_IN_PIECES).await?;
         self.collect_after(begun, limit).await
     }
 
@@ -189,26 +189,19 @@ impl Response {
     /// # Errors
     /// The connection failed.
     pub async fn begin(&mut self, enough: usize) -> Result<Begun, FetchError> {
-        let Some(first) = self.chunk().await? else { return Ok(Begun::Whole(Bytes::new())) };
-        if first.len() > enough {
-            return Ok(Begun::Part(Vec::from(first)));
-        }
-        let Some(second) = self.chunk().await? else { return Ok(Begun::Whole(first)) };
-        // A length that was announced is room for all of it at once; growing piece by piece holds it twice.
-        let announced = self.0.content_length().and_then(|length| usize::try_from(length).ok());
-        let room = announced.unwrap_or(0).min(enough).max(first.len() + second.len());
-        let mut all = Vec::with_capacity(room);
-        all.extend_from_slice(&first);
-        drop(first);
-        let mut more = Some(second);
-        while let Some(piece) = more {
-            all.extend_from_slice(&piece);
-            if all.len() > enough {
-                return Ok(Begun::Part(all));
+        let (mut pieces, mut length) = (Vec::new(), 0);
+        while let Some(piece) = self.chunk().await? {
+            length += piece.len();
+            pieces.push(piece);
+            if length > enough {
+                return Ok(Begun::Part(pieces));
             }
-            more = self.chunk().await?;
         }
-        Ok(Begun::Whole(Bytes::from(all)))
+        Ok(Begun::Whole(match pieces.as_slice() {
+            [] => Bytes::new(),
+            [only] => only.clone(),
+            several => Bytes::from(several.concat()),
+        }))
     }
 
     /// All of the content that has begun so, if it has at most `limit` bytes.
@@ -216,13 +209,17 @@ impl Response {
     /// # Errors
     /// Larger, or the connection failed.
     pub async fn collect_after(mut self, begun: Begun, limit: usize) -> Result<Bytes, FetchError> {
-        let mut all = match begun {
+        let pieces = match begun {
             Begun::Whole(all) if all.len() <= limit => return Ok(all),
             Begun::Whole(_) => return Err(FetchError::TooLarge),
-            Begun::Part(part) => part,
+            Begun::Part(pieces) => pieces,
         };
+        // A length that was announced is room for all of it at once; growing piece by piece holds it twice.
         let announced = self.0.content_length().and_then(|length| usize::try_from(length).ok());
-        all.reserve_exact(announced.unwrap_or(0).min(limit).saturating_sub(all.len()));
+        let mut all = Vec::with_capacity(announced.unwrap_or(0).min(limit));
+        for piece in pieces {
+            all.extend_from_slice(&piece);
+        }
         while all.len() <= limit {
             match self.chunk().await? {
                 Some(next) => all.extend_from_slice(&next),
@@ -233,11 +230,14 @@ impl Response {
     }
 }
 
+/// A content of more bytes is put together as it comes.
+const KEPT_IN_PIECES: usize = 64 * 1024;
+
 /// How a content begins.
 #[derive(Debug)]
 pub enum Begun {
     /// That is all of it.
     Whole(Bytes),
     /// More is to come.
-    Part(Vec<u8>),
+    Part(Vec<Bytes>),
 }

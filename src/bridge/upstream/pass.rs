@@ -21,6 +21,8 @@ use crate::protocol::mcp::reply;
 const HELD: usize = 64 * 1024;
 /// The same where it could be fetched again after a broken connection: what passes is not kept.
 const HELD_TO_KEEP: usize = 256 * 1024;
+/// As much is read, written and waited for at a time: what comes in larger pieces is not made ready all at once.
+pub const PIECE: usize = 32 * 1024;
 /// So many bytes of an answer that passes start the time limit of its call anew.
 const PROGRESS: usize = 64 * 1024;
 /// Shown by `config show --limits`.
@@ -78,7 +80,8 @@ pub fn stop(link: &Link, id: u64, stopped: Stopped) -> String {
 }
 
 impl Pass {
-    /// Begins to hand on the answer that begins with `head`. `None` when it has to be held.
+    /// Begins to hand on the answer that begins with `head`, which is at most a little more than is held. `None` when it has to
+    /// be held.
     #[must_use]
     pub fn begin(link: &Link, id: u64, call: &Call, head: &[u8]) -> Option<Self> {
         let is_stateless = link.speaks() == Speaks::Stateless;
@@ -108,6 +111,13 @@ impl Pass {
     /// # Errors
     /// It goes no further; the call is to be failed, which the client is told.
     pub async fn push(&mut self, link: &Link, call: &Call, piece: &[u8]) -> Result<(), Stopped> {
+        for piece in piece.chunks(PIECE) {
+            self.push_some(link, call, piece).await?;
+        }
+        Ok(())
+    }
+
+    async fn push_some(&mut self, link: &Link, call: &Call, piece: &[u8]) -> Result<(), Stopped> {
         self.length += piece.len();
         if self.length > MAX_MESSAGE {
             return Err(Stopped::TooLarge);

@@ -254,20 +254,39 @@ impl HttpWire {
 async fn bring_answer(link: &Arc<Link>, (id, call): (u64, &Arc<Call>), mut response: Response) -> Result<(), String> {
     let failed = |error: FetchError| error.to_string();
     let begun = response.begin(pass::held(call)).await.map_err(failed)?;
-    let pass = match &begun {
-        Begun::Part(head) => Pass::begin(link, id, call, head),
-        Begun::Whole(_) => None,
+    let (mut pass, begun) = match begin_pass(link, (id, call), begun) {
+        Ok(begun) => begun,
+        Err(begun) => {
+            let text = response.collect_after(begun, MAX_MESSAGE).await.map_err(failed)?;
+            inbound::receive(link, text, Some(id));
+            return Ok(());
+        }
     };
-    let Some(mut pass) = pass else {
-        let text = response.collect_after(begun, MAX_MESSAGE).await.map_err(failed)?;
-        inbound::receive(link, text, Some(id));
-        return Ok(());
-    };
-    drop(begun);
+    for piece in begun {
+        pass.push(link, call, &piece).await.map_err(|stopped| pass::stop(link, id, stopped))?;
+    }
     while let Some(piece) = response.chunk().await.map_err(failed)? {
         pass.push(link, call, &piece).await.map_err(|stopped| pass::stop(link, id, stopped))?;
     }
     pass.finish(link, id).await.map_err(|stopped| pass::stop(link, id, stopped))
+}
+
+/// Begins to pass an answer on; gives what of it is to follow. Gives it back when it has to be held.
+fn begin_pass(link: &Link, (id, call): (u64, &Call), begun: Begun) -> Result<(Pass, Vec<Bytes>), Begun> {
+    let Begun::Part(mut pieces) = begun else { return Err(begun) };
+    let (mut head, mut rest) = (Vec::with_capacity(pass::held(call)), Vec::new());
+    for piece in &pieces {
+        let (part, after) = piece.split_at(piece.len().min(pass::held(call) - head.len()));
+        head.extend_from_slice(part);
+        rest.extend((!after.is_empty()).then(|| piece.slice_ref(after)));
+    }
+    match Pass::begin(link, id, call, &head) {
+        Some(pass) => {
+            pieces.clear();
+            Ok((pass, rest))
+        }
+        None => Err(Begun::Part(pieces)),
+    }
 }
 
 /// Brings what comes on a call's own stream. A large answer on it goes on as it comes.
@@ -280,25 +299,28 @@ async fn bring_events(link: &Arc<Link>, (id, call): (u64, &Arc<Call>), mut respo
             Ok(None) => break "the server ended its answer too early".to_owned(),
             Err(error) => break error.to_string(),
         };
-        let events = match parser.push(&piece) {
-            Ok(events) => events,
-            Err(error) => return Ended::Failed(error.to_string()),
-        };
-        tried &= events.is_empty();
-        for event in events.into_iter().filter(Event::is_message) {
-            // A client that does not read slows this stream down, and no other.
-            call.wait_for_room().await;
-            inbound::receive(link, event.data, Some(id));
-        }
-        if link.find_call(id).is_none() {
-            return Ended::Answered;
-        }
-        if let Some(head) = parser.under_way(pass::held(call)).filter(|_| !tried) {
+        let mut used = 0;
+        for part in piece.chunks(pass::PIECE) {
+            let events = match parser.push(part) {
+                Ok(events) => events,
+                Err(error) => return Ended::Failed(error.to_string()),
+            };
+            tried &= events.is_empty();
+            for event in events.into_iter().filter(Event::is_message) {
+                // A client that does not read slows this stream down, and no other.
+                call.wait_for_room().await;
+                inbound::receive(link, event.data, Some(id));
+            }
+            if link.find_call(id).is_none() {
+                return Ended::Answered;
+            }
+            used += part.len();
             // What cannot go on now never can: it is held.
-            tried = true;
-            if let Some(pass) = Pass::begin(link, id, call, &head) {
-                drop(head);
-                return match pass_event(link, (id, call), (parser, response), pass).await {
+            let head = if tried { None } else { parser.under_way(pass::held(call)) };
+            tried |= head.is_some();
+            if let Some(pass) = head.and_then(|head| Pass::begin(link, id, call, &head)) {
+                let rest = piece.slice(used..);
+                return match pass_event(link, (id, call), (parser, rest, response), pass).await {
                     Ok(()) => finished(link, id, "the answer was given up"),
                     Err(reason) => Ended::Failed(reason),
                 };
@@ -319,20 +341,23 @@ async fn bring_events(link: &Arc<Link>, (id, call): (u64, &Arc<Call>), mut respo
 async fn pass_event(
     link: &Arc<Link>,
     (id, call): (u64, &Arc<Call>),
-    (mut parser, mut response): (Parser, Response),
+    (mut parser, rest, mut response): (Parser, Bytes, Response),
     mut pass: Pass,
 ) -> Result<(), String> {
     parser.begin_rest();
-    let failed = |error: FetchError| error.to_string();
-    while let Some(piece) = response.chunk().await.map_err(failed)? {
-        let mut data = Vec::with_capacity(piece.len());
-        let rest = parser.rest(&piece, &mut data).map_err(|error| error.to_string())?;
-        pass.push(link, call, &data).await.map_err(|stopped| pass::stop(link, id, stopped))?;
-        match rest.over {
-            Some(true) => return pass.finish(link, id).await.map_err(|stopped| pass::stop(link, id, stopped)),
-            Some(false) => return Err("the server called its answer something else".to_owned()),
-            None => {}
+    let mut next = Some(rest);
+    while let Some(piece) = next {
+        for part in piece.chunks(pass::PIECE) {
+            let mut data = Vec::with_capacity(part.len());
+            let rest = parser.rest(part, &mut data).map_err(|error| error.to_string())?;
+            pass.push(link, call, &data).await.map_err(|stopped| pass::stop(link, id, stopped))?;
+            match rest.over {
+                Some(true) => return pass.finish(link, id).await.map_err(|stopped| pass::stop(link, id, stopped)),
+                Some(false) => return Err("the server called its answer something else".to_owned()),
+                None => {}
+            }
         }
+        next = response.chunk().await.map_err(|error: FetchError| error.to_string())?;
     }
     Err("the server ended its answer too early".to_owned())
 }
