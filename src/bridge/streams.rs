@@ -24,7 +24,7 @@ const READ_PATIENCE: Duration = Duration::from_secs(30);
 pub const LIMITS: [Limit; 4] = [
     Limit::count("streams of calls of one session that can be resumed", MAX_KEPT, "the least missed is forgotten"),
     Limit::time("answer kept for a client that is away", PATIENCE, "it is forgotten"),
-    Limit::bytes("finished streams of one session, kept", READ_BYTES, "the oldest is forgotten"),
+    Limit::bytes("finished streams of one session, kept beside the newest", READ_BYTES, "the oldest is forgotten"),
     Limit::time("finished stream kept, should the client have missed its end", READ_PATIENCE, "it is forgotten"),
 ];
 
@@ -147,11 +147,13 @@ impl All {
         resting.sort_unstable();
         let bytes = |kept: Option<&Kept>| kept.map_or(0, |kept| kept.mailbox.kept_bytes());
         let read = resting.iter().filter(|(rest, _)| *rest == Rest::Read);
+        // The newest stays whatever its size: it is the likeliest to have been cut off.
+        let newest = read.clone().map(|(_, stream)| *stream).max();
         let mut read: usize = read.map(|(_, stream)| bytes(self.kept.get(stream))).sum();
         for (rest, stream) in resting {
             let is_in_the_way = keep.is_exceeded()
                 || self.kept.len() > most
-                || rest == Rest::Read && (keep.is_scarce() || read > READ_BYTES);
+                || rest == Rest::Read && (keep.is_scarce() || read > READ_BYTES && newest != Some(stream));
             let is_over = self.kept.get(&stream).is_some_and(|kept| kept.is_over(now));
             if rest == Rest::Read {
                 read -= bytes(self.kept.get(&stream));
