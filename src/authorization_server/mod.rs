@@ -6,14 +6,17 @@
 //! stored flow alone which page comes next; [`AuthorizationServer::log_in`] and [`AuthorizationServer::allow`] move it on,
 //! by way of an identity provider and [`AuthorizationServer::come_back`] if that is where the person logs in, until the
 //! answer goes back to the client. It redeems the code, and later its refresh tokens, at
-//! [`AuthorizationServer::token`], and may end what it was given at [`AuthorizationServer::revoke`].
+//! [`AuthorizationServer::token`], and may end what it was given at [`AuthorizationServer::revoke`]. Who has a token from
+//! somebody asks at [`AuthorizationServer::introspect`] what it is worth.
 //!
 //! Owned here: every OAuth rule of issuing, and which browser a login belongs to. Not owned: passwords and what is said to
 //! identity providers (`identity`), keys (`keys`), pages and cookies (`http`).
 
+mod assertion;
 pub mod authorize;
 pub mod client;
 pub mod error;
+pub mod introspection;
 pub mod revocation;
 pub mod session;
 pub mod token;
@@ -24,14 +27,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::audit::Audit;
 use crate::authorization_server::client::documents::Documents;
 use crate::base::clock::Clock;
 use crate::base::id::ClientId;
 use crate::config::section::{OauthServer, StaticAuthentication, StaticClient};
 use crate::identity::Identity;
+use crate::identity::throttle::LoginThrottle;
 use crate::keys::{Keys, foreign_algorithms};
 use crate::model::client::Client;
 use crate::model::grant::RefreshPolicy;
+use crate::protocol::oauth::grant_type;
 use crate::protocol::oauth::metadata::{AuthorizationServerMetadata, Offered};
 use crate::protocol::oauth::redirect_uri::RedirectUriPolicy;
 use crate::protocol::oauth::scope::ScopeSet;
@@ -42,6 +48,8 @@ pub struct AuthorizationServer {
     settings: Settings,
     services: Services,
     metadata: Bytes,
+    /// Wrong client secrets, lately.
+    guesses: LoginThrottle,
 }
 
 /// What the authorization server works with.
@@ -54,6 +62,8 @@ pub struct Services {
     pub identity: Arc<Identity>,
     /// Fetches the metadata of clients that are named by an address; `None`: there are no such clients.
     pub documents: Option<Arc<Documents>>,
+    /// Is told what happens, before it is answered.
+    pub audit: Audit,
     /// Tells the time.
     pub clock: Clock,
 }
@@ -73,6 +83,8 @@ struct Settings {
     client_bounds: Option<ClientBounds>,
     remember_consent: Duration,
     session_lifetime: Duration,
+    introspection: bool,
+    revocation: bool,
 }
 
 impl AuthorizationServer {
@@ -83,9 +95,10 @@ impl AuthorizationServer {
         let is_key = |client: &StaticClient| matches!(client.authentication, StaticAuthentication::Keys(_));
         let has_keys = services.documents.is_some() || section.clients.iter().any(is_key);
         let acts_alone = section.clients.iter().any(|client| client.acts_alone);
-        let grant_types: Vec<_> = ["authorization_code", "refresh_token"]
+        let grant_types: Vec<_> = [grant_type::AUTHORIZATION_CODE, grant_type::REFRESH_TOKEN]
             .into_iter()
-            .chain(acts_alone.then_some("client_credentials"))
+            .chain(acts_alone.then_some(grant_type::CLIENT_CREDENTIALS))
+            .chain(services.identity.takes_assertions().then_some(grant_type::JWT_BEARER))
             .collect();
         let offered = Offered {
             scopes: scopes_supported.iter().map(str::to_owned).collect(),
@@ -93,6 +106,8 @@ impl AuthorizationServer {
             assertion_algorithms: if has_keys { foreign_algorithms() } else { Vec::new() },
             dynamic_registration: section.allow_dynamic_registration,
             metadata_documents: services.documents.is_some(),
+            introspection: section.introspection,
+            revocation: section.revocation,
         };
         let metadata = AuthorizationServerMetadata::new(issuer, offered);
         let metadata = serde_json::to_vec(&metadata).expect("a document of strings is always JSON");
@@ -113,8 +128,10 @@ impl AuthorizationServer {
             }),
             remember_consent: section.remember_consent,
             session_lifetime: section.session_lifetime,
+            introspection: section.introspection,
+            revocation: section.revocation,
         };
-        Self { settings, services, metadata: metadata.into() }
+        Self { settings, services, metadata: metadata.into(), guesses: LoginThrottle::new(section.lockout) }
     }
 
     /// The issuer identifier, byte for byte as it stands in metadata, `iss` parameters and tokens (RFC 8414 §2).

@@ -1,8 +1,11 @@
 //! The authorization server, endpoint by endpoint. Rows of the abuse catalogue carry their id in the name.
 
+mod audit;
 mod authorize;
 mod consent;
+pub mod enterprise;
 mod federated;
+mod introspection;
 mod login;
 mod metadata;
 mod metadata_documents;
@@ -10,6 +13,8 @@ mod program;
 mod refresh;
 mod registration;
 mod revocation;
+mod rotation;
 mod static_clients;
+mod throttling;
 mod token;
 mod whole_flow;
