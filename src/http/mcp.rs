@@ -141,15 +141,19 @@ fn respond(answer: Answer, principal: &Arc<Principal>, state: &State) -> HttpRes
         Answer::Message { body, session_id } => {
             with_session(answer::private_json(StatusCode::OK, body), session_id.as_deref())
         }
+        Answer::Pieces(pieces) => stream::pieces(pieces, end(principal, state)),
         Answer::Stream { events, session_id } => {
-            let end: End = match &state.resource_server {
-                Some(server) => Box::pin(server.until_ended(Arc::clone(principal))),
-                None => Box::pin(std::future::pending()),
-            };
             let keepalive = state.endpoint.sse_keepalive_interval;
-            with_session(stream::answer(events, end, keepalive), session_id.as_deref())
+            with_session(stream::answer(events, end(principal, state), keepalive), session_id.as_deref())
         }
         Answer::Refused(refusal) => refused(&refusal, state),
+    }
+}
+
+fn end(principal: &Arc<Principal>, state: &State) -> End {
+    match &state.resource_server {
+        Some(server) => Box::pin(server.until_ended(Arc::clone(principal))),
+        None => Box::pin(std::future::pending()),
     }
 }
 
