@@ -8,7 +8,6 @@ The suite prints an address for a person to open; a form browser opens it, logs 
 """
 
 import argparse
-import http.server
 import json
 import os
 import re
@@ -22,37 +21,11 @@ from pathlib import Path
 import conformance
 import report
 from bridge import PATIENCE, Bridge, config, free_port
+from client_document import Document
 from oauth import FormBrowser, request
 
 CLIENTS = ("public", "document")
 SCENARIOS = {"authorization-server-metadata-endpoint", "authorization-code-grant"}
-
-
-class Document:
-    """A web server with one metadata document of a client."""
-
-    def __init__(self, redirect_uri):
-        document = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(self):
-                """The document, whatever was asked for."""
-                self.send_response(200)
-                self.send_header("Content-Type", "application/json")
-                self.end_headers()
-                self.wfile.write(document.text)
-
-            def log_message(self, *_):
-                """Says nothing."""
-
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.address = f"127.0.0.1:{server.server_port}"
-        self.url = f"http://{self.address}/client.json"
-        self.text = json.dumps({
-            "client_id": self.url, "client_name": "The suite", "redirect_uris": [redirect_uri], "token_endpoint_auth_method": "none",
-            "grant_types": ["authorization_code"], "response_types": ["code"],
-        }).encode()
-        threading.Thread(target=server.serve_forever, daemon=True).start()
 
 
 def started(callback, document):
