@@ -13,12 +13,41 @@ import { pathToFileURL } from "node:url";
 const require = createRequire(join(process.env.TEST_TOOLS, "npm/package.json"));
 const { Provider } = await import(pathToFileURL(require.resolve("oidc-provider")));
 
+// Its own memory forgets whatever is not among the last thousand, so this is as little, without that.
+const all = new Map();
+class Memory {
+  constructor(name) {
+    this.key = (id) => `${name}:${id}`;
+  }
+
+  async upsert(id, payload) {
+    all.set(this.key(id), payload);
+  }
+
+  async find(id) {
+    return all.get(this.key(id));
+  }
+
+  async consume(id) {
+    all.get(this.key(id)).consumed = Math.floor(Date.now() / 1000);
+  }
+
+  async destroy(id) {
+    all.delete(this.key(id));
+  }
+
+  async revokeByGrantId(grantId) {
+    for (const [key, payload] of all) if (payload.grantId === grantId) all.delete(key);
+  }
+}
+
 const lines = createInterface({ input: process.stdin });
 const settings = JSON.parse((await lines[Symbol.asyncIterator]().next()).value);
 const { resource } = settings;
 const key = { ...generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey.export({ format: "jwk" }), alg: "ES256", use: "sig", kid: "bench" };
 const client = { redirect_uris: ["http://127.0.0.1/callback"], grant_types: ["authorization_code", "refresh_token"], response_types: ["code"], id_token_signed_response_alg: "ES256" };
 const provider = new Provider(`http://127.0.0.1:${settings.port}`, {
+  adapter: Memory,
   clients: [
     { client_id: "bench", token_endpoint_auth_method: "none", ...client },
     { client_id: "secret", client_secret: settings.secret, token_endpoint_auth_method: "client_secret_basic", ...client },

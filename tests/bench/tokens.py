@@ -66,7 +66,7 @@ class Refreshes(Job):
 
     def __init__(self, ways, who, origin, pid, path, chains):
         lines = [{**form(path, {"grant_type": "refresh_token", "client_id": client, "refresh_token": "@TOKEN@"}), "token": token} for client, token in chains]
-        super().__init__(ways, "refresh", who, origin, pid, lines, "--contains", '"access_token":')
+        super().__init__(ways, "refresh", who, origin, pid, lines, "--contains", '"access_token":"ey')
 
 
 def form(path, fields, headers=""):
