@@ -53,7 +53,6 @@ pub fn of_one_address(connections: usize) -> usize {
 #[derive(Debug)]
 pub struct Addresses {
     most: usize,
-    trusted_proxies: Vec<IpNet>,
     counts: Mutex<HashMap<AddressKey, usize>>,
 }
 
@@ -66,15 +65,15 @@ struct Counted {
 impl Addresses {
     /// Nobody is there yet.
     #[must_use]
-    pub fn new(connections: usize, trusted_proxies: Vec<IpNet>) -> Arc<Self> {
-        Arc::new(Self { most: of_one_address(connections), trusted_proxies, counts: Mutex::default() })
+    pub fn new(connections: usize) -> Arc<Self> {
+        Arc::new(Self { most: of_one_address(connections), counts: Mutex::default() })
     }
 
     /// Counts a connection for as long as it lasts; one too many is closed.
-    pub fn enter(self: &Arc<Self>, connection: &dyn Any, kept: &mut Extensions) {
+    pub fn enter(self: &Arc<Self>, connection: &dyn Any, kept: &mut Extensions, proxies: &[IpNet]) {
         let Some(stream) = connection.downcast_ref::<TcpStream>() else { return };
         let Ok(address) = stream.peer_addr().map(|peer| peer.ip().to_canonical()) else { return };
-        if self.is_many(address) {
+        if is_many(address, proxies) {
             return;
         }
         match self.count(address) {
@@ -87,13 +86,6 @@ impl Addresses {
         }
     }
 
-    /// Whether many come from there by right.
-    fn is_many(&self, address: IpAddr) -> bool {
-        // A proxy on this machine need not be named where it adds nothing about addresses.
-        let here = [IpAddr::from([127, 0, 0, 1]), IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1])];
-        here.contains(&address) || self.trusted_proxies.iter().any(|network| network.contains(&address))
-    }
-
     fn count(self: &Arc<Self>, address: IpAddr) -> Option<Counted> {
         let key = AddressKey::of(address);
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
@@ -104,6 +96,13 @@ impl Addresses {
         *count += 1;
         Some(Counted { addresses: Arc::clone(self), key })
     }
+}
+
+/// Whether many come from there by right.
+fn is_many(address: IpAddr, proxies: &[IpNet]) -> bool {
+    // A proxy on this machine need not be named where it adds nothing about addresses.
+    let here = [IpAddr::from([127, 0, 0, 1]), IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1])];
+    here.contains(&address) || proxies.iter().any(|network| network.contains(&address))
 }
 
 impl Drop for Counted {
@@ -122,20 +121,21 @@ mod tests {
 
     #[test]
     fn each_address_has_its_share_and_gets_it_back() {
-        let addresses = Addresses::new(16, vec!["10.0.0.0/8".parse().unwrap()]);
+        let addresses = Addresses::new(16);
+        let proxies = ["10.0.0.0/8".parse().unwrap()];
         let (one, other): (IpAddr, IpAddr) = ("192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap());
         let held = [addresses.count(one).unwrap(), addresses.count(one).unwrap()];
         assert!(addresses.count(one).is_none() && addresses.count(other).is_some());
         drop(held);
         assert!(addresses.count(one).is_some());
         assert!(addresses.counts.lock().unwrap().is_empty());
-        assert!(addresses.is_many("10.1.2.3".parse().unwrap()) && addresses.is_many("127.0.0.1".parse().unwrap()));
-        assert!(!addresses.is_many(one));
+        assert!(is_many("10.1.2.3".parse().unwrap(), &proxies) && is_many("127.0.0.1".parse().unwrap(), &proxies));
+        assert!(!is_many(one, &proxies));
     }
 
     #[test]
     fn one_customer_of_ipv6_is_one_address() {
-        let addresses = Addresses::new(8, Vec::new());
+        let addresses = Addresses::new(8);
         let held = addresses.count("2001:db8::1".parse().unwrap());
         assert!(held.is_some() && addresses.count("2001:db8::2".parse().unwrap()).is_none());
         assert!(addresses.count("2001:db8:0:1::1".parse().unwrap()).is_some());

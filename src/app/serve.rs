@@ -10,12 +10,16 @@ use actix_web::rt::net::TcpStream;
 use actix_web::web::Data;
 use actix_web::{App as Web, HttpServer};
 use rustix::net::sockopt::set_tcp_user_timeout;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::app::{App, StartError, connections, tasks};
+use crate::app::made::{Behind, Made};
+use crate::app::{App, Ground, StartError, connections, tasks};
 use crate::authorization_server::refresh_policy;
-use crate::bridge::Bridge;
+use crate::config::Config;
+use crate::http::live::Live;
 use crate::http::{middleware, routes};
+use crate::model::grant::RefreshPolicy;
 
 /// Where actix logs each malformed request as an error, with which strangers could alarm the operator.
 pub const NOISY_TARGET: &str = "actix_http::h1::dispatcher";
@@ -24,8 +28,15 @@ pub const NOISY_TARGET: &str = "actix_http::h1::dispatcher";
 pub struct Running {
     server: JoinHandle<std::io::Result<()>>,
     handle: ServerHandle,
-    bridge: Arc<Bridge>,
+    pub(super) live: Data<Live>,
+    pub(super) ground: Ground,
+    pub(super) config: Config,
+    pub(super) behind: Behind,
+    /// For how long tokens are kept.
+    pub(super) policy: Option<watch::Sender<RefreshPolicy>>,
     cleanup: Option<JoinHandle<()>>,
+    /// What a reload left to be looked at once more.
+    pub(super) late: Option<JoinHandle<()>>,
 }
 
 impl App {
@@ -34,39 +45,41 @@ impl App {
     /// # Errors
     /// [`StartError::Io`] when the listener cannot be used.
     pub fn serve(self) -> Result<Running, StartError> {
-        let Self { listener, connections, config, state, store, clock, .. } = self;
-        let state = Data::new(state);
-        let bridge = Arc::clone(&state.bridge);
-        let stall = config.server.write_timeout;
-        let addresses = connections::Addresses::new(connections, config.server.trusted_proxies.clone());
+        let Self { listener, ground, config, made: Made { state, behind }, .. } = self;
+        let live = Data::new(Live::new(state));
+        let addresses = connections::Addresses::new(ground.connections);
         let workers =
             config.server.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+        let (served, connected) = (Data::clone(&live), Data::clone(&live));
         let server = HttpServer::new(move || {
-            let routed = Data::clone(&state);
+            let routed = served.current();
             Web::new()
-                .app_data(Data::clone(&state))
+                .app_data(Data::clone(&served))
                 .wrap(from_fn(middleware::run))
                 .configure(move |app| routes(app, &routed))
         })
         .workers(workers)
-        .max_connections(connections.div_ceil(workers))
+        .max_connections(ground.connections.div_ceil(workers))
         .keep_alive(config.server.idle_timeout)
         .client_request_timeout(config.server.read_timeout)
         .shutdown_timeout(config.server.shutdown_timeout.as_secs())
         .on_connect(move |connection, kept| {
-            bound_stalls(connection, stall);
-            addresses.enter(connection, kept);
+            let state = connected.current();
+            bound_stalls(connection, state.write_timeout);
+            addresses.enter(connection, kept, &state.guard.trusted_proxies);
         })
         .disable_signals()
         .listen(listener)
         .map_err(|error| StartError::Io(format!("cannot listen: {error}")))?
         .run();
         let handle = server.handle();
-        let cleanup = config
-            .oauth_server
-            .as_ref()
-            .map(|section| tokio::spawn(tasks::clean_up(store, refresh_policy(section), clock)));
-        Ok(Running { server: tokio::spawn(server), handle, bridge, cleanup })
+        let policy = config.oauth_server.as_ref().map(|section| watch::Sender::new(refresh_policy(section)));
+        let cleanup = policy.as_ref().map(|policy| {
+            let (store, clock) = (Arc::clone(&ground.store), ground.surroundings.clock.clone());
+            tokio::spawn(tasks::clean_up(store, policy.subscribe(), clock))
+        });
+        let server = tokio::spawn(server);
+        Ok(Running { server, handle, live, ground, config, behind, policy, cleanup, late: None })
     }
 }
 
@@ -81,9 +94,12 @@ fn bound_stalls(connection: &dyn Any, stall: Duration) {
 }
 
 impl Running {
-    /// Stops: no new connections, streams are ended, requests under way may finish, children are told to go.
+    /// Stops: balancers are told and given their time, then there are no new connections, streams are ended, requests under
+    /// way may finish, children are told to go.
     pub async fn stop(self) {
-        self.bridge.end_streams();
+        self.live.stop();
+        tokio::time::sleep(self.config.server.pre_stop_delay).await;
+        self.live.current().bridge.end_streams();
         self.handle.stop(true).await;
         self.finish().await;
     }
@@ -94,9 +110,9 @@ impl Running {
     }
 
     async fn finish(self) {
-        if let Some(cleanup) = self.cleanup {
-            cleanup.abort();
+        for task in [self.cleanup, self.late].into_iter().flatten() {
+            task.abort();
         }
-        self.bridge.shutdown().await;
+        self.live.current().bridge.shutdown().await;
     }
 }

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
+
 use crate::base::clock::Clock;
 use crate::identity::Identity;
 use crate::model::grant::RefreshPolicy;
@@ -12,10 +14,11 @@ use crate::store::Store;
 const CLEANUP_INTERVAL: Duration = Duration::from_secs(600);
 
 /// Removes what has expired, until the process ends.
-pub(super) async fn clean_up(store: Arc<dyn Store>, policy: RefreshPolicy, clock: Clock) {
+pub(super) async fn clean_up(store: Arc<dyn Store>, policy: watch::Receiver<RefreshPolicy>, clock: Clock) {
     let mut interval = tokio::time::interval(CLEANUP_INTERVAL);
     loop {
         interval.tick().await;
+        let policy = *policy.borrow();
         if let Err(error) = store.remove_expired(policy, clock.now()).await {
             tracing::warn!(%error, "could not remove what has expired; trying again later");
         }

@@ -53,7 +53,7 @@ pub struct Services {
     /// Knows people.
     pub identity: Arc<Identity>,
     /// Fetches the metadata of clients that are named by an address; `None`: there are no such clients.
-    pub documents: Option<Documents>,
+    pub documents: Option<Arc<Documents>>,
     /// Tells the time.
     pub clock: Clock,
 }

@@ -144,7 +144,7 @@ pub struct List {
 }
 
 /// A tool, prompt, resource or template.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Entry {
     /// Its name, URI or URI template, as the upstream has it.
     pub key: String,
@@ -169,6 +169,14 @@ impl List {
     /// All entries.
     pub fn entries(&self) -> impl Iterator<Item = &Entry> {
         self.entries.iter()
+    }
+
+    /// The same list of tools or prompts with its names shown in another way.
+    #[must_use]
+    pub fn renamed(&self, kind: ListKind, naming: &Naming) -> Self {
+        let renamed = |entry: &Entry| Entry { shown: rename(entry, kind, naming), ..entry.clone() };
+        let entries = self.entries.iter().map(renamed).collect();
+        Self { lacks_unsound: self.lacks_unsound, entries, places: self.places.clone() }
     }
 
     /// Whether there is none.
@@ -287,6 +295,18 @@ fn read_entry(raw: &str, kind: ListKind, view: &View) -> Option<Entry> {
     Some(Entry { key, shown, is_read_only, headers: headers.unwrap_or_default().into(), is_sound, template })
 }
 
+/// The definition of an entry under another name.
+fn rename(entry: &Entry, kind: ListKind, naming: &Naming) -> Bytes {
+    let place = || {
+        let raw = std::str::from_utf8(&entry.shown).ok().filter(|_| kind.is_named())?;
+        let [key] = object::members(raw, &[kind.key()]).ok()?;
+        Span::of(key?.get(), raw)
+    };
+    let Some(at) = place() else { return entry.shown.clone() };
+    let name = serde_json::Value::from(naming.shown(&entry.key)).to_string();
+    splice::splice(&entry.shown, &mut [Edit { at, with: name.as_bytes() }], false)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -317,6 +337,16 @@ mod tests {
         );
         assert!(entry.is_read_only && !list.find("b").unwrap().is_read_only);
         assert_eq!(cursor.as_deref(), Some("\"c\""));
+    }
+
+    #[test]
+    fn a_list_is_renamed_and_nothing_else_of_it_changes() {
+        let result = r#"{"tools":[{"title":"name", "name" : "a", "x":1.0}]}"#;
+        let (list, _) = page(ListKind::Tools, &view("p", "*", &[]), result);
+        let list = list.renamed(ListKind::Tools, &Naming::new(None, "q", "__", true));
+        assert_eq!(list.find("a").unwrap().shown, r#"{"title":"name", "name" : "q__a", "x":1.0}"#);
+        let list = list.renamed(ListKind::Tools, &Naming::new(None, "q", "__", false));
+        assert_eq!(list.find("a").unwrap().shown, r#"{"title":"name", "name" : "a", "x":1.0}"#);
     }
 
     #[test]

@@ -171,6 +171,20 @@ impl Hub {
         all.extract_if(|_, subscribers| subscribers.is_empty()).map(|(subscription, _)| subscription).collect()
     }
 
+    /// What was subscribed to at one upstream is from now on at another. True: there was something.
+    pub fn move_subscriptions(&self, from: usize, to: usize) -> bool {
+        let mut all = self.subscribers();
+        let moved: Vec<_> = all.extract_if(|(index, _), _| *index == from).collect();
+        let moves = !moved.is_empty();
+        all.extend(moved.into_iter().map(|((_, uri), subscribers)| ((to, uri), subscribers)));
+        moves
+    }
+
+    /// What was subscribed to at an upstream that is no more.
+    pub fn drop_subscriptions(&self, of: usize) {
+        self.subscribers().retain(|(index, _), _| *index != of);
+    }
+
     /// The resources of one upstream that somebody is subscribed to.
     #[must_use]
     pub fn subscriptions_of(&self, upstream: usize) -> Vec<String> {

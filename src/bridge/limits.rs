@@ -5,7 +5,7 @@ use crate::bridge::mailbox;
 use crate::bridge::stateless::{filter, listener, parked};
 use crate::bridge::upstream::stateless::{inquiry, listening, probe};
 use crate::bridge::upstream::{self, call, child, inbound, lines, link, remote, sse, stdio, streamable_http, wire};
-use crate::bridge::{catalog, load, merge, pool, post, session, sessions, streams, subscribe, tool_search};
+use crate::bridge::{catalog, load, merge, pool, post, reload, session, sessions, streams, subscribe, tool_search};
 use crate::config::section::{self, UpstreamKind};
 use crate::protocol::mcp::message;
 
@@ -30,6 +30,7 @@ pub fn limits(settings: &section::Session, upstreams: &[section::Upstream]) -> V
         &catalog::LIMITS,
         &subscribe::LIMITS,
         &tool_search::LIMITS,
+        &reload::LIMITS,
     ];
     let of_upstreams = [
         &stdio::LIMITS[..],

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::base::id::UserId;
@@ -39,6 +40,12 @@ pub enum Place {
 }
 
 impl Load {
+    /// Other bounds for streams. What is open stays.
+    pub fn bound_streams(&self, of_one: usize, all: usize) {
+        self.streams.most_of_one.store(of_one, Ordering::Relaxed);
+        self.streams.most.store(all, Ordering::Relaxed);
+    }
+
     /// Nothing is under way. A person may have so many streams open, and all together so many; 0: no bound.
     #[must_use]
     pub fn new(streams_of_one: usize, streams: usize) -> Self {
@@ -69,8 +76,8 @@ impl Load {
 /// How many there are of each, and in all.
 #[derive(Debug)]
 struct Gauge<K> {
-    most_of_one: usize,
-    most: usize,
+    most_of_one: AtomicUsize,
+    most: AtomicUsize,
     counts: Mutex<Counts<K>>,
 }
 
@@ -89,16 +96,18 @@ pub struct Taken<K: Eq + Hash> {
 
 impl<K: Eq + Hash + Clone> Gauge<K> {
     fn new(most_of_one: usize, most: usize) -> Self {
+        let (most_of_one, most) = (AtomicUsize::new(most_of_one), AtomicUsize::new(most));
         Self { most_of_one, most, counts: Mutex::new(Counts { of_one: HashMap::new(), all: 0 }) }
     }
 
     fn take(this: &Arc<Self>, key: Option<K>) -> Result<Taken<K>, Refusal> {
         let mut counts = this.lock();
         let of_one = key.as_ref().and_then(|key| counts.of_one.get(key)).copied().unwrap_or(0);
-        if this.most_of_one > 0 && of_one >= this.most_of_one {
+        let (most_of_one, most) = (this.most_of_one.load(Ordering::Relaxed), this.most.load(Ordering::Relaxed));
+        if most_of_one > 0 && of_one >= most_of_one {
             return Err(Refusal::TooMany { retry_after: RETRY_AFTER });
         }
-        if this.most > 0 && counts.all >= this.most {
+        if most > 0 && counts.all >= most {
             return Err(Refusal::Busy { retry_after: RETRY_AFTER });
         }
         counts.all += 1;

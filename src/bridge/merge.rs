@@ -117,9 +117,9 @@ fn merged_capabilities(upstreams: &[Arc<Upstream>]) -> Value {
 pub fn is_plain(upstreams: &[Arc<Upstream>], kind: ListKind) -> bool {
     match (upstreams, kind) {
         ([only], ListKind::Tools) => {
-            only.view.naming.is_plain() && only.view.shows_all() && !only.catalogue().tools.lacks_unsound
+            only.view().naming.is_plain() && only.view().shows_all() && !only.catalogue().tools.lacks_unsound
         }
-        ([only], ListKind::Prompts) => only.view.naming.is_plain(),
+        ([only], ListKind::Prompts) => only.view().naming.is_plain(),
         ([_], ListKind::Resources | ListKind::Templates) => true,
         _ => false,
     }
@@ -153,7 +153,7 @@ pub async fn freshen_tools(upstreams: &[Arc<Upstream>]) {
 
 fn shown_key(upstream: &Upstream, kind: ListKind, key: &str) -> String {
     match kind {
-        ListKind::Tools | ListKind::Prompts => upstream.view.naming.shown(key),
+        ListKind::Tools | ListKind::Prompts => upstream.view().naming.shown(key),
         ListKind::Resources | ListKind::Templates => key.to_owned(),
     }
 }

@@ -32,6 +32,7 @@ mod request;
 mod subscribe;
 mod notify;
 pub mod limits;
+mod reload;
 
 pub use answer::{Answer, EventStream, Refusal};
 
@@ -54,21 +55,24 @@ use crate::bridge::session::Session;
 use crate::bridge::sessions::Sessions;
 use crate::bridge::stateless::era;
 use crate::bridge::tool_search::ToolSearch;
-use crate::bridge::upstream::State;
+use crate::bridge::upstream::{State, Upstream};
 use crate::config::section;
 use crate::model::principal::Principal;
 use crate::protocol::mcp::mirror::{Field, Mirror};
 use crate::protocol::mcp::reply;
 
-/// The bridge.
+/// The bridge as one configuration has it. Sessions, connections and what is under way belong to all that come one after
+/// the other.
 #[derive(Debug)]
 pub struct Bridge {
     pool: Pool,
     hub: Arc<Hub>,
-    load: Load,
+    load: Arc<Load>,
     own_identity: Arc<str>,
+    session: section::Session,
+    max_streams: usize,
     request_timeout: Duration,
-    tool_search: Option<ToolSearch>,
+    tool_search: Option<Arc<ToolSearch>>,
     stop: watch::Sender<bool>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -92,6 +96,13 @@ pub struct Options {
     pub keeper: PathBuf,
     /// The time.
     pub clock: Clock,
+}
+
+impl Options {
+    fn making(&self, hub: &Arc<Hub>) -> Making {
+        let (keeper, addresses) = (self.keeper.clone(), self.addresses.clone());
+        Making { hub: Arc::clone(hub), keeper, addresses, limits: self.limits }
+    }
 }
 
 /// A required upstream is not there.
@@ -157,28 +168,37 @@ impl Bridge {
     /// # Errors
     /// A required upstream does not come up at the first try; everything is stopped again then.
     pub async fn start(upstreams: &[section::Upstream], options: Options) -> Result<Arc<Self>, StartError> {
-        let runtime = Handle::current();
         let load = Load::new(options.session.max_streams_per_user, options.max_streams);
         let sessions = Sessions::new(options.session, options.clock.clone());
-        let hub = Arc::new(Hub::new(sessions, runtime.clone(), options.clock));
-        let (keeper, addresses, limits) = (options.keeper, options.addresses, options.limits);
-        let pool = Pool::start(upstreams, Making { hub: Arc::clone(&hub), keeper, addresses, limits });
-        let stop = watch::Sender::new(false);
-        let bridge = Arc::new_cyclic(|this| {
-            let sweeping = sweep(Weak::clone(this), hub.sessions.sweep_interval(), stop.subscribe());
-            let tasks = Mutex::new(vec![runtime.spawn(sweeping)]);
-            let own_identity = merge::own_identity().to_string().into();
-            let request_timeout = options.request_timeout;
-            let tool_search = options.tool_search.map(|results| ToolSearch::new(results, runtime.clone()));
-            Self { pool, hub, load, own_identity, request_timeout, tool_search, stop, tasks }
-        });
-        match bridge.missing().await {
+        let hub = Arc::new(Hub::new(sessions, Handle::current(), options.clock.clone()));
+        let pool = Pool::start(upstreams, options.making(&hub));
+        let tool_search = options.tool_search.map(|results| Arc::new(ToolSearch::new(results, hub.runtime.clone())));
+        let bridge = Self::over(pool, hub, Arc::new(load), tool_search, &options);
+        match missing(bridge.pool.shared()).await {
             None => Ok(bridge),
             Some(error) => {
                 bridge.shutdown().await;
                 Err(error)
             }
         }
+    }
+
+    fn over(
+        pool: Pool,
+        hub: Arc<Hub>,
+        load: Arc<Load>,
+        tool_search: Option<Arc<ToolSearch>>,
+        options: &Options,
+    ) -> Arc<Self> {
+        let (stop, interval) = (watch::Sender::new(false), sessions::sweep_interval(&options.session));
+        Arc::new_cyclic(|this| {
+            let sweeping = sweep(Weak::clone(this), interval, stop.subscribe());
+            let tasks = Mutex::new(vec![hub.runtime.spawn(sweeping)]);
+            let own_identity = merge::own_identity().to_string().into();
+            let (session, max_streams) = (options.session, options.max_streams);
+            let request_timeout = options.request_timeout;
+            Self { pool, hub, load, own_identity, session, max_streams, request_timeout, tool_search, stop, tasks }
+        })
     }
 
     /// Takes a message, or a batch of them.
@@ -249,15 +269,6 @@ impl Bridge {
         let _ended = futures_util::future::join_all(tasks).await;
     }
 
-    async fn missing(&self) -> Option<StartError> {
-        for upstream in self.pool.shared().filter(|upstream| upstream.settings.required) {
-            if let State::Down(reason) = upstream.settled().await {
-                return Some(StartError { name: upstream.name().to_owned(), reason });
-            }
-        }
-        None
-    }
-
     /// The caller's session; `None` when no id was given.
     fn session(&self, principal: &Principal, id: Option<&str>) -> Result<Option<Arc<Session>>, Refusal> {
         id.map(|id| self.hub.sessions.find(id, principal).ok_or(Refusal::SessionUnknown)).transpose()
@@ -280,6 +291,16 @@ impl Bridge {
             }
         }
     }
+}
+
+/// The first of these that is required and does not come up.
+async fn missing(all: impl Iterator<Item = &Arc<Upstream>>) -> Option<StartError> {
+    for upstream in all.filter(|upstream| upstream.settings.required) {
+        if let State::Down(reason) = upstream.settled().await {
+            return Some(StartError { name: upstream.name().to_owned(), reason });
+        }
+    }
+    None
 }
 
 async fn sweep(bridge: Weak<Bridge>, interval: Duration, mut stop: watch::Receiver<bool>) {

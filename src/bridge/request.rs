@@ -63,7 +63,7 @@ impl Bridge {
         let mut has_read = upstreams.iter().any(|upstream| upstream.state() == State::Starting);
         self.wait_for_first_try(upstreams).await;
         for upstream in upstreams {
-            let Some(name) = upstream.view.naming.original(shown) else { continue };
+            let Some(name) = upstream.view().naming.original(shown) else { continue };
             let is_listed = upstream.catalogue().tools.find(name).is_some();
             if is_listed || !upstream.has_list(ListKind::Tools) || upstream.tells_changes(ListKind::Tools) {
                 continue;
@@ -146,7 +146,7 @@ impl Bridge {
             let text = format!("Unknown {thing}: {shown}");
             return Ok(Begun::Answered(post::error(message, reply::INVALID_PARAMS, &text)));
         };
-        if upstream.view.naming.is_plain() {
+        if upstream.view().naming.is_plain() {
             return self.forward(caller, message, upstream, &[]).await;
         }
         let name = Value::from(name).to_string();

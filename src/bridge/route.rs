@@ -18,7 +18,7 @@ pub struct Named<'a> {
 #[must_use]
 pub fn by_name<'a>(upstreams: &'a [Arc<Upstream>], kind: ListKind, shown: &'a str) -> Option<Named<'a>> {
     let mut candidates = upstreams.iter().filter_map(|upstream| {
-        let name = upstream.view.naming.original(shown)?;
+        let name = upstream.view().naming.original(shown)?;
         Some(Named { upstream, name })
     });
     candidates.find(|named| answers_for(named, kind, upstreams.len() == 1))
@@ -40,6 +40,6 @@ fn answers_for(named: &Named<'_>, kind: ListKind, is_only: bool) -> bool {
     let upstream = named.upstream;
     // An only upstream answers for everything, listed or not, in its own words; but a filter or a rule decides by
     // exact name, and an upstream that reads names more loosely must not be reached past it.
-    let decides = kind == ListKind::Tools && !(upstream.view.shows_all() && upstream.settings.tools.is_empty());
+    let decides = kind == ListKind::Tools && !(upstream.view().shows_all() && upstream.settings.tools.is_empty());
     (is_only && !decides) || upstream.catalogue().list(kind).find(named.name).is_some()
 }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
@@ -29,7 +30,7 @@ pub const LIMITS: [Limit; 1] =
 /// Every session there is.
 #[derive(Debug)]
 pub struct Sessions {
-    settings: Settings,
+    settings: ArcSwap<Settings>,
     clock: Clock,
     turns: AtomicU64,
     all: RwLock<All>,
@@ -42,6 +43,12 @@ struct All {
 }
 
 type Caller = (Option<UserId>, Option<ClientId>);
+
+/// How often idle sessions are looked for.
+#[must_use]
+pub fn sweep_interval(settings: &Settings) -> Duration {
+    (settings.timeout / 4).clamp(Duration::from_secs(1), Duration::from_secs(60))
+}
 
 fn caller(principal: &Principal) -> Caller {
     (principal.user.clone(), principal.client_id.clone())
@@ -70,7 +77,12 @@ impl Sessions {
     /// No sessions yet.
     #[must_use]
     pub fn new(settings: Settings, clock: Clock) -> Self {
-        Self { settings, clock, turns: AtomicU64::new(0), all: RwLock::default() }
+        Self { settings: ArcSwap::from_pointee(settings), clock, turns: AtomicU64::new(0), all: RwLock::default() }
+    }
+
+    /// Other bounds, for the sessions there are too. Those that are too many now stay until they end.
+    pub fn set(&self, settings: Settings) {
+        self.settings.store(Arc::new(settings));
     }
 
     /// Makes a session. Gives also those that made room for it, which are to be closed.
@@ -84,19 +96,20 @@ impl Sessions {
     ) -> Option<(Arc<Session>, Vec<Arc<Session>>)> {
         // MCP 2025-11-25, Session Management: globally unique and cryptographically secure; 192 random bits.
         let id = URL_SAFE_NO_PAD.encode(random::bytes::<24>());
-        let streams = Streams::new(self.settings.replay_events, self.clock.clone());
+        let settings = **self.settings.load();
+        let streams = Streams::new(settings.replay_events, self.clock.clone());
         let session = Arc::new(Session::new(id, Arc::clone(principal), introduced, streams));
         self.touch(&session);
         let mut all = self.write();
         let mut closed = Vec::new();
         let own = all.by_caller.get(&caller(principal)).map_or(&[][..], Vec::as_slice);
-        if self.settings.max_per_principal > 0 && own.len() >= self.settings.max_per_principal {
+        if settings.max_per_principal > 0 && own.len() >= settings.max_per_principal {
             // One's own sessions make room even when in use: an unused one first.
             let oldest =
                 own.iter().min_by_key(|session| (session.is_active(), session.turn())).map(|old| old.id.clone());
             closed.extend(oldest.and_then(|id| all.remove(&id)));
         }
-        if self.settings.max_sessions > 0 && all.by_id.len() >= self.settings.max_sessions {
+        if settings.max_sessions > 0 && all.by_id.len() >= settings.max_sessions {
             // A stranger's session makes room only when it is not in use.
             let idle = all.by_id.values().filter(|session| !session.is_active());
             let oldest = idle.min_by_key(|session| session.turn()).map(|old| old.id.clone());
@@ -189,12 +202,6 @@ impl Sessions {
         all.by_id.values().filter(|session| tenant.has_session(session)).filter_map(|session| session.level()).min()
     }
 
-    /// How often idle sessions are looked for.
-    #[must_use]
-    pub fn sweep_interval(&self) -> Duration {
-        (self.settings.timeout / 4).clamp(Duration::from_secs(1), Duration::from_secs(60))
-    }
-
     fn touch(&self, session: &Session) {
         session.touch(self.clock.now(), self.turns.fetch_add(1, Ordering::Relaxed));
     }
@@ -202,7 +209,7 @@ impl Sessions {
     fn is_over(&self, session: &Session, now: Timestamp) -> bool {
         let (idle, age) = (now.since(session.used()), now.since(session.born()));
         // An open stream alone does not make a session everlasting; a call under way is not cut short.
-        idle >= self.settings.timeout && !session.is_active() || age >= LONGEST && !session.is_busy()
+        idle >= self.settings.load().timeout && !session.is_active() || age >= LONGEST && !session.is_busy()
     }
 
     fn read(&self) -> RwLockReadGuard<'_, All> {

@@ -7,6 +7,7 @@ mod config;
 mod health;
 mod keygen;
 mod password;
+mod reload;
 mod serve;
 mod user;
 

@@ -6,6 +6,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::app::{App, FirstUser, NOISY_TARGET, Surroundings};
 use crate::base::clock::Clock;
+use crate::cli::reload::Reload;
 use crate::cli::{Failure, load, say};
 use crate::identity::password::COST;
 use crate::telemetry;
@@ -15,7 +16,8 @@ const MYSELF: &str = "/proc/self/exe";
 
 pub(super) fn run(path: &Path) -> Result<(), Failure> {
     let config = load(path)?;
-    telemetry::start(&config.log, NOISY_TARGET).map_err(|error| Failure { code: 74, text: error.to_string() })?;
+    let logging =
+        telemetry::start(&config.log, NOISY_TARGET).map_err(|error| Failure { code: 74, text: error.to_string() })?;
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
@@ -23,34 +25,54 @@ pub(super) fn run(path: &Path) -> Result<(), Failure> {
     runtime.block_on(async {
         // Before anything is said, so that whoever waits for the greeting can stop the bridge at once.
         let mut signals = Signals::new()?;
-        tokio::spawn(outlive_hang_ups(signal(SignalKind::hangup())?));
         let surroundings = Surroundings { clock: Clock::system(), keeper: PathBuf::from(MYSELF), password_cost: COST };
         let app = tokio::select! {
             app = App::start(config, surroundings) => app?,
             // A required upstream may take its time, and nothing is promised to anybody yet.
-            () = signals.next() => return Ok(()),
+            () = signals.stop() => return Ok(()),
         };
         let first_user = app.first_user().await?;
         // Nobody may be reading; that is no reason not to serve.
         if let Err(failure) = greet(&app, first_user.as_ref()) {
             tracing::warn!(error = failure.text, "the greeting could not be written to standard output");
         }
-        until_told(app, signals).await
+        until_told(app, signals, Reload { path: path.to_owned(), logging }).await
     })
 }
 
-/// The two ways of telling a process to stop.
+/// The two ways of telling a process to stop, and the one of telling it to look at its configuration again.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    /// Caught from the start: what reloads other servers must not end this one.
+    hang_up: Signal,
+}
+
+enum Told {
+    Stop,
+    Reload,
 }
 
 impl Signals {
     fn new() -> Result<Self, Failure> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
     }
 
-    async fn next(&mut self) {
+    async fn next(&mut self) -> Told {
+        tokio::select! {
+            biased;
+            _ = self.terminate.recv() => Told::Stop,
+            _ = self.interrupt.recv() => Told::Stop,
+            _ = self.hang_up.recv() => Told::Reload,
+        }
+    }
+
+    /// As [`Signals::next`], but for who cannot reload now: a hang-up that comes meanwhile is left for later.
+    async fn stop(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
@@ -58,23 +80,26 @@ impl Signals {
     }
 }
 
-/// What reloads other servers must not end this one: an operator's habit would cut every stream. There is no reload yet.
-async fn outlive_hang_ups(mut hang_up: Signal) {
-    while hang_up.recv().await.is_some() {
-        tracing::warn!("SIGHUP changes nothing: the configuration is read when the bridge starts");
-    }
-}
-
-async fn until_told(app: App, mut signals: Signals) -> Result<(), Failure> {
+async fn until_told(app: App, mut signals: Signals, mut reload: Reload) -> Result<(), Failure> {
     let mut running = app.serve()?;
-    tokio::select! {
-        ended = running.wait() => return Ok(ended?),
-        () = signals.next() => {}
+    loop {
+        let told = tokio::select! {
+            ended = running.wait() => return Ok(ended?),
+            told = signals.next() => told,
+        };
+        if let Told::Stop = told {
+            break;
+        }
+        tokio::select! {
+            () = reload.run(&mut running) => {}
+            // It may wait for an upstream. What it began ends with everything else.
+            () = signals.stop() => break,
+        }
     }
     tracing::info!("stopping; a second signal stops at once");
     tokio::select! {
         () = running.stop() => {}
-        () = signals.next() => {}
+        () = signals.stop() => {}
     }
     Ok(())
 }

@@ -54,6 +54,19 @@ impl Config {
         Ok(load(path)?.0)
     }
 
+    /// As [`Config::load`], beside a configuration that is in force. An empty file is a fault: somebody is writing it.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn load_again(path: &Path) -> Result<Self, Faults> {
+        let text = read_text(path)?;
+        if text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) {
+            let wrong = Wrong::new("is empty", "write it beside itself and move it into place, then tell again");
+            return Err(Faults::new(path.display().to_string(), vec![wrong.at("", None)]));
+        }
+        Ok(parse_file(&text, path)?.0)
+    }
+
     /// Checks the text of a file named `config.yaml` in `folder`.
     ///
     /// # Errors
@@ -106,12 +119,19 @@ pub fn known_places() -> Vec<String> {
 }
 
 fn load(path: &Path) -> Result<(Config, Node), Faults> {
+    parse_file(&read_text(path)?, path)
+}
+
+fn read_text(path: &Path) -> Result<String, Faults> {
     let text = fs::read(path).map_err(|error| unreadable(path, &error.to_string()))?;
-    let text = String::from_utf8(text).map_err(|_| unreadable(path, "it is not UTF-8"))?;
+    String::from_utf8(text).map_err(|_| unreadable(path, "it is not UTF-8"))
+}
+
+fn parse_file(text: &str, path: &Path) -> Result<(Config, Node), Faults> {
     // Relative to the file, also when the file is named without a folder.
     let folder = std::path::absolute(path).map_err(|error| unreadable(path, &error.to_string()))?;
     let folder = folder.parent().unwrap_or(Path::new("/"));
-    parse(&text, path, folder, &Environment::process())
+    parse(text, path, folder, &Environment::process())
 }
 
 fn unreadable(path: &Path, why: &str) -> Faults {

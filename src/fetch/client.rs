@@ -8,6 +8,7 @@ use reqwest::dns::Resolve;
 use url::Url;
 
 use crate::fetch::connection::Connection;
+use crate::fetch::fault::{FetchError, fault};
 
 /// Makes requests, over kept connections.
 #[derive(Clone, Debug)]
@@ -55,26 +56,6 @@ pub struct Answer {
     pub is_limited: bool,
     /// The content.
     pub body: Bytes,
-}
-
-/// Why there is no answer, or not all of it.
-#[derive(Debug, thiserror::Error)]
-pub enum FetchError {
-    /// No connection: nothing was sent.
-    #[error("no connection: {0}")]
-    Connect(String),
-    /// The connection failed after something may have been sent.
-    #[error("the connection failed: {0}")]
-    Transport(String),
-    /// The content is larger than is taken.
-    #[error("the answer is too large")]
-    TooLarge,
-    /// The time is over. Something may have been sent.
-    #[error("no answer in time")]
-    TimedOut,
-    /// A header field or the client itself cannot be made.
-    #[error("{0}")]
-    Unsendable(String),
 }
 
 impl Client {
@@ -221,16 +202,4 @@ impl Response {
             }
         }
     }
-}
-
-fn fault(error: reqwest::Error) -> FetchError {
-    // reqwest's own text holds the URL, which may hold a credential; the innermost cause says what went wrong.
-    let is_connect = error.is_connect();
-    let error = error.without_url();
-    let mut cause: &dyn std::error::Error = &error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    let text = cause.to_string();
-    if is_connect { FetchError::Connect(text) } else { FetchError::Transport(text) }
 }

@@ -8,7 +8,7 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Certificate, ClientBuilder, Identity, Proxy};
 use url::{Host, Url};
 
-use crate::fetch::client::FetchError;
+use crate::fetch::fault::FetchError;
 
 /// How connections are made. Environment variables have no say in any of it.
 #[derive(Clone, Copy, Debug)]

@@ -2,8 +2,10 @@
 
 mod client;
 mod connection;
+mod fault;
 mod public;
 
-pub use client::{Answer, Client, FetchError, Request, Response, Verb};
+pub use client::{Answer, Client, Request, Response, Verb};
 pub use connection::Connection;
+pub use fault::FetchError;
 pub use public::{Document, PublicClient, PublicFault};

@@ -5,12 +5,13 @@
 use std::sync::Arc;
 
 use actix_web::http::{Method, StatusCode, header};
-use actix_web::web::{Data, Payload};
+use actix_web::web::Payload;
 use actix_web::{HttpRequest, HttpResponse};
 
 use crate::bridge::{Answer, GetRequest, PostRequest, Refusal};
 use crate::http::answer;
 use crate::http::body;
+use crate::http::live::Current;
 use crate::http::state::State;
 use crate::http::stream::{self, End};
 use crate::model::principal::Principal;
@@ -24,7 +25,7 @@ const SESSION_ID: &str = mcp::SESSION_ID;
 const ALLOW: &str = "POST, GET, DELETE";
 
 /// Every method of the endpoint.
-pub async fn serve(request: HttpRequest, payload: Payload, state: Data<State>) -> HttpResponse {
+pub async fn serve(request: HttpRequest, payload: Payload, state: Current) -> HttpResponse {
     let principal = match authenticate(&request, &state) {
         Ok(principal) => principal,
         Err(response) => return response,

@@ -1,17 +1,19 @@
 //! What comes before everything else, on every route: hosts and origins are checked, CORS is answered for the origins
 //! allowed, and every answer gets the headers that all have.
 
+use std::sync::Arc;
+
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
-use actix_web::{Error, HttpResponse, web};
+use actix_web::{Error, HttpMessage as _, HttpResponse, web};
 
 use crate::http::answer;
 use crate::http::guard::{Form, Refusal};
 use crate::http::head;
-use crate::http::state::State;
+use crate::http::live::{Current, Live};
 use crate::protocol::mcp::header::PARAM_PREFIX;
 
 /// Refuses foreign hosts and origins, answers preflights, and adds the headers that every answer has.
@@ -19,8 +21,10 @@ pub async fn run(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let state = request.app_data::<web::Data<State>>().cloned();
-    let Some(state) = state else { return next.call(request).await.map(ServiceResponse::map_into_boxed_body) };
+    let live = request.app_data::<web::Data<Live>>().cloned();
+    let Some(live) = live else { return next.call(request).await.map(ServiceResponse::map_into_boxed_body) };
+    let state = live.current();
+    request.extensions_mut().insert(Current(Arc::clone(&state)));
     if let Err(response) = head::check(&request) {
         return Ok(request.into_response(response).map_into_boxed_body());
     }
@@ -42,6 +46,10 @@ pub async fn run(
         allow_origin(response.headers_mut(), origin);
     }
     add_common_headers(response.headers_mut(), state.guard.is_https);
+    if live.is_stopping() {
+        // RFC 9112 §9.6: so that a proxy does not send its next request on a connection that is about to end.
+        response.response_mut().head_mut().set_connection_type(actix_http::ConnectionType::Close);
+    }
     Ok(response)
 }
 

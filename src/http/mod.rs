@@ -10,6 +10,7 @@ mod head;
 pub mod limits;
 pub mod middleware;
 mod health;
+pub mod live;
 mod mcp;
 mod oauth;
 pub mod page;
@@ -24,14 +25,15 @@ use actix_web::{Route, guard as method};
 
 use crate::http::state::State;
 
-/// Every route there is. `state` says under which paths the configurable ones stand.
+/// Every route there is. `state` says under which paths the configurable ones stand: no reload changes those.
 pub fn routes(app: &mut ServiceConfig, state: &State) {
     let mcp_path = state.endpoint.path.as_str();
     app.service(web::resource(mcp_path).route(web::to(mcp::serve)));
     if state.endpoint.root && mcp_path != "/" {
         app.service(web::resource("/").route(web::to(mcp::serve)));
     }
-    if state.resource_server.is_some() {
+    // Where they are not wanted now, or not any more, they answer 404.
+    if state.authorization.is_some() {
         get(app, "/.well-known/oauth-protected-resource", web::route().to(resource_metadata::get));
         get(app, &format!("/.well-known/oauth-protected-resource{mcp_path}"), web::route().to(resource_metadata::get));
     }

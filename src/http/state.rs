@@ -13,7 +13,7 @@ use crate::http::guard::Guard;
 use crate::identity::throttle::AddressLimit;
 use crate::resource_server::ResourceServer;
 
-/// One for the process, shared by all workers.
+/// What is made of one configuration, shared by all workers.
 pub struct State {
     /// Where MCP is served.
     pub endpoint: Endpoint,
@@ -27,8 +27,10 @@ pub struct State {
     pub guard: Guard,
     /// The longest pause in a request's body.
     pub read_timeout: Duration,
+    /// How long a client that takes nothing may hold up its connection.
+    pub write_timeout: Duration,
     /// Guessing and flooding are slowed per address, each kind for itself.
-    pub limits: AddressLimits,
+    pub limits: Arc<AddressLimits>,
 }
 
 /// The authorization server and its pages.

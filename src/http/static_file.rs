@@ -1,15 +1,15 @@
 //! Serving the embedded files.
 
 use actix_web::http::header;
-use actix_web::web::{Data, Path};
+use actix_web::web::Path;
 use actix_web::{HttpRequest, HttpResponse};
 
 use crate::http::answer;
 use crate::http::assets;
-use crate::http::state::State;
+use crate::http::live::Current;
 
 /// `GET /static/{file}`, below the path of the issuer.
-pub async fn get(request: HttpRequest, file: Path<String>, state: Data<State>) -> HttpResponse {
+pub async fn get(request: HttpRequest, file: Path<String>, state: Current) -> HttpResponse {
     let found = if file.as_str() == "theme.css" {
         Some(state.authorization().pages.theme.clone())
     } else {

@@ -18,6 +18,8 @@ pub struct Configured {
     pub disabled: bool,
     /// What the password is checked against.
     pub credential: Credential,
+    /// What it was made from.
+    source: PasswordSource,
 }
 
 /// A password hash. One that is made from a plain password at start comes a quarter of a second later, so that the start does
@@ -37,8 +39,12 @@ impl Credential {
     }
 }
 
-/// The users by name, and the highest cost among their hashes. Plain passwords are hashed on a thread of their own.
-pub fn configured(users: &[BuiltinUser]) -> Result<(HashMap<UserId, Configured>, u32), IdentityError> {
+/// The users by name, and the highest cost among their hashes. Plain passwords are hashed on a thread of their own, unless
+/// they were `before`.
+pub fn configured(
+    users: &[BuiltinUser],
+    before: Option<&HashMap<UserId, Configured>>,
+) -> Result<(HashMap<UserId, Configured>, u32), IdentityError> {
     let mut configured = HashMap::new();
     let mut plain = Vec::new();
     let mut highest = 0;
@@ -53,9 +59,12 @@ pub fn configured(users: &[BuiltinUser]) -> Result<(HashMap<UserId, Configured>,
             PasswordSource::Plain(password) => {
                 password::check_password(password).map_err(|fault| IdentityError::Password(id.clone(), fault))?;
                 highest = highest.max(password::COST);
-                let credential = Credential(Arc::default());
-                plain.push((id.clone(), credential.clone(), password.clone()));
-                credential
+                let known = before.and_then(|before| before.get(&id)).filter(|known| known.source == user.password);
+                known.map(|known| known.credential.clone()).unwrap_or_else(|| {
+                    let credential = Credential(Arc::default());
+                    plain.push((id.clone(), credential.clone(), password.clone()));
+                    credential
+                })
             }
         };
         let active = ActiveUser {
@@ -64,7 +73,8 @@ pub fn configured(users: &[BuiltinUser]) -> Result<(HashMap<UserId, Configured>,
             scopes: user.scopes.clone(),
             email: user.email.clone(),
         };
-        let user = Configured { user: active, disabled: user.disabled, credential };
+        let (disabled, source) = (user.disabled, user.password.clone());
+        let user = Configured { user: active, disabled, credential, source };
         if configured.insert(id.clone(), user).is_some() {
             return Err(IdentityError::Duplicate(id));
         }

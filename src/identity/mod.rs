@@ -54,8 +54,8 @@ pub struct Identity {
     passwords: bool,
     federation: Arc<Federation>,
     store: Arc<dyn Users>,
-    throttle: LoginThrottle,
-    pool: Pool,
+    throttle: Arc<LoginThrottle>,
+    pool: Arc<Pool>,
     /// The highest cost among known hashes: every attempt takes as long as the slowest would.
     ceiling: AtomicU32,
     /// Rounds of bcrypt that attempts have cost so far.
@@ -122,17 +122,40 @@ impl Identity {
         store: Arc<dyn Users>,
         federation: Federation,
     ) -> Result<Self, IdentityError> {
-        let (configured, highest) = credential::configured(passwords.users)?;
+        Self::make(passwords, store, federation, None)
+    }
+
+    /// The same for another configuration, with what is known of guesses and with the work under way of the one `before`.
+    ///
+    /// # Errors
+    /// As [`Identity::new`].
+    pub fn reloaded(
+        passwords: PasswordLogin<'_>,
+        store: Arc<dyn Users>,
+        federation: Federation,
+        before: &Self,
+    ) -> Result<Self, IdentityError> {
+        Self::make(passwords, store, federation.after(&before.federation), Some(before))
+    }
+
+    fn make(
+        passwords: PasswordLogin<'_>,
+        store: Arc<dyn Users>,
+        federation: Federation,
+        before: Option<&Self>,
+    ) -> Result<Self, IdentityError> {
+        let (configured, highest) = credential::configured(passwords.users, before.map(|before| &before.configured))?;
+        let throttle = before.map(|before| &before.throttle).filter(|throttle| throttle.is_of(passwords.lockout));
         Ok(Self {
             configured,
             passwords: passwords.accepted,
             federation: Arc::new(federation),
             store,
-            throttle: LoginThrottle::new(passwords.lockout),
-            pool: Pool::new(),
+            throttle: throttle.map_or_else(|| Arc::new(LoginThrottle::new(passwords.lockout)), Arc::clone),
+            pool: before.map_or_else(|| Arc::new(Pool::new()), |before| Arc::clone(&before.pool)),
             ceiling: AtomicU32::new(highest.max(passwords.least_cost)),
             rounds: AtomicU64::new(0),
-            log_salt: random::bytes(),
+            log_salt: before.map_or_else(random::bytes, |before| before.log_salt),
         })
     }
 

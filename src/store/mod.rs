@@ -159,6 +159,10 @@ pub trait Tokens: Send + Sync {
     /// Revokes one access token by its `jti`, until it would have ended.
     async fn revoke_access_token(&self, jti: &str, expires_at: Timestamp) -> Result<(), StoreError>;
 
+    /// Access tokens made from now on live for so long: what is revoked counts until the last of them, and of those made
+    /// before, has ended.
+    async fn expect_lifetime(&self, access_tokens: Duration, now: Timestamp) -> Result<(), StoreError>;
+
     /// Removes what no decision needs any more: expired flows, codes, refresh tokens past reuse detection, revocations of ended tokens.
     async fn remove_expired(&self, policy: RefreshPolicy, now: Timestamp) -> Result<(), StoreError>;
 }

@@ -2,9 +2,10 @@
 
 use std::borrow::Cow;
 use std::io::{self, Write};
+use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use serde_json::Value;
-use tracing::Metadata;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
@@ -19,7 +20,7 @@ const LONGEST_JSON_TEXT: usize = 1024;
 
 /// What a line looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Style {
+enum Style {
     /// One JSON object.
     Json,
     /// Plain text.
@@ -28,47 +29,56 @@ pub enum Style {
     ColoredText,
 }
 
-/// Makes a [`Line`] over another writer for each event.
+/// Where lines go.
+pub struct Output {
+    /// Whether a person watches.
+    pub is_terminal: bool,
+    /// What takes them.
+    pub writer: BoxMakeWriter,
+}
+
+/// Makes a [`Line`] for each event, over the output of the moment.
 pub struct MakeLine {
-    style: Style,
-    output: BoxMakeWriter,
+    is_json: bool,
+    output: Arc<ArcSwap<Output>>,
 }
 
 impl MakeLine {
-    pub fn new(style: Style, output: BoxMakeWriter) -> Self {
-        Self { style, output }
+    pub fn new(is_json: bool, output: Arc<ArcSwap<Output>>) -> Self {
+        Self { is_json, output }
     }
 }
 
 impl<'a> MakeWriter<'a> for MakeLine {
-    type Writer = Line<<BoxMakeWriter as MakeWriter<'a>>::Writer>;
+    type Writer = Line;
 
     fn make_writer(&'a self) -> Self::Writer {
-        Line { style: self.style, output: self.output.make_writer() }
-    }
-
-    fn make_writer_for(&'a self, metadata: &Metadata<'_>) -> Self::Writer {
-        Line { style: self.style, output: self.output.make_writer_for(metadata) }
+        Line { is_json: self.is_json, output: self.output.load_full() }
     }
 }
 
 /// Takes a whole event in each call of `write`, which is how `tracing-subscriber` hands them over.
-pub struct Line<W> {
-    style: Style,
-    output: W,
+pub struct Line {
+    is_json: bool,
+    output: Arc<Output>,
 }
 
-impl<W: Write> Write for Line<W> {
+impl Write for Line {
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(event);
-        let line = finished(self.style, text.strip_suffix('\n').unwrap_or(&text));
+        let style = match (self.is_json, self.output.is_terminal) {
+            (true, _) => Style::Json,
+            (false, true) => Style::ColoredText,
+            (false, false) => Style::Text,
+        };
+        let line = finished(style, text.strip_suffix('\n').unwrap_or(&text));
         // One call, so that lines of two threads or processes do not mix.
-        self.output.write_all(line.as_bytes())?;
+        self.output.writer.make_writer().write_all(line.as_bytes())?;
         Ok(event.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.output.flush()
+        self.output.writer.make_writer().flush()
     }
 }
 

@@ -4,12 +4,15 @@ use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::{Arc, Mutex};
 
+use arc_swap::ArcSwap;
 use serde_json::Value;
 use tracing::subscriber::with_default;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 
-use super::{Style, layer, open_file};
+use super::{layer, open_file};
+use crate::config::section::LogFormat;
+use crate::telemetry::line::Output;
 
 #[derive(Clone, Default)]
 struct Buffer(Arc<Mutex<Vec<u8>>>);
@@ -25,10 +28,11 @@ impl Write for Buffer {
 }
 
 /// What is written when `log` runs.
-fn written(style: Style, log: impl FnOnce()) -> String {
+fn written(format: LogFormat, is_terminal: bool, log: impl FnOnce()) -> String {
     let buffer = Buffer::default();
     let output = buffer.clone();
-    let layer = layer(style, BoxMakeWriter::new(move || output.clone()));
+    let writer = BoxMakeWriter::new(move || output.clone());
+    let layer = layer(format, Arc::new(ArcSwap::from_pointee(Output { is_terminal, writer })));
     with_default(tracing_subscriber::registry().with(layer), log);
     let bytes = buffer.0.lock().unwrap().clone();
     String::from_utf8(bytes).unwrap()
@@ -48,7 +52,7 @@ fn is_plain(text: &str) -> bool {
 
 #[test]
 fn log_2_hostile_values_stay_on_one_line_of_text() {
-    let output = written(Style::Text, log_hostile);
+    let output = written(LogFormat::Text, false, log_hostile);
     let line = output.strip_suffix('\n').unwrap();
     assert!(is_plain(line), "{line:?}");
     assert!(line.contains("\\u{2028}") && line.contains("login ok"), "{line}");
@@ -57,7 +61,7 @@ fn log_2_hostile_values_stay_on_one_line_of_text() {
 
 #[test]
 fn log_2_hostile_values_stay_in_one_json_object() {
-    let output = written(Style::Json, log_hostile);
+    let output = written(LogFormat::Json, false, log_hostile);
     let line = output.strip_suffix('\n').unwrap();
     assert!(is_plain(line), "{line:?}");
     let event: Value = serde_json::from_str(line).unwrap();
@@ -68,7 +72,7 @@ fn log_2_hostile_values_stay_in_one_json_object() {
 
 #[test]
 fn log_2_colour_is_the_level_and_nothing_else() {
-    let output = written(Style::ColoredText, log_hostile);
+    let output = written(LogFormat::Text, true, log_hostile);
     let line = output.strip_suffix('\n').unwrap();
     let (time, rest) = line.split_once(' ').unwrap();
     assert!(is_plain(time));
@@ -79,9 +83,9 @@ fn log_2_colour_is_the_level_and_nothing_else() {
 #[test]
 fn log_2_a_long_value_is_cut() {
     let long = "ä".repeat(1 << 20);
-    let text = written(Style::Text, || tracing::info!(user = %long, "hello"));
+    let text = written(LogFormat::Text, false, || tracing::info!(user = %long, "hello"));
     assert!(text.len() < 20_000 && text.contains("bytes more") && text.lines().count() == 1);
-    let json = written(Style::Json, || tracing::info!(user = %long, "hello"));
+    let json = written(LogFormat::Json, false, || tracing::info!(user = %long, "hello"));
     let event: Value = serde_json::from_str(&json).unwrap();
     assert_eq!(event["message"], "hello");
     assert!(json.len() < 20_000 && event["user"].as_str().unwrap().ends_with("bytes more)"));

@@ -226,20 +226,6 @@ fn a_start_that_waits_for_an_upstream_can_be_stopped() {
 }
 
 #[test]
-fn ops_5_many_hang_ups_change_nothing_and_are_told() {
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-    let folder = folder(&format!("{}log: {{output: log}}\n", CONFIG.replace("127.0.0.1:0", &free)));
-    let started = Started::new(folder.path());
-    let pid = rustix::process::Pid::from_child(&started.child);
-    for _ in 0..100 {
-        rustix::process::kill_process(pid, rustix::process::Signal::HUP).unwrap();
-    }
-    assert_eq!(run(folder.path(), &["healthcheck"]).status.code(), Some(0));
-    assert_eq!(started.stop(), 0);
-    assert!(std::fs::read_to_string(folder.path().join("log")).unwrap().contains("SIGHUP changes nothing"));
-}
-
-#[test]
 fn users_are_managed_beside_a_running_bridge() {
     let folder = folder(CONFIG);
     let started = Started::new(folder.path());

@@ -1,6 +1,7 @@
-"""What happens to the bridge from outside: its fragile child is killed, its keeper too, and signals come that ask for what is not built."""
+"""What happens to the bridge from outside: its fragile child is killed, its keeper too, and its configuration is reloaded, good or bad."""
 
 import os
+import re
 import signal
 
 import report
@@ -28,23 +29,48 @@ def kill_child(soak, rng):
     soak.ledger.count("kill -9 of the keeper" if keeper else "kill -9 of the child")
 
 
-def hang_up(soak):
-    """SIGHUP: must be survived."""
+def variants(text):
+    """Configurations that differ in what nobody's call depends on, and one that is wrong."""
+    block = re.search(r"^( *)shaky:\n(?:\1 +.*\n)+", text, re.M)[0]
+    return {
+        "the same": text,
+        "other settings": text.replace("sse_keepalive_interval: 2s", "sse_keepalive_interval: 1s"),
+        "another upstream": text.replace(block, block + block.replace("shaky", "passing")),
+        "another child": text.replace("restart_delay: 100ms", "restart_delay: 101ms"),
+        "wrong": text + "\nnonsense: true\n",
+    }
+
+
+def reload(soak, kind, text):
+    """Puts a configuration in place and tells the bridge. Whatever becomes of it, the child that nobody harms is the same."""
+    told, steady = "the configuration was ", pids_of(soak, "--marker", "soak-steady")
+    before = soak.bridge.log.read_text(errors="replace").count(told)
+    draft = soak.bridge.config.with_suffix(".new")
+    draft.write_text(text)
+    draft.replace(soak.bridge.config)
     soak.bridge.process.send_signal(signal.SIGHUP)
-    soak.rest(1)
+    report.until(lambda: soak.bridge.log.read_text(errors="replace").count(told) > before, 20, f"the bridge to say what became of a reload ({kind})")
+    outcome = soak.bridge.log.read_text(errors="replace").rpartition(told)[2]
+    report.equal(outcome.startswith("not reloaded"), kind == "wrong", f"whether a reload ({kind}) was refused")
+    report.equal(pids_of(soak, "--marker", "soak-steady"), steady, f"the processes of an upstream that did not change, after a reload ({kind})")
     status, _, body = soak.bridge.get("/readyz")
-    report.equal(status, 200, f"/readyz after SIGHUP ({body!r})")
+    report.equal(status, 200, f"/readyz after a reload ({body!r})")
+    soak.ledger.count(f"reload: {kind}")
 
 
 def chaos_life(soak, rng, pause):
-    """One blow after the other."""
+    """One blow after the other, and the configuration of the start in the end."""
+    configurations = variants(soak.bridge.config.read_text())
     while not soak.ledger.stop.is_set():
         soak.rest(rng.expovariate(1 / pause))
         if soak.ledger.stop.is_set():
-            return
-        if rng.random() < 0.7:
+            break
+        if rng.random() < 0.5:
             with soak.ledger.doing("kill -9", "chaos"):
                 kill_child(soak, rng)
         else:
-            with soak.ledger.doing("SIGHUP", "chaos"):
-                hang_up(soak)
+            with soak.ledger.doing("reload", "chaos"):
+                kind = rng.choice(list(configurations))
+                reload(soak, kind, configurations[kind])
+    with soak.ledger.doing("last reload", "chaos"):
+        reload(soak, "the same", configurations["the same"])

@@ -109,6 +109,9 @@ def newcomer(soak, account, rng, name):
     expect_ended(soak, stream)
     if way == "user":
         manage(soak, "enable", account.name)
+    if way == "access token":
+        # A client with a grant is never evicted: visitors who left theirs behind would fill the table in half an hour.
+        holder.revoke(holder.client.refresh_token, "refresh_token")
     client.line.close()
     soak.ledger.count(f"revoked by {way}")
 

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use tokio::sync::watch;
-
 use crate::base::id::UserId;
 use crate::bridge::naming::Naming;
 use crate::bridge::pool::tenancy::Tenancy;
@@ -47,9 +45,9 @@ impl Pool {
             return shared.clone();
         }
         let mut all = self.look(whom);
-        for (index, found) in all.iter_mut().enumerate() {
-            if let (Found::Unmade(tenant), Some(Place::Isolated(settings))) = (&*found, self.places.get(index)) {
-                *found = match self.begin(index, settings, tenant).await {
+        for (found, place) in all.iter_mut().zip(&self.places) {
+            if let (Found::Unmade(tenant), Place::Isolated(number, settings)) = (&*found, place) {
+                *found = match self.begin(*number, settings, tenant).await {
                     Ok(upstream) => Found::Upstream(upstream),
                     Err(lack) => Found::Nothing(lack),
                 };
@@ -70,13 +68,13 @@ impl Pool {
     fn look(&self, whom: Whom<'_>) -> Vec<Found> {
         let now = self.making.hub.clock.now();
         let mut state = self.lock();
-        let mut look = |(index, place): (usize, &Place)| match place {
+        let mut look = |place: &Place| match place {
             Place::Shared(upstream) => Found::Upstream(Arc::clone(upstream)),
-            Place::Isolated(settings) => match whom.tenant(settings.isolation) {
+            Place::Isolated(number, settings) => match whom.tenant(settings.isolation) {
                 Err(lack) => Found::Nothing(lack),
                 Ok(tenant) => {
-                    let key = (tenant, index);
-                    match state.isolated.get_mut(&key) {
+                    let key = (tenant, *number);
+                    match state.all.get_mut(&key) {
                         Some(tenancy) => {
                             tenancy.used = now;
                             Found::Upstream(Arc::clone(&tenancy.upstream))
@@ -86,7 +84,7 @@ impl Pool {
                 }
             },
         };
-        self.places.iter().enumerate().map(&mut look).collect()
+        self.places.iter().map(&mut look).collect()
     }
 
     fn put_together(&self, all: Vec<Found>) -> Own {
@@ -94,7 +92,7 @@ impl Pool {
         for (found, place) in all.into_iter().zip(&self.places) {
             match (found, place) {
                 (Found::Upstream(upstream), _) => upstreams.push(upstream),
-                (Found::Nothing(lack), Place::Isolated(settings)) => {
+                (Found::Nothing(lack), Place::Isolated(_, settings)) => {
                     left_out.push(LeftOut { name: settings.name.clone(), naming: self.naming(settings), lack });
                 }
                 (Found::Nothing(_) | Found::Unmade(_), _) => {}
@@ -106,9 +104,9 @@ impl Pool {
     /// Starts a tenant's own, unless somebody else just did.
     async fn begin(&self, place: usize, settings: &section::Upstream, tenant: &Tenant) -> Result<Arc<Upstream>, Lack> {
         let settings = self.fill(settings, tenant).await?;
-        let (hub, now) = (&self.making.hub, self.making.hub.clock.now());
+        let hub = &self.making.hub;
         let mut state = self.lock();
-        if let Some(tenancy) = state.isolated.get(&(tenant.clone(), place)) {
+        if let Some(tenancy) = state.all.get(&(tenant.clone(), place)) {
             return Ok(Arc::clone(&tenancy.upstream));
         }
         if let Tenant::Session { id, .. } = tenant
@@ -123,12 +121,8 @@ impl Pool {
         }
         let naming = self.naming(&settings);
         let making = (hub, self.making.keeper.as_path());
-        let upstream = Arc::new(Upstream::new((state.next, tenant.clone()), &settings, naming, making));
-        state.next += 1;
-        let stop = watch::Sender::new(false);
-        let task = hub.runtime.spawn(Arc::clone(&upstream).run(stop.subscribe()));
-        let tenancy = Tenancy { upstream: Arc::clone(&upstream), stop, task, used: now };
-        state.isolated.insert((tenant.clone(), place), tenancy);
+        let upstream = Arc::new(Upstream::new((state.number(), tenant.clone()), &settings, naming, making));
+        state.all.insert((tenant.clone(), place), Tenancy::begin(&upstream, hub));
         Ok(upstream)
     }
 
@@ -157,7 +151,9 @@ impl Pool {
     /// security.md 3.4: bounds on child processes. Those that are ending count until they are gone.
     fn has_room(&self, state: &Tenancies, settings: &section::Upstream, tenant: &Tenant) -> bool {
         let limits = &self.making.limits;
-        let all = || state.isolated.values().chain(state.ending.iter().filter(|tenancy| !tenancy.task.is_finished()));
+        let is_running = |tenancy: &&Tenancy| !tenancy.task.is_finished();
+        let isolated = |tenancy: &&Tenancy| tenancy.upstream.tenant != Tenant::Everybody;
+        let all = || state.all.values().chain(state.ending.iter().filter(is_running)).filter(isolated);
         if !matches!(settings.kind, UpstreamKind::Stdio(_)) {
             return all().filter(|tenancy| !tenancy.is_child()).count() < limits.connections;
         }
@@ -171,7 +167,7 @@ impl Pool {
         children().count() < limits.children && of_person < limits.children_per_person
     }
 
-    fn naming(&self, settings: &section::Upstream) -> Naming {
+    pub(super) fn naming(&self, settings: &section::Upstream) -> Naming {
         Upstream::naming_of(settings, self.places.len() > 1)
     }
 }

@@ -5,11 +5,13 @@
 
 mod begin;
 mod own;
+mod reload;
 mod status;
 mod tenancy;
 
 pub use begin::Whom;
 pub use own::{Lack, LeftOut, Own};
+pub use reload::{Difference, Leaving};
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -18,7 +20,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::base::id::UserId;
@@ -115,30 +116,30 @@ pub struct Making {
     pub limits: Limits,
 }
 
-/// All upstreams.
+/// The upstreams of one configuration. What is connected is known to all that came one after the other.
 #[derive(Debug)]
 pub struct Pool {
     places: Vec<Place>,
     /// What everybody has, if nothing is isolated.
     shared: Option<Own>,
     making: Making,
-    state: Mutex<Tenancies>,
+    state: Arc<Mutex<Tenancies>>,
 }
 
 /// One of the configuration's upstreams.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Place {
     Shared(Arc<Upstream>),
-    Isolated(Box<section::Upstream>),
+    /// With a number that no other upstream of any configuration has.
+    Isolated(usize, Arc<section::Upstream>),
 }
 
 #[derive(Debug, Default)]
 struct Tenancies {
     is_closed: bool,
     next: usize,
-    shared: Vec<(watch::Sender<bool>, JoinHandle<()>)>,
-    /// By tenant and place in the configuration.
-    isolated: HashMap<(Tenant, usize), Tenancy>,
+    /// By tenant, everybody among them, and the number of the place.
+    all: HashMap<(Tenant, usize), Tenancy>,
     /// Those whose processes may still be there.
     ending: Vec<Tenancy>,
 }
@@ -147,24 +148,20 @@ impl Pool {
     /// Brings up what is shared.
     #[must_use]
     pub fn start(all: &[section::Upstream], making: Making) -> Self {
+        Self::make(all, &[], making, Arc::default())
+    }
+
+    /// The upstreams of a configuration: of those that are there already the very same, the others are begun.
+    fn make(all: &[section::Upstream], there: &[Place], making: Making, state: Arc<Mutex<Tenancies>>) -> Self {
         let several = all.len() > 1;
-        let mut tenancies = Tenancies { next: all.len(), ..Tenancies::default() };
-        let place = |(index, settings): (usize, &section::Upstream)| match settings.isolation {
-            section::Isolation::Shared => {
-                let naming = Upstream::naming_of(settings, several);
-                let upstream =
-                    Upstream::new((index, Tenant::Everybody), settings, naming, (&making.hub, making.keeper.as_path()));
-                let (upstream, stop) = (Arc::new(upstream), watch::Sender::new(false));
-                let task = making.hub.runtime.spawn(Arc::clone(&upstream).run(stop.subscribe()));
-                tenancies.shared.push((stop, task));
-                Place::Shared(upstream)
-            }
-            section::Isolation::PerUser | section::Isolation::PerSession => Place::Isolated(Box::new(settings.clone())),
+        let place = |settings: &section::Upstream| match there.iter().find(|place| place.settings() == settings) {
+            Some(place) => place.clone(),
+            None => lock(&state).place(settings, several, &making),
         };
-        let places: Vec<Place> = all.iter().enumerate().map(place).collect();
+        let places: Vec<Place> = all.iter().map(place).collect();
         let shared: Option<Vec<_>> = places.iter().map(|place| place.shared().map(Arc::clone)).collect();
         let shared = shared.map(|upstreams| Own::new(upstreams, Vec::new()));
-        Self { places, shared, making, state: Mutex::new(tenancies) }
+        Self { places, shared, making, state }
     }
 
     /// Those that everybody shares.
@@ -175,22 +172,18 @@ impl Pool {
     /// The upstream with this number, if there still is one.
     #[must_use]
     pub fn find(&self, index: usize) -> Option<Arc<Upstream>> {
-        let isolated = || {
-            let state = self.lock();
-            let found = state.isolated.values().find(|tenancy| tenancy.upstream.index == index);
-            found.map(|tenancy| Arc::clone(&tenancy.upstream))
-        };
-        self.shared().find(|upstream| upstream.index == index).map(Arc::clone).or_else(isolated)
+        let state = self.lock();
+        let found = state.all.values().find(|tenancy| tenancy.upstream.index == index);
+        found.map(|tenancy| Arc::clone(&tenancy.upstream))
     }
 
     /// Those that serve this session now.
     #[must_use]
     pub fn serving(&self, session: &Session) -> Vec<Arc<Upstream>> {
-        let mut all: Vec<_> = self.shared().map(Arc::clone).collect();
         let state = self.lock();
-        let own = state.isolated.values().filter(|tenancy| tenancy.upstream.tenant.has_session(session));
-        all.extend(own.map(|tenancy| Arc::clone(&tenancy.upstream)));
-        all
+        let all = state.all.values().chain(&state.ending);
+        let serving = all.filter(|tenancy| tenancy.upstream.tenant.has_session(session));
+        serving.map(|tenancy| Arc::clone(&tenancy.upstream)).collect()
     }
 
     /// Ends what a session had for itself; the session is not among the others any more.
@@ -204,7 +197,8 @@ impl Pool {
         let (hub, idle) = (&self.making.hub, self.making.limits.idle);
         // Before the sessions are looked at: one that is begun meanwhile would be missing among them.
         let mut state = self.lock();
-        if state.isolated.is_empty() && state.ending.is_empty() {
+        state.ending.retain(|tenancy| !tenancy.task.is_finished());
+        if state.all.keys().all(|(tenant, _)| *tenant == Tenant::Everybody) {
             return;
         }
         let (now, sessions) = (hub.clock.now(), hub.sessions.list());
@@ -214,14 +208,13 @@ impl Pool {
             Tenant::Session { id, .. } => !ids.contains(id.as_str()),
             _ => false,
         });
-        for tenancy in state.isolated.values_mut() {
+        for tenancy in state.all.values_mut() {
             let has_session = tenancy.upstream.tenant.person().is_some_and(|person| people.contains(person));
             if has_session || tenancy.is_in_use(&hub.listeners) {
                 tenancy.used = now;
             }
         }
         state.end(|tenancy| matches!(tenancy.upstream.tenant, Tenant::Person(_)) && now.since(tenancy.used) >= idle);
-        state.ending.retain(|tenancy| !tenancy.task.is_finished());
     }
 
     /// Ends all, and waits until their processes are gone.
@@ -230,36 +223,78 @@ impl Pool {
             let mut state = self.lock();
             state.is_closed = true;
             state.end(|_| true);
-            let shared = std::mem::take(&mut state.shared);
-            for (stop, _) in &shared {
-                stop.send_replace(true);
-            }
-            let ending = std::mem::take(&mut state.ending);
-            shared.into_iter().map(|(_, task)| task).chain(ending.into_iter().map(|tenancy| tenancy.task)).collect()
+            // Among them those that a reload lets finish first.
+            state.ending.iter().for_each(Tenancy::end);
+            std::mem::take(&mut state.ending).into_iter().map(|tenancy| tenancy.task).collect()
         };
         // A task that panicked is as over as any other.
         let _ended = futures_util::future::join_all(tasks).await;
     }
 
     fn lock(&self) -> MutexGuard<'_, Tenancies> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
+}
+
+fn lock(state: &Mutex<Tenancies>) -> MutexGuard<'_, Tenancies> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Place {
     const fn shared(&self) -> Option<&Arc<Upstream>> {
         match self {
             Self::Shared(upstream) => Some(upstream),
-            Self::Isolated(_) => None,
+            Self::Isolated(..) => None,
+        }
+    }
+
+    fn settings(&self) -> &section::Upstream {
+        match self {
+            Self::Shared(upstream) => &upstream.settings,
+            Self::Isolated(_, settings) => settings,
+        }
+    }
+
+    /// Its number.
+    fn number(&self) -> usize {
+        match self {
+            Self::Shared(upstream) => upstream.index,
+            Self::Isolated(number, _) => *number,
         }
     }
 }
 
 impl Tenancies {
+    /// A new place of the configuration. What everybody shares is begun at once.
+    fn place(&mut self, settings: &section::Upstream, several: bool, making: &Making) -> Place {
+        let number = self.number();
+        // What it spoke with other settings says nothing.
+        making.hub.found.forget(&settings.name);
+        if settings.isolation != section::Isolation::Shared {
+            return Place::Isolated(number, Arc::new(settings.clone()));
+        }
+        let (naming, making) = (Upstream::naming_of(settings, several), (&making.hub, making.keeper.as_path()));
+        let upstream = Arc::new(Upstream::new((number, Tenant::Everybody), settings, naming, making));
+        if !self.is_closed {
+            self.all.insert((Tenant::Everybody, number), Tenancy::begin(&upstream, making.0));
+        }
+        Place::Shared(upstream)
+    }
+
+    /// A number that nothing had before.
+    fn number(&mut self) -> usize {
+        self.next += 1;
+        self.next
+    }
+
     fn end(&mut self, which: impl Fn(&Tenancy) -> bool) {
-        let ended: Vec<Tenancy> =
-            self.isolated.extract_if(|_, tenancy| which(tenancy)).map(|(_, tenancy)| tenancy).collect();
+        let ended = self.take(|_, tenancy| which(tenancy));
         ended.iter().for_each(Tenancy::end);
         self.ending.extend(ended);
+    }
+
+    fn take(&mut self, which: impl Fn(usize, &Tenancy) -> bool) -> Vec<Tenancy> {
+        let taken = self.all.extract_if(|(_, place), tenancy| which(*place, tenancy));
+        taken.map(|(_, tenancy)| tenancy).collect()
     }
 }

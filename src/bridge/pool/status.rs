@@ -9,15 +9,15 @@ impl Pool {
     #[must_use]
     pub fn status(&self) -> Vec<UpstreamStatus> {
         let state = self.lock();
-        let status = |(index, place): (usize, &Place)| match place {
+        let status = |place: &Place| match place {
             Place::Shared(upstream) => UpstreamStatus::of(upstream),
-            Place::Isolated(settings) => {
-                let own = state.isolated.iter().filter(|((_, place), _)| *place == index);
+            Place::Isolated(number, settings) => {
+                let own = state.all.iter().filter(|((_, place), _)| place == number);
                 let own: Vec<_> = own.map(|(_, tenancy)| &*tenancy.upstream).collect();
                 UpstreamStatus::of_several(&settings.name, &own)
             }
         };
-        self.places.iter().enumerate().map(status).collect()
+        self.places.iter().map(status).collect()
     }
 }
 

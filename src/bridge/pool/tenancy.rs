@@ -6,6 +6,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::base::clock::Timestamp;
+use crate::bridge::hub::Hub;
 use crate::bridge::stateless::listener::Listeners;
 use crate::bridge::upstream::Upstream;
 use crate::config::section::UpstreamKind;
@@ -21,6 +22,13 @@ pub(super) struct Tenancy {
 }
 
 impl Tenancy {
+    /// Begins an upstream's life.
+    pub fn begin(upstream: &Arc<Upstream>, hub: &Hub) -> Self {
+        let stop = watch::Sender::new(false);
+        let task = hub.runtime.spawn(Arc::clone(upstream).run(stop.subscribe()));
+        Self { upstream: Arc::clone(upstream), stop, task, used: hub.clock.now() }
+    }
+
     /// Whether a call of its tenant is under way, or its tenant listens.
     pub fn is_in_use(&self, listeners: &Listeners) -> bool {
         listeners.has(&self.upstream.tenant) || self.upstream.link().is_some_and(|link| !link.is_idle())

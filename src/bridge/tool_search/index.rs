@@ -40,7 +40,7 @@ impl Index {
         for (place, (upstream, list)) in upstreams.iter().zip(&lists).enumerate() {
             for entry in list.entries() {
                 // Of two that are shown under one name the first is the one that would be called.
-                if seen.insert(upstream.view.naming.shown(&entry.key)) {
+                if seen.insert(upstream.view().naming.shown(&entry.key)) {
                     texts.push(text(&entry.shown));
                     tools.push(Indexed { upstream: place, shown: entry.shown.clone() });
                 }

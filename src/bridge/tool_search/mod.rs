@@ -55,6 +55,12 @@ impl ToolSearch {
         Self { results, runtime, indexes: Mutex::default() }
     }
 
+    /// How many results it gives at most.
+    #[must_use]
+    pub const fn results(&self) -> usize {
+        self.results
+    }
+
     /// The result of `tools/list`.
     #[must_use]
     pub fn definitions() -> Bytes {

@@ -1,11 +1,12 @@
 //! Keeping an upstream's lists up to date.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use crate::base::limit::Limit;
-use crate::bridge::catalog::{self, ListKind};
+use crate::bridge::catalog::{self, List, ListKind, View};
 use crate::bridge::hub::Audience;
+use crate::bridge::naming::Naming;
 use crate::bridge::upstream::Upstream;
 use crate::bridge::upstream::hello::{Offers, Speaks};
 use crate::bridge::upstream::link::{Changes, Link};
@@ -31,12 +32,35 @@ impl Upstream {
     pub(crate) async fn read_list(&self, link: &Arc<Link>, kind: ListKind) {
         // One reader at a time, so that an older answer never replaces a newer one.
         let _reading = self.reading.lock().await;
-        match catalog::load(link, kind, &self.view, self.settings.timeout.min(PATIENCE)).await {
-            Ok(list) => self.catalogue.store(Arc::new(self.catalogue().with(kind, list))),
+        let view = Arc::clone(&self.view());
+        match catalog::load(link, kind, &view, self.settings.timeout.min(PATIENCE)).await {
+            Ok(list) => self.put_list(kind, list, &view.naming),
             Err(fault) => {
                 tracing::warn!(upstream = self.name(), list = kind.method(), %fault, "a list could not be read");
             }
         }
+    }
+
+    fn put_list(&self, kind: ListKind, list: List, read_as: &Naming) {
+        let _turn = self.showing.lock().unwrap_or_else(PoisonError::into_inner);
+        let naming = &self.view().naming;
+        let list = if naming == read_as { list } else { list.renamed(kind, naming) };
+        self.catalogue.store(Arc::new(self.catalogue().with(kind, list)));
+    }
+
+    /// Shows its names in another way. False: it is the same way.
+    pub(crate) fn rename(&self, naming: &Naming) -> bool {
+        let _turn = self.showing.lock().unwrap_or_else(PoisonError::into_inner);
+        let view = self.view.load_full();
+        if view.naming == *naming {
+            return false;
+        }
+        let catalogue = self.catalogue();
+        let renamed = |kind| catalogue.list(kind).renamed(kind, naming);
+        let (tools, prompts) = (renamed(ListKind::Tools), renamed(ListKind::Prompts));
+        self.catalogue.store(Arc::new(catalogue.with(ListKind::Tools, tools).with(ListKind::Prompts, prompts)));
+        self.view.store(Arc::new(View { naming: naming.clone(), ..View::clone(&view) }));
+        true
     }
 
     /// Whether the upstream has such a list, as far as it ever said.
@@ -69,7 +93,7 @@ impl Upstream {
 }
 
 /// Tells these that lists changed.
-pub(super) fn announce_to(audience: &Audience, changes: u8) {
+pub(crate) fn announce_to(audience: &Audience, changes: u8) {
     let lists = [
         (Changes::TOOLS, Method::ToolsChanged),
         (Changes::PROMPTS, Method::PromptsChanged),
@@ -83,7 +107,7 @@ pub(super) fn announce_to(audience: &Audience, changes: u8) {
 }
 
 /// The changes that concern what an upstream has.
-pub(super) const fn all_changes(offers: Offers) -> u8 {
+pub(crate) const fn all_changes(offers: Offers) -> u8 {
     (if offers.tools { Changes::TOOLS } else { 0 })
         | (if offers.prompts { Changes::PROMPTS } else { 0 })
         | (if offers.resources { Changes::RESOURCES } else { 0 })

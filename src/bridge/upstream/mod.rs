@@ -18,7 +18,7 @@ pub mod stdio;
 pub mod streamable_http;
 pub mod wire;
 mod connect;
-mod lists;
+pub mod lists;
 mod run;
 
 pub use lists::LIMITS as LIST_LIMITS;
@@ -28,7 +28,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use arc_swap::{ArcSwap, ArcSwapOption};
+use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 use tokio::sync::{Mutex, watch};
 
 use crate::base::limit::Limit;
@@ -55,15 +55,16 @@ pub struct Upstream {
     pub tenant: Tenant,
     /// Its section of the configuration.
     pub settings: section::Upstream,
-    /// What of it is shown, and how.
-    pub view: View,
     /// The program that supervises children.
     pub keeper: PathBuf,
     hub: Arc<Hub>,
     link: ArcSwapOption<Link>,
     state: watch::Sender<State>,
     known: ArcSwapOption<Hello>,
+    view: ArcSwap<View>,
     catalogue: ArcSwap<Catalogue>,
+    /// Held while view and catalogue change, so that they fit each other.
+    showing: std::sync::Mutex<()>,
     reading: Mutex<()>,
     restarts: AtomicU64,
     dropped: AtomicU64,
@@ -98,13 +99,14 @@ impl Upstream {
             index,
             tenant,
             settings: settings.clone(),
-            view,
             keeper: keeper.to_owned(),
             hub: Arc::clone(hub),
             link: ArcSwapOption::empty(),
             state: watch::Sender::new(State::Starting),
             known: ArcSwapOption::empty(),
+            view: ArcSwap::from_pointee(view),
             catalogue: ArcSwap::default(),
+            showing: std::sync::Mutex::default(),
             reading: Mutex::default(),
             restarts: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
@@ -139,6 +141,12 @@ impl Upstream {
     #[must_use]
     pub fn hello(&self) -> Option<Arc<Hello>> {
         self.known.load_full()
+    }
+
+    /// What of it is shown, and how.
+    #[must_use]
+    pub fn view(&self) -> Guard<Arc<View>> {
+        self.view.load()
     }
 
     /// What it listed the last time.

@@ -118,7 +118,7 @@ impl Upstream {
     }
 
     /// What live sessions set up on the connection before.
-    async fn restore(&self, link: &Arc<Link>) {
+    pub(crate) async fn restore(&self, link: &Arc<Link>) {
         if link.speaks() == Speaks::Stateless {
             // It is told of both with every request, and when it is listened to.
             return;

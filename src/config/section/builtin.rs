@@ -14,7 +14,7 @@ use crate::config::value::url::LOGO;
 use crate::protocol::oauth::scope::ScopeSet;
 
 /// One of `builtin.users`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BuiltinUser {
     /// `username`, as written.
     pub username: String,
@@ -29,7 +29,7 @@ pub struct BuiltinUser {
 }
 
 /// Where a user's password comes from.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PasswordSource {
     /// `password_hash`: a checked bcrypt hash.
     Hash(Secret),

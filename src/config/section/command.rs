@@ -15,7 +15,7 @@ use crate::config::value::name::check_variable;
 use crate::config::value::template::{self, FillFault, Variable};
 
 /// A child process.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Command {
     /// `command`: a program, looked up in `PATH` when it has no slash. Never a shell line.
     pub command: String,

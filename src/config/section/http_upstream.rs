@@ -11,7 +11,7 @@ use crate::config::value::header;
 use crate::config::value::url::{ENDPOINT, PROXY, is_loopback};
 
 /// A server behind a URL.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpUpstream {
     /// `url`.
     pub url: url::Url,
@@ -43,7 +43,7 @@ pub enum HttpProtocol {
 }
 
 /// `auth` of an upstream.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum UpstreamAuth {
     /// `none`.
     None,

@@ -9,7 +9,7 @@ use crate::config::reader::kind;
 use crate::config::value::name::HOST;
 
 /// `client_id_metadata_documents`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MetadataDocuments {
     /// `enabled`.
     pub enabled: bool,

@@ -33,6 +33,8 @@ pub struct Server {
     pub request_timeout: Duration,
     /// `sse_keepalive_interval`: between comments on a silent stream.
     pub sse_keepalive_interval: Duration,
+    /// `pre_stop_delay`: how long new connections are still taken after the bridge was told to stop and `/readyz` says so.
+    pub pre_stop_delay: Duration,
     /// `shutdown_timeout`: for requests under way when the bridge is told to stop.
     pub shutdown_timeout: Duration,
     /// `max_request_body` of MCP requests, in bytes.
@@ -57,7 +59,7 @@ pub struct Server {
 }
 
 /// `server.session`: MCP sessions of the session era.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Session {
     /// `timeout`: how long a session without a request or an open stream lives.
     pub timeout: Duration,
@@ -161,6 +163,12 @@ impl Server {
                 "sse_keepalive_interval",
                 "30s",
                 "Between comments on a silent stream.",
+            ),
+            pre_stop_delay: reader.value(
+                "pre_stop_delay",
+                &kind::DURATION,
+                "0s",
+                "New connections are still taken so long after /readyz began to say 503 at a stop.",
             ),
             shutdown_timeout: reader.duration("shutdown_timeout", "30s", "For requests under way when told to stop."),
             max_request_body: reader.size("max_request_body", "10MiB", "Of an MCP request."),

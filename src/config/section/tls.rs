@@ -20,7 +20,7 @@ use crate::config::reader::kind::{self, Kind, shortened};
 use crate::config::value::key_file;
 
 /// `tls` of an upstream.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UpstreamTls {
     /// `insecure_skip_verify`, or `verify: false`: whoever answers is believed.
     pub is_unverified: bool,

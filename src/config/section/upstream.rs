@@ -8,12 +8,13 @@ use crate::config::reader::Reader;
 use crate::config::reader::kind;
 use crate::config::section::command::{self, Command};
 use crate::config::section::http_upstream::{self, HttpProtocol, HttpUpstream};
-use crate::config::section::isolation::{self, Isolation};
+use crate::config::section::isolation::Isolation;
 use crate::config::value::name::{PREFIX, check_upstream};
 use crate::config::value::scope::SCOPE;
+use crate::config::value::template;
 
 /// One MCP server behind the bridge.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Upstream {
     /// The key in `upstreams`; `default` for `server.mcp_server`.
     pub name: String,
@@ -40,7 +41,7 @@ pub struct Upstream {
 }
 
 /// What an upstream is.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum UpstreamKind {
     /// `builtin`: compiled in.
     Builtin(BuiltinServer),
@@ -171,7 +172,7 @@ impl Upstream {
                 .into_iter()
                 .collect(),
         };
-        isolation::check(reader, &upstream);
+        check_isolation(reader, &upstream);
         upstream
     }
 }
@@ -239,4 +240,27 @@ fn read_separator(reader: &mut Reader<'_>) -> String {
         reader.fault("separator", wrong);
     }
     separator
+}
+
+/// What goes together with `isolation`, and what does not.
+fn check_isolation(reader: &Reader<'_>, upstream: &Upstream) {
+    if let UpstreamKind::Stdio(command) = &upstream.kind {
+        for (name, value) in &command.env {
+            if let Err(wrong) = template::check(value.expose(), upstream.isolation == Isolation::PerUser) {
+                reader.fault(&format!("env.{name}"), wrong);
+            }
+        }
+    }
+    if upstream.isolation == Isolation::Shared {
+        return;
+    }
+    if matches!(upstream.kind, UpstreamKind::Builtin(_)) && reader.is_set("builtin") {
+        let problem = "means nothing to builtin, which keeps nothing that could be mixed up";
+        reader.fault("isolation", Wrong::new(problem, "remove it"));
+    }
+    if upstream.required {
+        // Rejected: one for nobody, as a trial. Its environment may need a person, and what it did would be nobody's.
+        let problem = "is true, but with isolation there is nothing to start before somebody comes";
+        reader.fault("required", Wrong::new(problem, "remove it, or write isolation: shared"));
+    }
 }

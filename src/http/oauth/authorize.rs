@@ -2,11 +2,11 @@
 
 use actix_web::http::StatusCode;
 use actix_web::http::header;
-use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 
 use crate::authorization_server::authorize::{Answer, AuthorizeFault, FLOW_LIFETIME, PageFault};
 use crate::http::answer;
+use crate::http::live::Current;
 use crate::http::oauth::flow_path;
 use crate::http::oauth::{is_visit, within};
 use crate::http::page::Link;
@@ -14,7 +14,7 @@ use crate::http::page::respond::{self, Trouble};
 use crate::http::state::State;
 
 /// Begins a flow and sends the browser to its first page.
-pub async fn get(request: HttpRequest, state: Data<State>) -> HttpResponse {
+pub async fn get(request: HttpRequest, state: Current) -> HttpResponse {
     if !is_visit(&request) {
         return HttpResponse::NoContent().finish();
     }

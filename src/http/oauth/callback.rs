@@ -1,10 +1,11 @@
 //! `GET /oauth/callback` and `/oauth/callback/{provider}`: the browser comes back from an identity provider.
 
-use actix_web::web::{Data, Path};
+use actix_web::web::Path;
 use actix_web::{HttpRequest, HttpResponse};
 
 use crate::authorization_server::authorize::{Arrival, FlowFault};
 use crate::base::id::ProviderName;
+use crate::http::live::Current;
 use crate::http::oauth::fault;
 use crate::http::oauth::flow::follow_login;
 use crate::http::oauth::{is_visit, within};
@@ -12,12 +13,12 @@ use crate::http::page::respond;
 use crate::http::state::State;
 
 /// From the provider that stands alone in the configuration.
-pub async fn of_the_only(request: HttpRequest, state: Data<State>) -> HttpResponse {
+pub async fn of_the_only(request: HttpRequest, state: Current) -> HttpResponse {
     take(&request, &ProviderName::the_only(), &state).await
 }
 
 /// From one of several.
-pub async fn of_one(request: HttpRequest, provider: Path<ProviderName>, state: Data<State>) -> HttpResponse {
+pub async fn of_one(request: HttpRequest, provider: Path<ProviderName>, state: Current) -> HttpResponse {
     take(&request, &provider, &state).await
 }
 

@@ -2,7 +2,7 @@
 
 use actix_web::http::StatusCode;
 use actix_web::http::header;
-use actix_web::web::{Data, Path, Payload};
+use actix_web::web::{Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 
 use crate::authorization_server::authorize::{
@@ -11,6 +11,7 @@ use crate::authorization_server::authorize::{
 use crate::base::id::{FlowId, ProviderName};
 use crate::base::secret::Secret;
 use crate::http::answer;
+use crate::http::live::Current;
 use crate::http::oauth::fault;
 use crate::http::oauth::form::PageForm;
 use crate::http::oauth::{flow_path, set_cookie};
@@ -21,7 +22,7 @@ use crate::protocol::oauth::error::ErrorCode;
 use crate::protocol::oauth::scope::ScopeSet;
 
 /// `GET /oauth/authorize/{flow}`: the page that comes next.
-pub async fn get(request: HttpRequest, flow: Path<FlowId>, state: Data<State>) -> HttpResponse {
+pub async fn get(request: HttpRequest, flow: Path<FlowId>, state: Current) -> HttpResponse {
     let server = &state.authorization().server;
     match server.find_flow(&flow, state.cookies().find(&request, &flow)).await {
         Ok(bound) => show(&bound, &state).await.unwrap_or_else(|fault| fault::bound_page(&state, &bound, &fault)),
@@ -103,7 +104,7 @@ fn login_page(state: &State, bound: &Bound, login: &Login<'_>) -> HttpResponse {
 }
 
 /// `POST /oauth/authorize/{flow}/login`
-pub async fn log_in(request: HttpRequest, flow: Path<FlowId>, payload: Payload, state: Data<State>) -> HttpResponse {
+pub async fn log_in(request: HttpRequest, flow: Path<FlowId>, payload: Payload, state: Current) -> HttpResponse {
     match PageForm::read(&request, &flow, payload, &state, &state.limits.login).await {
         Ok(form) => check_login(&form, &state).await.unwrap_or_else(|fault| fault::page(&state, &fault)),
         Err(response) => response,
@@ -137,7 +138,7 @@ async fn check_login(form: &PageForm, state: &State) -> Result<HttpResponse, Flo
 }
 
 /// `POST /oauth/authorize/{flow}/consent`
-pub async fn decide(request: HttpRequest, flow: Path<FlowId>, payload: Payload, state: Data<State>) -> HttpResponse {
+pub async fn decide(request: HttpRequest, flow: Path<FlowId>, payload: Payload, state: Current) -> HttpResponse {
     match PageForm::read(&request, &flow, payload, &state, &state.limits.authorization).await {
         Ok(form) => {
             check_decision(&form, &state).await.unwrap_or_else(|fault| fault::bound_page(&state, &form.bound, &fault))

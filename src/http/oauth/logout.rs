@@ -1,11 +1,12 @@
 //! `GET` and `POST /oauth/logout`: ends the browser's session here, and offers to end the provider's.
 
 use actix_web::http::StatusCode;
-use actix_web::web::{Data, Payload};
+use actix_web::web::Payload;
 use actix_web::{HttpRequest, HttpResponse};
 
 use crate::authorization_server::authorize::FlowFault;
 use crate::base::secret::Secret;
+use crate::http::live::Current;
 use crate::http::oauth::fault;
 use crate::http::oauth::{form, set_cookie};
 use crate::http::page::respond;
@@ -14,7 +15,7 @@ use crate::http::state::State;
 use crate::protocol::oauth::parameters::Parameters;
 
 /// Asks first: another site could send the browser here.
-pub async fn ask(request: HttpRequest, state: Data<State>) -> HttpResponse {
+pub async fn ask(request: HttpRequest, state: Current) -> HttpResponse {
     let (server, pages) = (&state.authorization().server, &state.authorization().pages);
     let session = state.cookies().find_session(&request);
     let person = match server.find_person(session.as_ref()).await {
@@ -35,7 +36,7 @@ pub async fn ask(request: HttpRequest, state: Data<State>) -> HttpResponse {
 }
 
 /// Logs out.
-pub async fn log_out(request: HttpRequest, payload: Payload, state: Data<State>) -> HttpResponse {
+pub async fn log_out(request: HttpRequest, payload: Payload, state: Current) -> HttpResponse {
     let body = match form(&request, payload, &state, &state.limits.authorization).await {
         Ok(body) => body,
         Err(response) => return respond::unread(&state.authorization().pages, &response),

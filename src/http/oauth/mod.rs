@@ -9,28 +9,29 @@ pub mod logout;
 
 use actix_web::cookie::Cookie;
 use actix_web::http::{Method, StatusCode, header};
-use actix_web::web::{Bytes, Data, Payload};
+use actix_web::web::{Bytes, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 
 use crate::base::id::FlowId;
 use crate::http::answer;
 use crate::http::body;
+use crate::http::live::Current;
 use crate::http::state::State;
 use crate::identity::throttle::AddressLimit;
 use crate::protocol::oauth::error::{ErrorCode, OauthError};
 
 /// `GET /.well-known/oauth-authorization-server`
-pub async fn metadata(state: Data<State>) -> HttpResponse {
+pub async fn metadata(state: Current) -> HttpResponse {
     answer::public_json(state.authorization().server.metadata())
 }
 
 /// `GET /oauth/jwks`
-pub async fn jwks(state: Data<State>) -> HttpResponse {
+pub async fn jwks(state: Current) -> HttpResponse {
     answer::public_json(state.authorization().server.jwks())
 }
 
 /// `POST /oauth/token`
-pub async fn token(request: HttpRequest, payload: Payload, state: Data<State>) -> HttpResponse {
+pub async fn token(request: HttpRequest, payload: Payload, state: Current) -> HttpResponse {
     let call = match ClientCall::read(&request, payload, &state).await {
         Ok(call) => call,
         Err(response) => return response,
@@ -42,7 +43,7 @@ pub async fn token(request: HttpRequest, payload: Payload, state: Data<State>) -
 }
 
 /// `POST /oauth/revoke`
-pub async fn revoke(request: HttpRequest, payload: Payload, state: Data<State>) -> HttpResponse {
+pub async fn revoke(request: HttpRequest, payload: Payload, state: Current) -> HttpResponse {
     let call = match ClientCall::read(&request, payload, &state).await {
         Ok(call) => call,
         Err(response) => return response,
@@ -54,7 +55,7 @@ pub async fn revoke(request: HttpRequest, payload: Payload, state: Data<State>) 
 }
 
 /// `POST /oauth/register`
-pub async fn register(request: HttpRequest, payload: Payload, state: Data<State>) -> HttpResponse {
+pub async fn register(request: HttpRequest, payload: Payload, state: Current) -> HttpResponse {
     if let Err(response) = within(&request, &state, &state.limits.registration) {
         return response;
     }

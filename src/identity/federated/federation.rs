@@ -15,14 +15,26 @@ use crate::store::{Accounts, StoreError};
 pub struct Federation {
     pub(super) providers: Vec<Provider>,
     pub(super) accounts: Arc<dyn Accounts>,
-    pub(super) turns: Turns<Standing>,
+    pub(super) turns: Arc<Turns<Standing>>,
 }
 
 impl Federation {
     /// These providers, and the people kept in a store.
     #[must_use]
     pub fn new(providers: Vec<Provider>, accounts: Arc<dyn Accounts>) -> Self {
-        Self { providers, accounts, turns: Turns::new() }
+        Self { providers, accounts, turns: Arc::new(Turns::new()) }
+    }
+
+    /// The same, taking turns with the one before it, and with what that knows of providers that are the same.
+    #[must_use]
+    pub(in crate::identity) fn after(mut self, before: &Self) -> Self {
+        self.turns = Arc::clone(&before.turns);
+        for provider in &mut self.providers {
+            if let Some(same) = before.providers.iter().find(|other| other.is_same(provider)) {
+                provider.learn_from(same);
+            }
+        }
+        self
     }
 
     /// The identity providers, in the order of the configuration.

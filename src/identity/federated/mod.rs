@@ -53,8 +53,8 @@ pub struct Provider {
     http: Http,
     /// What the configuration says of a provider without discovery.
     configured: Option<Arc<Metadata>>,
-    metadata: Kept<Metadata>,
-    key_set: Kept<KeySet>,
+    metadata: Arc<Kept<Metadata>>,
+    key_set: Arc<Kept<KeySet>>,
 }
 
 impl Provider {
@@ -73,7 +73,7 @@ impl Provider {
         };
         let configured = Metadata::configured(&settings.dialect).transpose().map_err(|failure| failure.cause)?;
         let http = Http::new(settings.http_timeout)?;
-        let (metadata, key_set) = (Kept::new(), Kept::new());
+        let (metadata, key_set) = (Arc::new(Kept::new()), Arc::new(Kept::new()));
         Ok(Self {
             settings,
             redirect_uri,
@@ -84,6 +84,17 @@ impl Provider {
             metadata,
             key_set,
         })
+    }
+
+    /// Whether the other is the same provider, asked in the same way.
+    fn is_same(&self, other: &Self) -> bool {
+        self.settings == other.settings
+    }
+
+    /// Knows from now on what the other does.
+    fn learn_from(&mut self, other: &Self) {
+        self.metadata = Arc::clone(&other.metadata);
+        self.key_set = Arc::clone(&other.key_set);
     }
 
     /// The operator's name for it.

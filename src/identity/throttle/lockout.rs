@@ -45,12 +45,20 @@ pub struct Reservation<'a> {
     key: PairKey,
 }
 
+fn bounded(lockout: Lockout) -> Lockout {
+    Lockout { max_failures: lockout.max_failures.max(1), window: lockout.window.min(LONGEST) }
+}
+
 impl LoginThrottle {
     /// One that has seen nobody yet. At least one failure is allowed.
     pub fn new(lockout: Lockout) -> Self {
         let tables = Tables { from_address: Table::new(CAPACITY), of_account: Table::new(CAPACITY) };
-        let lockout = Lockout { max_failures: lockout.max_failures.max(1), window: lockout.window.min(LONGEST) };
-        Self { lockout, tables: Mutex::new(tables) }
+        Self { lockout: bounded(lockout), tables: Mutex::new(tables) }
+    }
+
+    /// Whether it counts as this section says.
+    pub fn is_of(&self, lockout: Lockout) -> bool {
+        self.lockout == bounded(lockout)
     }
 
     /// Asks for leave to try a password. `None` stands for all names that cannot be anybody's.

@@ -1,7 +1,7 @@
 //! From the database to [`Revoked`].
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -16,8 +16,8 @@ const MARGIN: Duration = Duration::from_secs(60);
 /// Keeps the lists in memory equal to the database.
 pub(super) struct Revocations {
     revoked: Revoked,
-    /// How long after its revocation a grant is listed.
-    window: Duration,
+    /// How long after its revocation a grant is listed, in seconds.
+    window: AtomicU64,
     /// The time as last told. Late when nobody calls, and then the lists are longer than needed, never shorter.
     now: AtomicI64,
     /// Held from reading the database to replacing the lists, so that an older reading never replaces a newer one.
@@ -33,8 +33,12 @@ impl Revocations {
         access_token_lifetime: Duration,
     ) -> rusqlite::Result<Self> {
         let longest = longest_lifetime(connection, now, access_token_lifetime)?;
-        let window = longest.saturating_add(MARGIN);
-        let revocations = Self { revoked, window, now: AtomicI64::new(now.unix()), turn: Mutex::new(()) };
+        let revocations = Self {
+            revoked,
+            window: AtomicU64::new(window(longest)),
+            now: AtomicI64::new(now.unix()),
+            turn: Mutex::new(()),
+        };
         revocations.load(connection)?;
         Ok(revocations)
     }
@@ -47,7 +51,14 @@ impl Revocations {
 
     /// How long after its revocation a grant is listed.
     pub(super) fn window(&self) -> Duration {
-        self.window
+        Duration::from_secs(self.window.load(Ordering::Relaxed))
+    }
+
+    /// Access tokens live for so long from now on. Within a transaction.
+    pub(super) fn expect(&self, connection: &Connection, now: Timestamp, lifetime: Duration) -> rusqlite::Result<()> {
+        let longest = if is_known(connection, lifetime)? { lifetime } else { record(connection, now, lifetime)? };
+        self.window.store(window(longest), Ordering::Relaxed);
+        Ok(())
     }
 
     /// Reads the lists and puts them in force.
@@ -56,7 +67,7 @@ impl Revocations {
         let now = Timestamp::from_unix(self.now.load(Ordering::Relaxed));
         let grants = connection
             .prepare_cached("SELECT id FROM grants WHERE revoked_at >= ?1")?
-            .query_map([now - self.window], |row| row.get(0))?
+            .query_map([now - self.window()], |row| row.get(0))?
             .collect::<rusqlite::Result<HashSet<_>>>()?;
         let tokens = connection
             .prepare_cached("SELECT jti FROM revoked_access_tokens WHERE expires_at > ?1")?
@@ -70,16 +81,26 @@ impl Revocations {
 /// The longest that an access token issued until now may live: a lifetime that was shortened since counts until its last
 /// token has ended. Otherwise a restart with a shorter one would let revoked tokens back in.
 fn longest_lifetime(connection: &Connection, now: Timestamp, configured: Duration) -> rusqlite::Result<Duration> {
-    let seconds = i64::try_from(configured.as_secs()).unwrap_or(i64::MAX);
-    let is_known = connection
-        .prepare_cached(
-            "SELECT count(*) FROM access_token_lifetimes HAVING count(*) = 1 AND max(seconds) = ?1 AND max(used_until) IS NULL",
-        )?
-        .exists([seconds])?;
-    if is_known {
+    if is_known(connection, configured)? {
         return Ok(configured);
     }
     let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
+    let longest = record(&transaction, now, configured)?;
+    transaction.commit()?;
+    Ok(longest)
+}
+
+/// Whether no token with another lifetime may live.
+fn is_known(connection: &Connection, lifetime: Duration) -> rusqlite::Result<bool> {
+    connection
+        .prepare_cached(
+            "SELECT count(*) FROM access_token_lifetimes HAVING count(*) = 1 AND max(seconds) = ?1 AND max(used_until) IS NULL",
+        )?
+        .exists([seconds(lifetime)])
+}
+
+fn record(transaction: &Connection, now: Timestamp, lifetime: Duration) -> rusqlite::Result<Duration> {
+    let seconds = seconds(lifetime);
     transaction.execute(
         "UPDATE access_token_lifetimes SET used_until = ?2 WHERE seconds <> ?1 AND used_until IS NULL",
         params![seconds, now],
@@ -92,6 +113,14 @@ fn longest_lifetime(connection: &Connection, now: Timestamp, configured: Duratio
     let longest: u32 =
         transaction
             .query_row("SELECT min(max(seconds), 4294967295) FROM access_token_lifetimes", [], |row| row.get(0))?;
-    transaction.commit()?;
     Ok(Duration::from_secs(longest.into()))
+}
+
+fn seconds(lifetime: Duration) -> i64 {
+    i64::try_from(lifetime.as_secs()).unwrap_or(i64::MAX)
+}
+
+/// In seconds.
+fn window(longest: Duration) -> u64 {
+    longest.saturating_add(MARGIN).as_secs()
 }

@@ -1,5 +1,7 @@
 //! Codes, grants and refresh tokens.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -87,6 +89,10 @@ impl Tokens for Sqlite {
             Ok(())
         })
         .await
+    }
+
+    async fn expect_lifetime(&self, access_tokens: Duration, now: Timestamp) -> Result<(), StoreError> {
+        self.write_at(now, move |writing| writing.expect_lifetime(now, access_tokens)).await
     }
 
     async fn remove_expired(&self, policy: RefreshPolicy, now: Timestamp) -> Result<(), StoreError> {

@@ -90,6 +90,12 @@ impl Writing<'_> {
         self.revocations.window()
     }
 
+    /// Access tokens live for so long from now on.
+    pub(super) fn expect_lifetime(&self, now: Timestamp, lifetime: Duration) -> rusqlite::Result<()> {
+        self.note_revocation();
+        self.revocations.expect(self.connection, now, lifetime)
+    }
+
     /// Tells the time to whoever asks between calls.
     pub(super) fn tell_time(&self, now: Timestamp) {
         self.revocations.tell(now);

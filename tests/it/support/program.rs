@@ -31,6 +31,13 @@ impl Program {
         Self::start_as(limited, folder, &[])
     }
 
+    /// The same with another of the folder's files for a configuration, and with a log of its own: beside another program.
+    pub fn start_beside(folder: &Path, configuration: &str, log: &str) -> Self {
+        let beside = TempDir::new().unwrap();
+        std::os::unix::fs::symlink(folder.join(log), beside.path().join("log")).unwrap();
+        Self::start_as(command(folder, &["-c", configuration]), beside, &[])
+    }
+
     fn start_as(mut start: Command, folder: TempDir, environment: &[(&str, &str)]) -> Self {
         let mut child = start.envs(environment.iter().copied()).stdout(Stdio::piped()).spawn().unwrap();
         let greeting = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
@@ -56,6 +63,35 @@ impl Program {
     pub fn terminate(&self) {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    }
+
+    /// Tells it to look at its configuration again.
+    pub fn hang_up(&self) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::HUP).unwrap();
+    }
+
+    /// Puts another configuration in place of the one it has, as a whole; nothing is told of it yet.
+    pub fn configure(&self, yaml: &str) {
+        let draft = self.folder.path().join("config.yaml.new");
+        std::fs::write(&draft, yaml).unwrap();
+        std::fs::rename(draft, self.folder.path().join("config.yaml")).unwrap();
+    }
+
+    /// Tells it, and waits for its word: true when the configuration came into force.
+    pub fn reload(&self) -> bool {
+        let outcomes = |log: &str| log.matches("the configuration was ").count();
+        let before = outcomes(&self.log());
+        self.hang_up();
+        let began = Instant::now();
+        while began.elapsed() < Duration::from_secs(20) {
+            let log = self.log();
+            if outcomes(&log) > before {
+                return log.rsplit("the configuration was ").next().is_some_and(|rest| rest.starts_with("reloaded"));
+            }
+            std::thread::park_timeout(Duration::from_millis(2));
+        }
+        panic!("nothing came of it: {}", self.log());
     }
 
     /// What it logged so far.

@@ -22,7 +22,12 @@ pub struct Stateless {
 impl Stateless {
     /// One that can do nothing for the server.
     pub fn new(app: &App, token: &str) -> Self {
-        Self { http: http(), url: app.resource(), token: token.to_owned(), capabilities: json!({}) }
+        Self::at(&app.resource(), token)
+    }
+
+    /// The same, of the endpoint at `url`.
+    pub fn at(url: &str, token: &str) -> Self {
+        Self { http: http(), url: url.to_owned(), token: token.to_owned(), capabilities: json!({}) }
     }
 
     /// The same, able to do this much.

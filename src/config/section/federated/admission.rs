@@ -14,7 +14,7 @@ use crate::config::value::scope::{SCOPE, unknown};
 use crate::protocol::oauth::scope::{READ, ScopeSet};
 
 /// Who of a provider's people may come in, and with which scopes.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Admission {
     /// `allowed_domains` of e-mail addresses, in lower case. Empty: any, and people without an address.
     pub allowed_domains: Vec<String>,

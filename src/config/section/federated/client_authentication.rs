@@ -8,7 +8,7 @@ use crate::config::reader::Reader;
 use crate::config::value::key_file;
 
 /// How the bridge shows the provider that it is the client (OpenID Connect Core §9).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClientAuthentication {
     /// `auto`: basic, unless the provider's metadata lists post and not basic.
     Secret(Secret),

@@ -7,7 +7,7 @@ use crate::config::reader::Reader;
 use crate::config::value::url::{FOREIGN_ENDPOINT, FOREIGN_ISSUER};
 
 /// What a provider speaks.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Dialect {
     /// `oidc`: OpenID Connect with discovery.
     Oidc {

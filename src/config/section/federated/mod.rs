@@ -27,7 +27,7 @@ pub use client_authentication::ClientAuthentication;
 pub use dialect::Dialect;
 
 /// One identity provider: `federated` itself, or one of `federated.providers`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Provider {
     /// Its name under `providers`; `default` for the one that stands in `federated` itself.
     pub name: ProviderName,

@@ -1,7 +1,6 @@
 //! The program as it is operated: told to stop, short of descriptors, with a server behind it that will not live.
 
 use std::fs;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -9,47 +8,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::bridge::fake_server::{FakeServer, Reply};
+use crate::operation::{LONG, WITH_CHILD, begun, connect, folder, is_anything_left, until};
 use crate::support::Program;
-use crate::support::mcp::{Session, last_message};
-
-/// No test waits longer than this for anything.
-const LONG: Duration = Duration::from_secs(20);
-
-/// A folder with this configuration; `SCRIPT` stands for the scripted server, `FOLDER` for the folder.
-fn folder(yaml: &str) -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/children/fake_mcp_server.py");
-    let yaml = yaml.replace("SCRIPT", script).replace("FOLDER", folder.path().to_str().unwrap());
-    fs::write(folder.path().join("config.yaml"), format!("log: {{output: log}}\n{yaml}")).unwrap();
-    folder
-}
-
-const WITH_CHILD: &str = "server: {listen: \"127.0.0.1:0\", shutdown_timeout: 15s}\n\
-    upstreams: {fake: {command: python3, args: [SCRIPT, --marker, FOLDER, --journal, FOLDER/journal]}}\n";
-
-async fn connect(program: &Program) -> Session {
-    Session::at(&format!("{}/mcp", program.url), "none").initialized(json!({})).await
-}
-
-/// Waits until something is so. What is waited for is another process's work, which ends by itself.
-async fn until(mut is_so: impl FnMut() -> bool) {
-    let waiting = async {
-        while !is_so() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(LONG, waiting).await.expect("it comes to be so");
-}
-
-/// How many of the scripted server's calls have begun.
-fn begun(folder: &Path) -> usize {
-    fs::read_to_string(folder.join("journal")).unwrap_or_default().matches("tools/call").count()
-}
-
-/// Whether any process has the folder's name in its arguments: what the bridge started has.
-fn is_anything_left(folder: &Path) -> bool {
-    !crate::children::support::processes(folder.to_str().unwrap()).is_empty()
-}
+use crate::support::mcp::last_message;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ops_1_a_stop_lets_what_is_under_way_finish_and_leaves_nothing() {

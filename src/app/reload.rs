@@ -1,0 +1,131 @@
+//! Another configuration comes into force while the bridge answers: all of it, or nothing.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::app::made::{Before, Made};
+use crate::app::{Ground, Running, StartError, restart};
+use crate::authorization_server::refresh_policy;
+use crate::base::clock::Clock;
+use crate::base::id::UserId;
+use crate::base::username::canonical_username;
+use crate::config::Config;
+use crate::config::section::{BuiltinUser, OauthServer};
+use crate::http::state::State;
+use crate::store::{Present, Store, StoreError};
+
+/// How long requests that came before the reload may make grants of somebody whose password has changed.
+const SOON: Duration = Duration::from_secs(2);
+/// How long they are waited for at most, before the last look for grants of those who were removed.
+const AT_LAST: Duration = Duration::from_secs(600);
+/// How often it is asked whether they have been answered, and the store again that did not answer.
+const INTERVAL: Duration = Duration::from_millis(100);
+
+impl Running {
+    /// Puts another configuration in force. Gives the keys whose change needs a restart: they stay what they were.
+    ///
+    /// # Errors
+    /// Something of it cannot be had. Everything is as it was then.
+    pub async fn reload(&mut self, mut config: Config) -> Result<Vec<&'static str>, StartError> {
+        let kept = restart::keep(&mut config, &self.config);
+        let in_force = self.live.current();
+        let before = Before { config: &self.config, state: &in_force, behind: &self.behind };
+        let made = Made::of(&config, &self.ground, Some(before)).await?;
+        let leavers = Leavers { present: made.present(&config), changed: changed_users(&self.config, &config) };
+        if let Err(error) = self.prepare_store(&config, &leavers).await {
+            made.state.bridge.give_up(&in_force.bridge);
+            return Err(StartError::Io(error.to_string()));
+        }
+        let has_same_keys = made.behind.has_keys_of(&self.behind);
+        drop(in_force);
+        self.put_in_force(config, made, leavers);
+        if !has_same_keys {
+            // Who opened them may have a token that is good no more; whoever's is comes back.
+            self.live.current().bridge.end_streams();
+        }
+        Ok(kept)
+    }
+
+    /// Before anything is in force: a store that does not take it leaves everything as it was.
+    async fn prepare_store(&self, config: &Config, leavers: &Leavers) -> Result<(), StoreError> {
+        let (store, now) = (&self.ground.store, self.ground.surroundings.clock.now());
+        let lifetime = |config: &Config| config.oauth_server.as_ref().map(|section| section.token_lifetime);
+        if let Some(new) = lifetime(config).filter(|new| lifetime(&self.config) != Some(*new)) {
+            store.expect_lifetime(new, now).await?;
+        }
+        leavers.log_out(store.as_ref(), &self.ground.surroundings.clock).await
+    }
+
+    fn put_in_force(&mut self, config: Config, made: Made, leavers: Leavers) {
+        let before = self.live.replace(made.state);
+        self.live.current().bridge.succeed(&before.bridge);
+        if let Some((section, policy)) = config.oauth_server.as_ref().zip(self.policy.as_ref()) {
+            policy.send_replace(refresh_policy(section));
+        }
+        self.config = config;
+        self.behind = made.behind;
+        let late = late(leavers, Arc::downgrade(&before), &self.ground);
+        if let Some(earlier) = self.late.replace(tokio::spawn(late)) {
+            // It knows who was there by a configuration that is no more; this one looks for the same.
+            earlier.abort();
+        }
+    }
+}
+
+/// Whose grants end with a reload.
+struct Leavers {
+    /// Everybody but these.
+    present: Option<Present>,
+    /// Who has another password, or may do less.
+    changed: Vec<UserId>,
+}
+
+impl Leavers {
+    async fn log_out(&self, store: &dyn Store, clock: &Clock) -> Result<(), StoreError> {
+        for user in &self.changed {
+            store.revoke_grants_of(user, clock.now()).await?;
+        }
+        match &self.present {
+            Some(present) => store.revoke_absent_users(present.clone(), clock.now()).await,
+            None => Ok(()),
+        }
+    }
+}
+
+/// What requests that came before the reload still granted to those who leave is found afterwards.
+fn late(mut leavers: Leavers, before: Weak<State>, ground: &Ground) -> impl Future<Output = ()> + Send + use<> {
+    let (store, clock) = (Arc::clone(&ground.store), ground.surroundings.clock.clone());
+    async move {
+        for patience in [SOON, AT_LAST] {
+            let end = Instant::now() + patience;
+            while before.strong_count() > 0 && Instant::now() < end {
+                tokio::time::sleep(INTERVAL).await;
+            }
+            while let Err(error) = leavers.log_out(store.as_ref(), &clock).await {
+                tracing::error!(%error, "who left the configuration could not be looked for once more; trying again");
+                tokio::time::sleep(INTERVAL * 10).await;
+            }
+            // They may have logged in again since.
+            leavers.changed.clear();
+        }
+    }
+}
+
+/// Users of both configurations whose password is another one, or who may do less than before.
+fn changed_users(before: &Config, after: &Config) -> Vec<UserId> {
+    let users = |config: &Config| -> Vec<BuiltinUser> {
+        config.oauth_server.as_ref().map(|section: &OauthServer| section.users.clone()).unwrap_or_default()
+    };
+    let (old, new) = (users(before), users(after));
+    let same = |user: &BuiltinUser| {
+        let id = canonical_username(&user.username);
+        new.iter().find(|other| canonical_username(&other.username) == id)
+    };
+    let is_changed = |old: &&BuiltinUser| {
+        same(old)
+            .is_some_and(|new| new.password != old.password || !old.scopes.iter().all(|scope| new.scopes.allows(scope)))
+    };
+    old.iter().filter(is_changed).filter_map(|user| canonical_username(&user.username)).collect()
+}

@@ -1,0 +1,54 @@
+//! SIGHUP: the configuration is read again, and comes into force as a whole or not at all.
+
+use std::path::PathBuf;
+
+use crate::app::Running;
+use crate::config::Config;
+use crate::telemetry::Logging;
+
+/// What is read again, and the log, which changes with it.
+pub(super) struct Reload {
+    pub path: PathBuf,
+    pub logging: Logging,
+}
+
+impl Reload {
+    /// Reads the configuration and puts it in force. A fault is logged, and everything stays as it is.
+    pub async fn run(&mut self, running: &mut Running) {
+        // Whatever the configuration holds: who moves log files away sends this signal too.
+        if let Err(error) = self.logging.reopen() {
+            tracing::error!(%error, "the log could not be opened anew");
+        }
+        match self.try_run(running).await {
+            Ok(()) => tracing::info!(path = %self.path.display(), "the configuration was reloaded"),
+            Err(faults) => {
+                for fault in &faults {
+                    tracing::error!("{fault}");
+                }
+                let (path, faults) = (self.path.display(), faults.len());
+                tracing::error!(%path, faults, "the configuration was not reloaded; the one before stays in force");
+            }
+        }
+    }
+
+    async fn try_run(&mut self, running: &mut Running) -> Result<(), Vec<String>> {
+        let path = self.path.clone();
+        let read = tokio::task::spawn_blocking(move || Config::load_again(&path)).await;
+        let config = match read {
+            Ok(Ok(config)) => config,
+            Ok(Err(faults)) => return Err(faults.to_string().lines().map(str::to_owned).collect()),
+            Err(error) => return Err(vec![error.to_string()]),
+        };
+        let log = self.logging.prepare(&config.log).map_err(|error| vec![error.to_string()])?;
+        let warnings = config.warnings.clone();
+        let kept = running.reload(config).await.map_err(|error| vec![error.to_string()])?;
+        self.logging.change(log);
+        for warning in warnings {
+            tracing::warn!("{warning}");
+        }
+        for key in kept {
+            tracing::warn!(key, "a change of this needs a restart; what it was stays in force");
+        }
+        Ok(())
+    }
+}
