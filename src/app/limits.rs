@@ -54,6 +54,7 @@ fn of_people(section: &OauthServer, server: &Server) -> Vec<Limit> {
         &parameters::LIMITS,
         &client_metadata::LIMITS,
         &keys::TOKEN_LIMITS,
+        &keys::SCHEDULE_LIMITS,
         &resource_server::LIMITS,
     ]
     .concat();

@@ -96,7 +96,11 @@ struct Issuing {
 impl Issuing {
     fn open(section: &OauthServer, ground: &Ground, before: Option<Before<'_>>) -> Result<Self, StartError> {
         let known = before.and_then(|before| before.behind.issuing.as_ref().zip(before.config.oauth_server.as_ref()));
-        let keys = Arc::new(Keys::open(&section.signing)?);
+        let keys = match known.filter(|(_, before)| before.signing == section.signing) {
+            // It learns by itself of what happens to the files; here it is only said if they are not fit any more.
+            Some((issuing, _)) => Keys::check(&section.signing).map(|()| Arc::clone(&issuing.keys))?,
+            None => open_keys(section, ground)?,
+        };
         let federation = Federation::new(providers(section, &ground.addresses.issuer, &keys)?, ground.store.clone());
         let identity = Arc::new(identity(section, ground, federation, known.map(|(issuing, _)| &*issuing.identity))?);
         let documents = match known.filter(|(_, before)| before.metadata_documents == section.metadata_documents) {
@@ -139,6 +143,14 @@ impl Issuing {
     fn email_addresses(&self) -> pool::EmailAddresses {
         email_addresses(Arc::clone(&self.identity))
     }
+}
+
+/// The keys, and the task that tends them until they are dropped.
+fn open_keys(section: &OauthServer, ground: &Ground) -> Result<Arc<Keys>, StartError> {
+    let clock = &ground.surroundings.clock;
+    let keys = Arc::new(Keys::open(&section.signing, clock.now())?);
+    tokio::spawn(tasks::tend_keys(Arc::downgrade(&keys), ground.store.longest_access_token(), clock.clone()));
+    Ok(keys)
 }
 
 /// Who may hold grants: people, and clients of the configuration, which may act for themselves.

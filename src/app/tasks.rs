@@ -1,12 +1,13 @@
 //! Work that no request waits for.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::sync::watch;
 
 use crate::base::clock::Clock;
 use crate::identity::Identity;
+use crate::keys::{KeyChange, Keys};
 use crate::model::grant::RefreshPolicy;
 use crate::store::Store;
 
@@ -22,6 +23,43 @@ pub(super) async fn clean_up(store: Arc<dyn Store>, policy: watch::Receiver<Refr
         if let Err(error) = store.remove_expired(policy, clock.now()).await {
             tracing::warn!(%error, "could not remove what has expired; trying again later");
         }
+    }
+}
+
+/// How often the folder of the keys is looked at.
+const KEY_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Makes the next signing key when it is due and learns of what others did to the keys, as long as somebody uses them.
+pub(super) async fn tend_keys(keys: Weak<Keys>, longest_token: Duration, clock: Clock) {
+    let mut interval = tokio::time::interval(KEY_INTERVAL);
+    let mut said = String::new();
+    loop {
+        interval.tick().await;
+        let Some(keys) = keys.upgrade() else { return };
+        let now = clock.now();
+        // The folder may be on a disk that makes one wait.
+        let tended = tokio::task::spawn_blocking(move || keys.tend(now, longest_token)).await;
+        match tended.map_err(|error| error.to_string()).and_then(|tended| tended.map_err(|error| error.to_string())) {
+            Ok(changes) => {
+                said.clear();
+                changes.iter().for_each(tell_of_key);
+            }
+            // Once, not every second.
+            Err(error) if error != said => {
+                tracing::error!(error, "the signing keys cannot be kept up to date; those known are used on");
+                said = error;
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+fn tell_of_key(change: &KeyChange) {
+    match change {
+        KeyChange::Added { key_id, signs_from } => {
+            tracing::info!(key_id, signs_from = signs_from.unix(), "a signing key was added");
+        }
+        KeyChange::Removed { key_id } => tracing::info!(key_id, "a signing key is gone; its tokens are refused"),
     }
 }
 

@@ -6,7 +6,8 @@
 //! stored flow alone which page comes next; [`AuthorizationServer::log_in`] and [`AuthorizationServer::allow`] move it on,
 //! by way of an identity provider and [`AuthorizationServer::come_back`] if that is where the person logs in, until the
 //! answer goes back to the client. It redeems the code, and later its refresh tokens, at
-//! [`AuthorizationServer::token`], and may end what it was given at [`AuthorizationServer::revoke`].
+//! [`AuthorizationServer::token`], and may end what it was given at [`AuthorizationServer::revoke`]. Who has a token from
+//! somebody asks at [`AuthorizationServer::introspect`] what it is worth.
 //!
 //! Owned here: every OAuth rule of issuing, and which browser a login belongs to. Not owned: passwords and what is said to
 //! identity providers (`identity`), keys (`keys`), pages and cookies (`http`).
@@ -14,6 +15,7 @@
 pub mod authorize;
 pub mod client;
 pub mod error;
+pub mod introspection;
 pub mod revocation;
 pub mod session;
 pub mod token;
@@ -29,6 +31,7 @@ use crate::base::clock::Clock;
 use crate::base::id::ClientId;
 use crate::config::section::{OauthServer, StaticAuthentication, StaticClient};
 use crate::identity::Identity;
+use crate::identity::throttle::LoginThrottle;
 use crate::keys::{Keys, foreign_algorithms};
 use crate::model::client::Client;
 use crate::model::grant::RefreshPolicy;
@@ -42,6 +45,8 @@ pub struct AuthorizationServer {
     settings: Settings,
     services: Services,
     metadata: Bytes,
+    /// Wrong client secrets, lately.
+    guesses: LoginThrottle,
 }
 
 /// What the authorization server works with.
@@ -73,6 +78,8 @@ struct Settings {
     client_bounds: Option<ClientBounds>,
     remember_consent: Duration,
     session_lifetime: Duration,
+    introspection: bool,
+    revocation: bool,
 }
 
 impl AuthorizationServer {
@@ -93,6 +100,8 @@ impl AuthorizationServer {
             assertion_algorithms: if has_keys { foreign_algorithms() } else { Vec::new() },
             dynamic_registration: section.allow_dynamic_registration,
             metadata_documents: services.documents.is_some(),
+            introspection: section.introspection,
+            revocation: section.revocation,
         };
         let metadata = AuthorizationServerMetadata::new(issuer, offered);
         let metadata = serde_json::to_vec(&metadata).expect("a document of strings is always JSON");
@@ -113,8 +122,10 @@ impl AuthorizationServer {
             }),
             remember_consent: section.remember_consent,
             session_lifetime: section.session_lifetime,
+            introspection: section.introspection,
+            revocation: section.revocation,
         };
-        Self { settings, services, metadata: metadata.into() }
+        Self { settings, services, metadata: metadata.into(), guesses: LoginThrottle::new(section.lockout) }
     }
 
     /// The issuer identifier, byte for byte as it stands in metadata, `iss` parameters and tokens (RFC 8414 §2).

@@ -28,6 +28,9 @@ pub enum Command {
     HashPassword,
     /// Print a new private key in PEM (PKCS#8).
     Keygen(KeygenOptions),
+    /// Look at the keys that sign tokens, and replace them; safe beside a running bridge.
+    #[command(subcommand)]
+    Key(KeyCommand),
     /// Manage users kept in the store; safe beside a running bridge.
     #[command(subcommand)]
     User(UserCommand),
@@ -52,6 +55,22 @@ pub enum ConfigCommand {
     },
     /// Print the JSON schema of the file, for editors.
     Schema,
+}
+
+/// `key …`
+#[derive(Debug, Subcommand)]
+pub enum KeyCommand {
+    /// List the keys that tokens are accepted of.
+    ///
+    /// Separated by tabs: kid, algorithm, `signs`, `next`, `before` or `additional`, since or from when, and the file. A key
+    /// whose file is removed is gone within a second, with the tokens that it signed; the last one gone, a new one is made.
+    List,
+    /// Make the next key. It signs in an hour, when every server that keeps our keys knows it.
+    Rotate {
+        /// It signs in a few seconds: other servers may refuse tokens until they fetch our keys again.
+        #[arg(long)]
+        now: bool,
+    },
 }
 
 /// `keygen …`

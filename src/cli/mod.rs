@@ -5,6 +5,7 @@
 mod arguments;
 mod config;
 mod health;
+mod key;
 mod keygen;
 mod password;
 mod reload;
@@ -50,6 +51,7 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Config(command) => config::run(path, &command),
         Command::HashPassword => password::hash(),
         Command::Keygen(options) => keygen::run(&options),
+        Command::Key(command) => key::run(path, &command),
         Command::User(command) => user::run(path, command),
         Command::Healthcheck => health::run(path),
     }

@@ -33,17 +33,12 @@ const KEYS: &[&str] = &[
     "server.auth.script",
     "server.auth.show_error_details",
     "server.oauth_server.clients.*.jwks_uri",
-    "server.oauth_server.introspection",
-    "server.oauth_server.revocation",
     "server.oauth_server.builtin.login_template",
     "server.oauth_server.builtin.users.*.groups",
     "server.oauth_server.consent.mode",
     "server.oauth_server.registration.expiry",
     "server.oauth_server.registration.initial_access_token",
     "server.oauth_server.registration.rate",
-    "server.oauth_server.signing.additional_keys",
-    "server.oauth_server.signing.ephemeral",
-    "server.oauth_server.signing.rotation_interval",
 ];
 
 /// The same for every upstream, below `upstreams.*` and `server.mcp_server`.

@@ -17,7 +17,8 @@ pub fn private_json(status: StatusCode, body: impl Into<Bytes>) -> HttpResponse 
         .body(body.into())
 }
 
-/// A JSON document that is the same for everybody, until the next start.
+/// A JSON document that is the same for everybody, and for longer than it may be kept: a signing key is published an hour
+/// before it is needed.
 pub fn public_json(body: Bytes) -> HttpResponse {
     HttpResponse::Ok()
         .insert_header((header::CONTENT_TYPE, "application/json"))
@@ -50,8 +51,9 @@ pub fn refused(refused: &Refused, used_basic: bool) -> HttpResponse {
         let value = header::HeaderValue::from_static("Basic realm=\"mcp-bridge\"");
         response.headers_mut().insert(header::WWW_AUTHENTICATE, value);
     }
-    if refused.public.error == ErrorCode::TemporarilyUnavailable {
-        retry_after(&mut response, 1);
+    let is_passing = refused.public.error == ErrorCode::TemporarilyUnavailable;
+    if let Some(seconds) = refused.public.retry_after.or(is_passing.then_some(1)) {
+        retry_after(&mut response, seconds);
     }
     response
 }

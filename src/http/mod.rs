@@ -84,6 +84,7 @@ fn authorization_server_routes(app: &mut ServiceConfig, base: &str) {
         post(app, &path, web::route().to(oauth::register));
     }
     post(app, &format!("{base}/oauth/revoke"), web::route().to(oauth::revoke));
+    post(app, &format!("{base}/oauth/introspect"), web::route().to(oauth::introspect));
     get(app, &format!("{base}/static/{{file}}"), web::route().to(static_file::get));
 }
 

@@ -11,6 +11,27 @@ use crate::base::random;
 use crate::base::secret::Secret;
 use crate::keys::KeyError;
 
+/// Who may do what with a key file, as the bits of its mode that must not be set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Privacy {
+    /// Files that we made: their owner alone.
+    Owner,
+    /// An operator's: 0640 at most. A group may be let in on purpose, as secrets mounted by an orchestrator are.
+    Group,
+    /// There is nothing secret in it.
+    Public,
+}
+
+impl Privacy {
+    const fn forbidden(self) -> u32 {
+        match self {
+            Self::Owner => 0o077,
+            Self::Group => 0o037,
+            Self::Public => 0,
+        }
+    }
+}
+
 /// No key file is longer than this, in bytes.
 const MAX_LENGTH: u64 = 64 * 1024;
 
@@ -33,6 +54,39 @@ impl Folder {
         Ok(Self(path.to_owned()))
     }
 
+    /// A folder that is there.
+    pub fn existing(path: &Path) -> Option<Self> {
+        path.is_dir().then(|| Self(path.to_owned()))
+    }
+
+    /// One in which there is nothing.
+    pub fn none() -> Self {
+        Self(PathBuf::new())
+    }
+
+    /// The names of what is in it.
+    pub fn names(&self) -> Result<Vec<String>, KeyError> {
+        if self.0.as_os_str().is_empty() {
+            return Ok(Vec::new());
+        }
+        let failed = |source| KeyError::file(&self.0, source);
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&self.0).map_err(failed)? {
+            // What is no text is none of ours.
+            names.extend(entry.map_err(failed)?.file_name().into_string().ok());
+        }
+        Ok(names)
+    }
+
+    /// Removes a file, if it is there.
+    pub fn remove(&self, name: &str) -> Result<(), KeyError> {
+        let path = self.path(name);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(KeyError::file(&path, error)),
+            _ => Ok(()),
+        }
+    }
+
     /// Where a file of this name stands.
     pub fn path(&self, name: &str) -> PathBuf {
         self.0.join(name)
@@ -46,18 +100,18 @@ impl Folder {
         make: impl FnOnce() -> Result<Secret, KeyError>,
     ) -> Result<Zeroizing<Vec<u8>>, KeyError> {
         let path = self.path(name);
-        match read(&path) {
+        match read(&path, Privacy::Owner) {
             Err(KeyError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
             answer => return answer,
         }
         let content = make()?;
         self.add(name, &content).map_err(|source| KeyError::file(&path, source))?;
-        read(&path)
+        read(&path, Privacy::Owner)
     }
 
     /// Adds a file unless there is one. It has its whole content from the first moment, also after a crash: it is written
     /// under another name and linked. Creating it under its own name would show others an empty key, renaming would replace theirs.
-    fn add(&self, name: &str, content: &Secret) -> io::Result<()> {
+    pub fn add(&self, name: &str, content: &Secret) -> io::Result<()> {
         let draft = self.path(&format!(".{name}.{}", random::identifier()));
         let result = write_new(&draft, content).and_then(|()| match fs::hard_link(&draft, self.path(name)) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
@@ -72,8 +126,8 @@ impl Folder {
 /// Reads a key file.
 ///
 /// # Errors
-/// There is none, it is no plain file, is unreasonably long, or others than its owner and group may read it.
-pub fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyError> {
+/// There is none, it is no plain file, is unreasonably long, or open to others than it should be.
+pub fn read(path: &Path, privacy: Privacy) -> Result<Zeroizing<Vec<u8>>, KeyError> {
     let failed = |source| KeyError::file(path, source);
     // Asked before it is opened: opening a named pipe would wait for a writer.
     if !fs::metadata(path).map_err(failed)?.is_file() {
@@ -82,8 +136,7 @@ pub fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyError> {
     let file = File::open(path).map_err(failed)?;
     let metadata = file.metadata().map_err(failed)?;
     let mode = metadata.mode() & 0o7777;
-    // 0640 at most: a group may be let in on purpose, as secrets mounted by an orchestrator are.
-    if mode & 0o037 != 0 {
+    if mode & privacy.forbidden() != 0 {
         return Err(KeyError::Mode { path: path.to_owned(), mode, command: "chmod 600" });
     }
     if metadata.len() > MAX_LENGTH {

@@ -8,6 +8,7 @@ mod client_key;
 mod compact;
 mod derivation;
 mod folder;
+mod generated;
 mod foreign;
 mod foreign_algorithm;
 mod foreign_key;
@@ -15,10 +16,14 @@ mod members;
 mod pem;
 mod private_key;
 mod public_key;
+mod ring;
+mod rotation;
+mod schedule;
 mod seal;
 mod token;
 
 pub use foreign::LIMITS as FOREIGN_LIMITS;
+pub use schedule::LIMITS as SCHEDULE_LIMITS;
 pub use token::LIMITS as TOKEN_LIMITS;
 
 #[cfg(test)]
@@ -28,78 +33,112 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
-use serde_json::{Value, json};
-use zeroize::Zeroizing;
+use tokio::sync::watch;
 
+use crate::base::clock::Timestamp;
 use crate::base::secret::Secret;
 use crate::config::section::{Signing, SigningAlgorithm};
 use crate::keys::derivation::DerivationKey;
 use crate::keys::folder::Folder;
 use crate::keys::private_key::{PrivateKey, Unfit};
-use crate::keys::token::TokenKey;
+use crate::keys::ring::Ring;
 use crate::protocol::oauth::claims::AccessTokenClaims;
 
 pub use client_key::ClientKey;
 pub use foreign::{
     ForeignTokenFault, KeySet, MAX_FOREIGN_TOKEN_LENGTH, Verified, foreign_algorithms, unverified_payload,
 };
+pub use rotation::{Begin, KeyChange, KeyRole, ListedKey, Rotated};
 pub use token::{MAX_TOKEN_LENGTH, TokenFault};
 
-/// The keys of this installation.
+/// The keys of this installation. Which of them signs follows from the time; [`Keys::tend`] makes the next one when it is due
+/// and learns of what others do in the folder.
 pub struct Keys {
-    token_key: TokenKey,
+    settings: Signing,
+    folder: Folder,
+    ring: ArcSwap<Ring>,
+    /// Told a new number whenever the keys are others.
+    version: watch::Sender<u64>,
     derivation: DerivationKey,
-    jwks: Bytes,
 }
 
 impl Keys {
-    /// Loads the configured signing key, or the generated one, which is made at the first start.
+    /// Loads the configured signing key, or the generated ones, of which the first is made at the first start.
     ///
     /// # Errors
     /// A file cannot be read or made, is open to other users, or holds no fit key; see [`KeyError`].
-    pub fn open(signing: &Signing) -> Result<Self, KeyError> {
+    pub fn open(signing: &Signing, now: Timestamp) -> Result<Self, KeyError> {
         let folder = Folder::open(&signing.key_dir)?;
-        let (path, key) = match &signing.key_file {
-            Some(path) => (path.clone(), load(path, &folder::read(path)?, signing.algorithm)?),
-            None => generated(&folder, signing.algorithm.unwrap_or(SigningAlgorithm::Es256))?,
-        };
-        let key_id = signing.key_id.clone().unwrap_or_else(|| key.public_key().thumbprint());
-        let jwks = key_set(&key, &key_id);
-        let token_key = TokenKey::new(&key, key_id).map_err(|unfit| unusable(&path, unfit, signing.algorithm))?;
-        Ok(Self { token_key, derivation: DerivationKey::open(&folder)?, jwks })
+        let mut ring = Ring::load(signing, &folder, None)?;
+        if ring.signer(now).is_none() {
+            ring = rotation::add_key(signing, &folder, &ring, now)?;
+        }
+        let derivation = DerivationKey::open(&folder)?;
+        let (settings, version) = (signing.clone(), watch::Sender::new(0));
+        Ok(Self { settings, folder, ring: ArcSwap::from_pointee(ring), version, derivation })
     }
 
-    /// Whether the configured key file could be opened; makes nothing, for `config check`.
+    /// Whether the keys that are there could be opened; makes nothing, for `config check`.
     ///
     /// # Errors
-    /// As [`Keys::open`] about that file.
+    /// As [`Keys::open`] about them.
     pub fn check(signing: &Signing) -> Result<(), KeyError> {
-        let Some(path) = &signing.key_file else { return Ok(()) };
-        let key = load(path, &folder::read(path)?, signing.algorithm)?;
-        TokenKey::new(&key, String::new()).map_err(|unfit| unusable(path, unfit, signing.algorithm)).map(drop)
+        match Folder::existing(&signing.key_dir) {
+            Some(folder) => Ring::load(signing, &folder, None).map(drop),
+            // Nothing was generated yet.
+            None => Ring::load(&Signing { ephemeral: true, ..signing.clone() }, &Folder::none(), None).map(drop),
+        }
     }
 
-    /// Signs an access token (RFC 9068 §2.1).
+    /// Signs an access token (RFC 9068 §2.1) with the key of its `iat`.
     ///
     /// # Errors
     /// [`KeyError::Signing`]: OpenSSL failed, or the token would be too long to be accepted again.
     pub fn sign(&self, claims: &AccessTokenClaims) -> Result<Secret, KeyError> {
-        self.token_key.sign(claims)
+        let ring = self.ring.load();
+        let signer = ring.signer(claims.issued_at).ok_or_else(|| KeyError::Signing("there is no key".to_owned()))?;
+        signer.key.sign(claims)
     }
 
-    /// The claims of an access token that our key signed. Issuer, audience, time and revocation are the caller's to check.
+    /// The claims of an access token that one of our keys signed. Issuer, audience, time and revocation are the caller's to
+    /// check.
     ///
     /// # Errors
     /// Anything that is not exactly such a token. Never panics, whatever comes.
     pub fn verify(&self, token: &str) -> Result<AccessTokenClaims, TokenFault> {
-        self.token_key.verify(token)
+        self.verify_with_key(token).map(|(claims, _)| claims)
     }
 
-    /// The public key as a JWK set (RFC 7517 §5), ready to send.
+    /// The same, and the `kid` of the key, to be asked about with [`Keys::has_key`].
+    ///
+    /// # Errors
+    /// As [`Keys::verify`].
+    pub fn verify_with_key(&self, token: &str) -> Result<(AccessTokenClaims, String), TokenFault> {
+        let token = token::unverified(token)?;
+        let ring = self.ring.load();
+        let key = ring.find(token.key_id()).ok_or(TokenFault::Key)?;
+        Ok((key.verify(&token)?, key.key_id.clone()))
+    }
+
+    /// Whether what this key signed is still accepted.
+    #[must_use]
+    pub fn has_key(&self, key_id: &str) -> bool {
+        self.ring.load().find(key_id).is_some()
+    }
+
+    /// Told a new number whenever keys were added or taken away. Subscribe first, and ask [`Keys::has_key`] then.
+    #[must_use]
+    pub fn subscribe(&self) -> watch::Receiver<u64> {
+        self.version.subscribe()
+    }
+
+    /// The public keys as a JWK set (RFC 7517 §5), ready to send: also the one that will sign next, so that it is known
+    /// everywhere when it does.
     #[must_use]
     pub fn jwks(&self) -> Bytes {
-        self.jwks.clone()
+        self.ring.load().jwks()
     }
 
     /// A value of 256 bits, in base64url, that follows from `label` and `input` and that nobody else can make.
@@ -122,23 +161,11 @@ impl Keys {
     pub fn unseal(&self, label: &str, sealed: &str) -> Option<Secret> {
         seal::unseal(&self.derivation, label, sealed)
     }
-
-    /// `kid` of the signing key.
-    #[must_use]
-    pub fn key_id(&self) -> &str {
-        &self.token_key.key_id
-    }
-
-    /// The algorithm of the signing key.
-    #[must_use]
-    pub const fn algorithm(&self) -> SigningAlgorithm {
-        self.token_key.algorithm
-    }
 }
 
 impl fmt::Debug for Keys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Keys({:?} {})", self.algorithm(), self.key_id())
+        f.debug_list().entries(self.ring.load().verifying().map(|key| &key.key_id)).finish()
     }
 }
 
@@ -184,6 +211,14 @@ pub enum KeyError {
         /// The command that makes such a key.
         command: String,
     },
+    /// A file of `additional_keys` holds no fit key.
+    #[error("{} holds {found}; needed is a public or private key in PEM: EC on P-256, RSA of 2048 to 4096 bits, or Ed25519", path.display())]
+    UnusableAdditional {
+        /// Which.
+        path: PathBuf,
+        /// What it holds.
+        found: String,
+    },
     /// `derivation.key` is not what we wrote.
     #[error(
         "{} is damaged; restore it, or remove it to have a new one made (every login then starts anew)",
@@ -210,28 +245,6 @@ impl KeyError {
     }
 }
 
-/// The key in a file, if it fits the configured algorithm.
-fn load(path: &Path, content: &[u8], algorithm: Option<SigningAlgorithm>) -> Result<PrivateKey, KeyError> {
-    // What is no text has no PEM block either, and is answered as such.
-    let key = PrivateKey::from_pem(std::str::from_utf8(content).unwrap_or_default());
-    let fits = |key: &PrivateKey| algorithm.is_none_or(|algorithm| algorithm == key.algorithm());
-    key.and_then(|key| if fits(&key) { Ok(key) } else { Err(Unfit(key.description())) })
-        .map_err(|unfit| unusable(path, unfit, algorithm))
-}
-
-/// The generated key for an algorithm. Each has its own file, so a change of the algorithm and back finds its keys again.
-fn generated(folder: &Folder, algorithm: SigningAlgorithm) -> Result<(PathBuf, PrivateKey), KeyError> {
-    let name = match algorithm {
-        SigningAlgorithm::Rs256 => "signing-rs256.pem",
-        SigningAlgorithm::Es256 => "signing-es256.pem",
-        SigningAlgorithm::EdDsa => "signing-eddsa.pem",
-    };
-    let path = folder.path(name);
-    let content: Zeroizing<Vec<u8>> = folder.read_or_create(name, || generate(algorithm))?;
-    let key = load(&path, &content, Some(algorithm))?;
-    Ok((path, key))
-}
-
 fn unusable(path: &Path, Unfit(found): Unfit, algorithm: Option<SigningAlgorithm>) -> KeyError {
     let needed = match algorithm {
         None => "an unencrypted private key in PEM: EC on P-256, RSA of 2048 to 4096 bits, or Ed25519",
@@ -250,14 +263,4 @@ fn unusable(path: &Path, Unfit(found): Unfit, algorithm: Option<SigningAlgorithm
         Some(SigningAlgorithm::EdDsa) => format!("openssl genpkey -algorithm ed25519 -out {file}"),
     };
     KeyError::Unusable { path: path.to_owned(), found, needed, command }
-}
-
-/// RFC 7517 §5, with the members of RFC 7517 §4 that a verifier goes by. Made from [`public_key::PublicKey`], so no private
-/// member can get into it.
-fn key_set(key: &PrivateKey, key_id: &str) -> Bytes {
-    let mut jwk = key.public_key().members();
-    for (name, value) in [("use", "sig"), ("alg", compact::name(key.algorithm())), ("kid", key_id)] {
-        jwk.insert(name.to_owned(), Value::from(value));
-    }
-    Bytes::from(json!({ "keys": [jwk] }).to_string())
 }

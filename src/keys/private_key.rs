@@ -6,11 +6,10 @@
 use josekit::jwk::KeyPair as _;
 use josekit::jwk::alg::ed::EdKeyPair;
 use p256::elliptic_curve::Generate as _;
-use p256::elliptic_curve::sec1::ToSec1Point as _;
-use p256::pkcs8::{EncodePrivateKey as _, EncodePublicKey as _};
+use p256::pkcs8::EncodePrivateKey as _;
 use rsa::pkcs1::der::asn1::{AnyRef, ContextSpecific, ObjectIdentifier, OctetStringRef};
 use rsa::pkcs1::der::{Decode as _, Reader as _, TagNumber};
-use rsa::pkcs8::{EncodePrivateKey as _, EncodePublicKey as _, PrivateKeyInfo};
+use rsa::pkcs8::{EncodePrivateKey as _, PrivateKeyInfo};
 use rsa::traits::PublicKeyParts as _;
 use zeroize::Zeroizing;
 
@@ -28,7 +27,7 @@ const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
 /// What precedes the 32 bytes of an Ed25519 private key in PKCS#8 (RFC 8410 §7).
 const ED25519_PKCS8: [u8; 16] = [0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
 /// What precedes the 32 bytes of an Ed25519 public key in SubjectPublicKeyInfo (RFC 8410 §4).
-const ED25519_SPKI: [u8; 12] = [0x30, 0x2a, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 3, 0x21, 0];
+pub const ED25519_SPKI: [u8; 12] = [0x30, 0x2a, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 3, 0x21, 0];
 
 /// A key that is fit to sign with.
 pub enum PrivateKey {
@@ -90,14 +89,6 @@ impl PrivateKey {
         }
     }
 
-    /// How long its signatures are, in bytes. (josekit says 256 for every RSA key.)
-    pub fn signature_length(&self) -> usize {
-        match self {
-            Self::Rsa(key) => key.size(),
-            Self::P256(_) | Self::Ed25519 { .. } => 64,
-        }
-    }
-
     /// What it is, for a person.
     pub fn description(&self) -> String {
         match self {
@@ -111,11 +102,7 @@ impl PrivateKey {
     pub fn public_key(&self) -> PublicKey {
         match self {
             Self::Rsa(key) => PublicKey::Rsa { modulus: key.n().to_bytes_be(), exponent: key.e().to_bytes_be() },
-            Self::P256(key) => {
-                let point = key.public_key().to_sec1_point(false);
-                let (x, y) = point.as_bytes().get(1..).unwrap_or_default().split_at(32);
-                PublicKey::P256 { x: x.to_vec(), y: y.to_vec() }
-            }
+            Self::P256(key) => PublicKey::of_p256(&key.public_key()),
             Self::Ed25519 { public, .. } => PublicKey::Ed25519 { x: public.to_vec() },
         }
     }
@@ -126,21 +113,6 @@ impl PrivateKey {
             Self::Rsa(key) => key.to_pkcs8_der().map(|der| der.to_bytes()).map_err(|error| Unfit(error.to_string())),
             Self::P256(key) => key.to_pkcs8_der().map(|der| der.to_bytes()).map_err(|error| Unfit(error.to_string())),
             Self::Ed25519 { seed, .. } => Ok(ed25519_pkcs8(seed)),
-        }
-    }
-
-    /// The public key as SubjectPublicKeyInfo (RFC 5280 §4.1.2.7).
-    pub fn to_spki(&self) -> Result<Vec<u8>, Unfit> {
-        match self {
-            Self::Rsa(key) => key
-                .to_public_key()
-                .to_public_key_der()
-                .map(|der| der.into_vec())
-                .map_err(|error| Unfit(error.to_string())),
-            Self::P256(key) => {
-                key.public_key().to_public_key_der().map(|der| der.into_vec()).map_err(|error| Unfit(error.to_string()))
-            }
-            Self::Ed25519 { public, .. } => Ok([ED25519_SPKI.as_slice(), public.as_slice()].concat()),
         }
     }
 

@@ -1,11 +1,19 @@
-//! The public half of a signing key as a JWK, and its thumbprint.
+//! The public half of a signing key: out of a PEM file, as a JWK, and its thumbprint.
 //! [RFC 7517](https://www.rfc-editor.org/rfc/rfc7517), [RFC 7638](https://www.rfc-editor.org/rfc/rfc7638)
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use p256::elliptic_curve::sec1::ToSec1Point as _;
+use p256::pkcs8::{DecodePublicKey as _, EncodePublicKey as _};
+use rsa::pkcs1::DecodeRsaPublicKey as _;
+use rsa::pkcs8::{DecodePublicKey as _, EncodePublicKey as _};
+use rsa::traits::PublicKeyParts as _;
 use serde_json::{Map, Value, json};
 
 use crate::base::digest::Digest;
+use crate::config::section::SigningAlgorithm;
+use crate::keys::pem;
+use crate::keys::private_key::{ED25519_SPKI, PrivateKey, Unfit};
 
 /// What everybody may know of a key. It has no private member to forget.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +40,77 @@ pub enum PublicKey {
 }
 
 impl PublicKey {
+    /// Reads the one key of a PEM file, be it public or the private one that it belongs to.
+    pub fn from_pem(text: &str) -> Result<Self, Unfit> {
+        let blocks = pem::blocks(text).ok_or_else(|| Unfit("a damaged PEM block".to_owned()))?;
+        let (label, der) = match blocks.as_slice() {
+            [block] => (block.label.as_str(), block.der.as_slice()),
+            _ => return PrivateKey::from_pem(text).map(|key| key.public_key()),
+        };
+        let rsa = match label {
+            "RSA PUBLIC KEY" => rsa::RsaPublicKey::from_pkcs1_der(der).ok(),
+            "PUBLIC KEY" => rsa::RsaPublicKey::from_public_key_der(der).ok(),
+            _ => return PrivateKey::from_pem(text).map(|key| key.public_key()),
+        };
+        match rsa {
+            // RFC 7518 §3.3 asks for 2048 bits or more; what is longer costs too much to check.
+            Some(key) if !(2048..=4096).contains(&key.n().bits()) => {
+                Err(Unfit(format!("an RSA key of {} bits", key.n().bits())))
+            }
+            Some(key) => Ok(Self::Rsa { modulus: key.n().to_bytes_be(), exponent: key.e().to_bytes_be() }),
+            None => Self::from_spki(der).ok_or_else(|| Unfit("a public key of another kind".to_owned())),
+        }
+    }
+
+    fn from_spki(der: &[u8]) -> Option<Self> {
+        if let Some(x) = der.strip_prefix(&ED25519_SPKI).filter(|x| x.len() == 32) {
+            return Some(Self::Ed25519 { x: x.to_vec() });
+        }
+        p256::PublicKey::from_public_key_der(der).ok().map(|key| Self::of_p256(&key))
+    }
+
+    /// That of an EC key.
+    pub fn of_p256(key: &p256::PublicKey) -> Self {
+        let point = key.to_sec1_point(false);
+        let (x, y) = point.as_bytes().get(1..).unwrap_or_default().split_at(32);
+        Self::P256 { x: x.to_vec(), y: y.to_vec() }
+    }
+
+    /// The one algorithm whose signatures it checks.
+    pub const fn algorithm(&self) -> SigningAlgorithm {
+        match self {
+            Self::Rsa { .. } => SigningAlgorithm::Rs256,
+            Self::P256 { .. } => SigningAlgorithm::Es256,
+            Self::Ed25519 { .. } => SigningAlgorithm::EdDsa,
+        }
+    }
+
+    /// How long these are, in bytes. (josekit says 256 for every RSA key.)
+    pub fn signature_length(&self) -> usize {
+        match self {
+            Self::Rsa { modulus, .. } => modulus.len(),
+            Self::P256 { .. } | Self::Ed25519 { .. } => 64,
+        }
+    }
+
+    /// As SubjectPublicKeyInfo (RFC 5280 §4.1.2.7).
+    pub fn to_spki(&self) -> Result<Vec<u8>, Unfit> {
+        let failed = |error: &dyn std::fmt::Display| Unfit(error.to_string());
+        match self {
+            Self::Rsa { modulus, exponent } => {
+                let [modulus, exponent] = [modulus, exponent].map(|bytes| rsa::BigUint::from_bytes_be(bytes));
+                let key = rsa::RsaPublicKey::new(modulus, exponent).map_err(|error| failed(&error))?;
+                key.to_public_key_der().map(|der| der.into_vec()).map_err(|error| failed(&error))
+            }
+            Self::P256 { x, y } => {
+                let point = [&[4][..], x, y].concat();
+                let key = p256::PublicKey::from_sec1_bytes(&point).map_err(|error| failed(&error))?;
+                key.to_public_key_der().map(|der| der.into_vec()).map_err(|error| failed(&error))
+            }
+            Self::Ed25519 { x } => Ok([ED25519_SPKI.as_slice(), x].concat()),
+        }
+    }
+
     /// The members that make the key what it is: all that a thumbprint covers.
     pub fn members(&self) -> Map<String, Value> {
         let members = match self {

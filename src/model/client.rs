@@ -45,6 +45,8 @@ pub enum Origin {
     Configured {
         /// `skip_consent`: nobody is asked whether it may act.
         skip_consent: bool,
+        /// `introspect_any`: it may ask about every access token.
+        introspect_any: bool,
     },
     /// The address that is its identifier: whoever rules this host answers for it.
     Document {

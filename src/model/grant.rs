@@ -33,6 +33,8 @@ pub struct RefreshToken {
     pub grant: Grant,
     /// When it ends if it is not used.
     pub expires_at: Timestamp,
+    /// Whether it has a successor.
+    pub is_rotated: bool,
 }
 
 /// The lifetimes that a rotation obeys.

@@ -15,6 +15,8 @@ pub struct Principal {
     pub grant: Option<GrantId>,
     /// `jti` of the token, likewise.
     pub token_id: Option<String>,
+    /// `kid` of the key that signed the token, for the day it is taken away.
+    pub key_id: Option<String>,
     /// What the caller may do.
     pub scopes: ScopeSet,
     /// When the token ends; streams opened with it end then too. `None`: never.
@@ -30,6 +32,7 @@ impl Principal {
             client_id: None,
             grant: None,
             token_id: None,
+            key_id: None,
             scopes: ScopeSet::everything(),
             expires_at: None,
         }

@@ -112,10 +112,11 @@ impl ResourceServer {
         Ok(principal)
     }
 
-    /// Resolves when the token of this caller ends: it expires, or is revoked. Streams it opened end then.
+    /// Resolves when the token of this caller ends: it expires, is revoked, or loses its key. Streams it opened end then.
     pub fn until_ended(&self, principal: Arc<Principal>) -> impl Future<Output = ()> + Send + use<> {
         let remaining = principal.expires_at.map(|end| end.since(self.clock.now()));
         let revoked = self.revoked.clone();
+        let keys = Arc::clone(&self.keys);
         let expiry = async move {
             match remaining {
                 Some(remaining) => tokio::time::sleep(remaining).await,
@@ -124,9 +125,13 @@ impl ResourceServer {
         };
         let revocation = async move {
             // Subscribed first, so that nothing is missed between the two.
-            let mut changes = revoked.subscribe();
-            while !is_revoked(&revoked, &principal) {
-                if changes.changed().await.is_err() {
+            let (mut changes, mut key_changes) = (revoked.subscribe(), keys.subscribe());
+            while !is_revoked(&revoked, &principal) && !has_lost_its_key(&keys, &principal) {
+                let changed = tokio::select! {
+                    changed = changes.changed() => changed,
+                    changed = key_changes.changed() => changed,
+                };
+                if changed.is_err() {
                     return;
                 }
             }
@@ -160,7 +165,7 @@ impl ResourceServer {
     /// What is right about a token for ever, or not at all.
     fn examine(&self, token: &str, now: Timestamp) -> Result<Verdict, Reason> {
         self.verifications.fetch_add(1, Ordering::Relaxed);
-        let claims = self.keys.verify(token)?;
+        let (claims, key_id) = self.keys.verify_with_key(token)?;
         // RFC 9068 §4: the issuer must match exactly, and the audience must name this resource. MCP: accept no other token.
         if claims.issuer != self.issuer {
             return Err(Reason::Issuer);
@@ -171,7 +176,7 @@ impl ResourceServer {
         if claims.issued_at > now + CLOCK_SKEW {
             return Err(Reason::NotYet);
         }
-        Ok(Verdict::of(claims))
+        Ok(Verdict::of(claims, key_id))
     }
 
     fn still_good(&self, verdict: &Verdict, now: Timestamp) -> Result<Arc<Principal>, TokenRefused> {
@@ -182,17 +187,21 @@ impl ResourceServer {
         if is_revoked(&self.revoked, &verdict.principal) {
             return Err(Reason::Revoked.into());
         }
+        if has_lost_its_key(&self.keys, &verdict.principal) {
+            return Err(Reason::NotOurs(TokenFault::Key).into());
+        }
         Ok(Arc::clone(&verdict.principal))
     }
 }
 
 impl Verdict {
-    fn of(claims: AccessTokenClaims) -> Self {
+    fn of(claims: AccessTokenClaims, key_id: String) -> Self {
         let principal = Principal {
             user: Some(claims.subject),
             client_id: Some(claims.client_id),
             grant: Some(claims.grant),
             token_id: Some(claims.jti),
+            key_id: Some(key_id),
             scopes: claims.scope,
             expires_at: Some(claims.expires_at),
         };
@@ -203,6 +212,11 @@ impl Verdict {
 fn is_revoked(revoked: &Revoked, principal: &Principal) -> bool {
     principal.grant.as_ref().is_some_and(|grant| revoked.has_grant(grant))
         || principal.token_id.as_ref().is_some_and(|jti| revoked.has_token(jti))
+}
+
+/// Whether the key that signed the token was taken away since.
+fn has_lost_its_key(keys: &Keys, principal: &Principal) -> bool {
+    principal.key_id.as_ref().is_some_and(|key_id| !keys.has_key(key_id))
 }
 
 /// A token that is not accepted.

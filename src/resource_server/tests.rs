@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use super::*;
 use crate::base::id::GrantId;
 use crate::base::id::{ClientId, UserId};
-use crate::config::section::Signing;
+use crate::config::section::{Signing, SigningAlgorithm};
+use crate::keys;
 use crate::protocol::oauth::scope::ScopeSet;
 
 const NOW: Timestamp = Timestamp::from_unix(1_800_000_000);
@@ -17,7 +18,7 @@ struct Setting {
     clock: Clock,
     revoked: Revoked,
     server: ResourceServer,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 fn settings() -> Settings {
@@ -33,11 +34,10 @@ fn settings() -> Settings {
 
 fn setting() -> Setting {
     let folder = tempfile::tempdir().unwrap();
-    let signing = Signing { algorithm: None, key_file: None, key_id: None, key_dir: folder.path().to_owned() };
-    let keys = Arc::new(Keys::open(&signing).unwrap());
+    let keys = Arc::new(Keys::open(&Signing::generated(folder.path().to_owned()), NOW).unwrap());
     let (clock, revoked) = (Clock::fixed(NOW), Revoked::default());
     let server = ResourceServer::new(Arc::clone(&keys), settings(), revoked.clone(), clock.clone());
-    Setting { keys, clock, revoked, server, _folder: folder }
+    Setting { keys, clock, revoked, server, folder }
 }
 
 fn claims() -> AccessTokenClaims {
@@ -64,7 +64,9 @@ impl Setting {
 #[test]
 fn a_good_token_says_who_is_calling() {
     let principal = setting().present(&claims()).unwrap();
+    assert!(principal.key_id.is_some());
     let expected = Principal {
+        key_id: principal.key_id.clone(),
         token_id: Some(claims().jti),
         user: Some(UserId::new("alice")),
         client_id: Some(ClientId::new("client")),
@@ -182,13 +184,31 @@ fn jwt_11_a_token_of_another_key_is_refused() {
 fn jwt_11_not_even_under_our_key_id() {
     let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let open = |folder: &tempfile::TempDir| {
-        let key_id = Some("same".to_owned());
-        Keys::open(&Signing { algorithm: None, key_file: None, key_id, key_dir: folder.path().to_owned() }).unwrap()
+        let path = folder.path().join("key.pem");
+        std::fs::write(&path, keys::generate(SigningAlgorithm::Es256).unwrap().expose()).unwrap();
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        let signing = Signing::generated(folder.path().to_owned());
+        Keys::open(&Signing { key_id: Some("same".to_owned()), key_file: Some(path), ..signing }, NOW).unwrap()
     };
     let (ours, theirs) = (Arc::new(open(&one)), open(&other));
     let server = ResourceServer::new(ours, settings(), Revoked::default(), Clock::fixed(NOW));
     let refused = server.authenticate(theirs.sign(&claims()).unwrap().expose()).unwrap_err();
     assert_eq!(refused.reason, Reason::NotOurs(TokenFault::Signature));
+}
+
+#[tokio::test]
+async fn jwt_16_a_token_and_its_streams_end_with_its_key() {
+    let setting = setting();
+    let token = setting.keys.sign(&claims()).unwrap();
+    let principal = setting.server.authenticate(token.expose()).unwrap();
+    let ended = tokio::spawn(setting.server.until_ended(Arc::clone(&principal)));
+    let path = setting.folder.path().join(format!("signing-es256-{}.pem", NOW.unix()));
+    std::fs::remove_file(path).unwrap();
+    setting.keys.tend(NOW, Duration::from_secs(3600)).unwrap();
+    let refused = setting.server.authenticate(token.expose()).unwrap_err();
+    assert_eq!(refused.reason, Reason::NotOurs(TokenFault::Key), "although it was recognised before");
+    tokio::time::timeout(Duration::from_secs(5), ended).await.unwrap().unwrap();
+    assert!(setting.present(&claims()).is_ok(), "a new key was made at once");
 }
 
 #[test]

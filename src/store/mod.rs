@@ -31,6 +31,9 @@ pub use sqlite::{OpenError, Sqlite};
 pub trait Store: Clients + ClientDocuments + Flows + Tokens + Consents + Users + Accounts + BrowserSessions {
     /// What was revoked lately, in memory: asked for every request, never a database read.
     fn revoked(&self) -> &Revoked;
+
+    /// How long an access token that was issued until now may live, whatever lifetime was configured then.
+    fn longest_access_token(&self) -> Duration;
 }
 
 /// Why the store could not answer. Nothing was changed.

@@ -150,9 +150,12 @@ fn the_first_start_prints_the_login_once() {
     assert_eq!(started.stop(), 0);
     let again = Started::new(folder.path());
     assert_eq!((again.said("login"), again.said("password")), (None, None));
-    for name in ["data/mcp-bridge.db", "keys/signing-es256.pem", "keys/derivation.key"] {
-        let mode = std::fs::metadata(folder.path().join(name)).unwrap().permissions().mode() & 0o777;
-        assert_eq!(mode, 0o600, "{name}");
+    let keys = std::fs::read_dir(folder.path().join("keys")).unwrap().map(|entry| entry.unwrap().path());
+    let files: Vec<_> = keys.chain([folder.path().join("data/mcp-bridge.db")]).collect();
+    assert_eq!(files.len(), 3, "{files:?}");
+    for file in files {
+        let mode = std::fs::metadata(&file).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600, "{file:?}");
     }
     assert_eq!(again.stop(), 0);
 }

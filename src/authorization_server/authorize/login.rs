@@ -177,7 +177,7 @@ impl AuthorizationServer {
         scopes: &ScopeSet,
     ) -> Result<bool, FlowFault> {
         let client = self.find_client(&request.client_id).await?;
-        if client.is_some_and(|client| client.origin == Origin::Configured { skip_consent: true }) {
+        if client.is_some_and(|client| matches!(client.origin, Origin::Configured { skip_consent: true, .. })) {
             return Ok(true);
         }
         if request.asks_again || self.settings.remember_consent.is_zero() {

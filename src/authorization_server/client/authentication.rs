@@ -1,5 +1,8 @@
 //! Client authentication: `none`, `client_secret_basic`, `client_secret_post`, `private_key_jwt`. [RFC 6749 §2.3](https://www.rfc-editor.org/rfc/rfc6749#section-2.3)
 
+use std::net::IpAddr;
+use std::time::Instant;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
@@ -8,10 +11,22 @@ use crate::authorization_server::client::assertion::{self, Assertion};
 use crate::authorization_server::error::Refused;
 use crate::base::digest::Digest;
 use crate::base::id::ClientId;
+use crate::base::id::UserId;
 use crate::base::secret::Secret;
 use crate::model::client::{Authentication, Client};
-use crate::protocol::oauth::error::ErrorCode;
+use crate::protocol::oauth::error::{ErrorCode, OauthError};
 use crate::protocol::oauth::parameters::{self, Parameters};
+
+/// What a client sends to an endpoint where it says who it is. No `Debug`: it is full of secrets.
+#[derive(Clone, Copy)]
+pub struct ClientRequest<'a> {
+    /// The body, form-encoded.
+    pub form: &'a [u8],
+    /// The `Authorization` header.
+    pub authorization: Option<&'a str>,
+    /// Where it comes from; guessing is slowed for each address apart.
+    pub address: IpAddr,
+}
 
 /// A client that has shown who it is: what the grants demand, so that none can skip it.
 #[derive(Debug)]
@@ -34,21 +49,46 @@ impl AuthorizationServer {
     ///
     /// # Errors
     /// `invalid_client` when it is not known or does not prove itself: the word that makes clients register anew.
-    /// `invalid_request` when the credentials come twice or not at all.
+    /// `invalid_request` when the credentials come twice or not at all. `slow_down` when too many proofs were wrong.
     pub(in crate::authorization_server) async fn find_authenticated(
         &self,
         form: &Parameters,
-        authorization: Option<&str>,
+        request: &ClientRequest<'_>,
     ) -> Result<AuthenticatedClient, Refused> {
-        let Credentials { id, proof } = credentials(form, authorization)?;
+        self.authenticate(credentials(form, request.authorization)?, request.address).await
+    }
+
+    /// The same of a client that has something to prove itself with: what anybody may say of itself is not enough.
+    ///
+    /// # Errors
+    /// As [`AuthorizationServer::find_authenticated`].
+    pub(in crate::authorization_server) async fn find_confidential(
+        &self,
+        form: &Parameters,
+        request: &ClientRequest<'_>,
+    ) -> Result<AuthenticatedClient, Refused> {
+        let unproven = || Refused::new(ErrorCode::InvalidClient, "this endpoint needs client authentication");
+        // Nobody at all is told the same, rather than which parameter is missing.
+        let is_named = request.authorization.is_some() || form.one("client_assertion")?.is_some();
+        if !is_named && form.one("client_secret")?.is_none() {
+            return Err(unproven());
+        }
+        let credentials = credentials(form, request.authorization)?;
+        if matches!(credentials.proof, Proof::None) {
+            return Err(unproven());
+        }
+        self.authenticate(credentials, request.address).await
+    }
+
+    async fn authenticate(&self, credentials: Credentials, address: IpAddr) -> Result<AuthenticatedClient, Refused> {
+        let Credentials { id, proof } = credentials;
         let found = self.find_client(&id).await?;
         let client =
             found.ok_or_else(|| Refused::new(ErrorCode::InvalidClient, "this client is not registered here"))?;
         let proven = match (&client.authentication, &proof) {
             (Authentication::None, Proof::None) => true,
-            // Both are digests of something long and random: comparing them tells nothing about the secret.
             (Authentication::Secret(digest), Proof::Secret(one, other)) => {
-                *digest == Digest::of(one) || *digest == Digest::of(other)
+                self.is_secret(&client.id, address, digest, [one, other])?
             }
             (Authentication::PrivateKey { is_optional: true, .. }, Proof::None) => true,
             (Authentication::PrivateKey { keys, .. }, Proof::Assertion(assertion)) => {
@@ -62,6 +102,30 @@ impl AuthorizationServer {
         } else {
             Err(Refused::new(ErrorCode::InvalidClient, "client authentication failed"))
         }
+    }
+}
+
+impl AuthorizationServer {
+    /// Whether one of these is the client's secret. Guessing is slowed as guessing of passwords is: OAuth 2.1 §7.7 asks for
+    /// it. Assertions cannot be guessed, and what they cost to check is bounded by the limit of their address.
+    fn is_secret(
+        &self,
+        client: &ClientId,
+        address: IpAddr,
+        digest: &Digest,
+        sent: [&Secret; 2],
+    ) -> Result<bool, Refused> {
+        let account = UserId::of_client(client);
+        let reservation = self.guesses.reserve(Some(&account), address, Instant::now()).map_err(|retry| {
+            let text = "too many wrong secrets for this client from this address; try again later";
+            Refused::from(OauthError::new(ErrorCode::SlowDown, text).retry_after(retry.seconds()))
+        })?;
+        // Both are digests of something long and random: comparing them tells nothing about the secret.
+        let is_right = sent.iter().any(|secret| *digest == Digest::of(secret));
+        if is_right {
+            reservation.succeeded();
+        }
+        Ok(is_right)
     }
 }
 

@@ -69,7 +69,7 @@ impl From<ResolveFault> for Refused {
 pub(in crate::authorization_server) fn configured(section: &StaticClient) -> Client {
     Client {
         id: ClientId::new(&section.client_id),
-        origin: Origin::Configured { skip_consent: section.skip_consent },
+        origin: Origin::Configured { skip_consent: section.skip_consent, introspect_any: section.introspect_any },
         name: section.name.clone(),
         redirect_uris: section.redirect_uris.clone(),
         authentication: match &section.authentication {

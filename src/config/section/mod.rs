@@ -28,7 +28,7 @@ pub use mode::Mode;
 pub use oauth_server::{OauthServer, Registration};
 pub(super) use server::ServerSection;
 pub use server::{Endpoint, EndpointAuth, RateLimit, Server, Session, ToolSearch};
-pub use signing::{Signing, SigningAlgorithm};
+pub use signing::{AdditionalKey, Signing, SigningAlgorithm};
 pub use static_client::{StaticAuthentication, StaticClient};
 pub use storage::Storage;
 pub use tls::UpstreamTls;

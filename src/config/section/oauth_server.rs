@@ -66,6 +66,10 @@ pub struct OauthServer {
     pub metadata_documents: MetadataDocuments,
     /// `consent.remember`: how long a consent answers for later requests. Zero: not at all.
     pub remember_consent: Duration,
+    /// `introspection.enabled`: resource servers and clients may ask about tokens (RFC 7662).
+    pub introspection: bool,
+    /// `revocation.enabled`: clients may end their tokens (RFC 7009).
+    pub revocation: bool,
 }
 
 /// `registration`: bounds of dynamic registration.
@@ -130,6 +134,18 @@ impl OauthServer {
                 MetadataDocuments::read,
             ),
             remember_consent: reader.section("consent", "The question whether a client may act.", read_consent),
+            introspection: reader.section("introspection", "Questions about tokens (RFC 7662).", |reader| {
+                reader.boolean(
+                    "enabled",
+                    true,
+                    "Clients may ask about their own tokens, those with introspect_any about all.",
+                )
+            }),
+            revocation: reader.section(
+                "revocation",
+                "The end of tokens at their client's wish (RFC 7009).",
+                |reader| reader.boolean("enabled", true, "Clients may end their own tokens."),
+            ),
         };
         server.check(reader);
         enabled.then_some(server)

@@ -32,6 +32,8 @@ pub struct StaticClient {
     pub acts_alone: bool,
     /// `skip_consent`: nobody is asked whether it may act.
     pub skip_consent: bool,
+    /// `introspect_any`: it is a resource server, which may ask about every access token (RFC 7662 §2.1).
+    pub introspect_any: bool,
 }
 
 /// How a static client proves itself at the token endpoint.
@@ -127,6 +129,8 @@ impl StaticClient {
         let grants = reader.list("grant_types", &GRANT, &["authorization_code", "refresh_token"], doc);
         let doc = "Nobody is asked whether this client may act: you answer for it.";
         let skip_consent = reader.boolean("skip_consent", false, doc);
+        let doc = "A resource server: it may ask about every access token. It needs no grant_types of its own.";
+        let introspect_any = reader.boolean("introspect_any", false, doc);
         let client = Self {
             client_id,
             name,
@@ -136,6 +140,7 @@ impl StaticClient {
             may_refresh: grants.contains(&Grant::RefreshToken),
             acts_alone: grants.contains(&Grant::ClientCredentials),
             skip_consent,
+            introspect_any,
         };
         client.check(reader, grants.contains(&Grant::AuthorizationCode));
         client
@@ -146,7 +151,7 @@ impl StaticClient {
             let fix = "write them, or grant_types: [client_credentials]";
             reader.fault("redirect_uris", Wrong::new("is missing: nobody could be sent back to the client", fix));
         }
-        if !asks_people && !self.acts_alone {
+        if !asks_people && !self.acts_alone && !self.introspect_any {
             let fix = "write authorization_code, client_credentials, or both";
             reader.fault("grant_types", Wrong::new("leaves no way to get a token", fix));
         }
@@ -155,6 +160,11 @@ impl StaticClient {
             let problem = "has client_credentials, but the client has nothing to prove itself with";
             let fix = "write client_secret_env or jwks_file, or take client_credentials out";
             reader.fault("grant_types", Wrong::new(problem, fix));
+        }
+        // RFC 7662 §2.1: the endpoint MUST require authorization.
+        if self.introspect_any && !PROOFS.iter().any(|key| reader.is_set(key)) {
+            let problem = "lets anybody ask about every token: the client has nothing to prove itself with";
+            reader.fault("introspect_any", Wrong::new(problem, "write client_secret_env or jwks_file"));
         }
         if self.acts_alone && self.scopes.is_none() {
             let problem = "is missing, so that the client would act with every scope there is";

@@ -12,6 +12,8 @@ use actix_web::http::{Method, StatusCode, header};
 use actix_web::web::{Bytes, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 
+use crate::authorization_server::client::authentication::ClientRequest;
+use crate::authorization_server::introspection::Introspection;
 use crate::base::id::FlowId;
 use crate::http::answer;
 use crate::http::body;
@@ -36,7 +38,7 @@ pub async fn token(request: HttpRequest, payload: Payload, state: Current) -> Ht
         Ok(call) => call,
         Err(response) => return response,
     };
-    match state.authorization().server.token(&call.form, call.authorization).await {
+    match state.authorization().server.token(&call.request()).await {
         Ok(response) => answer::private_json(StatusCode::OK, response.to_json()),
         Err(refused) => answer::refused(&refused, call.authorization.is_some()),
     }
@@ -48,9 +50,30 @@ pub async fn revoke(request: HttpRequest, payload: Payload, state: Current) -> H
         Ok(call) => call,
         Err(response) => return response,
     };
-    match state.authorization().server.revoke(&call.form, call.authorization).await {
-        Ok(()) => answer::private_json(StatusCode::OK, "{}"),
-        Err(refused) => answer::refused(&refused, call.authorization.is_some()),
+    match state.authorization().server.revoke(&call.request()).await {
+        Some(Ok(())) => answer::private_json(StatusCode::OK, "{}"),
+        Some(Err(refused)) => answer::refused(&refused, call.authorization.is_some()),
+        None => answer::not_found().await,
+    }
+}
+
+/// `POST /oauth/introspect`
+pub async fn introspect(request: HttpRequest, payload: Payload, state: Current) -> HttpResponse {
+    let call = match ClientCall::read(&request, payload, &state).await {
+        Ok(call) => call,
+        Err(response) => return response,
+    };
+    let server = &state.authorization().server;
+    match server.introspect(&call.request()).await {
+        Some(Ok(found)) => {
+            // RFC 7662 §4: against scanning, what is not active counts; a resource server asks about good tokens all day.
+            if !matches!(found, Introspection::Inactive) {
+                state.limits.token.give_back(call.address);
+            }
+            answer::private_json(StatusCode::OK, server.introspection_json(&found).to_string())
+        }
+        Some(Err(refused)) => answer::refused(&refused, call.authorization.is_some()),
+        None => answer::not_found().await,
     }
 }
 
@@ -78,13 +101,18 @@ pub async fn register(request: HttpRequest, payload: Payload, state: Current) ->
 struct ClientCall<'a> {
     form: Bytes,
     authorization: Option<&'a str>,
+    address: std::net::IpAddr,
 }
 
 impl<'a> ClientCall<'a> {
     async fn read(request: &'a HttpRequest, payload: Payload, state: &State) -> Result<Self, HttpResponse> {
         let form = form(request, payload, state, &state.limits.token).await?;
         let authorization = authorization(request).map_err(|error| answer::oauth_error(&error))?;
-        Ok(Self { form, authorization })
+        Ok(Self { form, authorization, address: client_address(request, state) })
+    }
+
+    fn request(&self) -> ClientRequest<'_> {
+        ClientRequest { form: &self.form, authorization: self.authorization, address: self.address }
     }
 }
 

@@ -161,7 +161,7 @@ impl Provider {
             ("iat".to_owned(), Value::from(now.unix())),
             ("exp".to_owned(), Value::from(now.unix().saturating_add(ASSERTION_LIFETIME))),
         ]);
-        let signed = key.sign(&claims).map_err(|error| Failure::new(Reason::Misconfigured, error.to_string()))?;
+        let signed = key.sign(&claims, now).map_err(|error| Failure::new(Reason::Misconfigured, error.to_string()))?;
         let assertion = signed.expose().to_owned();
         Ok(vec![("client_assertion_type", JWT_BEARER.to_owned()), ("client_assertion", assertion)])
     }

@@ -45,10 +45,22 @@ impl AddressLimit {
         self.check_at(address, Instant::now())
     }
 
-    /// The same, at a time of the caller's choice.
+    /// A request that was counted turned out to be none of those that are bounded.
+    pub fn give_back(&self, address: IpAddr) {
+        if self.limit.limit == 0 {
+            return;
+        }
+        let mut table = self.full_at.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(full_at) = table.get_mut(&AddressKey::of(address)) {
+            let share = self.limit.interval / self.limit.limit;
+            *full_at = full_at.checked_sub(share).unwrap_or(*full_at);
+        }
+    }
+
+    /// [`AddressLimit::check`] at a time of the caller's choice.
     ///
     /// # Errors
-    /// As [`AddressLimit::check`].
+    /// As there.
     pub fn check_at(&self, address: IpAddr, now: Instant) -> Result<(), RetryAfter> {
         if self.limit.limit == 0 {
             return Ok(());
@@ -94,6 +106,18 @@ mod tests {
         assert_eq!(limit.check_at(here, later), Ok(()));
         assert_eq!(limit.check_at(here, later).map_err(|retry| retry.seconds()), Err(3));
         assert_eq!((0..30).filter(|_| limit.check_at(here, now + Duration::from_secs(3600)).is_ok()).count(), 20);
+    }
+
+    #[test]
+    fn what_is_given_back_was_never_asked() {
+        let (limit, now) = (limit(2), Instant::now());
+        let here = address("192.0.2.1");
+        for _ in 0..100 {
+            assert_eq!(limit.check_at(here, now), Ok(()));
+            limit.give_back(here);
+        }
+        let answers = [(); 3].map(|()| limit.check_at(here, now).is_ok());
+        assert_eq!(answers, [true, true, false]);
     }
 
     #[test]

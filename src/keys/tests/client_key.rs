@@ -2,12 +2,13 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value, json};
 
-use super::{keys, openssl};
+use super::{NOW, keys, openssl};
 use crate::config::section::SigningAlgorithm;
 use crate::keys::private_key::PrivateKey;
 use crate::keys::{ClientKey, KeyError, KeySet, TokenFault, generate};
@@ -29,8 +30,8 @@ fn the_signing_key_also_signs_assertions_that_are_no_access_tokens() {
     for (algorithm, name) in
         [(SigningAlgorithm::Rs256, "RS256"), (SigningAlgorithm::Es256, "ES256"), (SigningAlgorithm::EdDsa, "EdDSA")]
     {
-        let keys = keys(folder.path(), algorithm);
-        let assertion = ClientKey::open(&keys, None, None).unwrap().sign(&claims()).unwrap();
+        let keys = Arc::new(keys(folder.path(), algorithm));
+        let assertion = ClientKey::open(&keys, None, None).unwrap().sign(&claims(), NOW).unwrap();
         assert_eq!(header(assertion.expose()), json!({ "typ": "JWT", "alg": name, "kid": keys.key_id() }));
         // The provider knows us by the set that we publish.
         let verified = KeySet::parse(&keys.jwks()).unwrap().verify(assertion.expose()).unwrap();
@@ -38,18 +39,18 @@ fn the_signing_key_also_signs_assertions_that_are_no_access_tokens() {
         // RFC 8725 §3.11: not even with the claims of an access token.
         assert_eq!(keys.verify(assertion.expose()), Err(TokenFault::Type));
         let forged = serde_json::to_value(super::tokens::claims()).unwrap();
-        let forged = ClientKey::open(&keys, None, None).unwrap().sign(forged.as_object().unwrap()).unwrap();
+        let forged = ClientKey::open(&keys, None, None).unwrap().sign(forged.as_object().unwrap(), NOW).unwrap();
         assert_eq!(keys.verify(forged.expose()), Err(TokenFault::Type));
 
         let named = ClientKey::open(&keys, None, Some("registered")).unwrap();
-        assert_eq!(header(named.sign(&claims()).unwrap().expose())["kid"], "registered");
+        assert_eq!(header(named.sign(&claims(), NOW).unwrap().expose())["kid"], "registered");
     }
 }
 
 #[test]
 fn a_key_file_signs_assertions_with_its_own_key() {
     let folder = tempfile::tempdir().unwrap();
-    let keys = keys(folder.path(), SigningAlgorithm::Es256);
+    let keys = Arc::new(keys(folder.path(), SigningAlgorithm::Es256));
     for algorithm in [SigningAlgorithm::Rs256, SigningAlgorithm::Es256, SigningAlgorithm::EdDsa] {
         let pem = generate(algorithm).unwrap();
         let path = folder.path().join("client.pem");
@@ -58,7 +59,7 @@ fn a_key_file_signs_assertions_with_its_own_key() {
         let public = PrivateKey::from_pem(pem.expose()).unwrap().public_key();
         for key_id in [None, Some("registered")] {
             let client_key = ClientKey::open(&keys, Some(&path), key_id).unwrap();
-            let assertion = client_key.sign(&claims()).unwrap();
+            let assertion = client_key.sign(&claims(), NOW).unwrap();
             let expected = key_id.map_or_else(|| public.thumbprint(), ToOwned::to_owned);
             assert_eq!(header(assertion.expose())["kid"], expected);
             let mut jwk = public.members();
@@ -75,7 +76,7 @@ fn a_key_file_signs_assertions_with_its_own_key() {
 #[test]
 fn a_key_file_is_as_fit_and_as_private_as_that_of_the_signing_key() {
     let folder = tempfile::tempdir().unwrap();
-    let keys = keys(folder.path(), SigningAlgorithm::Es256);
+    let keys = Arc::new(keys(folder.path(), SigningAlgorithm::Es256));
     let path = folder.path().join("client.pem");
     let open = || ClientKey::open(&keys, Some(&path), None);
     assert!(matches!(open(), Err(KeyError::File { .. })));

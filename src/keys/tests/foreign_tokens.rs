@@ -9,7 +9,7 @@ use sha2::Sha256;
 use super::provider::{ALL, PAYLOAD, Provider, set, with};
 use super::{openssl, signing};
 use crate::config::section::Signing;
-use crate::keys::{ForeignTokenFault, KeySet, Keys, MAX_FOREIGN_TOKEN_LENGTH};
+use crate::keys::{ForeignTokenFault, KeySet, MAX_FOREIGN_TOKEN_LENGTH};
 
 type Fault = ForeignTokenFault;
 
@@ -93,7 +93,7 @@ fn fed_7_a_public_key_is_no_shared_secret() {
     openssl(folder.path(), "rsa -in key.pem -pubout -out public.pem");
     openssl(folder.path(), "rsa -in key.pem -pubout -outform DER -out public.der");
     let read = |file: &str| std::fs::read(folder.path().join(file)).unwrap();
-    let keys = Keys::open(&Signing {
+    let keys = super::open(&Signing {
         key_file: Some(folder.path().join("key.pem")),
         key_id: Some("key".to_owned()),
         ..signing(folder.path())
@@ -159,7 +159,7 @@ fn fed_7_pss_has_a_salt_as_long_as_the_digest() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     openssl(folder, "genrsa -out key.pem 2048");
-    let keys = Keys::open(&Signing { key_file: Some(folder.join("key.pem")), ..signing(folder) });
+    let keys = super::open(&Signing { key_file: Some(folder.join("key.pem")), ..signing(folder) });
     let published: Value = serde_json::from_slice(&keys.unwrap().jwks()).unwrap();
     let mut jwk = published["keys"][0].clone();
     jwk.as_object_mut().unwrap().remove("alg");

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-/// An error code of RFC 6749 §4.1.2.1 and §5.2, RFC 7009 §2.2.1, RFC 7591 §3.2.2, RFC 8707 §2 or OpenID Connect Core §3.1.2.6.
+/// An error code of RFC 6749 §4.1.2.1 and §5.2, RFC 7009 §2.2.1, RFC 7591 §3.2.2, RFC 8628 §3.5, RFC 8707 §2 or OpenID Connect Core §3.1.2.6.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the specifications' own words")]
@@ -21,6 +21,7 @@ pub enum ErrorCode {
     LoginRequired,
     InvalidRedirectUri,
     InvalidClientMetadata,
+    SlowDown,
     TemporarilyUnavailable,
     ServerError,
 }
@@ -44,6 +45,7 @@ impl ErrorCode {
             Self::LoginRequired => "login_required",
             Self::InvalidRedirectUri => "invalid_redirect_uri",
             Self::InvalidClientMetadata => "invalid_client_metadata",
+            Self::SlowDown => "slow_down",
             Self::TemporarilyUnavailable => "temporarily_unavailable",
             Self::ServerError => "server_error",
         }
@@ -54,6 +56,7 @@ impl ErrorCode {
     pub const fn status(self) -> u16 {
         match self {
             Self::InvalidClient => 401,
+            Self::SlowDown => 429,
             Self::TemporarilyUnavailable => 503,
             Self::ServerError => 500,
             _ => 400,
@@ -70,6 +73,9 @@ pub struct OauthError {
     /// `error_description`.
     #[serde(rename = "error_description")]
     pub description: String,
+    /// After how many seconds another try may succeed: `Retry-After` (RFC 9110 §10.2.3).
+    #[serde(skip)]
+    pub retry_after: Option<u64>,
 }
 
 impl OauthError {
@@ -78,6 +84,12 @@ impl OauthError {
         // RFC 6749 §5.2: error_description MUST NOT include characters outside %x20-21 / %x23-5B / %x5D-7E.
         let legal = |character| matches!(character, ' '..='!' | '#'..='[' | ']'..='~');
         let description = description.as_ref().chars().map(|c| if legal(c) { c } else { '?' }).take(300).collect();
-        Self { error, description }
+        Self { error, description, retry_after: None }
+    }
+
+    /// The same, worth another try after so many seconds.
+    #[must_use]
+    pub fn retry_after(self, seconds: u64) -> Self {
+        Self { retry_after: Some(seconds), ..self }
     }
 }

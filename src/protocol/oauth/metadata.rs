@@ -11,7 +11,10 @@ pub struct AuthorizationServerMetadata {
     pub token_endpoint: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub registration_endpoint: Option<String>,
-    pub revocation_endpoint: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revocation_endpoint: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub introspection_endpoint: Option<String>,
     pub jwks_uri: String,
     pub scopes_supported: Vec<String>,
     pub response_types_supported: [&'static str; 1],
@@ -21,9 +24,14 @@ pub struct AuthorizationServerMetadata {
     pub token_endpoint_auth_methods_supported: Vec<&'static str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub token_endpoint_auth_signing_alg_values_supported: Vec<&'static str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub revocation_endpoint_auth_methods_supported: Vec<&'static str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub revocation_endpoint_auth_signing_alg_values_supported: Vec<&'static str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub introspection_endpoint_auth_methods_supported: Vec<&'static str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub introspection_endpoint_auth_signing_alg_values_supported: Vec<&'static str>,
     /// RFC 9207 §3.
     pub authorization_response_iss_parameter_supported: bool,
     /// Client ID Metadata Documents §5.
@@ -44,6 +52,10 @@ pub struct Offered {
     pub dynamic_registration: bool,
     /// Whether clients may be named by the address of their metadata.
     pub metadata_documents: bool,
+    /// Whether tokens can be asked about.
+    pub introspection: bool,
+    /// Whether clients may end their tokens.
+    pub revocation: bool,
 }
 
 impl AuthorizationServerMetadata {
@@ -53,12 +65,17 @@ impl AuthorizationServerMetadata {
         let endpoint = |name: &str| format!("{issuer}/oauth/{name}");
         let mut methods = vec!["none", "client_secret_basic", "client_secret_post"];
         methods.extend((!offered.assertion_algorithms.is_empty()).then_some("private_key_jwt"));
+        let where_offered = |offered: bool, values: &[&'static str]| if offered { values.to_vec() } else { Vec::new() };
+        // RFC 7662 §2.1: the endpoint MUST require authorization, so `none` is no method there.
+        let proofs: Vec<_> = methods.iter().copied().filter(|method| *method != "none").collect();
+        let algorithms = offered.assertion_algorithms;
         Self {
             issuer: issuer.to_owned(),
             authorization_endpoint: endpoint("authorize"),
             token_endpoint: endpoint("token"),
             registration_endpoint: offered.dynamic_registration.then(|| endpoint("register")),
-            revocation_endpoint: endpoint("revoke"),
+            revocation_endpoint: offered.revocation.then(|| endpoint("revoke")),
+            introspection_endpoint: offered.introspection.then(|| endpoint("introspect")),
             jwks_uri: endpoint("jwks"),
             scopes_supported: offered.scopes,
             response_types_supported: ["code"],
@@ -68,9 +85,11 @@ impl AuthorizationServerMetadata {
             code_challenge_methods_supported: ["S256"],
             token_endpoint_auth_methods_supported: methods.clone(),
             // RFC 8414 §2: MUST be there when private_key_jwt is.
-            token_endpoint_auth_signing_alg_values_supported: offered.assertion_algorithms.clone(),
-            revocation_endpoint_auth_methods_supported: methods,
-            revocation_endpoint_auth_signing_alg_values_supported: offered.assertion_algorithms,
+            revocation_endpoint_auth_methods_supported: where_offered(offered.revocation, &methods),
+            revocation_endpoint_auth_signing_alg_values_supported: where_offered(offered.revocation, &algorithms),
+            introspection_endpoint_auth_methods_supported: where_offered(offered.introspection, &proofs),
+            introspection_endpoint_auth_signing_alg_values_supported: where_offered(offered.introspection, &algorithms),
+            token_endpoint_auth_signing_alg_values_supported: algorithms,
             authorization_response_iss_parameter_supported: true,
             client_id_metadata_document_supported: offered.metadata_documents,
         }

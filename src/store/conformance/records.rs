@@ -59,8 +59,12 @@ pub(super) async fn a_code_and_its_refresh_token_come_back_with_what_they_are_bo
         created_at: NOW,
         revoked_at: None,
     };
-    let token = RefreshToken { digest: sample.refresh(1), grant, expires_at: NOW + POLICY.idle };
-    assert_eq!(store.find_refresh(&sample.refresh(1)).await.unwrap(), Some(token));
+    let token = RefreshToken { digest: sample.refresh(1), grant, expires_at: NOW + POLICY.idle, is_rotated: false };
+    assert_eq!(store.find_refresh(&sample.refresh(1)).await.unwrap(), Some(token.clone()));
+    store.rotate_refresh(&token.digest, sample.refresh(2), POLICY, NOW).await.unwrap();
+    let [first, second] = [1, 2].map(|number| sample.refresh(number));
+    assert!(store.find_refresh(&first).await.unwrap().unwrap().is_rotated);
+    assert!(!store.find_refresh(&second).await.unwrap().unwrap().is_rotated);
     let client = store.find_client(&code.client_id).await.unwrap().unwrap();
     assert_eq!(client.last_granted_at, Some(NOW));
 }

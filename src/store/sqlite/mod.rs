@@ -62,6 +62,7 @@ pub struct Sqlite {
     reader: Option<Reader>,
     writer: Writer,
     revoked: Revoked,
+    longest_access_token: Duration,
 }
 
 impl Sqlite {
@@ -94,10 +95,11 @@ impl Sqlite {
         let (writing, reading) = connections?;
         let start = || -> Result<Self, StartError> {
             let revocations = Revocations::new(&writing, revoked.clone(), clock_now, access_token_lifetime)?;
+            let longest_access_token = revocations.window();
             let revocations = Arc::new(revocations);
             let writer = Writer::start(writing, Arc::clone(&revocations), patience)?;
             let reader = reading.map(|connection| Reader::start(connection, revocations)).transpose()?;
-            Ok(Self { reader, writer, revoked })
+            Ok(Self { reader, writer, revoked, longest_access_token })
         };
         start().map_err(|error| match error {
             StartError::Sqlite(source) => OpenError::Sqlite { path: path.to_owned(), source },
@@ -141,5 +143,9 @@ impl Sqlite {
 impl Store for Sqlite {
     fn revoked(&self) -> &Revoked {
         &self.revoked
+    }
+
+    fn longest_access_token(&self) -> Duration {
+        self.longest_access_token
     }
 }

@@ -190,11 +190,17 @@ fn redeem(
 fn find_refresh(connection: &Connection, token: Digest) -> rusqlite::Result<Option<RefreshToken>> {
     connection
         .prepare_cached(
-            "SELECT g.id, g.user_id, g.client_id, g.resource, g.scopes, g.created_at, g.revoked_at, t.expires_at
+            "SELECT g.id, g.user_id, g.client_id, g.resource, g.scopes, g.created_at, g.revoked_at, t.expires_at,
+                    t.successor IS NOT NULL
              FROM refresh_tokens t JOIN grants g ON g.id = t.grant_id WHERE t.digest = ?1",
         )?
         .query_row([token], |row| {
-            Ok(RefreshToken { digest: token, grant: grants::read(row)?, expires_at: row.get(grants::COLUMNS)? })
+            Ok(RefreshToken {
+                digest: token,
+                grant: grants::read(row)?,
+                expires_at: row.get(grants::COLUMNS)?,
+                is_rotated: row.get(grants::COLUMNS + 1)?,
+            })
         })
         .optional()
 }

@@ -155,7 +155,7 @@ async fn meta_7_the_metadata_lists_what_works_and_nothing_else() {
     assert_eq!(metadata["client_id_metadata_document_supported"], true);
     assert_eq!(metadata["authorization_response_iss_parameter_supported"], true);
     assert_eq!(metadata["scopes_supported"], serde_json::json!(["mcp:read", "mcp:write"]));
-    assert!(metadata.get("introspection_endpoint").is_none());
+    assert_eq!(metadata["introspection_endpoint"], format!("{}/oauth/introspect", app.url));
     assert_eq!(metadata["registration_endpoint"], format!("{}/oauth/register", app.url));
     let closed = App::with(&BASIC.replace("allow_dynamic_registration: true", "allow_dynamic_registration: false"));
     assert!(json(&closed, SERVER).await.get("registration_endpoint").is_none());
@@ -166,21 +166,21 @@ async fn meta_7_the_metadata_lists_what_works_and_nothing_else() {
 async fn meta_8_every_endpoint_named_is_there_and_no_other() {
     let app = App::start();
     let metadata = json(&app, SERVER).await;
-    for name in ["authorization_endpoint", "token_endpoint", "registration_endpoint", "revocation_endpoint", "jwks_uri"]
-    {
+    for name in [
+        "authorization_endpoint",
+        "token_endpoint",
+        "registration_endpoint",
+        "revocation_endpoint",
+        "introspection_endpoint",
+        "jwks_uri",
+    ] {
         let url = metadata[name].as_str().unwrap();
         let status = http().get(url).send().await.unwrap().status().as_u16();
         assert!(!matches!(status, 404 | 500 | 501), "{name}: {status}");
     }
-    for path in [
-        "/oauth/introspect",
-        "/oauth/par",
-        "/oauth/device",
-        "/oauth/userinfo",
-        "/.well-known/openid-configuration",
-        "/admin",
-        "/account",
-    ] {
+    for path in
+        ["/oauth/par", "/oauth/device", "/oauth/userinfo", "/.well-known/openid-configuration", "/admin", "/account"]
+    {
         assert_eq!(get(&app, path, &[]).await.status, 404, "{path}");
     }
 }

@@ -3,6 +3,7 @@
 mod authorize;
 mod consent;
 mod federated;
+mod introspection;
 mod login;
 mod metadata;
 mod metadata_documents;
@@ -10,6 +11,8 @@ mod program;
 mod refresh;
 mod registration;
 mod revocation;
+mod rotation;
 mod static_clients;
+mod throttling;
 mod token;
 mod whole_flow;

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use mcp_bridge::base::clock::{Clock, Timestamp};
 use serde_json::{Value, json};
 
+use crate::support::app::BASIC;
 use crate::support::client::{REDIRECT_URI, VERIFIER, http};
 use crate::support::mcp::Session;
 use crate::support::{App, Client};
@@ -255,6 +257,85 @@ async fn tok_17_a_bent_token_is_no_token() {
             }
         }
     }
+}
+
+#[tokio::test]
+async fn tok_14_what_is_wrong_is_said_in_ascii_without_quotes_and_without_what_was_sent() {
+    let app = App::start();
+    let client = Client::register(&app).await;
+    let odd = "a\"b\\c\u{e9}\u{1f600}\r\nSELECT * FROM users";
+    for name in
+        ["grant_type", "code", "client_id", "code_verifier", "redirect_uri", "resource", "client_assertion_type"]
+    {
+        let tokens = client.redeem_with("invented", name, Some(odd)).await;
+        let description = tokens.text("error_description");
+        let is_legal = |c: char| matches!(c, ' '..='!' | '#'..='[' | ']'..='~');
+        assert!(!tokens.error().is_empty() && description.chars().all(is_legal), "{name}: {description:?}");
+        assert!(!description.contains("SELECT") && !description.contains(".rs"), "{name}: {description:?}");
+    }
+}
+
+#[tokio::test]
+async fn tok_15_two_hundred_errors_at_once_are_each_told_their_own() {
+    let app = App::start();
+    let client = Client::register(&app).await;
+    let asked = |number: usize| {
+        let client = &client;
+        async move {
+            let (parameters, expected) = match number % 4 {
+                0 => (vec![("grant_type", format!("type-{number}"))], "unsupported_grant_type"),
+                1 => (vec![("client_id", client.id.clone())], "invalid_request"),
+                2 => (client.redemption(&format!("code-{number}")), "invalid_grant"),
+                _ => (
+                    vec![("grant_type", "refresh_token".to_owned()), ("client_id", format!("{number}"))],
+                    "invalid_client",
+                ),
+            };
+            let tokens = client.token(&parameters).await;
+            assert_eq!(tokens.error(), expected, "{tokens:?}");
+            tokens.text("error_description").to_owned()
+        }
+    };
+    let alone: Vec<_> = futures_util::future::join_all((0..4).map(asked)).await;
+    let together = futures_util::future::join_all((0..200).map(asked)).await;
+    assert!(together.iter().enumerate().all(|(number, text)| *text == alone[number % 4]), "{together:?}");
+}
+
+#[tokio::test]
+async fn tok_19_proof_of_possession_is_neither_offered_nor_pretended() {
+    let app = App::start();
+    let document = crate::support::client::metadata(&app).await;
+    assert!(document.get("dpop_signing_alg_values_supported").is_none());
+    let tokens = Client::register(&app).await.tokens().await;
+    assert_eq!(tokens.text("token_type"), "Bearer");
+    let request = http().post(app.resource()).header("authorization", format!("DPoP {}", tokens.access()));
+    assert_eq!(request.send().await.unwrap().status().as_u16(), 401);
+}
+
+#[tokio::test]
+async fn rt_12_a_client_that_did_not_register_for_it_has_no_refresh_token() {
+    let app = App::start();
+    let metadata = json!({"redirect_uris": [REDIRECT_URI], "grant_types": ["authorization_code"]});
+    let client = Client::register_as(&app, metadata).await;
+    let tokens = client.tokens().await;
+    assert!(tokens.body.get("refresh_token").is_none(), "{tokens:?}");
+    // Without asking for offline_access, which is not listed, everybody else has one.
+    let other = Client::register(&app).await;
+    assert!(other.tokens().await.body.get("refresh_token").is_some());
+}
+
+#[tokio::test]
+async fn jwt_17_the_year_2040_is_a_year_like_any_other() {
+    let app = App::with_clock(BASIC, Clock::fixed(Timestamp::from_unix(2_240_000_000)));
+    let client = Client::register(&app).await;
+    let tokens = client.tokens().await;
+    let session = Session::new(&app, tokens.access());
+    assert_eq!(session.status().await, 200);
+    app.clock.advance(Duration::from_secs(3599));
+    assert_eq!(session.status().await, 200);
+    app.clock.advance(Duration::from_secs(1));
+    assert_eq!(session.status().await, 401, "to the second");
+    assert_eq!(client.refresh(tokens.refresh()).await.status, 200);
 }
 
 #[tokio::test]

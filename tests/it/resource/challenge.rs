@@ -117,11 +117,19 @@ async fn jwt_16_a_key_that_is_taken_away_takes_its_tokens_along() {
     let tokens = client.tokens().await;
     let jwks = format!("{}/oauth/jwks", app.url);
     let before = Page::read(http().get(&jwks).send().await.unwrap()).await.body;
-    let path = app.folder.path().join("config.yaml");
-    let port = app.url.trim_start_matches("http://").to_owned();
-    std::fs::write(&path, std::fs::read_to_string(&path).unwrap().replace("127.0.0.1:0", &port)).unwrap();
-    std::fs::remove_file(app.folder.path().join("keys/signing-es256.pem")).unwrap();
-    let app = app.restart();
+    let session = Session::initialize(&app, tokens.access()).await;
+    let stream = session.listen().await;
+    for entry in std::fs::read_dir(app.folder.path().join("keys")).unwrap().map(|entry| entry.unwrap()) {
+        if entry.file_name().to_str().unwrap().starts_with("signing-") {
+            std::fs::remove_file(entry.path()).unwrap();
+        }
+    }
+    let taken_away = std::time::Instant::now();
+    while session.status().await == 200 {
+        assert!(taken_away.elapsed() < Duration::from_secs(5), "it is seen without a restart");
+    }
+    let ended = tokio::time::timeout(Duration::from_secs(5), stream.bytes()).await;
+    assert!(ended.is_ok(), "and what was opened with it ends");
     assert_eq!(Session::new(&app, tokens.access()).status().await, 401);
     assert_ne!(Page::read(http().get(&jwks).send().await.unwrap()).await.body, before);
     // The login itself was not at risk: the next refresh is signed by the new key.

@@ -126,7 +126,7 @@ fn github(address: &str) -> section::Provider {
 fn keys() -> Arc<Keys> {
     let folder = tempfile::tempdir().unwrap();
     let key_dir = folder.path().join("keys");
-    Arc::new(Keys::open(&Signing { algorithm: None, key_file: None, key_id: None, key_dir }).unwrap())
+    Arc::new(Keys::open(&Signing::generated(key_dir), Timestamp::from_unix(0)).unwrap())
 }
 
 fn provider(settings: section::Provider) -> Provider {

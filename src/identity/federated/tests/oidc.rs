@@ -33,13 +33,13 @@ impl World {
     }
 
     /// From now on, the token endpoint gives an ID token with these claims laid over the usual.
-    fn says(&self, keys: &Keys, claims: Value) {
+    fn says(&self, keys: &Arc<Keys>, claims: Value) {
         let now = NOW.unix();
         let usual = json!({"iss": self.address, "sub": "s-1", "aud": "bridge", "exp": now + 300, "iat": now,
             "nonce": "the nonce"});
         let all: Map<String, Value> =
             usual.as_object().unwrap().clone().into_iter().chain(claims.as_object().unwrap().clone()).collect();
-        let id_token = ClientKey::open(keys, None, None).unwrap().sign(&all).unwrap();
+        let id_token = ClientKey::open(keys, None, None).unwrap().sign(&all, NOW).unwrap();
         self.gives(json!({"id_token": id_token.expose()}));
     }
 

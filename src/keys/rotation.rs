@@ -1,0 +1,228 @@
+//! One key after the other: the next is published before it signs, the one before is kept until its last token has ended.
+//! Safe beside other processes at the same folder, and wherever one is killed.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::base::clock::Timestamp;
+use crate::config::section::{Signing, SigningAlgorithm};
+use crate::keys::folder::Folder;
+use crate::keys::generated::Turn;
+use crate::keys::ring::{Ring, Signer};
+use crate::keys::token::VerifyingKey;
+use crate::keys::{KeyError, Keys, compact, generate, generated, schedule};
+
+/// What became of a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyChange {
+    /// It is published, and signs from some time on.
+    Added {
+        /// `kid`.
+        key_id: String,
+        /// From when on.
+        signs_from: Timestamp,
+    },
+    /// Its tokens are refused from now on: all of them have ended, or the operator took it away.
+    Removed {
+        /// `kid`.
+        key_id: String,
+    },
+}
+
+/// A key, as an operator sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedKey {
+    /// `kid`.
+    pub key_id: String,
+    /// Its algorithm, as it is written on the wire.
+    pub algorithm: &'static str,
+    /// What it is for.
+    pub role: KeyRole,
+    /// Its file.
+    pub path: Option<PathBuf>,
+}
+
+/// What a key is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyRole {
+    /// It will sign.
+    Next(Timestamp),
+    /// It signs, since then.
+    Signs(Timestamp),
+    /// It signed until another did; its tokens are accepted until they end.
+    Before(Timestamp),
+    /// It is one of `additional_keys`.
+    Additional,
+}
+
+/// When a new key signs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begin {
+    /// After it was published for as long as others keep a key set.
+    Published,
+    /// As soon as every process that shares the folder has noticed it.
+    AtOnce,
+}
+
+/// What became of the wish for a new key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rotated {
+    /// It is there.
+    Added(ListedKey),
+    /// One waits for its time already.
+    Waiting(Timestamp),
+}
+
+impl Keys {
+    /// Learns of keys that were added or taken away, makes the next one when it is due, and removes those of which every
+    /// token has ended when tokens live for `longest_token` at most. To be called every second; it reads no file that it knows.
+    ///
+    /// # Errors
+    /// As [`Keys::open`]. The keys are then what they were.
+    pub fn tend(&self, now: Timestamp, longest_token: Duration) -> Result<Vec<KeyChange>, KeyError> {
+        let mut changes = Vec::new();
+        let before = self.ring.load_full();
+        if !before.is_of(&Ring::scan(&self.settings, &self.folder)?) {
+            let mut ring = Ring::load(&self.settings, &self.folder, Some(&before))?;
+            if ring.signer(now).is_none() {
+                // All of them were taken away: others have to learn of the new one as they can.
+                ring = add_key(&self.settings, &self.folder, &ring, now)?;
+            }
+            changes.extend(self.replace(ring));
+        }
+        if self.settings.key_file.is_none() {
+            changes.extend(self.rotate_when_due(now, longest_token)?);
+        }
+        Ok(changes)
+    }
+
+    fn rotate_when_due(&self, now: Timestamp, longest_token: Duration) -> Result<Vec<KeyChange>, KeyError> {
+        let ring = self.ring.load_full();
+        let has_ended = schedule::ended(&ring.times(), now, longest_token);
+        if due(&self.settings, &ring, now).is_none() && has_ended == 0 {
+            return Ok(Vec::new());
+        }
+        if self.settings.ephemeral {
+            let kept = ring.signing.iter().skip(has_ended).cloned().collect();
+            let kept = Ring::with_signers(&self.settings, &self.folder, kept)?;
+            return Ok(self.replace(add_key_when_due(&self.settings, &self.folder, kept, now)?));
+        }
+        // Another process is at it: its work is seen next time.
+        let Some(turn) = Turn::take(&self.folder)? else { return Ok(Vec::new()) };
+        let current = Ring::load(&self.settings, &self.folder, Some(&ring))?;
+        if let Some(signs_from) = due(&self.settings, &current, now) {
+            let algorithm = algorithm(&self.settings);
+            turn.add(algorithm, signs_from, &generate(algorithm)?)?;
+        }
+        turn.remove_ended(now, longest_token)?;
+        Ok(self.replace(Ring::load(&self.settings, &self.folder, Some(&current))?))
+    }
+
+    fn replace(&self, ring: Ring) -> Vec<KeyChange> {
+        let ring = Arc::new(ring);
+        let before = self.ring.swap(Arc::clone(&ring));
+        let changes = changes(&before, &ring);
+        if !changes.is_empty() {
+            self.version.send_modify(|version| *version += 1);
+        }
+        changes
+    }
+
+    /// The keys of a configuration, without making any. Those of `ephemeral` are in the running process alone.
+    ///
+    /// # Errors
+    /// As [`Keys::open`].
+    pub fn list(signing: &Signing, now: Timestamp) -> Result<Vec<ListedKey>, KeyError> {
+        let folder = Folder::existing(&signing.key_dir).unwrap_or_else(Folder::none);
+        Ok(listed(&Ring::load(signing, &folder, None)?, now))
+    }
+
+    /// Adds a key that signs next, beside a running process or before the first. The configuration has generated keys.
+    ///
+    /// # Errors
+    /// As [`Keys::open`].
+    pub fn rotate(signing: &Signing, begin: Begin, now: Timestamp) -> Result<Rotated, KeyError> {
+        let folder = Folder::open(&signing.key_dir)?;
+        let turn = Turn::wait(&folder)?;
+        let ring = Ring::load(signing, &folder, None)?;
+        let signs_from = match begin {
+            _ if ring.signing.is_empty() => now,
+            Begin::AtOnce => now + schedule::NOTICED_WITHIN,
+            Begin::Published => match schedule::pending(&ring.times(), now) {
+                Some(waiting) => return Ok(Rotated::Waiting(waiting)),
+                None => now + schedule::PUBLISHED_BEFORE,
+            },
+        };
+        let algorithm = algorithm(signing);
+        let (path, _) = turn.add(algorithm, signs_from, &generate(algorithm)?)?;
+        let keys = listed(&Ring::load(signing, &folder, Some(&ring))?, now);
+        let added = keys.into_iter().find(|key| key.path.as_ref() == Some(&path));
+        added.map(Rotated::Added).ok_or_else(|| KeyError::file(&path, io::ErrorKind::NotFound.into()))
+    }
+}
+
+/// What generated keys sign with.
+fn algorithm(signing: &Signing) -> SigningAlgorithm {
+    signing.algorithm.unwrap_or(SigningAlgorithm::Es256)
+}
+
+/// From when on a key has to sign that must be made now. Another `algorithm` than that of the last key makes one due, so that
+/// a change of it is a rotation like any other.
+fn due(signing: &Signing, ring: &Ring, now: Timestamp) -> Option<Timestamp> {
+    let times = ring.times();
+    let is_other = |signer: &Arc<Signer>| signer.key.verifying.algorithm != algorithm(signing);
+    if ring.signing.last().is_some_and(is_other) && schedule::pending(&times, now).is_none() {
+        return Some(now + schedule::PUBLISHED_BEFORE);
+    }
+    schedule::due(&times, now, signing.rotation_interval)
+}
+
+/// The keys with the first one made, or whatever another process made meanwhile.
+pub(super) fn add_key(signing: &Signing, folder: &Folder, ring: &Ring, now: Timestamp) -> Result<Ring, KeyError> {
+    if signing.ephemeral {
+        let first = Arc::new(Signer::in_memory(algorithm(signing), now)?);
+        return Ring::with_signers(signing, folder, vec![first]);
+    }
+    let turn = Turn::wait(folder)?;
+    if generated::list(folder)?.is_empty() {
+        turn.add(algorithm(signing), now, &generate(algorithm(signing))?)?;
+    }
+    Ring::load(signing, folder, Some(ring))
+}
+
+/// Of keys in memory.
+fn add_key_when_due(signing: &Signing, folder: &Folder, ring: Ring, now: Timestamp) -> Result<Ring, KeyError> {
+    let Some(signs_from) = due(signing, &ring, now) else { return Ok(ring) };
+    let next = Arc::new(Signer::in_memory(algorithm(signing), signs_from)?);
+    Ring::with_signers(signing, folder, ring.signing.iter().cloned().chain([next]).collect())
+}
+
+fn changes(before: &Ring, after: &Ring) -> Vec<KeyChange> {
+    let removed = before.verifying().filter(|key| after.find(&key.key_id).is_none());
+    let removed = removed.map(|key| KeyChange::Removed { key_id: key.key_id.clone() });
+    let added = after.signing.iter().filter(|signer| before.find(&signer.key.verifying.key_id).is_none());
+    let added = added
+        .map(|signer| KeyChange::Added { key_id: signer.key.verifying.key_id.clone(), signs_from: signer.signs_from });
+    removed.chain(added).collect()
+}
+
+fn listed(ring: &Ring, now: Timestamp) -> Vec<ListedKey> {
+    let signing = schedule::signing(&ring.times(), now);
+    let role = |index: usize, time| match signing {
+        Some(current) if index < current => KeyRole::Before(time),
+        Some(current) if index == current => KeyRole::Signs(time),
+        _ => KeyRole::Next(time),
+    };
+    let list = |key: &VerifyingKey, role, path: Option<&Path>| ListedKey {
+        key_id: key.key_id.clone(),
+        algorithm: compact::name(key.algorithm),
+        role,
+        path: path.map(Path::to_owned),
+    };
+    let signers = ring.signing.iter().enumerate();
+    let signers =
+        signers.map(|(index, signer)| list(&signer.key.verifying, role(index, signer.signs_from), signer.path()));
+    signers.chain(ring.additional().iter().map(|key| list(key, KeyRole::Additional, None))).collect()
+}
