@@ -15,7 +15,7 @@ from bridge import Bridge, config
 from lines import Lines
 from oauth import REDIRECT_URI, FormBrowser
 
-INTROSPECTION = ""
+INTROSPECTION = "introspection: {enabled: true}\n"
 AUTHENTICATIONS = ("none", "basic", "post", "private_key_jwt")
 
 
@@ -63,7 +63,7 @@ def run():
         for authentication in AUTHENTICATIONS:
             settings = {"mcp_url": bridge.url, "redirect_uri": REDIRECT_URI, "authentication": authentication, "client": known.get(authentication)}
             # A public client cannot prove itself, which RFC 7662 §2.1 asks for.
-            settings["introspects"] = bool(INTROSPECTION) and authentication != "none"
+            settings["introspects"] = authentication != "none"
             with report.check(f"{name}, {authentication}: the whole flow"):
                 checks = play(bridge, settings)
             for check in checks:
