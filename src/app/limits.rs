@@ -1,6 +1,7 @@
 //! Every bound there is, in one list, for `config show --limits`.
 
 use crate::app::connections;
+use crate::audit;
 use crate::authorization_server::authorize;
 use crate::authorization_server::client::documents;
 use crate::base::id::ProviderName;
@@ -23,6 +24,9 @@ pub fn limits(config: &Config) -> Vec<Limit> {
     all.extend(bridge::limits::limits(&config.server.session, &config.upstreams));
     all.extend(config.oauth_server.iter().flat_map(|section| of_people(section, &config.server)));
     all.extend(sqlite::limits());
+    if config.audit.is_some() {
+        all.extend(audit::limits());
+    }
     let stop = config.server.shutdown_timeout;
     all.push(
         Limit::time("requests under way when told to stop", stop, "they are cut off").set_by("server.shutdown_timeout"),

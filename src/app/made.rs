@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::config::section::{self, EndpointAuth, Mode, OauthServer, RateLimit};
 use crate::http::guard::Guard;
 use crate::http::state::{AddressLimits, Authorization, Endpoint, Pages, State};
-use crate::identity::federated::{Federation, Provider};
+use crate::identity::federated::{EnterpriseIssuer, Federation, Provider};
 use crate::identity::throttle::AddressLimit;
 use crate::identity::{Identity, PasswordLogin};
 use crate::keys::Keys;
@@ -63,6 +63,7 @@ impl Made {
             authorization,
             resource_server: resource_server.filter(|_| config.endpoint.auth == EndpointAuth::Builtin),
             bridge,
+            audit: ground.audit.clone(),
             guard: guard(config, &ground.addresses),
             read_timeout: config.server.read_timeout,
             write_timeout: config.server.write_timeout,
@@ -93,15 +94,30 @@ struct Issuing {
     documents: Option<Arc<Documents>>,
 }
 
+/// The keys go on where nothing is said of them, and with them what is in memory alone; a file that was taken away or changed
+/// is looked at all the same. Others are tended from now on, as long as somebody uses them.
+fn keys(
+    section: &OauthServer,
+    ground: &Ground,
+    known: Option<(&Issuing, &OauthServer)>,
+) -> Result<Arc<Keys>, StartError> {
+    let now = ground.surroundings.clock.now();
+    if let Some((issuing, _)) = known.filter(|(_, before)| before.signing == section.signing) {
+        issuing.keys.tend(now, ground.store.longest_access_token())?.iter().for_each(tasks::tell_of_key);
+        return Ok(Arc::clone(&issuing.keys));
+    }
+    let keys = Arc::new(Keys::open(&section.signing, now)?);
+    let (store, clock) = (Arc::clone(&ground.store), ground.surroundings.clock.clone());
+    tokio::spawn(tasks::tend_keys(Arc::downgrade(&keys), store, clock));
+    Ok(keys)
+}
+
 impl Issuing {
     fn open(section: &OauthServer, ground: &Ground, before: Option<Before<'_>>) -> Result<Self, StartError> {
         let known = before.and_then(|before| before.behind.issuing.as_ref().zip(before.config.oauth_server.as_ref()));
-        let keys = match known.filter(|(_, before)| before.signing == section.signing) {
-            // It learns by itself of what happens to the files; here it is only said if they are not fit any more.
-            Some((issuing, _)) => Keys::check(&section.signing).map(|()| Arc::clone(&issuing.keys))?,
-            None => open_keys(section, ground)?,
-        };
+        let keys = keys(section, ground, known)?;
         let federation = Federation::new(providers(section, &ground.addresses.issuer, &keys)?, ground.store.clone());
+        let federation = federation.with_enterprise(enterprise(section)?);
         let identity = Arc::new(identity(section, ground, federation, known.map(|(issuing, _)| &*issuing.identity))?);
         let documents = match known.filter(|(_, before)| before.metadata_documents == section.metadata_documents) {
             Some((issuing, _)) => issuing.documents.clone(),
@@ -133,6 +149,7 @@ impl Issuing {
             keys: Arc::clone(&self.keys),
             identity: Arc::clone(&self.identity),
             documents: self.documents.clone(),
+            audit: ground.audit.clone(),
             clock: clock.clone(),
         };
         let server = AuthorizationServer::new(section, &addresses.issuer, &addresses.resource, services);
@@ -143,14 +160,6 @@ impl Issuing {
     fn email_addresses(&self) -> pool::EmailAddresses {
         email_addresses(Arc::clone(&self.identity))
     }
-}
-
-/// The keys, and the task that tends them until they are dropped.
-fn open_keys(section: &OauthServer, ground: &Ground) -> Result<Arc<Keys>, StartError> {
-    let clock = &ground.surroundings.clock;
-    let keys = Arc::new(Keys::open(&section.signing, clock.now())?);
-    tokio::spawn(tasks::tend_keys(Arc::downgrade(&keys), ground.store.longest_access_token(), clock.clone()));
-    Ok(keys)
 }
 
 /// Who may hold grants: people, and clients of the configuration, which may act for themselves.
@@ -192,6 +201,12 @@ fn providers(section: &OauthServer, issuer: &str, keys: &Arc<Keys>) -> Result<Ve
             .map_err(|error| StartError::Configuration(unusable(error)))
     };
     section.providers.iter().map(provider).collect()
+}
+
+/// The identity providers whose assertions are taken.
+fn enterprise(section: &OauthServer) -> Result<Vec<EnterpriseIssuer>, StartError> {
+    let issuers = section.enterprise.iter().cloned().map(EnterpriseIssuer::new);
+    issuers.collect::<Result<_, _>>().map_err(StartError::Configuration)
 }
 
 /// Our redirect URI at a provider.

@@ -6,7 +6,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::app::made::{Before, Made};
-use crate::app::{Ground, Running, StartError, restart};
+use crate::app::{Ground, Running, StartError, absent, restart};
+use crate::audit::Audit;
 use crate::authorization_server::refresh_policy;
 use crate::base::clock::Clock;
 use crate::base::id::UserId;
@@ -55,7 +56,7 @@ impl Running {
         if let Some(new) = lifetime(config).filter(|new| lifetime(&self.config) != Some(*new)) {
             store.expect_lifetime(new, now).await?;
         }
-        leavers.log_out(store.as_ref(), &self.ground.surroundings.clock).await
+        leavers.log_out(&self.ground.audit, store.as_ref(), &self.ground.surroundings.clock).await
     }
 
     fn put_in_force(&mut self, config: Config, made: Made, leavers: Leavers) {
@@ -83,12 +84,14 @@ struct Leavers {
 }
 
 impl Leavers {
-    async fn log_out(&self, store: &dyn Store, clock: &Clock) -> Result<(), StoreError> {
+    async fn log_out(&self, audit: &Audit, store: &dyn Store, clock: &Clock) -> Result<(), StoreError> {
         for user in &self.changed {
-            store.revoke_grants_of(user, clock.now()).await?;
+            let now = clock.now();
+            let ending = store.revoke_grants_of(user, now);
+            absent::recorded(store, audit, "configured_anew", (ending, now)).await?;
         }
         match &self.present {
-            Some(present) => store.revoke_absent_users(present.clone(), clock.now()).await,
+            Some(present) => absent::revoke(store, audit, present.clone(), clock.now()).await,
             None => Ok(()),
         }
     }
@@ -97,13 +100,14 @@ impl Leavers {
 /// What requests that came before the reload still granted to those who leave is found afterwards.
 fn late(mut leavers: Leavers, before: Weak<State>, ground: &Ground) -> impl Future<Output = ()> + Send + use<> {
     let (store, clock) = (Arc::clone(&ground.store), ground.surroundings.clock.clone());
+    let audit = ground.audit.clone();
     async move {
         for patience in [SOON, AT_LAST] {
             let end = Instant::now() + patience;
             while before.strong_count() > 0 && Instant::now() < end {
                 tokio::time::sleep(INTERVAL).await;
             }
-            while let Err(error) = leavers.log_out(store.as_ref(), &clock).await {
+            while let Err(error) = leavers.log_out(&audit, store.as_ref(), &clock).await {
                 tracing::error!(%error, "who left the configuration could not be looked for once more; trying again");
                 tokio::time::sleep(INTERVAL * 10).await;
             }

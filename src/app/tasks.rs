@@ -30,13 +30,13 @@ pub(super) async fn clean_up(store: Arc<dyn Store>, policy: watch::Receiver<Refr
 const KEY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Makes the next signing key when it is due and learns of what others did to the keys, as long as somebody uses them.
-pub(super) async fn tend_keys(keys: Weak<Keys>, longest_token: Duration, clock: Clock) {
+pub(super) async fn tend_keys(keys: Weak<Keys>, store: Arc<dyn Store>, clock: Clock) {
     let mut interval = tokio::time::interval(KEY_INTERVAL);
     let mut said = String::new();
     loop {
         interval.tick().await;
         let Some(keys) = keys.upgrade() else { return };
-        let now = clock.now();
+        let (now, longest_token) = (clock.now(), store.longest_access_token());
         // The folder may be on a disk that makes one wait.
         let tended = tokio::task::spawn_blocking(move || keys.tend(now, longest_token)).await;
         match tended.map_err(|error| error.to_string()).and_then(|tended| tended.map_err(|error| error.to_string())) {
@@ -54,7 +54,7 @@ pub(super) async fn tend_keys(keys: Weak<Keys>, longest_token: Duration, clock: 
     }
 }
 
-fn tell_of_key(change: &KeyChange) {
+pub(super) fn tell_of_key(change: &KeyChange) {
     match change {
         KeyChange::Added { key_id, signs_from } => {
             tracing::info!(key_id, signs_from = signs_from.unix(), "a signing key was added");

@@ -12,6 +12,7 @@
 //! Owned here: every OAuth rule of issuing, and which browser a login belongs to. Not owned: passwords and what is said to
 //! identity providers (`identity`), keys (`keys`), pages and cookies (`http`).
 
+mod assertion;
 pub mod authorize;
 pub mod client;
 pub mod error;
@@ -26,6 +27,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::audit::Audit;
 use crate::authorization_server::client::documents::Documents;
 use crate::base::clock::Clock;
 use crate::base::id::ClientId;
@@ -35,6 +37,7 @@ use crate::identity::throttle::LoginThrottle;
 use crate::keys::{Keys, foreign_algorithms};
 use crate::model::client::Client;
 use crate::model::grant::RefreshPolicy;
+use crate::protocol::oauth::grant_type;
 use crate::protocol::oauth::metadata::{AuthorizationServerMetadata, Offered};
 use crate::protocol::oauth::redirect_uri::RedirectUriPolicy;
 use crate::protocol::oauth::scope::ScopeSet;
@@ -59,6 +62,8 @@ pub struct Services {
     pub identity: Arc<Identity>,
     /// Fetches the metadata of clients that are named by an address; `None`: there are no such clients.
     pub documents: Option<Arc<Documents>>,
+    /// Is told what happens, before it is answered.
+    pub audit: Audit,
     /// Tells the time.
     pub clock: Clock,
 }
@@ -90,9 +95,10 @@ impl AuthorizationServer {
         let is_key = |client: &StaticClient| matches!(client.authentication, StaticAuthentication::Keys(_));
         let has_keys = services.documents.is_some() || section.clients.iter().any(is_key);
         let acts_alone = section.clients.iter().any(|client| client.acts_alone);
-        let grant_types: Vec<_> = ["authorization_code", "refresh_token"]
+        let grant_types: Vec<_> = [grant_type::AUTHORIZATION_CODE, grant_type::REFRESH_TOKEN]
             .into_iter()
-            .chain(acts_alone.then_some("client_credentials"))
+            .chain(acts_alone.then_some(grant_type::CLIENT_CREDENTIALS))
+            .chain(services.identity.takes_assertions().then_some(grant_type::JWT_BEARER))
             .collect();
         let offered = Offered {
             scopes: scopes_supported.iter().map(str::to_owned).collect(),

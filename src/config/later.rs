@@ -4,7 +4,8 @@ use crate::config::fault::Wrong;
 
 /// Canonical paths, `*` for the names and numbers of elements. What lies below a path is later too.
 const KEYS: &[&str] = &[
-    "audit",
+    "audit.compress_rotated",
+    "audit.webhook",
     "client",
     "downstream_cache",
     "endpoints",

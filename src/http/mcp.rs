@@ -8,6 +8,7 @@ use actix_web::http::{Method, StatusCode, header};
 use actix_web::web::Payload;
 use actix_web::{HttpRequest, HttpResponse};
 
+use crate::audit::Event;
 use crate::bridge::{Answer, GetRequest, PostRequest, Refusal};
 use crate::http::answer;
 use crate::http::body;
@@ -26,7 +27,7 @@ const ALLOW: &str = "POST, GET, DELETE";
 
 /// Every method of the endpoint.
 pub async fn serve(request: HttpRequest, payload: Payload, state: Current) -> HttpResponse {
-    let principal = match authenticate(&request, &state) {
+    let principal = match authenticate(&request, &state).await {
         Ok(principal) => principal,
         Err(response) => return response,
     };
@@ -59,7 +60,7 @@ pub async fn serve(request: HttpRequest, payload: Payload, state: Current) -> Ht
 }
 
 /// OAuth 2.1 §5.1.1: the token stands in the header and nowhere else; here it stops. What goes on is a [`Principal`].
-fn authenticate(request: &HttpRequest, state: &State) -> Result<Arc<Principal>, HttpResponse> {
+async fn authenticate(request: &HttpRequest, state: &State) -> Result<Arc<Principal>, HttpResponse> {
     let Some(server) = &state.resource_server else { return Ok(Arc::new(Principal::anonymous())) };
     let mut values = request.headers().get_all(header::AUTHORIZATION);
     let token = match (values.next(), values.next()) {
@@ -70,10 +71,17 @@ fn authenticate(request: &HttpRequest, state: &State) -> Result<Arc<Principal>, 
         }
     };
     let Some(token) = token else { return Err(challenge(server, Challenge::NoToken)) };
-    server.authenticate(token).map_err(|refused| {
-        tracing::debug!(reason = %refused.reason, "refused an access token");
-        challenge(server, Challenge::InvalidToken(&refused))
-    })
+    let refused = match server.authenticate(token) {
+        Ok(principal) => return Ok(principal),
+        Err(refused) => refused,
+    };
+    tracing::debug!(reason = %refused.reason, "refused an access token");
+    if let Some(reason) = refused.reason.word() {
+        let event = Event::AccessRefused { holder: refused.holder.as_deref(), reason };
+        // Nothing is handed out, so nothing depends on it.
+        let _ = state.audit.record(event).await;
+    }
+    Err(challenge(server, Challenge::InvalidToken(&refused)))
 }
 
 /// RFC 6750 §2.1, RFC 9110 §11.1: the scheme is compared without regard to case, one or more spaces follow.

@@ -6,6 +6,7 @@ use crate::base::clock::Timestamp;
 use crate::base::digest::Digest;
 use crate::base::id::ClientId;
 use crate::protocol::oauth::client_document::KeySource;
+use crate::protocol::oauth::grant_type;
 use crate::protocol::oauth::scope::ScopeSet;
 
 /// A client, as authorization and token requests see it (RFC 6749 §2).
@@ -73,13 +74,31 @@ pub enum Authentication {
     },
 }
 
-/// The grants that a client may use beside `authorization_code`.
+/// The grants that a client may use (RFC 7591 §2, `grant_types`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GrantTypes {
+    /// `authorization_code`: it may ask people.
+    pub authorization_code: bool,
     /// `refresh_token`.
     pub refresh_token: bool,
     /// `client_credentials`: it acts for itself, without a person.
     pub client_credentials: bool,
+    /// `urn:ietf:params:oauth:grant-type:jwt-bearer`: it brings assertions of an enterprise's identity provider.
+    pub jwt_bearer: bool,
+}
+
+impl GrantTypes {
+    /// Whether this is one of them.
+    #[must_use]
+    pub fn allow(self, grant_type: &str) -> bool {
+        match grant_type {
+            grant_type::AUTHORIZATION_CODE => self.authorization_code,
+            grant_type::REFRESH_TOKEN => self.refresh_token,
+            grant_type::CLIENT_CREDENTIALS => self.client_credentials,
+            grant_type::JWT_BEARER => self.jwt_bearer,
+            _ => false,
+        }
+    }
 }
 
 /// A client that registered itself, as it is kept (RFC 7591 §2).
@@ -111,7 +130,13 @@ impl From<RegisteredClient> for Client {
             name: registered.name,
             redirect_uris: registered.redirect_uris,
             authentication: registered.secret.map_or(Authentication::None, Authentication::Secret),
-            grants: GrantTypes { refresh_token: registered.may_refresh, client_credentials: false },
+            // No enterprise can have told its provider the identifier of a client that registers itself.
+            grants: GrantTypes {
+                authorization_code: true,
+                refresh_token: registered.may_refresh,
+                client_credentials: false,
+                jwt_bearer: false,
+            },
             scopes: None,
         }
     }

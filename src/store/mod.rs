@@ -21,14 +21,18 @@ use crate::model::authorization::{AuthorizationCode, Flow, Stage};
 use crate::model::browser_session::BrowserSession;
 use crate::model::client::RegisteredClient;
 use crate::model::consent::Consent;
-use crate::model::grant::{Grant, Redemption, RefreshPolicy, RefreshToken, Rotation};
+use crate::model::grant::{
+    AssertionOutcome, CheckedAssertion, Grant, Redemption, RefreshPolicy, RefreshToken, Rotation,
+};
 use crate::model::user::User;
 
 pub use revoked::Revoked;
 pub use sqlite::{OpenError, Sqlite};
 
 /// Everything that is kept.
-pub trait Store: Clients + ClientDocuments + Flows + Tokens + Consents + Users + Accounts + BrowserSessions {
+pub trait Store:
+    Clients + ClientDocuments + Flows + Tokens + Consents + Users + Accounts + BrowserSessions + Oversight
+{
     /// What was revoked lately, in memory: asked for every request, never a database read.
     fn revoked(&self) -> &Revoked;
 
@@ -65,6 +69,43 @@ pub trait Clients: Send + Sync {
 
     /// Removes a client, its consents and flows, and revokes its grants. `false`: there was none.
     async fn remove_client(&self, id: &ClientId, now: Timestamp) -> Result<bool, StoreError>;
+}
+
+/// What the operator sees of all clients and grants, and what only the operator does.
+#[async_trait]
+pub trait Oversight: Send + Sync {
+    /// Every client of the store, the oldest first.
+    async fn list_clients(&self, now: Timestamp) -> Result<Vec<ListedClient>, StoreError>;
+
+    /// Every grant of which a token may still work, the oldest first.
+    async fn list_grants(&self, now: Timestamp) -> Result<Vec<ListedGrant>, StoreError>;
+
+    /// Adds a client that never makes room for another, used or not.
+    async fn add_operators_client(&self, client: RegisteredClient) -> Result<(), StoreError>;
+
+    /// Revokes the grants of a client that is not in the store, and forgets consents, flows and its document. `false`: there was
+    /// nothing of it.
+    async fn revoke_grants_of_client(&self, id: &ClientId, now: Timestamp) -> Result<bool, StoreError>;
+}
+
+/// A client of the store, as the operator sees it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ListedClient {
+    /// The client.
+    pub client: RegisteredClient,
+    /// The operator added it; else it registered itself.
+    pub by_operator: bool,
+    /// How many of its grants live.
+    pub grants: usize,
+}
+
+/// A grant, as the operator sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedGrant {
+    /// The grant.
+    pub grant: Grant,
+    /// When a refresh token was last rotated; `None`: never yet.
+    pub refreshed_at: Option<Timestamp>,
 }
 
 /// The metadata documents of clients that are named by an address, as they last let the client in.
@@ -155,6 +196,14 @@ pub trait Tokens: Send + Sync {
         expires_at: Timestamp,
         now: Timestamp,
     ) -> Result<bool, StoreError>;
+
+    /// Turns an assertion about a person into its grant: spends it, and records the person, in one step. Of fifty presentations
+    /// exactly one is [`AssertionOutcome::Granted`]; to somebody disabled nothing is granted.
+    async fn redeem_assertion(
+        &self,
+        assertion: CheckedAssertion,
+        now: Timestamp,
+    ) -> Result<AssertionOutcome, StoreError>;
 
     /// Revokes a grant: its refresh tokens and, within a second, its access tokens. `false`: it was revoked already, or never was.
     async fn revoke_grant(&self, grant: &GrantId, now: Timestamp) -> Result<bool, StoreError>;

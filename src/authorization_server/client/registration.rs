@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::audit::Event;
 use crate::authorization_server::AuthorizationServer;
 use crate::authorization_server::error::Refused;
 use crate::base::digest::Digest;
@@ -35,6 +36,7 @@ impl AuthorizationServer {
             let registered = self.make_client(accepted);
             let now = self.services.clock.now();
             if self.services.store.add_client(registered.client.clone(), bounds, now).await? {
+                self.services.audit.record(Event::ClientAdded { client: &registered.client.id }).await?;
                 return Ok(registered);
             }
             let text = "no more clients can be registered here; the operator can raise registration.max_clients";

@@ -79,7 +79,12 @@ pub(in crate::authorization_server) fn configured(section: &StaticClient) -> Cli
                 Authentication::PrivateKey { keys: KeySource::Inline(keys.clone()), is_optional: false }
             }
         },
-        grants: GrantTypes { refresh_token: section.may_refresh, client_credentials: section.acts_alone },
+        grants: GrantTypes {
+            authorization_code: section.asks_people,
+            refresh_token: section.may_refresh,
+            client_credentials: section.acts_alone,
+            jwt_bearer: section.has_assertions,
+        },
         scopes: section.scopes.clone(),
     }
 }

@@ -1,7 +1,9 @@
 //! The sections of the configuration, one file each.
 
+mod audit;
 mod builtin;
 mod command;
+mod enterprise;
 mod federated;
 mod http_upstream;
 mod isolation;
@@ -17,8 +19,10 @@ mod tls;
 mod upstream;
 
 pub use crate::config::value::template::{FillFault, Variable};
+pub use audit::{Audit, AuditOutput};
 pub use builtin::{Branding, BuiltinUser, Lockout, PasswordSource};
 pub use command::{ChildStderr, Command, InheritEnv, RestartPolicy};
+pub use enterprise::{EnterpriseIssuer, EnterpriseKeys};
 pub use federated::{Admission, ClientAuthentication, Dialect, Provider};
 pub use http_upstream::{HttpProtocol, HttpUpstream, UpstreamAuth};
 pub use isolation::Isolation;

@@ -8,6 +8,7 @@ use crate::config::quantity::print_duration;
 use crate::config::reader::Reader;
 use crate::config::reader::kind;
 use crate::config::section::builtin::{Branding, Builtin, BuiltinUser, Lockout};
+use crate::config::section::enterprise::{self, EnterpriseIssuer};
 use crate::config::section::federated::{self, Provider, Surroundings};
 use crate::config::section::metadata_documents::MetadataDocuments;
 use crate::config::section::mode::Mode;
@@ -64,6 +65,8 @@ pub struct OauthServer {
     pub registration: Registration,
     /// `client_id_metadata_documents`.
     pub metadata_documents: MetadataDocuments,
+    /// `enterprise.issuers`: identity providers whose assertions are taken for people's grants.
+    pub enterprise: Vec<EnterpriseIssuer>,
     /// `consent.remember`: how long a consent answers for later requests. Zero: not at all.
     pub remember_consent: Duration,
     /// `introspection.enabled`: resource servers and clients may ask about tokens (RFC 7662).
@@ -89,9 +92,13 @@ impl OauthServer {
         let mode = reader.choice("mode", &Mode::WORDS, Mode::Builtin, doc);
         let scopes_supported = read_scopes(reader);
         let builtin = reader.section("builtin", "Users of this file and how their login looks.", Builtin::read);
+        let around = Surroundings { mode, scopes_supported: &scopes_supported };
+        let enterprise = reader
+            .section("enterprise", "Assertions of your identity provider.", |reader| enterprise::read(reader, &around));
         let server = Self {
             mode,
-            providers: read_providers(reader, &Surroundings { mode, scopes_supported: &scopes_supported }),
+            providers: read_providers(reader, &around),
+            enterprise,
             session_lifetime: builtin.session_lifetime,
             issuer: reader.optional("issuer", &ISSUER, "The https URL of this server. Without it, public_url."),
             token_lifetime: reader.duration("token_lifetime", "1h", "How long an access token is valid."),
@@ -134,18 +141,8 @@ impl OauthServer {
                 MetadataDocuments::read,
             ),
             remember_consent: reader.section("consent", "The question whether a client may act.", read_consent),
-            introspection: reader.section("introspection", "Questions about tokens (RFC 7662).", |reader| {
-                reader.boolean(
-                    "enabled",
-                    true,
-                    "Clients may ask about their own tokens, those with introspect_any about all.",
-                )
-            }),
-            revocation: reader.section(
-                "revocation",
-                "The end of tokens at their client's wish (RFC 7009).",
-                |reader| reader.boolean("enabled", true, "Clients may end their own tokens."),
-            ),
+            introspection: read_introspection(reader),
+            revocation: read_revocation(reader),
         };
         server.check(reader);
         enabled.then_some(server)
@@ -203,6 +200,11 @@ impl OauthServer {
                     let fix = "add it there: that list binds every client, however it came";
                     reader.fault(&format!("clients[{index}].redirect_uris"), Wrong::new(problem, fix));
                 }
+            }
+            if client.has_assertions && self.enterprise.is_empty() {
+                let problem = "has jwt-bearer, and no issuer of assertions stands in enterprise.issuers";
+                let wrong = Wrong::new(problem, "write one there, or take jwt-bearer out");
+                reader.warn(&format!("clients[{index}].grant_types"), wrong);
             }
             let is_same = |other: &StaticClient| !client.client_id.is_empty() && other.client_id == client.client_id;
             if self.clients.iter().take(index).any(is_same) {
@@ -272,4 +274,17 @@ fn read_default_scopes(reader: &mut Reader<'_>) -> Option<ScopeSet> {
 fn read_consent(reader: &mut Reader<'_>) -> Duration {
     let doc = "How long a yes counts for later requests of the same client. 0: never.";
     reader.value("remember", &kind::DURATION, "30d", doc)
+}
+
+fn read_introspection(reader: &mut Reader<'_>) -> bool {
+    let doc = "Clients may ask about their own tokens, those with introspect_any about every access token.";
+    reader
+        .section("introspection", "What is this token worth? (RFC 7662)", |reader| reader.boolean("enabled", true, doc))
+}
+
+fn read_revocation(reader: &mut Reader<'_>) -> bool {
+    let doc = "Clients may end their own tokens.";
+    reader.section("revocation", "The end of tokens at their client's wish (RFC 7009).", |reader| {
+        reader.boolean("enabled", true, doc)
+    })
 }

@@ -11,6 +11,7 @@ use crate::config::reader::Reader;
 use crate::config::reader::kind::{self, Kind};
 use crate::config::value::redirect_uri::REDIRECT_URI;
 use crate::config::value::scope::SCOPE;
+use crate::protocol::oauth::grant_type;
 use crate::protocol::oauth::scope::ScopeSet;
 
 /// One of `clients`.
@@ -26,10 +27,14 @@ pub struct StaticClient {
     pub redirect_uris: Vec<String>,
     /// `scopes`: the most it may be granted. `None`: what the person may have is the only bound.
     pub scopes: Option<ScopeSet>,
+    /// `authorization_code` is among its `grant_types`.
+    pub asks_people: bool,
     /// `refresh_token` is among its `grant_types`.
     pub may_refresh: bool,
     /// `client_credentials` is among its `grant_types`.
     pub acts_alone: bool,
+    /// The JWT bearer grant (RFC 7523 §2.1) is among its `grant_types`: it may present assertions of `enterprise.issuers`.
+    pub has_assertions: bool,
     /// `skip_consent`: nobody is asked whether it may act.
     pub skip_consent: bool,
     /// `introspect_any`: it is a resource server, which may ask about every access token (RFC 7662 §2.1).
@@ -53,12 +58,14 @@ enum Grant {
     AuthorizationCode,
     RefreshToken,
     ClientCredentials,
+    JwtBearer,
 }
 
-const GRANTS: [(&str, Grant); 3] = [
+const GRANTS: [(&str, Grant); 4] = [
     ("authorization_code", Grant::AuthorizationCode),
     ("refresh_token", Grant::RefreshToken),
     ("client_credentials", Grant::ClientCredentials),
+    (grant_type::JWT_BEARER, Grant::JwtBearer),
 ];
 const SECRETS: [&str; 4] = ["client_secret", "client_secret_env", "client_secret_file", "client_secret_hash"];
 const PROOFS: [&str; 5] =
@@ -125,7 +132,7 @@ impl StaticClient {
         let redirect_uris = reader.list("redirect_uris", &REDIRECT_URI, &[], doc);
         let doc = "The most it may be granted. Without it, what the person may have.";
         let scopes = reader.optional_list("scopes", &SCOPE, doc).map(|scopes| scopes.into_iter().collect());
-        let doc = "authorization_code, refresh_token, client_credentials.";
+        let doc = "authorization_code, refresh_token, client_credentials, urn:ietf:params:oauth:grant-type:jwt-bearer.";
         let grants = reader.list("grant_types", &GRANT, &["authorization_code", "refresh_token"], doc);
         let doc = "Nobody is asked whether this client may act: you answer for it.";
         let skip_consent = reader.boolean("skip_consent", false, doc);
@@ -137,28 +144,33 @@ impl StaticClient {
             authentication,
             redirect_uris,
             scopes,
+            asks_people: grants.contains(&Grant::AuthorizationCode),
             may_refresh: grants.contains(&Grant::RefreshToken),
             acts_alone: grants.contains(&Grant::ClientCredentials),
+            has_assertions: grants.contains(&Grant::JwtBearer),
             skip_consent,
             introspect_any,
         };
-        client.check(reader, grants.contains(&Grant::AuthorizationCode));
+        client.check(reader);
         client
     }
 
-    fn check(&self, reader: &Reader<'_>, asks_people: bool) {
-        if asks_people && (!reader.is_set("redirect_uris") || reader.is_empty("redirect_uris")) {
-            let fix = "write them, or grant_types: [client_credentials]";
+    fn check(&self, reader: &Reader<'_>) {
+        if self.asks_people && (!reader.is_set("redirect_uris") || reader.is_empty("redirect_uris")) {
+            let fix = "write them, or grant_types without authorization_code";
             reader.fault("redirect_uris", Wrong::new("is missing: nobody could be sent back to the client", fix));
         }
-        if !asks_people && !self.acts_alone && !self.introspect_any {
-            let fix = "write authorization_code, client_credentials, or both";
+        if !self.asks_people && !self.acts_alone && !self.has_assertions && !self.introspect_any {
+            let fix = "write authorization_code, client_credentials, or jwt-bearer with its whole name";
             reader.fault("grant_types", Wrong::new("leaves no way to get a token", fix));
         }
         // RFC 6749 §4.4: the client credentials grant type MUST only be used by confidential clients.
-        if self.acts_alone && !PROOFS.iter().any(|key| reader.is_set(key)) {
-            let problem = "has client_credentials, but the client has nothing to prove itself with";
-            let fix = "write client_secret_env or jwks_file, or take client_credentials out";
+        // Whoever finds an assertion must not be able to use it: EMA §7.7 wants client authentication, too.
+        let for_proven = [(self.acts_alone, "client_credentials"), (self.has_assertions, "jwt-bearer")];
+        let first = for_proven.iter().find(|(is_there, _)| *is_there);
+        if let Some((_, grant)) = first.filter(|_| !PROOFS.iter().any(|key| reader.is_set(key))) {
+            let problem = format!("has {grant}, but the client has nothing to prove itself with");
+            let fix = format!("write client_secret_env or jwks_file, or take {grant} out");
             reader.fault("grant_types", Wrong::new(problem, fix));
         }
         // RFC 7662 §2.1: the endpoint MUST require authorization.

@@ -4,6 +4,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse};
 
+use crate::audit::Event;
 use crate::authorization_server::authorize::{Answer, AuthorizeFault, FLOW_LIFETIME, PageFault};
 use crate::http::answer;
 use crate::http::live::Current;
@@ -35,7 +36,13 @@ pub async fn get(request: HttpRequest, state: Current) -> HttpResponse {
                 .insert_header((header::LOCATION, flow_path(&state, &started.flow)));
             respond::private(&mut response).finish()
         }
-        Err(AuthorizeFault::Page(fault)) => page(&state, &fault),
+        Err(AuthorizeFault::Page(fault)) => {
+            if let Some(reason) = fault.word() {
+                // Nothing is handed out, so nothing depends on it.
+                let _ = state.audit.record(Event::AuthorizeRefused { reason }).await;
+            }
+            page(&state, &fault)
+        }
         Err(AuthorizeFault::Answer(answer)) => refusal(&state, &answer),
     }
 }

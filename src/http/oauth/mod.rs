@@ -12,6 +12,7 @@ use actix_web::http::{Method, StatusCode, header};
 use actix_web::web::{Bytes, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 
+use crate::audit::Event;
 use crate::authorization_server::client::authentication::ClientRequest;
 use crate::authorization_server::introspection::Introspection;
 use crate::base::id::FlowId;
@@ -40,7 +41,25 @@ pub async fn token(request: HttpRequest, payload: Payload, state: Current) -> Ht
     };
     match state.authorization().server.token(&call.request()).await {
         Ok(response) => answer::private_json(StatusCode::OK, response.to_json()),
-        Err(refused) => answer::refused(&refused, call.authorization.is_some()),
+        Err(refused) => {
+            if let Some(reason) = worth_recording(refused.public.error) {
+                // Nothing is handed out, so nothing depends on it.
+                let _ = state.audit.record(Event::TokenRefused { client: None, reason }).await;
+            }
+            answer::refused(&refused, call.authorization.is_some())
+        }
+    }
+}
+
+/// The word of a refusal that says something of whoever asks. One of a client that did not prove itself is recorded where it
+/// is known which.
+const fn worth_recording(error: ErrorCode) -> Option<&'static str> {
+    match error {
+        ErrorCode::InvalidGrant
+        | ErrorCode::UnauthorizedClient
+        | ErrorCode::InvalidScope
+        | ErrorCode::InvalidTarget => Some(error.as_str()),
+        _ => None,
     }
 }
 

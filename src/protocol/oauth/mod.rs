@@ -2,6 +2,7 @@
 
 pub mod parameters;
 pub mod error;
+pub mod grant_type;
 pub mod scope;
 pub mod pkce;
 pub mod resource;

@@ -55,6 +55,13 @@ impl Parameters {
         Ok(first.filter(|value| !value.is_empty()))
     }
 
+    /// Whether a parameter other than `except` came more than once, whether it is known or not.
+    #[must_use]
+    pub fn repeats_beside(&self, except: &str) -> bool {
+        let is_repeat = |at: usize, name: &str| self.0.iter().take(at).any(|(before, _)| before == name);
+        self.0.iter().enumerate().any(|(at, (name, _))| name != except && is_repeat(at, name))
+    }
+
     /// Whether `name` was sent at all, with or without a value.
     #[must_use]
     pub fn has(&self, name: &str) -> bool {

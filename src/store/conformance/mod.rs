@@ -94,6 +94,13 @@ macro_rules! back_ends {
                 clean_up_removes_what_has_ended
                 clean_up_removes_what_clients_used
                 documents_of_clients_in_use_make_room_last
+                ema_6_an_assertion_gives_one_grant
+                ema_who_is_disabled_gets_no_grant
+                an_assertion_says_little_of_whom_others_described
+                clean_up_removes_what_assertions_gave
+                reg_17_the_operators_clients_never_make_room
+                a_grant_is_listed_while_a_token_of_it_may_work
+                rt_10_what_a_client_was_granted_ends_and_the_client_stays
             }
             concurrency {
                 tok_3_of_twenty_redemptions_of_one_code_exactly_one_wins
@@ -101,6 +108,7 @@ macro_rules! back_ends {
                 rt_6_of_twenty_different_successors_one_is_stored
                 cons_10_of_twenty_approvals_one_wins
                 cimd_19_of_twenty_presentations_of_one_assertion_one_counts
+                ema_6_of_twenty_presentations_of_one_assertion_one_is_granted
                 fed_1_a_state_is_spent_once
                 of_twenty_first_logins_of_one_person_one_account_is_made
                 a_person_disabled_among_twenty_logins_stays_disabled

@@ -13,7 +13,7 @@ use crate::model::authorization::{AuthorizationCode, AuthorizationRequest, Flow,
 use crate::model::browser_session::BrowserSession;
 use crate::model::client::RegisteredClient;
 use crate::model::consent::Consent;
-use crate::model::grant::{Grant, Redemption, RefreshPolicy, Rotation};
+use crate::model::grant::{CheckedAssertion, Description, Grant, Redemption, RefreshPolicy, Rotation};
 use crate::model::user::User;
 use crate::protocol::oauth::scope::ScopeSet;
 use crate::store::{ClientBounds, NewRefreshToken, Store};
@@ -106,6 +106,26 @@ impl Sample {
             disabled: false,
             created_at: NOW,
             confirmed_at: NOW,
+        }
+    }
+
+    /// An assertion about the person that can be presented for five minutes, of this name.
+    pub(in crate::store) fn assertion(&self, name: &str) -> CheckedAssertion {
+        let grant = Grant {
+            id: GrantId::new(format!("{} {name}", self.name)),
+            user: self.user_id(),
+            client_id: ClientId::new("agent"),
+            resource: "https://mcp.example.com/mcp".to_owned(),
+            scopes: ScopeSet::everything(),
+            created_at: NOW,
+            revoked_at: None,
+        };
+        CheckedAssertion {
+            digest: digest(grant.id.as_str()),
+            expires_at: NOW + minutes(5),
+            account: self.account(),
+            description: Description::Latest,
+            grant,
         }
     }
 

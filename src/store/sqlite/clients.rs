@@ -51,15 +51,16 @@ impl Clients for Sqlite {
 
 fn find(connection: &Connection, id: &ClientId) -> rusqlite::Result<Option<RegisteredClient>> {
     connection
-        .prepare_cached(
-            "SELECT id, name, redirect_uris, secret, may_refresh, metadata, registered_at, last_granted_at
-             FROM clients WHERE id = ?1",
-        )?
+        .prepare_cached(&format!("SELECT {COLUMN_NAMES} FROM clients WHERE id = ?1"))?
         .query_row([id], read)
         .optional()
 }
 
-fn read(row: &Row<'_>) -> rusqlite::Result<RegisteredClient> {
+/// What [`read`] takes.
+pub(super) const COLUMN_NAMES: &str =
+    "id, name, redirect_uris, secret, may_refresh, metadata, registered_at, last_granted_at";
+
+pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<RegisteredClient> {
     Ok(RegisteredClient {
         id: row.get(0)?,
         name: row.get(1)?,
@@ -72,7 +73,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<RegisteredClient> {
     })
 }
 
-fn insert(writing: &Writing<'_>, client: &RegisteredClient) -> rusqlite::Result<()> {
+pub(super) fn insert(writing: &Writing<'_>, client: &RegisteredClient) -> rusqlite::Result<()> {
     writing.change(
         "INSERT INTO clients (id, name, redirect_uris, secret, may_refresh, metadata, registered_at, last_granted_at)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
@@ -95,11 +96,11 @@ fn insert(writing: &Writing<'_>, client: &RegisteredClient) -> rusqlite::Result<
 fn make_room(writing: &Writing<'_>, bounds: ClientBounds, now: Timestamp) -> rusqlite::Result<bool> {
     evict(
         writing,
-        "DELETE FROM clients WHERE last_granted_at IS NULL AND registered_at <= ?1 RETURNING id",
+        "DELETE FROM clients WHERE last_granted_at IS NULL AND by_operator = 0 AND registered_at <= ?1 RETURNING id",
         now - bounds.unused_expiry,
     )?;
-    let used = count(writing, "SELECT count(*) FROM clients WHERE last_granted_at IS NOT NULL")?;
-    let unused = count(writing, "SELECT count(*) FROM clients WHERE last_granted_at IS NULL")?;
+    let used = count(writing, "SELECT count(*) FROM clients WHERE last_granted_at IS NOT NULL AND by_operator = 0")?;
+    let unused = count(writing, "SELECT count(*) FROM clients WHERE last_granted_at IS NULL AND by_operator = 0")?;
     let excess = used + unused + 1 - i64::from(bounds.max_clients);
     if excess <= 0 {
         return Ok(true);
@@ -112,7 +113,8 @@ fn make_room(writing: &Writing<'_>, bounds: ClientBounds, now: Timestamp) -> rus
     evict(
         writing,
         "DELETE FROM clients WHERE rowid IN
-           (SELECT rowid FROM clients WHERE last_granted_at IS NULL ORDER BY registered_at, rowid LIMIT ?1)
+           (SELECT rowid FROM clients WHERE last_granted_at IS NULL AND by_operator = 0
+            ORDER BY registered_at, rowid LIMIT ?1)
          RETURNING id",
         excess,
     )?;
@@ -123,22 +125,22 @@ fn make_room(writing: &Writing<'_>, bounds: ClientBounds, now: Timestamp) -> rus
 
 /// Clients that were used, and of whose grants none is left. Many clients register anew for every connection: if these
 /// were kept for ever, one day nobody could register any more.
-const ENDED: &str = "FROM clients WHERE last_granted_at IS NOT NULL
+const ENDED: &str = "FROM clients WHERE last_granted_at IS NOT NULL AND by_operator = 0
                      AND NOT EXISTS (SELECT 1 FROM grants WHERE client_id = clients.id)";
 
 /// Removes the clients that `sql` deletes and returns, with all that refers to them.
 fn evict(writing: &Writing<'_>, sql: &str, value: impl rusqlite::ToSql) -> rusqlite::Result<()> {
     let evicted: Vec<ClientId> =
         writing.prepare_cached(sql)?.query_map([value], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
-    evicted.iter().try_for_each(|id| forget(writing, id))
+    evicted.iter().try_for_each(|id| forget(writing, id).map(drop))
 }
 
-/// What refers to a client that is gone. Its grants, if it had any, are revoked and fade away.
-fn forget(writing: &Writing<'_>, id: &ClientId) -> rusqlite::Result<()> {
-    writing.change("DELETE FROM flows WHERE client_id = ?1", [id])?;
-    writing.change("DELETE FROM codes WHERE client_id = ?1", [id])?;
-    writing.change("DELETE FROM consents WHERE client_id = ?1", [id])?;
-    Ok(())
+/// What refers to a client that is gone. Its grants, if it had any, are revoked and fade away. Whether there was anything.
+pub(super) fn forget(writing: &Writing<'_>, id: &ClientId) -> rusqlite::Result<bool> {
+    let flows = writing.change("DELETE FROM flows WHERE client_id = ?1", [id])?;
+    let codes = writing.change("DELETE FROM codes WHERE client_id = ?1", [id])?;
+    let consents = writing.change("DELETE FROM consents WHERE client_id = ?1", [id])?;
+    Ok(flows + codes + consents > 0)
 }
 
 fn count(connection: &Connection, sql: &str) -> rusqlite::Result<i64> {

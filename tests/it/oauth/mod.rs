@@ -1,7 +1,9 @@
 //! The authorization server, endpoint by endpoint. Rows of the abuse catalogue carry their id in the name.
 
+mod audit;
 mod authorize;
 mod consent;
+pub mod enterprise;
 mod federated;
 mod introspection;
 mod login;

@@ -155,6 +155,49 @@ async fn a_client_that_acts_for_itself_gets_what_it_was_given() {
 }
 
 #[tokio::test]
+async fn a_client_uses_the_grants_that_it_was_given_and_no_other() {
+    let clients = r#"
+    clients:
+      - {client_id: alone, client_secret: "SECRET", redirect_uris: ["https://client.example/cb"], grant_types: [client_credentials], scopes: ["mcp:read"]}
+      - {client_id: brief, client_secret: "SECRET", redirect_uris: ["https://client.example/cb"], grant_types: [authorization_code]}
+"#;
+    let app = app(clients, &Key::generate());
+    let registered = Client::register(&app).await;
+    // It has an address, but nothing to ask people for: there is no page to log in at, and nothing to redeem.
+    let url = registered.authorize_url(&[("client_id", Some("alone")), ("scope", None)]);
+    let page = Browser::new().open(&url).await;
+    assert!(page.location().contains("error=unauthorized_client"), "{page:?}");
+    for grant in ["authorization_code", "refresh_token"] {
+        let form = [("grant_type", grant), ("code", "x"), ("code_verifier", "x"), ("refresh_token", "x")];
+        let refused = token(&app, &form, basic("alone", SECRET)).await;
+        assert_eq!((refused.status, refused.error()), (400, "unauthorized_client"), "{grant}");
+    }
+    let refused = token(&app, &[("grant_type", "refresh_token"), ("refresh_token", "x")], basic("brief", SECRET)).await;
+    assert_eq!((refused.status, refused.error()), (400, "unauthorized_client"));
+}
+
+#[tokio::test]
+async fn a_refresh_token_ends_with_the_grant_type_that_it_came_of() {
+    let clients = "\n    clients:\n      - {client_id: web, client_secret: \"SECRET\", redirect_uris: [\"https://client.example/cb\"]}\n";
+    let app = app(clients, &Key::generate());
+    let registered = Client::register(&app).await;
+    let mut browser = Browser::new();
+    let page = registered.authorize(&mut browser, "alice", &[("client_id", Some("web"))]).await;
+    let mut form = registered.redemption(&page.answer("code").unwrap());
+    form.retain(|(name, _)| *name != "client_id");
+    let form: Vec<_> = form.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let tokens = token(&app, &form, basic("web", SECRET)).await;
+    let path = app.folder.path().join("config.yaml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let brief = text.replace("client_id: web,", "client_id: web, grant_types: [authorization_code],");
+    std::fs::write(&path, brief).unwrap();
+    let app = app.restart_in_place();
+    let refreshed = [("grant_type", "refresh_token"), ("refresh_token", tokens.refresh())];
+    let refused = token(&app, &refreshed, basic("web", SECRET)).await;
+    assert_eq!((refused.status, refused.error()), (400, "unauthorized_client"));
+}
+
+#[tokio::test]
 async fn meta_7_the_metadata_list_what_works() {
     let app = app(CLIENTS, &Key::generate());
     let metadata = metadata(&app).await;

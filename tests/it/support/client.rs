@@ -101,6 +101,12 @@ impl Client {
         Self { http: http(), base: base.to_owned(), resource: resource.to_owned(), id, registration }
     }
 
+    /// A client of the bridge at `base` that somebody else made known there, with [`REDIRECT_URI`].
+    pub fn known(base: &str, id: &str) -> Self {
+        let resource = format!("{base}/mcp");
+        Self { http: http(), base: base.to_owned(), resource, id: id.to_owned(), registration: Value::Null }
+    }
+
     /// Forgets its connections, which end with the bridge that it was connected to.
     pub fn reconnect(&mut self) {
         self.http = http();

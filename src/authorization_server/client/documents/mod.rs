@@ -229,7 +229,13 @@ fn client(url: &DocumentUrl, document: ClientDocument) -> Client {
                 Authentication::PrivateKey { keys, is_optional }
             }
         },
-        grants: GrantTypes { refresh_token: document.may_refresh, client_credentials: false },
+        // Its document says nothing of assertions; the enterprise's provider does, which names the client in each.
+        grants: GrantTypes {
+            authorization_code: true,
+            refresh_token: document.may_refresh,
+            client_credentials: false,
+            jwt_bearer: true,
+        },
         scopes: None,
     }
 }

@@ -1,11 +1,15 @@
 //! Each decision, one at a time.
 
 mod admission;
+mod assertions;
 mod chain;
 mod ending;
+mod oversight;
 mod people;
 
 pub(super) use admission::*;
+pub(super) use assertions::*;
 pub(super) use chain::*;
 pub(super) use ending::*;
+pub(super) use oversight::*;
 pub(super) use people::*;
