@@ -7,7 +7,7 @@ use crate::base::id::UserId;
 use crate::base::random;
 use crate::base::secret::Secret;
 use crate::config::section::{Mode, OauthServer};
-use crate::identity::password::hash_password;
+use crate::identity::password::{HashAlgorithm, hash_password};
 use crate::model::user::User;
 use crate::store::Store;
 
@@ -43,7 +43,8 @@ pub(super) async fn create(
     }
     let name = UserId::new("admin");
     let password = Secret::new(random::identifier());
-    let password_hash = hash_password(&password).map_err(|error| StartError::Failed(error.to_string()))?;
+    let password_hash =
+        hash_password(&password, HashAlgorithm::Bcrypt).map_err(|error| StartError::Failed(error.to_string()))?;
     let scopes = section.scopes_supported.keys().cloned().collect();
     let user = User { id: name.clone(), password_hash, scopes, email: None, disabled: false, created_at: now };
     // Two processes may start at once: who comes second has no password to print.

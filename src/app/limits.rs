@@ -4,6 +4,7 @@ use crate::app::connections;
 use crate::audit;
 use crate::authorization_server::authorize;
 use crate::authorization_server::client::documents;
+use crate::authorization_server::session;
 use crate::base::id::ProviderName;
 use crate::base::limit::Limit;
 use crate::bridge;
@@ -55,6 +56,7 @@ fn of_people(section: &OauthServer, server: &Server) -> Vec<Limit> {
     let most = |count: u32| usize::try_from(count).unwrap_or(usize::MAX);
     let mut all = [
         &authorize::LIMITS[..],
+        &session::LIMITS,
         &parameters::LIMITS,
         &client_metadata::LIMITS,
         &keys::TOKEN_LIMITS,

@@ -49,6 +49,10 @@ impl Made {
             Some(section) => Some(Issuing::open(section, ground, before)?),
             None => None,
         };
+        if let Some(issuing) = &issuing {
+            let met = issuing.identity.meet_stored().await;
+            met.map_err(|error| StartError::Io(error.to_string()))?;
+        }
         let people = issuing.as_ref().map_or_else(pool::EmailAddresses::none, Issuing::email_addresses);
         let bridge = bridge(config, ground, people, before).await?;
         let halves = config

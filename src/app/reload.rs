@@ -39,11 +39,11 @@ impl Running {
             made.state.bridge.give_up(&in_force.bridge);
             return Err(StartError::Io(error.to_string()));
         }
-        let has_same_keys = made.behind.has_keys_of(&self.behind);
+        let is_stricter = self.config.endpoint.auth != config.endpoint.auth || !made.behind.has_keys_of(&self.behind);
         drop(in_force);
         self.put_in_force(config, made, leavers);
-        if !has_same_keys {
-            // Who opened them may have a token that is good no more; whoever's is comes back.
+        if is_stricter {
+            // Who opened them may have a token that is good no more, or none; whoever may comes back.
             self.live.current().bridge.end_streams();
         }
         Ok(kept)

@@ -7,11 +7,13 @@
 //! by way of an identity provider and [`AuthorizationServer::come_back`] if that is where the person logs in, until the
 //! answer goes back to the client. It redeems the code, and later its refresh tokens, at
 //! [`AuthorizationServer::token`], and may end what it was given at [`AuthorizationServer::revoke`]. Who has a token from
-//! somebody asks at [`AuthorizationServer::introspect`] what it is worth.
+//! somebody asks at [`AuthorizationServer::introspect`] what it is worth. Whoever logged in sees all of that at
+//! [`AuthorizationServer::account`], and may end it there.
 //!
 //! Owned here: every OAuth rule of issuing, and which browser a login belongs to. Not owned: passwords and what is said to
 //! identity providers (`identity`), keys (`keys`), pages and cookies (`http`).
 
+pub mod account;
 mod assertion;
 pub mod authorize;
 pub mod client;
@@ -31,7 +33,7 @@ use crate::audit::Audit;
 use crate::authorization_server::client::documents::Documents;
 use crate::base::clock::Clock;
 use crate::base::id::ClientId;
-use crate::config::section::{OauthServer, StaticAuthentication, StaticClient};
+use crate::config::section::{Consent, OauthServer, StaticAuthentication, StaticClient};
 use crate::identity::Identity;
 use crate::identity::throttle::LoginThrottle;
 use crate::keys::{Keys, foreign_algorithms};
@@ -81,7 +83,7 @@ struct Settings {
     clients: HashMap<ClientId, Client>,
     grant_types: Vec<&'static str>,
     client_bounds: Option<ClientBounds>,
-    remember_consent: Duration,
+    consent: Consent,
     session_lifetime: Duration,
     introspection: bool,
     revocation: bool,
@@ -126,7 +128,7 @@ impl AuthorizationServer {
                 max_clients: section.registration.max_clients,
                 unused_expiry: section.registration.unused_expiry,
             }),
-            remember_consent: section.remember_consent,
+            consent: section.consent,
             session_lifetime: section.session_lifetime,
             introspection: section.introspection,
             revocation: section.revocation,

@@ -7,11 +7,44 @@ use crate::authorization_server::AuthorizationServer;
 use crate::authorization_server::authorize::FlowFault;
 use crate::base::digest::Digest;
 use crate::base::id::{FlowId, UserId};
+use crate::base::limit::Limit;
 use crate::base::random;
 use crate::base::secret::Secret;
 use crate::identity::ActiveUser;
 use crate::model::browser_session::BrowserSession;
 use crate::store::StoreError;
+
+/// How long somebody stays signed in who did not ask for it, should the browser never be closed.
+const VISIT: Duration = Duration::from_secs(12 * 60 * 60);
+/// How long one who only looks after the own account does, where nobody stays signed in.
+const SHORT_VISIT: Duration = Duration::from_secs(15 * 60);
+/// How exact it is when somebody was last seen in a browser.
+const SIGHTING: Duration = Duration::from_secs(10 * 60);
+/// Shown by `config show --limits`.
+pub const LIMITS: [Limit; 2] = [
+    Limit::time("signed in without having asked to stay so", VISIT, "signed out"),
+    Limit::time("visit of the own account, where nobody stays signed in", SHORT_VISIT, "signed out"),
+];
+
+/// The browser in which somebody logs in.
+#[derive(Clone, Copy, Debug)]
+pub struct ThisBrowser<'a> {
+    /// The session it has.
+    pub session: Option<&'a Secret>,
+    /// What people call it.
+    pub device: &'a str,
+    /// Whether it stays signed in beyond its closing.
+    pub stays: bool,
+}
+
+/// Somebody who is signed in in this browser.
+#[derive(Debug)]
+pub struct SignedIn {
+    /// The session.
+    pub session: BrowserSession,
+    /// Who it is.
+    pub person: ActiveUser,
+}
 
 /// A session that just began.
 #[derive(Debug)]
@@ -20,6 +53,8 @@ pub struct NewSession {
     pub cookie: Secret,
     /// How long it lasts.
     pub lifetime: Duration,
+    /// Whether it outlasts the browser being closed.
+    pub stays: bool,
 }
 
 /// Where else the person may want to log out.
@@ -32,20 +67,36 @@ pub struct LogOutElsewhere {
 }
 
 impl AuthorizationServer {
-    /// Who is logged in in a browser with this cookie, if anybody still is.
+    /// Who is logged in in a browser with this cookie, for whom no app asks for another login.
     ///
     /// # Errors
     /// The store cannot be read.
     pub async fn find_person(&self, session: Option<&Secret>) -> Result<Option<ActiveUser>, StoreError> {
-        let Some(cookie) = session.filter(|_| !self.settings.session_lifetime.is_zero()) else { return Ok(None) };
-        let now = self.services.clock.now();
-        let found = self.services.store.find_session(&Digest::of(cookie), now).await?;
+        let found = self.find_signed_in(session.filter(|_| self.can_stay())).await?;
+        Ok(found.map(|found| found.person))
+    }
+
+    /// Who is signed in in a browser with this cookie, if anybody still is.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn find_signed_in(&self, session: Option<&Secret>) -> Result<Option<SignedIn>, StoreError> {
+        let Some(cookie) = session else { return Ok(None) };
+        let (store, now) = (&self.services.store, self.services.clock.now());
         // A lifetime that was shortened since counts for older sessions too.
-        let found = found.filter(|session| now.since(session.created_at) < self.settings.session_lifetime);
-        match found {
-            Some(session) => self.services.identity.find_active(&session.user).await,
-            None => Ok(None),
+        let longest = if self.can_stay() { self.settings.session_lifetime } else { SHORT_VISIT };
+        let found = store.find_session(&Digest::of(cookie), now).await?;
+        let Some(session) = found.filter(|session| now.since(session.created_at) < longest) else { return Ok(None) };
+        let Some(person) = self.services.identity.find_active(&session.user).await? else { return Ok(None) };
+        if now.since(session.used_at) >= SIGHTING {
+            store.touch_session(&session.digest, now).await?;
         }
+        Ok(Some(SignedIn { session, person }))
+    }
+
+    /// Whether the configuration lets anybody stay signed in.
+    pub(super) fn can_stay(&self) -> bool {
+        !self.settings.session_lifetime.is_zero()
     }
 
     /// How pages name somebody who is logged in: with the provider, since the same address at two of them is two people, and
@@ -58,28 +109,46 @@ impl AuthorizationServer {
         }
     }
 
-    /// Remembers this browser under a new cookie, in place of the `old` one. `None`: sessions are off.
+    /// Remembers this browser under a new cookie, in place of the one it had. `None`: sessions are off.
     pub(super) async fn remember_browser(
         &self,
         user: &UserId,
-        old: Option<&Secret>,
+        browser: &ThisBrowser<'_>,
     ) -> Result<Option<NewSession>, StoreError> {
-        let (store, lifetime) = (&self.services.store, self.settings.session_lifetime);
-        if let Some(old) = old {
-            store.remove_session(&Digest::of(old)).await?;
+        if self.can_stay() {
+            return self.begin_visit(user, browser).await.map(Some);
         }
-        if lifetime.is_zero() {
-            return Ok(None);
-        }
+        self.forget(browser).await?;
+        Ok(None)
+    }
+
+    /// The same, where sessions are off too, for the own account alone.
+    pub(super) async fn begin_visit(&self, user: &UserId, browser: &ThisBrowser<'_>) -> Result<NewSession, StoreError> {
+        self.forget(browser).await?;
+        let stays = browser.stays && self.can_stay();
+        let lifetime = match (self.can_stay(), stays) {
+            (true, true) => self.settings.session_lifetime,
+            (true, false) => self.settings.session_lifetime.min(VISIT),
+            (false, _) => SHORT_VISIT,
+        };
         let (cookie, now) = (random::token(), self.services.clock.now());
         let session = BrowserSession {
             digest: Digest::of(&cookie),
             user: user.clone(),
+            device: browser.device.to_owned(),
             created_at: now,
+            used_at: now,
             expires_at: now + lifetime,
         };
-        store.add_session(session).await?;
-        Ok(Some(NewSession { cookie, lifetime }))
+        self.services.store.add_session(session).await?;
+        Ok(NewSession { cookie, lifetime, stays })
+    }
+
+    async fn forget(&self, browser: &ThisBrowser<'_>) -> Result<(), StoreError> {
+        if let Some(old) = browser.session {
+            self.services.store.remove_session(&Digest::of(old)).await?;
+        }
+        Ok(())
     }
 
     /// The token that the form for logging out must bring back.
@@ -99,7 +168,7 @@ impl AuthorizationServer {
         session: &Secret,
         flows: Vec<(FlowId, Secret)>,
     ) -> Result<Option<LogOutElsewhere>, FlowFault> {
-        let person = self.find_person(Some(session)).await?;
+        let person = self.find_signed_in(Some(session)).await?.map(|found| found.person);
         for (flow, cookie) in flows {
             match self.find_flow(&flow, Some(cookie)).await {
                 Ok(bound) => self.end_if_logged_in(&bound).await?,

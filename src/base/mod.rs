@@ -1,5 +1,6 @@
 //! Things with no opinion about OAuth or MCP: time, randomness, secrets, digests, ids.
 
+pub mod argon2id;
 pub mod clock;
 pub mod digest;
 pub mod id;

@@ -24,8 +24,8 @@ pub enum Command {
     /// Look at the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
-    /// Read a password from standard input and print its bcrypt hash.
-    HashPassword,
+    /// Read a password from standard input and print its hash.
+    HashPassword(HashOptions),
     /// Print a new private key in PEM (PKCS#8).
     Keygen(KeygenOptions),
     /// Look at the keys that sign tokens, and replace them; safe beside a running bridge.
@@ -45,6 +45,23 @@ pub enum Command {
     Audit(AuditCommand),
     /// Ask the bridge of this configuration whether it is ready.
     Healthcheck,
+}
+
+/// How a password is hashed.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct HashOptions {
+    /// The algorithm of the hash.
+    #[arg(long, value_enum, default_value = "bcrypt", value_name = "NAME")]
+    pub algorithm: PasswordAlgorithm,
+}
+
+/// A password hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum PasswordAlgorithm {
+    /// Cost 12; passwords of up to 72 bytes.
+    Bcrypt,
+    /// 64 MiB, 3 passes (RFC 9106); every login takes as much from then on.
+    Argon2id,
 }
 
 /// `config …`
@@ -118,6 +135,9 @@ pub enum UserCommand {
         /// An e-mail address.
         #[arg(long)]
         email: Option<String>,
+        /// How the password is hashed.
+        #[command(flatten)]
+        hash: HashOptions,
     },
     /// List the users of the store, and the people who have logged in at an identity provider.
     ///
@@ -128,6 +148,9 @@ pub enum UserCommand {
     Passwd {
         /// The user name.
         name: String,
+        /// How the password is hashed.
+        #[command(flatten)]
+        hash: HashOptions,
     },
     /// Lock a user out, at once; one of an identity provider too.
     Disable {

@@ -58,7 +58,7 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
     match arguments.command.unwrap_or(Command::Serve) {
         Command::Serve => serve::run(path),
         Command::Config(command) => config::run(path, &command),
-        Command::HashPassword => password::hash(),
+        Command::HashPassword(options) => password::hash(options),
         Command::Keygen(options) => keygen::run(&options),
         Command::Key(command) => key::run(path, &command),
         Command::User(command) => user::run(path, command),

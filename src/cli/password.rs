@@ -8,17 +8,26 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::low_level::{emulate_default_handler, pipe};
 
 use crate::base::secret::Secret;
+use crate::cli::arguments::{HashOptions, PasswordAlgorithm};
 use crate::cli::{Failure, say};
-use crate::identity::password::hash_password;
+use crate::identity::password::{HashAlgorithm, hash_password};
 
 /// `mcp-bridge hash-password`
-pub(super) fn hash() -> Result<(), Failure> {
-    let hash = hash_password(&read()?).map_err(Failure::usage)?;
-    say(hash.expose())
+pub(super) fn hash(options: HashOptions) -> Result<(), Failure> {
+    say(read_and_hash(options)?.expose())
+}
+
+/// Reads a password and hashes it.
+pub(super) fn read_and_hash(options: HashOptions) -> Result<Secret, Failure> {
+    let algorithm = match options.algorithm {
+        PasswordAlgorithm::Bcrypt => HashAlgorithm::Bcrypt,
+        PasswordAlgorithm::Argon2id => HashAlgorithm::Argon2id,
+    };
+    hash_password(&read()?, algorithm).map_err(Failure::usage)
 }
 
 /// Reads one line from standard input; on a terminal it is asked for and not shown.
-pub(super) fn read() -> Result<Secret, Failure> {
+fn read() -> Result<Secret, Failure> {
     let stdin = io::stdin();
     if !stdin.is_terminal() {
         return line();

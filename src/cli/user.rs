@@ -5,12 +5,12 @@ use std::path::Path;
 use crate::audit::{Event, UserChange};
 use crate::base::clock::Timestamp;
 use crate::base::id::UserId;
+use crate::base::secret::Secret;
 use crate::base::username::canonical_username;
-use crate::cli::arguments::UserCommand;
+use crate::cli::arguments::{HashOptions, UserCommand};
 use crate::cli::{Beside, Failure, beside, load, password, row, say};
 use crate::config::Config;
 use crate::config::section::OauthServer;
-use crate::identity::password::hash_password;
 use crate::model::user::User;
 use crate::protocol::oauth::scope::ScopeSet;
 use crate::store::Store;
@@ -31,7 +31,9 @@ fn check(config: &Config, command: &UserCommand) -> Result<(), Failure> {
         }
     }
     match command {
-        UserCommand::Add { name, .. } | UserCommand::Passwd { name } => changed_here(section, &with_password(name)?),
+        UserCommand::Add { name, .. } | UserCommand::Passwd { name, .. } => {
+            changed_here(section, &with_password(name)?)
+        }
         UserCommand::Disable { name } | UserCommand::Enable { name } => changed_here(section, &known(name)?),
         // One that the configuration hides can be removed: it would come to light with the next change there.
         UserCommand::List | UserCommand::Remove { .. } => Ok(()),
@@ -49,31 +51,41 @@ fn changed_here(section: &OauthServer, id: &UserId) -> Result<(), Failure> {
 
 async fn execute(beside: &Beside, command: UserCommand) -> Result<(), Failure> {
     match command {
-        UserCommand::Add { name, scopes, email } => add(beside, new_user(&name, &scopes, email, beside.now)?).await,
+        UserCommand::Add { name, scopes, email, hash } => {
+            let user = new_user(&name, &scopes, hash, beside.now)?;
+            add(beside, User { email, ..user }).await
+        }
         UserCommand::List => list(beside.store.as_ref()).await,
-        UserCommand::Passwd { name } => change(beside, &name, with_password(&name)?, UserChange::Password).await,
-        UserCommand::Disable { name } => change(beside, &name, known(&name)?, UserChange::Disabled).await,
-        UserCommand::Enable { name } => change(beside, &name, known(&name)?, UserChange::Enabled).await,
-        UserCommand::Remove { name } => change(beside, &name, known(&name)?, UserChange::Removed).await,
+        UserCommand::Passwd { name, hash } => {
+            let id = with_password(&name)?;
+            let hash = password::read_and_hash(hash)?;
+            change(beside, &name, id, UserChange::Password, Some(hash)).await
+        }
+        UserCommand::Disable { name } => change(beside, &name, known(&name)?, UserChange::Disabled, None).await,
+        UserCommand::Enable { name } => change(beside, &name, known(&name)?, UserChange::Enabled, None).await,
+        UserCommand::Remove { name } => change(beside, &name, known(&name)?, UserChange::Removed, None).await,
     }
 }
 
 /// Changes a user who is there. What gives something is not done where it could not be recorded.
-async fn change(beside: &Beside, name: &str, id: UserId, change: UserChange) -> Result<(), Failure> {
+async fn change(
+    beside: &Beside,
+    name: &str,
+    id: UserId,
+    change: UserChange,
+    hash: Option<Secret>,
+) -> Result<(), Failure> {
     let (store, now) = (&beside.store, beside.now);
     let event = Event::UserChanged { user: &id, change };
     if event.is_required() {
         beside.audit.check().await?;
     }
-    let is_there = match change {
-        UserChange::Password => {
-            let hash = hash_password(&password::read()?).map_err(Failure::usage)?;
-            store.set_password(&id, hash, now).await?
-        }
-        UserChange::Disabled => store.disable_user(&id, now).await?,
-        UserChange::Enabled => store.enable_user(&id).await?,
-        UserChange::Removed => store.remove_user(&id, now).await?,
-        UserChange::Added => false,
+    let is_there = match (change, hash) {
+        (UserChange::Password, Some(hash)) => store.set_password(&id, hash, now).await?,
+        (UserChange::Disabled, _) => store.disable_user(&id, now).await?,
+        (UserChange::Enabled, _) => store.enable_user(&id).await?,
+        (UserChange::Removed, _) => store.remove_user(&id, now).await?,
+        (UserChange::Added | UserChange::Password, _) => false,
     };
     if !is_there {
         return Err(Failure::usage(format!("there is no user {name} in the store; see: mcp-bridge user list")));
@@ -96,11 +108,11 @@ fn done(change: UserChange, id: &UserId) -> &'static str {
 /// Removing somebody here removes nothing there.
 const REMOVED_AT_PROVIDER: &str = "is removed from the store, and will be there again after the next login; to lock somebody out: mcp-bridge user disable";
 
-fn new_user(name: &str, scopes: &str, email: Option<String>, now: Timestamp) -> Result<User, Failure> {
+fn new_user(name: &str, scopes: &str, hash: HashOptions, now: Timestamp) -> Result<User, Failure> {
     let id = with_password(name)?;
     let scopes = ScopeSet::parse(scopes).map_err(Failure::usage)?;
-    let password_hash = hash_password(&password::read()?).map_err(Failure::usage)?;
-    Ok(User { id, password_hash, scopes, email, disabled: false, created_at: now })
+    let password_hash = password::read_and_hash(hash)?;
+    Ok(User { id, password_hash, scopes, email: None, disabled: false, created_at: now })
 }
 
 async fn add(beside: &Beside, user: User) -> Result<(), Failure> {

@@ -36,7 +36,6 @@ const KEYS: &[&str] = &[
     "server.oauth_server.clients.*.jwks_uri",
     "server.oauth_server.builtin.login_template",
     "server.oauth_server.builtin.users.*.groups",
-    "server.oauth_server.consent.mode",
     "server.oauth_server.registration.expiry",
     "server.oauth_server.registration.initial_access_token",
     "server.oauth_server.registration.rate",

@@ -53,11 +53,15 @@ impl Cookies {
         only(request, self.session())
     }
 
-    /// Sets the cookie of the browser's session.
+    /// Sets the cookie of the browser's session. Without an age of its own, it goes when the browser is closed.
     #[must_use]
     pub fn set_session(self, session: &NewSession) -> Cookie<'static> {
         let seconds = i64::try_from(session.lifetime.as_secs()).unwrap_or(i64::MAX);
-        self.build(self.session().to_owned(), session.cookie.expose().to_owned(), seconds)
+        let mut cookie = self.build(self.session().to_owned(), session.cookie.expose().to_owned(), seconds);
+        if !session.stays {
+            cookie.set_max_age(None);
+        }
+        cookie
     }
 
     /// Forgets the cookie of the browser's session.

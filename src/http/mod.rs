@@ -1,9 +1,11 @@
 //! The web: routes, cookies, pages, headers. A handler extracts, calls one service method, and answers; no protocol rule
 //! lives here, and neither the store nor an outbound request can be reached from here.
 
+mod account;
 pub mod assets;
 mod body;
 mod cookie;
+mod device;
 mod answer;
 pub mod guard;
 mod head;
@@ -76,6 +78,15 @@ fn authorization_server_routes(app: &mut ServiceConfig, base: &str) {
         &format!("{base}/oauth/logout"),
         web::route().to(oauth::logout::ask),
         web::route().to(oauth::logout::log_out),
+    );
+    get(app, &format!("{base}/account"), web::route().to(account::get));
+    post(app, &format!("{base}/account/apps"), web::route().to(account::disconnect));
+    post(app, &format!("{base}/account/browsers"), web::route().to(account::sign_out));
+    get_or_post(
+        app,
+        &format!("{base}/account/password"),
+        web::route().to(account::password::ask),
+        web::route().to(account::password::change),
     );
     for path in [format!("{base}/oauth/token"), "/token".to_owned()] {
         post(app, &path, web::route().to(oauth::token));

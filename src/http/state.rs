@@ -123,13 +123,15 @@ impl State {
         self.authorization.as_ref().expect("routes of the authorization server are made only when there is one")
     }
 
-    /// Whether people see what is answered at this path: the authorization endpoint, the pages behind it, and logging out.
+    /// Whether people see what is answered at this path: the authorization endpoint, the pages behind it, logging out, and the
+    /// own account.
     #[must_use]
     pub fn is_page(&self, path: &str) -> bool {
         let Some(authorization) = &self.authorization else { return false };
         let below = path.strip_prefix(authorization.pages.base.as_str());
         let is_at = |page| below.and_then(|path| path.strip_prefix(page)).is_some_and(is_end_of_name);
-        path == "/authorize" || ["/oauth/authorize", "/oauth/callback", "/oauth/logout"].into_iter().any(is_at)
+        path == "/authorize"
+            || ["/oauth/authorize", "/oauth/callback", "/oauth/logout", "/account"].into_iter().any(is_at)
     }
 
     /// How cookies are named here.

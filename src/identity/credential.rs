@@ -7,7 +7,7 @@ use crate::base::id::UserId;
 use crate::base::secret::Secret;
 use crate::base::username::canonical_username;
 use crate::config::section::{BuiltinUser, PasswordSource};
-use crate::identity::password::{self, PasswordHash};
+use crate::identity::password::{self, HashAlgorithm, PasswordHash, Work};
 use crate::identity::{ActiveUser, IdentityError};
 
 /// One of `builtin.users`.
@@ -39,26 +39,27 @@ impl Credential {
     }
 }
 
-/// The users by name, and the highest cost among their hashes. Plain passwords are hashed on a thread of their own, unless
+/// The users by name, and the most work among their hashes. Plain passwords are hashed on a thread of their own, unless
 /// they were `before`.
 pub fn configured(
     users: &[BuiltinUser],
     before: Option<&HashMap<UserId, Configured>>,
-) -> Result<(HashMap<UserId, Configured>, u32), IdentityError> {
+) -> Result<(HashMap<UserId, Configured>, Work), IdentityError> {
     let mut configured = HashMap::new();
     let mut plain = Vec::new();
-    let mut highest = 0;
+    let mut highest = Work::default();
     for user in users {
         let id = canonical_username(&user.username).ok_or_else(|| IdentityError::Username(user.username.clone()))?;
         let credential = match &user.password {
             PasswordSource::Hash(hash) => {
                 let hash = PasswordHash::parse(hash).map_err(|_| IdentityError::Hash(id.clone()))?;
-                highest = highest.max(hash.cost());
+                highest = highest.max(hash.work());
                 Credential::ready(hash)
             }
             PasswordSource::Plain(password) => {
-                password::check_password(password).map_err(|fault| IdentityError::Password(id.clone(), fault))?;
-                highest = highest.max(password::COST);
+                password::check_password(password, HashAlgorithm::Bcrypt)
+                    .map_err(|fault| IdentityError::Password(id.clone(), fault))?;
+                highest = highest.max(Work { cost: password::COST, ..Work::default() });
                 let known = before.and_then(|before| before.get(&id)).filter(|known| known.source == user.password);
                 known.map(|known| known.credential.clone()).unwrap_or_else(|| {
                     let credential = Credential(Arc::default());
@@ -89,7 +90,8 @@ fn hash_in_background(plain: Vec<(UserId, Credential, Secret)>) -> Result<(), Id
     }
     let work = move || {
         for (user, credential, password) in plain {
-            let hash = password::hash_password(&password).map(|hash| PasswordHash::parse(&hash).ok());
+            let hash = password::hash_password(&password, HashAlgorithm::Bcrypt);
+            let hash = hash.map(|hash| PasswordHash::parse(&hash).ok());
             if let Err(error) = &hash {
                 tracing::error!(%user, %error, "the password of a configured user could not be hashed: the user cannot log in");
             }

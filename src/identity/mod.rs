@@ -6,6 +6,7 @@
 
 mod credential;
 mod error;
+mod own_password;
 mod pool;
 pub mod federated;
 pub mod password;
@@ -17,7 +18,7 @@ mod tests;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use crate::base::clock::Timestamp;
@@ -30,13 +31,14 @@ use crate::base::username::canonical_username;
 use crate::config::section::{BuiltinUser, Lockout};
 use crate::identity::credential::{Configured, Credential};
 use crate::identity::federated::{Asserted, Attempt, Callback, Failure, Federation, Provider};
-use crate::identity::password::{Outcome, PasswordHash};
+use crate::identity::password::{Ceiling, Outcome, PasswordHash, Work};
 use crate::identity::pool::Pool;
 use crate::identity::throttle::{LoginThrottle, RetryAfter};
 use crate::protocol::oauth::scope::ScopeSet;
 use crate::store::{Present, StoreError, Users};
 
 pub use error::{FederatedError, IdentityError, LoginError};
+pub use own_password::{ChangeError, NewPassword, OwnPassword, SHORTEST};
 
 /// The bounds of logins with a password, for the operator.
 #[must_use]
@@ -56,10 +58,12 @@ pub struct Identity {
     store: Arc<dyn Users>,
     throttle: Arc<LoginThrottle>,
     pool: Arc<Pool>,
-    /// The highest cost among known hashes: every attempt takes as long as the slowest would.
-    ceiling: AtomicU32,
-    /// Rounds of bcrypt that attempts have cost so far.
+    /// The most work among known hashes: every attempt takes as long as the slowest would.
+    ceiling: Ceiling,
+    /// Rounds of bcrypt that attempts have cost so far,
     rounds: AtomicU64,
+    /// and blocks of argon2id.
+    blocks: AtomicU64,
     /// Makes digests of unknown user names worthless to anyone who only has the log.
     log_salt: [u8; 32],
 }
@@ -109,6 +113,8 @@ struct Candidate {
     id: UserId,
     disabled: bool,
     credential: Credential,
+    /// The hash as it stands in the store; `None` for one of the configuration.
+    stored: Option<Secret>,
 }
 
 impl Identity {
@@ -145,6 +151,11 @@ impl Identity {
         before: Option<&Self>,
     ) -> Result<Self, IdentityError> {
         let (configured, highest) = credential::configured(passwords.users, before.map(|before| &before.configured))?;
+        let ceiling = Ceiling::new(highest.max(Work { cost: passwords.least_cost, ..Work::default() }));
+        if let Some(before) = before {
+            // What was learnt of users of the store holds.
+            ceiling.raise(before.ceiling.get());
+        }
         let throttle = before.map(|before| &before.throttle).filter(|throttle| throttle.is_of(passwords.lockout));
         Ok(Self {
             configured,
@@ -153,8 +164,9 @@ impl Identity {
             store,
             throttle: throttle.map_or_else(|| Arc::new(LoginThrottle::new(passwords.lockout)), Arc::clone),
             pool: before.map_or_else(|| Arc::new(Pool::new()), |before| Arc::clone(&before.pool)),
-            ceiling: AtomicU32::new(highest.max(passwords.least_cost)),
+            ceiling,
             rounds: AtomicU64::new(0),
+            blocks: AtomicU64::new(0),
             log_salt: before.map_or_else(random::bytes, |before| before.log_salt),
         })
     }
@@ -164,6 +176,25 @@ impl Identity {
     /// # Errors
     /// See [`LoginError`]; only [`LoginError::Wrong`] says anything about the password.
     pub async fn log_in(&self, username: &str, password: &Secret, address: IpAddr) -> Result<UserId, LoginError> {
+        let known = self.prove(username, password, address).await?;
+        self.log(Some(&known.id), username, "login succeeded");
+        Ok(known.id)
+    }
+
+    /// Looks at the hashes in the store, so that the first attempt already takes as long as every other.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn meet_stored(&self) -> Result<(), StoreError> {
+        for user in self.store.list_users().await? {
+            if let Ok(hash) = PasswordHash::parse(&user.password_hash) {
+                self.ceiling.raise(hash.work());
+            }
+        }
+        Ok(())
+    }
+
+    async fn prove(&self, username: &str, password: &Secret, address: IpAddr) -> Result<Candidate, LoginError> {
         let name = canonical_username(username);
         let reservation = self.throttle.reserve(name.as_ref(), address, Instant::now()).map_err(|retry_after| {
             // Not looked up, so only a configured name is certain to be one.
@@ -185,8 +216,7 @@ impl Identity {
         match candidate {
             Some(user) if outcome.matches && !user.disabled => {
                 reservation.succeeded();
-                self.log(Some(&user.id), username, "login succeeded");
-                Ok(user.id)
+                Ok(user)
             }
             candidate => {
                 let disabled = candidate.as_ref().is_some_and(|user| user.disabled);
@@ -327,14 +357,14 @@ impl Identity {
         let Some(id) = name.filter(|_| self.passwords) else { return Ok(None) };
         if let Some(user) = self.configured.get(&id) {
             let credential = user.credential.clone();
-            return Ok(Some(Candidate { id, disabled: user.disabled, credential }));
+            return Ok(Some(Candidate { id, disabled: user.disabled, credential, stored: None }));
         }
         let Some(user) = self.store.find_user(&id).await? else { return Ok(None) };
         match PasswordHash::parse(&user.password_hash) {
             Ok(hash) => {
-                self.ceiling.fetch_max(hash.cost(), Ordering::Relaxed);
+                self.ceiling.raise(hash.work());
                 let credential = Credential::ready(hash);
-                Ok(Some(Candidate { id, disabled: user.disabled, credential }))
+                Ok(Some(Candidate { id, disabled: user.disabled, credential, stored: Some(user.password_hash) }))
             }
             Err(error) => {
                 tracing::warn!(user = %id, %error, "this user cannot log in: set the password anew");
@@ -345,13 +375,14 @@ impl Identity {
 
     /// Checks a password on the pool. `None`: it is busy.
     async fn check(&self, password: &Secret, credential: Option<Credential>) -> Option<Outcome> {
-        let (password, ceiling) = (password.clone(), self.ceiling.load(Ordering::Relaxed));
+        let (password, ceiling) = (password.clone(), self.ceiling.get());
         let work = move || {
             let hash = credential.as_ref().and_then(Credential::wait);
             password::check(&password, hash, ceiling)
         };
         let outcome = self.pool.run(work).await.ok()?;
         self.rounds.fetch_add(outcome.rounds, Ordering::Relaxed);
+        self.blocks.fetch_add(outcome.blocks, Ordering::Relaxed);
         Some(outcome)
     }
 

@@ -13,14 +13,14 @@ use crate::base::clock::Timestamp;
 use crate::config::section::PasswordSource;
 use crate::model::account::Account;
 use crate::model::user::User;
-use crate::store::{Accounts, Present};
+use crate::store::{Accounts, PasswordChange, Present};
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 const ELSEWHERE: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 1));
 const WIDE: Lockout = Lockout { max_failures: 1000, window: Duration::from_secs(900) };
 const NARROW: Lockout = Lockout { max_failures: 10, window: Duration::from_secs(900) };
 
-/// Users in memory. Only reading is asked of it here.
+/// Users in memory. Only reading and adding is asked of it here.
 #[derive(Default)]
 struct Stored {
     users: Mutex<HashMap<UserId, User>>,
@@ -37,12 +37,15 @@ impl Users for Stored {
         if self.broken { not_here() } else { Ok(self.users.lock().unwrap().get(id).cloned()) }
     }
     async fn list_users(&self) -> Result<Vec<User>, StoreError> {
-        not_here()
+        Ok(self.users.lock().unwrap().values().cloned().collect())
     }
     async fn add_user(&self, user: User) -> Result<bool, StoreError> {
         Ok(self.users.lock().unwrap().insert(user.id.clone(), user).is_none())
     }
     async fn set_password(&self, _: &UserId, _: Secret, _: Timestamp) -> Result<bool, StoreError> {
+        not_here()
+    }
+    async fn change_password(&self, _: PasswordChange, _: Timestamp) -> Result<bool, StoreError> {
         not_here()
     }
     async fn disable_user(&self, _: &UserId, _: Timestamp) -> Result<bool, StoreError> {
@@ -203,7 +206,34 @@ async fn login_7_a_dearer_hash_in_the_store_makes_every_attempt_as_dear() {
         assert_eq!(identity.rounds.load(Ordering::Relaxed) - before, 1 << 7, "{name}");
     }
     let usual = builtin(&[alice()], WIDE, Stored::default(), password::COST).unwrap();
-    assert_eq!(usual.ceiling.load(Ordering::Relaxed), 12);
+    assert_eq!(usual.ceiling.get().cost, 12);
+}
+
+/// argon2id of `right`, quick to check.
+fn argon2id(memory: u32, passes: u32) -> Secret {
+    let cost = crate::base::argon2id::Argon2idCost { memory, passes, lanes: 1 };
+    let (salt, mut output) = (b"some salt of ours".to_vec(), vec![0; 32]);
+    let parameters = argon2::Params::new(memory, passes, 1, Some(32)).unwrap();
+    let hasher = argon2::Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, parameters);
+    hasher.hash_password_into(b"right", &salt, &mut output).unwrap();
+    Secret::from(crate::base::argon2id::Argon2idHash { cost, salt, output }.to_string())
+}
+
+#[tokio::test]
+async fn login_7_argon2id_and_bcrypt_users_and_strangers_cost_the_same_work() {
+    let users = [alice(), configured("carol", PasswordSource::Hash(argon2id(64, 1)))];
+    let identity = identity(WIDE, &users, vec![stored("bob", hash("right", 5)), stored("dave", argon2id(96, 2))]).await;
+    identity.meet_stored().await.unwrap();
+    for name in ["alice", "bob", "carol", "dave", "nobody", ""] {
+        for password in ["right", "wrong", "", &"p".repeat(72), &"p".repeat(73), &"p".repeat(4096)] {
+            let [rounds, blocks] = [&identity.rounds, &identity.blocks].map(|count| count.load(Ordering::Relaxed));
+            let result = try_password(&identity, name, password, HERE).await;
+            assert_eq!(identity.rounds.load(Ordering::Relaxed) - rounds, 1 << 5, "{name} {password}");
+            assert_eq!(identity.blocks.load(Ordering::Relaxed) - blocks, 192, "{name} {password}");
+            let right = password == "right" && ["alice", "bob", "carol", "dave"].contains(&name);
+            assert_eq!(result.is_ok(), right, "{name} {password}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -34,8 +34,8 @@ pub struct Flow {
     pub id: FlowId,
     /// Digest of the cookie that binds it to one browser; changes at login.
     pub browser: Digest,
-    /// What was asked.
-    pub request: AuthorizationRequest,
+    /// What was asked. `None`: no client asks anything, the person goes to the own account.
+    pub request: Option<AuthorizationRequest>,
     /// How far it has come.
     pub stage: Stage,
     /// When it started.
@@ -67,10 +67,13 @@ pub enum Stage {
     Away {
         /// Where to.
         provider: ProviderName,
-        /// What was allowed; who comes back may have less.
+        /// What was allowed; who comes back may have less. Nothing, on the way to the own account.
         scopes: ScopeSet,
         /// See [`Stage::Login`].
         afresh: bool,
+        /// Whether the browser stays signed in beyond its closing.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        stays: bool,
         /// Until when the answer is taken.
         until: Timestamp,
     },
@@ -82,6 +85,9 @@ pub enum Stage {
         scopes: ScopeSet,
         /// See [`Stage::Login`].
         afresh: bool,
+        /// See [`Stage::Away`].
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        stays: bool,
     },
     /// `user` has logged in and is asked to allow `scopes`.
     Consent {

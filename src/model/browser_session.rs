@@ -11,8 +11,12 @@ pub struct BrowserSession {
     pub digest: Digest,
     /// Who logged in.
     pub user: UserId,
-    /// When.
+    /// The browser, in words that tell a person which of several it is: `Firefox on Linux`.
+    pub device: String,
+    /// When the person logged in.
     pub created_at: Timestamp,
+    /// When the person was last seen there; written at most every ten minutes.
+    pub used_at: Timestamp,
     /// When it is forgotten.
     pub expires_at: Timestamp,
 }

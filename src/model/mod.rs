@@ -4,6 +4,7 @@ pub mod account;
 pub mod authorization;
 pub mod browser_session;
 pub mod client;
+pub mod connection;
 pub mod consent;
 pub mod grant;
 pub mod principal;

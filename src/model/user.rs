@@ -10,7 +10,7 @@ use crate::protocol::oauth::scope::ScopeSet;
 pub struct User {
     /// The canonical user name.
     pub id: UserId,
-    /// The bcrypt hash, `$2a$`, `$2b$` or `$2y$`.
+    /// The hash: bcrypt, `$2a$`, `$2b$` or `$2y$`, or `$argon2id$`.
     pub password_hash: Secret,
     /// What the user may grant to clients.
     pub scopes: ScopeSet,

@@ -20,6 +20,7 @@ use crate::model::account::Account;
 use crate::model::authorization::{AuthorizationCode, Flow, Stage};
 use crate::model::browser_session::BrowserSession;
 use crate::model::client::RegisteredClient;
+use crate::model::connection::Connection;
 use crate::model::consent::Consent;
 use crate::model::grant::{
     AssertionOutcome, CheckedAssertion, Grant, Redemption, RefreshPolicy, RefreshToken, Rotation,
@@ -31,7 +32,7 @@ pub use sqlite::{OpenError, Sqlite};
 
 /// Everything that is kept.
 pub trait Store:
-    Clients + ClientDocuments + Flows + Tokens + Consents + Users + Accounts + BrowserSessions + Oversight
+    Clients + ClientDocuments + Flows + Tokens + Consents + Connections + Users + Accounts + BrowserSessions + Oversight
 {
     /// What was revoked lately, in memory: asked for every request, never a database read.
     fn revoked(&self) -> &Revoked;
@@ -241,6 +242,26 @@ pub trait Consents: Send + Sync {
     ) -> Result<Option<Consent>, StoreError>;
 }
 
+/// What the apps of a person have, for that person to see and to end.
+#[async_trait]
+pub trait Connections: Send + Sync {
+    /// The grants of this person that are alive. One without a refresh token is, if it was used after `tokens_since`: its
+    /// access tokens may be good.
+    async fn list_connections(
+        &self,
+        user: &UserId,
+        tokens_since: Timestamp,
+        now: Timestamp,
+    ) -> Result<Vec<Connection>, StoreError>;
+
+    /// What this person allowed and had remembered.
+    async fn list_consents(&self, user: &UserId) -> Result<Vec<Consent>, StoreError>;
+
+    /// Ends all that a client has of a person: grants, codes not yet redeemed, questions that wait for an answer, and what
+    /// was remembered. `false`: there was nothing.
+    async fn disconnect(&self, user: &UserId, client: &ClientId, now: Timestamp) -> Result<bool, StoreError>;
+}
+
 /// Users with a password that are managed with `mcp-bridge user`.
 ///
 /// Whoever loses the grants also loses what could still become one: codes not yet redeemed, flows past login, and browser
@@ -259,6 +280,11 @@ pub trait Users: Send + Sync {
     /// Sets a password and revokes the user's grants. `false`: no such user.
     async fn set_password(&self, id: &UserId, password_hash: Secret, now: Timestamp) -> Result<bool, StoreError>;
 
+    /// Replaces the password of a user, who proved to know the one with the hash of `old`. Every browser session but the one
+    /// it was done in ends, and what waits for a yes in any browser; the grants end if that is wanted. `false`: it is another
+    /// password by now, and nothing changed.
+    async fn change_password(&self, change: PasswordChange, now: Timestamp) -> Result<bool, StoreError>;
+
     /// Disables a user, one of an identity provider too, and revokes the user's grants. `false`: no such user.
     async fn disable_user(&self, id: &UserId, now: Timestamp) -> Result<bool, StoreError>;
 
@@ -274,6 +300,21 @@ pub trait Users: Send + Sync {
     /// Revokes the grants of everybody, person or client, who is not among `present`: called at start, so that who was removed
     /// from the configuration file is out.
     async fn revoke_absent_users(&self, present: Present, now: Timestamp) -> Result<(), StoreError>;
+}
+
+/// A password that its user replaces.
+#[derive(Clone, Debug)]
+pub struct PasswordChange {
+    /// Whose.
+    pub user: UserId,
+    /// The hash of the password until now.
+    pub old: Secret,
+    /// The hash of the new one.
+    pub new: Secret,
+    /// The browser session that stays.
+    pub here: Digest,
+    /// Whether the grants end, too.
+    pub disconnects: bool,
 }
 
 /// Who can log in at all.
@@ -317,6 +358,21 @@ pub trait BrowserSessions: Send + Sync {
     /// The session, unless it has expired.
     async fn find_session(&self, cookie: &Digest, now: Timestamp) -> Result<Option<BrowserSession>, StoreError>;
 
+    /// The sessions of a person that have not expired, the latest used first.
+    async fn list_sessions(&self, user: &UserId, now: Timestamp) -> Result<Vec<BrowserSession>, StoreError>;
+
+    /// Notes that a session was used.
+    async fn touch_session(&self, cookie: &Digest, now: Timestamp) -> Result<(), StoreError>;
+
     /// Ends a session. `false`: there was none.
     async fn remove_session(&self, cookie: &Digest) -> Result<bool, StoreError>;
+
+    /// Ends sessions of a person elsewhere than `here`: the one of this digest, or all. What waits for a yes there ends too.
+    /// How many sessions there were.
+    async fn remove_sessions_elsewhere(
+        &self,
+        user: &UserId,
+        here: &Digest,
+        only: Option<Digest>,
+    ) -> Result<usize, StoreError>;
 }

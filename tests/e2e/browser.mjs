@@ -2,7 +2,7 @@
 // Headless Chromium in the place of the person: logs in and decides, or takes pictures of every page and examines it.
 //
 //   browser.mjs authorize    one authorization request up to the client's redirect URI
-//   browser.mjs pictures     login, wrong password, consent, returning, error: at two widths, in light and dark, with axe-core
+//   browser.mjs pictures     login, wrong password, consent, returning, error, the account and its password: at two widths, in light and dark, with axe-core
 //
 // Both read one JSON object from standard input and write one to standard output; see the functions below for its members.
 // steps.mjs uses what is exported here. Exit code 1: what went wrong is on standard error. Environment: TEST_TOOLS (tests/.tools), CHROMIUM (/usr/bin/chromium).
@@ -182,6 +182,13 @@ async function pictures({ urls, error_url, username, password, directory }) {
       const asked = await settled(page, (view) => view.consent, "the consent page");
       if (!asked.text.includes(new URL(redirectUri).hostname)) problems.push(`consent ${name}: the host of ${redirectUri} is not shown`);
       await picture("consent");
+      // Who ticks nothing is asked again.
+      for (const box of await page.locator("input[name=scope]").all()) await box.uncheck();
+      await press(page, "button[name=decision][value=allow]");
+      const unanswered = await settled(page, (view) => view.consent && view.alert, "the consent page after a yes to nothing");
+      if (!unanswered.alert) problems.push(`consent-nothing ${name}: no element with role=alert says what happened`);
+      await picture("consent-nothing");
+      for (const box of await page.locator("input[name=scope]").all()) await box.check();
       const requested = page.waitForRequest((request) => request.url().startsWith(redirectUri), { timeout: patience });
       await press(page, "button[name=decision][value=allow]");
       await requested;
@@ -194,6 +201,27 @@ async function pictures({ urls, error_url, username, password, directory }) {
       const error = await settled(page, (view) => !view.login && !view.consent, "the error page");
       if (!error.text) problems.push(`error ${name}: the page is empty`);
       await picture("error");
+      // The login of a moment ago still counts.
+      const origin = new URL(url).origin;
+      await page.goto(`${origin}/account`);
+      await settled(page, (view) => view.text.includes("Connected apps"), "the account's page");
+      await picture("account");
+      await page.goto(`${origin}/account/password`);
+      await settled(page, (view) => view.text.includes("New password"), "the page for a new password");
+      await picture("password");
+      await page.fill("input[name=old]", `${password}-wrong`);
+      await page.fill("input[name=new]", "a battery and a staple");
+      await page.fill("input[name=again]", "a battery and a staple");
+      await press(page, "form button.primary");
+      await settled(page, (view) => view.alert, "that page after a wrong password");
+      await picture("password-wrong");
+      await page.goto(`${origin}/account`);
+      await press(page, "form[action$='/oauth/logout'] button");
+      await settled(page, (view) => view.text.includes("logged out"), "the page after signing out");
+      await page.waitForLoadState("load");
+      await page.goto(`${origin}/account`);
+      await settled(page, (view) => view.login, "the login page of the account");
+      await picture("account-login");
       problems.push(...complaints.map((complaint) => `${name}: ${complaint}`));
     });
   }

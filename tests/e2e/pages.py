@@ -25,13 +25,17 @@ def run():
         clients = [Client(bridge.url, name, callback.uri).discover().register()
                    for name in ("Claude", "Zoë's Über-Agent", "An agent with a rather long name, as some of them have", "Cursor")]
         urls = [client.authorization_url() for client in clients]
-    with check("pages: login, wrong password, consent, returning and error: no violation, nothing out of the window, no complaint of the browser"):
+    with check("pages: an app is connected, which the account's page shows"):
+        connected = Client(bridge.url, "Claude Code", callback.uri).discover().register()
+        browser.authorize(connected.authorization_url(), username, password)
+        connected.redeem(callback.take())
+    with check("pages: login, wrong password, consent, returning, error and the account: no violation, nothing out of the window, no complaint of the browser"):
         query = {**dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(urls[0]).query)), "redirect_uri": "https://evil.example/callback"}
         error_url = f"{clients[0].metadata['authorization_endpoint']}?{urllib.parse.urlencode(query)}"
         result = browser.pictures(urls=urls, error_url=error_url, username=username, password=password, directory=str(directory))
         print(f"  {len(result['pictures'])} pictures in {directory}")
         report.true(not result["problems"], "expected no problem, came:\n    " + "\n    ".join(result["problems"]))
-        report.equal(len(result["pictures"]), 20, "pictures")
+        report.equal(len(result["pictures"]), 40, "pictures")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 use crate::audit::{ConsentBy, Event};
 use crate::authorization_server::AuthorizationServer;
 use crate::authorization_server::authorize::fault::FlowFault;
-use crate::authorization_server::authorize::flow::Bound;
+use crate::authorization_server::authorize::flow::{Bound, Departure};
 use crate::authorization_server::authorize::login::Next;
 use crate::authorization_server::authorize::response::Answer;
 use crate::base::digest::Digest;
@@ -15,17 +15,43 @@ use crate::protocol::oauth::error::{ErrorCode, OauthError};
 use crate::protocol::oauth::redirect_uri;
 use crate::protocol::oauth::scope::ScopeSet;
 
+/// What the person ticked on the consent page.
+#[derive(Debug)]
+pub struct Decision {
+    /// The scopes, as the form says: those that were not offered do not count.
+    pub scopes: ScopeSet,
+    /// Whether the browser stays signed in beyond its closing, asked where the person logs in elsewhere.
+    pub stays: bool,
+}
+
+impl Decision {
+    /// What of `offered` was chosen. A scope that the chosen ones include is given by its name too: whoever may do the more may
+    /// do the less, and a client looks for the name.
+    fn of(&self, offered: &ScopeSet) -> Result<ScopeSet, FlowFault> {
+        let ticked: ScopeSet = offered.iter().filter(|scope| self.scopes.contains(scope)).collect();
+        if ticked.is_empty() {
+            return Err(FlowFault::NothingChosen);
+        }
+        Ok(offered.limited_to(&ticked))
+    }
+}
+
 impl AuthorizationServer {
-    /// Grants what was asked: the flow ends in a code, or goes on to the provider where the person logs in.
+    /// Grants what was asked, or as much of it as the person ticked: the flow ends in a code, or goes on to the provider where
+    /// the person logs in.
     ///
     /// # Errors
-    /// [`FlowFault::Gone`] when there was nothing to decide; [`FlowFault::Provider`].
-    pub async fn allow(&self, bound: &Bound) -> Result<Next, FlowFault> {
-        match (&bound.flow.stage, self.question(&bound.flow.stage)) {
+    /// [`FlowFault::NothingChosen`]; [`FlowFault::Gone`] when there was nothing to decide; [`FlowFault::Provider`].
+    pub async fn allow(&self, bound: &Bound, decision: &Decision) -> Result<Next, FlowFault> {
+        match (&bound.flow.stage, self.question(&bound.flow)) {
             (Stage::Consent { user, scopes }, _) => {
-                Ok(Next::Answer(self.approve(bound, user, scopes, ConsentBy::Person).await?))
+                let chosen = decision.of(scopes)?;
+                Ok(Next::Answer(self.approve(bound, user, &chosen, ConsentBy::Person).await?))
             }
-            (_, Some(question)) => self.send_away(bound, &question).await,
+            (_, Some(question)) => {
+                let scopes = decision.of(&self.askable(&bound.request()?.scopes))?;
+                self.send_away(bound, Departure { question, scopes, stays: decision.stays }).await
+            }
             _ => Err(FlowFault::Gone("there is nothing to allow at this stage")),
         }
     }
@@ -41,16 +67,16 @@ impl AuthorizationServer {
             Stage::Consent { user, .. } => Some(user),
             _ => None,
         };
-        self.services.audit.record(Event::ConsentDenied { user, client: &bound.request().client_id }).await?;
+        self.services.audit.record(Event::ConsentDenied { user, client: &bound.request()?.client_id }).await?;
         Ok(answer)
     }
 
     pub(super) async fn finish(&self, bound: &Bound, error: OauthError) -> Result<Answer, FlowFault> {
+        let request = bound.request()?;
         let now = self.services.clock.now();
         if !self.services.store.advance_flow(&bound.flow, bound.flow.browser, Stage::Finished, now).await? {
             return Err(FlowFault::MOVED);
         }
-        let request = bound.request();
         Ok(Answer::refusal(&request.redirect_uri, request.state.as_deref(), &self.settings.issuer, error))
     }
 
@@ -62,7 +88,7 @@ impl AuthorizationServer {
         scopes: &ScopeSet,
         by: ConsentBy,
     ) -> Result<Answer, FlowFault> {
-        let request = bound.request();
+        let request = bound.request()?;
         let now = self.services.clock.now();
         let secret = random::token();
         let code = AuthorizationCode {

@@ -16,6 +16,9 @@ pub enum FlowFault {
     /// The form did not come from our page in this browser.
     #[error("This form did not come from this site's own page.")]
     Forged,
+    /// The person said yes and ticked nothing.
+    #[error("Tick at least one thing that the app may do, or deny it.")]
+    NothingChosen,
     /// The login at the provider that people call so came to nothing. The flow is back at its beginning.
     #[error("The login at {0} came to nothing.")]
     Provider(String, Failure),
@@ -33,7 +36,7 @@ impl FlowFault {
     pub fn cause(&self) -> Option<&dyn fmt::Display> {
         match self {
             Self::Gone(cause) => Some(cause),
-            Self::Forged => None,
+            Self::Forged | Self::NothingChosen => None,
             Self::Provider(_, failure) => Some(failure),
             Self::Unavailable(error) => Some(error),
         }

@@ -22,8 +22,8 @@ pub struct Bound {
 pub enum Step {
     /// The login page.
     Login {
-        /// Who asks.
-        asked: Asked,
+        /// Who asks; `None`: nobody, it leads to the own account.
+        asked: Option<Asked>,
         /// Where a person can log in.
         ways: Ways,
     },
@@ -65,6 +65,8 @@ pub struct Ways {
     pub password: bool,
     /// At these providers: names, and what people call them.
     pub providers: Vec<(ProviderName, String)>,
+    /// Whether a browser can stay signed in.
+    pub can_stay: bool,
 }
 
 /// Who is asked for consent.
@@ -78,6 +80,8 @@ pub enum Person {
         label: String,
         /// Whether there are other ways to log in.
         has_choice: bool,
+        /// Whether a browser can stay signed in.
+        can_stay: bool,
     },
 }
 
@@ -89,6 +93,16 @@ pub(super) struct Question<'a> {
     pub(super) afresh: bool,
 }
 
+/// A person who goes to a provider.
+pub(super) struct Departure<'a> {
+    /// Where to.
+    pub(super) question: Question<'a>,
+    /// What was allowed; nothing, on the way to the own account.
+    pub(super) scopes: ScopeSet,
+    /// See [`Stage::Away`].
+    pub(super) stays: bool,
+}
+
 impl Bound {
     /// The flow's identifier.
     #[must_use]
@@ -96,8 +110,15 @@ impl Bound {
         &self.flow.id
     }
 
-    pub(super) fn request(&self) -> &AuthorizationRequest {
-        &self.flow.request
+    /// What a client asked, for the steps that only such a flow takes.
+    pub(super) fn request(&self) -> Result<&AuthorizationRequest, FlowFault> {
+        self.flow.request.as_ref().ok_or(FlowFault::Gone("no client asked anything: it leads to the own account"))
+    }
+
+    /// Whether it leads to the own account and not to a client.
+    #[must_use]
+    pub fn is_to_account(&self) -> bool {
+        self.flow.request.is_none()
     }
 }
 
@@ -139,11 +160,14 @@ impl AuthorizationServer {
     /// # Errors
     /// [`FlowFault`].
     pub async fn step(&self, bound: &Bound) -> Result<Step, FlowFault> {
-        if let Some(question) = self.question(&bound.flow.stage) {
+        if let Some(question) = self.question(&bound.flow) {
             return self.ask(bound, &question).await;
         }
+        if self.login(&bound.flow).is_some() {
+            let asked = if bound.is_to_account() { None } else { Some(self.asked(bound).await?) };
+            return Ok(Step::Login { asked, ways: self.ways() });
+        }
         match &bound.flow.stage {
-            Stage::Login { .. } => Ok(Step::Login { asked: self.asked(bound).await?, ways: self.ways() }),
             Stage::Consent { user, scopes } => {
                 let user = self.services.identity.find_active(user).await?;
                 let user = user.ok_or(FlowFault::Gone("its user may not come in any more"))?;
@@ -155,7 +179,7 @@ impl AuthorizationServer {
                 let url = self.way_out(provider, &self.attempt(&bound.flow.id, &bound.cookie), *afresh).await?;
                 Ok(Step::Away { label: provider.label().to_owned(), url })
             }
-            Stage::Permission { .. } | Stage::Returned { .. } | Stage::Finished => {
+            Stage::Login { .. } | Stage::Permission { .. } | Stage::Returned { .. } | Stage::Finished => {
                 Err(FlowFault::Gone("there is nothing to show at this stage"))
             }
         }
@@ -164,8 +188,9 @@ impl AuthorizationServer {
     /// The question that stands before the way to a provider, if this stage asks it. Somebody who did not come back in time
     /// is asked again: what the provider would answer to the `state` of then is not taken any more. So is somebody whose
     /// return was broken off, by a reload or a restart; a return that is still under way then ends in nothing.
-    pub(super) fn question<'a>(&self, stage: &'a Stage) -> Option<Question<'a>> {
-        match stage {
+    pub(super) fn question<'a>(&self, flow: &'a Flow) -> Option<Question<'a>> {
+        flow.request.as_ref()?;
+        match &flow.stage {
             Stage::Permission { provider, afresh } | Stage::Returned { provider, afresh, .. } => {
                 Some(Question { provider, afresh: *afresh })
             }
@@ -176,15 +201,26 @@ impl AuthorizationServer {
         }
     }
 
+    /// Whether somebody can log in or choose where at this stage; `true` when it has to be somebody else. On the way to the own
+    /// account no question comes before a provider, so that who does not come back in time, or whose return was broken off,
+    /// begins anew here.
+    pub(super) fn login(&self, flow: &Flow) -> Option<bool> {
+        match (&flow.stage, &flow.request) {
+            (Stage::Login { afresh }, _) | (Stage::Returned { afresh, .. }, None) => Some(*afresh),
+            (Stage::Away { afresh, until, .. }, None) if self.services.clock.now() >= *until => Some(*afresh),
+            _ => None,
+        }
+    }
+
     async fn ask(&self, bound: &Bound, question: &Question<'_>) -> Result<Step, FlowFault> {
         let label = self.provider(question.provider)?.label().to_owned();
         let has_choice = matches!(self.login_stage(false), Stage::Login { .. });
-        let person = Person::At { label, has_choice };
-        Ok(Step::Consent { asked: self.asked(bound).await?, person, scopes: self.askable(&bound.request().scopes) })
+        let person = Person::At { label, has_choice, can_stay: self.can_stay() };
+        Ok(Step::Consent { asked: self.asked(bound).await?, person, scopes: self.askable(&bound.request()?.scopes) })
     }
 
     async fn asked(&self, bound: &Bound) -> Result<Asked, FlowFault> {
-        let request = bound.request();
+        let request = bound.request()?;
         let client = self.find_client(&request.client_id).await?;
         let client = client.ok_or(FlowFault::Gone("its client is not registered any more"))?;
         let vouched_by = match client.origin {
@@ -202,7 +238,11 @@ impl AuthorizationServer {
     fn ways(&self) -> Ways {
         let identity = &self.services.identity;
         let choice = |provider: &Provider| (provider.name().clone(), provider.label().to_owned());
-        Ways { password: identity.has_passwords(), providers: identity.providers().iter().map(choice).collect() }
+        Ways {
+            password: identity.has_passwords(),
+            providers: identity.providers().iter().map(choice).collect(),
+            can_stay: self.can_stay(),
+        }
     }
 
     /// What a flow begins with when nobody is logged in: where there is nothing to choose, nothing is asked.

@@ -5,18 +5,19 @@ use std::net::IpAddr;
 use crate::audit::{ConsentBy, Event};
 use crate::authorization_server::AuthorizationServer;
 use crate::authorization_server::authorize::fault::FlowFault;
-use crate::authorization_server::authorize::flow::Bound;
+use crate::authorization_server::authorize::flow::{Bound, Departure, Question};
 use crate::authorization_server::authorize::response::Answer;
 use crate::authorization_server::session::NewSession;
+use crate::authorization_server::session::ThisBrowser;
 use crate::base::digest::Digest;
 use crate::base::id::{ProviderName, UserId};
 use crate::base::random;
 use crate::base::secret::Secret;
+use crate::config::section::{Consent, ConsentMode};
 use crate::identity::LoginError;
 use crate::identity::throttle::RetryAfter;
 use crate::model::authorization::{AuthorizationRequest, Flow, Stage};
 use crate::model::client::Origin;
-use crate::model::consent::Consent;
 use crate::protocol::oauth::error::{ErrorCode, OauthError};
 use crate::protocol::oauth::redirect_uri;
 use crate::protocol::oauth::scope::ScopeSet;
@@ -31,6 +32,8 @@ pub struct LogIn<'a> {
     pub password: &'a Secret,
     /// The address of the browser.
     pub address: IpAddr,
+    /// The browser.
+    pub browser: ThisBrowser<'a>,
 }
 
 /// What follows a step.
@@ -43,6 +46,8 @@ pub enum Next {
     },
     /// Nothing more to ask.
     Answer(Answer),
+    /// To the own account.
+    Account,
 }
 
 /// Somebody has just logged in.
@@ -79,12 +84,11 @@ impl From<StoreError> for LogInFault {
 
 impl AuthorizationServer {
     /// Logs a person in and moves the flow on. The flow's cookie changes, so that one planted before is worth nothing.
-    /// `old`: the session this browser had.
     ///
     /// # Errors
     /// [`LogInFault`].
-    pub async fn log_in(&self, bound: &Bound, login: LogIn<'_>, old: Option<&Secret>) -> Result<LoggedIn, LogInFault> {
-        let can_log_in = matches!(bound.flow.stage, Stage::Login { .. }) && self.services.identity.has_passwords();
+    pub async fn log_in(&self, bound: &Bound, login: LogIn<'_>) -> Result<LoggedIn, LogInFault> {
+        let can_log_in = self.login(&bound.flow).is_some() && self.services.identity.has_passwords();
         if !can_log_in {
             return Err(FlowFault::Gone("nobody logs in with a password at this stage").into());
         }
@@ -97,8 +101,11 @@ impl AuthorizationServer {
             LoginError::Store(error) => error.into(),
         })?;
         let active = self.services.identity.find_active(&user).await?.ok_or(LogInFault::Wrong)?;
+        if bound.is_to_account() {
+            return Ok(self.enter_account(bound, &user, &login.browser).await?);
+        }
         // Before the flow moves, so that a store that fails leaves the person where another try is possible.
-        let session = self.remember_browser(&user, old).await?;
+        let session = self.remember_browser(&user, &login.browser).await?;
         Ok(LoggedIn { next: self.after_login(bound, &user, &active.scopes).await?, session })
     }
 
@@ -114,15 +121,31 @@ impl AuthorizationServer {
         self.services.audit.record(event).await
     }
 
+    /// Ends a flow that leads to the own account: there is a session even where none is kept, for as long as a visit takes.
+    pub(super) async fn enter_account(
+        &self,
+        bound: &Bound,
+        user: &UserId,
+        browser: &ThisBrowser<'_>,
+    ) -> Result<LoggedIn, FlowFault> {
+        let now = self.services.clock.now();
+        if !self.services.store.advance_flow(&bound.flow, bound.flow.browser, Stage::Finished, now).await? {
+            return Err(FlowFault::MOVED);
+        }
+        let session = self.begin_visit(user, browser).await?;
+        Ok(LoggedIn { next: Next::Account, session: Some(session) })
+    }
+
     async fn after_login(&self, bound: &Bound, user: &UserId, limit: &ScopeSet) -> Result<Next, FlowFault> {
-        let scopes = self.grantable(&bound.request().scopes, limit);
+        let request = bound.request()?;
+        let scopes = self.grantable(&request.scopes, limit);
         if scopes.is_empty() {
             // product.md: an empty intersection is invalid_scope, never all scopes.
             let error = OauthError::new(ErrorCode::InvalidScope, "this user may not grant any of the scopes asked for");
             return Ok(Next::Answer(self.finish(bound, error).await?));
         }
         let moved = self.advance(bound, Stage::Consent { user: user.clone(), scopes: scopes.clone() }).await?;
-        if self.is_consent_remembered(bound.request(), user, &scopes).await? {
+        if self.is_consent_remembered(request, user, &scopes).await? {
             return Ok(Next::Answer(self.approve(&moved, user, &scopes, ConsentBy::Memory).await?));
         }
         Ok(Next::Step { cookie: moved.cookie })
@@ -140,14 +163,19 @@ impl AuthorizationServer {
     }
 
     /// Takes the person's choice of a provider; the question whether the client may comes before the browser goes there.
+    /// `stays`: as ticked, on the way to the own account, where nothing is asked.
     ///
     /// # Errors
-    /// [`FlowFault::Gone`]: there is no such provider, or nothing to choose any more.
-    pub async fn choose_provider(&self, bound: &Bound, name: &ProviderName) -> Result<Next, FlowFault> {
-        let Stage::Login { afresh } = bound.flow.stage else {
+    /// [`FlowFault::Gone`]: there is no such provider, or nothing to choose any more; [`FlowFault::Provider`].
+    pub async fn choose_provider(&self, bound: &Bound, name: &ProviderName, stays: bool) -> Result<Next, FlowFault> {
+        let Some(afresh) = self.login(&bound.flow) else {
             return Err(FlowFault::Gone("no provider is chosen at this stage"));
         };
         let provider = self.provider(name)?.name().clone();
+        if bound.is_to_account() {
+            let question = Question { provider: &provider, afresh };
+            return self.send_away(bound, Departure { question, scopes: ScopeSet::default(), stays }).await;
+        }
         let moved = self.advance(bound, Stage::Permission { provider, afresh }).await?;
         Ok(Next::Step { cookie: moved.cookie })
     }
@@ -158,7 +186,7 @@ impl AuthorizationServer {
     /// # Errors
     /// [`FlowFault::Gone`].
     pub async fn switch_person(&self, bound: &Bound, session: Option<&Secret>) -> Result<Next, FlowFault> {
-        let afresh = match (&bound.flow.stage, self.question(&bound.flow.stage)) {
+        let afresh = match (&bound.flow.stage, self.question(&bound.flow)) {
             (Stage::Consent { .. }, _) => true,
             // Another way to log in is wanted, by whomever.
             (_, Some(question)) => question.afresh,
@@ -191,17 +219,25 @@ impl AuthorizationServer {
         scopes: &ScopeSet,
     ) -> Result<bool, FlowFault> {
         let client = self.find_client(&request.client_id).await?;
-        if client.is_some_and(|client| matches!(client.origin, Origin::Configured { skip_consent: true, .. })) {
+        let Consent { mode, remember } = self.settings.consent;
+        let is_answered_for = match client.map(|client| client.origin) {
+            Some(Origin::Configured { skip_consent, .. }) => {
+                mode == ConsentMode::Never || (mode == ConsentMode::AlwaysForDynamic && skip_consent)
+            }
+            // Whatever the configuration says: nobody here knows whose client it is.
+            Some(Origin::Document { .. } | Origin::Registered) | None => false,
+        };
+        if is_answered_for {
             return Ok(true);
         }
-        if request.asks_again || self.settings.remember_consent.is_zero() {
+        if request.asks_again || remember.is_zero() {
             return Ok(false);
         }
         let (client, uri, resource) =
             (&request.client_id, redirect_uri::without_port(&request.redirect_uri), &request.resource);
         let found = self.services.store.find_consent(user, client, &uri, resource).await?;
         let now = self.services.clock.now();
-        let fresh = |consent: &Consent| now.since(consent.granted_at) < self.settings.remember_consent;
-        Ok(found.is_some_and(|consent| fresh(&consent) && consent.scopes.allows_all(scopes)))
+        let is_fresh = |granted_at| now.since(granted_at) < remember;
+        Ok(found.is_some_and(|consent| is_fresh(consent.granted_at) && consent.scopes.allows_all(scopes)))
     }
 }

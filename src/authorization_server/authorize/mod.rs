@@ -21,6 +21,7 @@ use crate::model::authorization::{AuthorizationRequest, Flow, Stage};
 use crate::protocol::oauth::parameters::Parameters;
 use crate::store::StoreError;
 
+pub use decision::Decision;
 pub use fault::FlowFault;
 pub use flow::{Asked, Bound, Person, Step, Ways};
 pub use login::{LogIn, LogInFault, LoggedIn, Next};
@@ -91,9 +92,21 @@ impl AuthorizationServer {
             Ok(request) => request,
             Err(error) => return Err(AuthorizeFault::Answer(self.refusal(&target, error))),
         };
-        let now = self.services.clock.now();
         let stage = self.first_stage(&request, request::wants_login(&parameters), session).await?;
-        let cookie = random::token();
+        Ok(self.begin(Some(request), stage).await?)
+    }
+
+    /// Begins a flow in which a person logs in for the own account. Where to choose from is always shown, even if there is one
+    /// way only: who has just signed out is not to be signed in again unasked.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub async fn visit_account(&self) -> Result<Started, StoreError> {
+        self.begin(None, Stage::Login { afresh: false }).await
+    }
+
+    async fn begin(&self, request: Option<AuthorizationRequest>, stage: Stage) -> Result<Started, StoreError> {
+        let (cookie, now) = (random::token(), self.services.clock.now());
         let flow = Flow {
             id: FlowId::new(random::identifier()),
             browser: Digest::of(&cookie),

@@ -7,8 +7,9 @@ use crate::audit::{ConsentBy, Event};
 use crate::authorization_server::AuthorizationServer;
 use crate::authorization_server::authorize::LONGEST_QUERY;
 use crate::authorization_server::authorize::fault::FlowFault;
-use crate::authorization_server::authorize::flow::{Bound, Question};
+use crate::authorization_server::authorize::flow::{Bound, Departure};
 use crate::authorization_server::authorize::login::{LoggedIn, Next};
+use crate::authorization_server::session::ThisBrowser;
 use crate::base::id::{FlowId, ProviderName};
 use crate::base::secret::Secret;
 use crate::identity::FederatedError;
@@ -76,17 +77,18 @@ impl AuthorizationServer {
 
     /// The person allowed it: only now is there a `state`, and the cookie that it belongs to (MCP Security Best Practices:
     /// neither MUST be set before consent).
-    pub(super) async fn send_away(&self, bound: &Bound, question: &Question<'_>) -> Result<Next, FlowFault> {
+    pub(super) async fn send_away(&self, bound: &Bound, departure: Departure<'_>) -> Result<Next, FlowFault> {
+        let Departure { question, scopes, stays } = departure;
         let provider = self.provider(question.provider)?;
         let now = self.services.clock.now();
         // Asked before the flow moves: a provider that is down leaves the person at the question, to be answered again.
         let ready = provider.warm_up(now).await;
         ready.map_err(|failure| FlowFault::Provider(provider.label().to_owned(), failure))?;
-        let scopes = self.askable(&bound.request().scopes);
         let stage = Stage::Away {
             provider: question.provider.clone(),
             scopes,
             afresh: question.afresh,
+            stays,
             until: now + AWAY_LIFETIME,
         };
         Ok(Next::Step { cookie: self.advance(bound, stage).await?.cookie })
@@ -102,9 +104,9 @@ impl AuthorizationServer {
         bound: &Bound,
         name: &ProviderName,
         arrival: &Arrival,
-        old: Option<&Secret>,
+        browser: &ThisBrowser<'_>,
     ) -> Result<LoggedIn, FlowFault> {
-        let Stage::Away { provider, scopes, afresh, until } = &bound.flow.stage else {
+        let Stage::Away { provider, scopes, afresh, stays, until } = &bound.flow.stage else {
             return Err(FlowFault::Gone("nobody was sent to a provider, or the answer came already"));
         };
         let attempt = self.attempt(&bound.flow.id, &bound.cookie);
@@ -120,9 +122,10 @@ impl AuthorizationServer {
         }
         let provider = self.provider(name)?;
         // Spent before the provider is asked anything: of two arrivals with one state the second finds nothing.
-        let stage = Stage::Returned { provider: name.clone(), scopes: scopes.clone(), afresh: *afresh };
+        let stage = Stage::Returned { provider: name.clone(), scopes: scopes.clone(), afresh: *afresh, stays: *stays };
         let returned = self.move_on(bound, stage).await?;
-        let logged_in = self.admit(&returned, provider, &arrival.callback, old).await;
+        let browser = ThisBrowser { stays: *stays, ..*browser };
+        let logged_in = self.admit(&returned, provider, &arrival.callback, &browser).await;
         if let Err(fault) = &logged_in {
             if let FlowFault::Provider(_, failure) = fault {
                 let event = Event::LoginRefused { user: None, at: Some(name), reason: failure.reason.word() };
@@ -138,7 +141,7 @@ impl AuthorizationServer {
         returned: &Bound,
         provider: &Provider,
         callback: &Callback,
-        old: Option<&Secret>,
+        browser: &ThisBrowser<'_>,
     ) -> Result<LoggedIn, FlowFault> {
         let Stage::Returned { scopes, .. } = &returned.flow.stage else { return Err(FlowFault::MOVED) };
         let failed = |failure| FlowFault::Provider(provider.label().to_owned(), failure);
@@ -148,6 +151,9 @@ impl AuthorizationServer {
             FederatedError::Failure(failure) => failed(failure),
             FederatedError::Store(error) => error.into(),
         })?;
+        if returned.is_to_account() {
+            return self.enter_account(returned, &user.id, browser).await;
+        }
         let granted = scopes.limited_to(&user.scopes);
         if granted.is_empty() {
             let cause = format!("{} may grant {}, the client asks for {scopes}", user.id, user.scopes);
@@ -155,7 +161,7 @@ impl AuthorizationServer {
         }
         self.services.audit.record(Event::LoggedIn { user: &user.id, at: Some(provider.name()) }).await?;
         // Before the code, so that a store that fails costs no code.
-        let session = self.remember_browser(&user.id, old).await?;
+        let session = self.remember_browser(&user.id, browser).await?;
         Ok(LoggedIn {
             next: Next::Answer(self.approve(returned, &user.id, &granted, ConsentBy::Person).await?),
             session,
@@ -167,7 +173,8 @@ impl AuthorizationServer {
         let is_wanted = matches!(returned.flow.stage, Stage::Returned { afresh: true, .. });
         let afresh =
             is_wanted || matches!(fault, FlowFault::Provider(_, failure) if failure.reason.is_about_the_person());
-        if let Err(error) = self.move_on(returned, self.login_stage(afresh)).await {
+        let stage = if returned.is_to_account() { Stage::Login { afresh } } else { self.login_stage(afresh) };
+        if let Err(error) = self.move_on(returned, stage).await {
             tracing::debug!(%error, "a login that failed cannot be tried again in its flow");
         }
     }

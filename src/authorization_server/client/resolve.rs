@@ -34,6 +34,23 @@ impl AuthorizationServer {
     }
 }
 
+impl AuthorizationServer {
+    /// The same from what is known here already, without asking the client's server.
+    pub(in crate::authorization_server) async fn find_known_client(
+        &self,
+        id: &ClientId,
+    ) -> Result<Option<Client>, StoreError> {
+        if let Some(client) = self.settings.clients.get(id) {
+            return Ok(Some(client.clone()));
+        }
+        match (DocumentUrl::parse(id.as_str()), &self.services.documents) {
+            (Ok(url), Some(documents)) => documents.find_known(&url).await,
+            (Ok(_), None) => Ok(None),
+            (Err(_), _) => Ok(self.services.store.find_client(id).await?.map(Client::from)),
+        }
+    }
+}
+
 /// Why it cannot be said who a client is.
 #[derive(Debug, thiserror::Error)]
 pub enum ResolveFault {

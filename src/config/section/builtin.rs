@@ -31,7 +31,7 @@ pub struct BuiltinUser {
 /// Where a user's password comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PasswordSource {
-    /// `password_hash`: a checked bcrypt hash.
+    /// `password_hash`: a checked bcrypt or argon2id hash.
     Hash(Secret),
     /// The value of `password_env` or the content of `password_file` (one trailing line end removed): hashed at start.
     Plain(Secret),
@@ -137,7 +137,7 @@ impl BuiltinUser {
 
 impl PasswordSource {
     fn read(reader: &mut Reader<'_>) -> Self {
-        let hash = reader.optional("password_hash", &PASSWORD_HASH, "A bcrypt hash ($2a$, $2b$ or $2y$).");
+        let hash = reader.optional("password_hash", &PASSWORD_HASH, "A bcrypt ($2a$, $2b$ or $2y$) or argon2id hash.");
         let variable = reader.secret_from_environment("password_env", "A variable with the password; hashed at start.");
         let file = reader.secret_from_file("password_file", "A file with the password; hashed at start.");
         reader.exactly_one(&["password_hash", "password_env", "password_file"]);

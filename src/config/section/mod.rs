@@ -3,6 +3,7 @@
 mod audit;
 mod builtin;
 mod command;
+mod consent;
 mod enterprise;
 mod federated;
 mod http_upstream;
@@ -22,6 +23,7 @@ pub use crate::config::value::template::{FillFault, Variable};
 pub use audit::{Audit, AuditOutput};
 pub use builtin::{Branding, BuiltinUser, Lockout, PasswordSource};
 pub use command::{ChildStderr, Command, InheritEnv, RestartPolicy};
+pub use consent::{Consent, ConsentMode};
 pub use enterprise::{EnterpriseIssuer, EnterpriseKeys};
 pub use federated::{Admission, ClientAuthentication, Dialect, Provider};
 pub use http_upstream::{HttpProtocol, HttpUpstream, UpstreamAuth};

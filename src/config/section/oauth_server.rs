@@ -8,6 +8,7 @@ use crate::config::quantity::print_duration;
 use crate::config::reader::Reader;
 use crate::config::reader::kind;
 use crate::config::section::builtin::{Branding, Builtin, BuiltinUser, Lockout};
+use crate::config::section::consent::{Consent, ConsentMode};
 use crate::config::section::enterprise::{self, EnterpriseIssuer};
 use crate::config::section::federated::{self, Provider, Surroundings};
 use crate::config::section::metadata_documents::MetadataDocuments;
@@ -67,8 +68,8 @@ pub struct OauthServer {
     pub metadata_documents: MetadataDocuments,
     /// `enterprise.issuers`: identity providers whose assertions are taken for people's grants.
     pub enterprise: Vec<EnterpriseIssuer>,
-    /// `consent.remember`: how long a consent answers for later requests. Zero: not at all.
-    pub remember_consent: Duration,
+    /// `consent`.
+    pub consent: Consent,
     /// `introspection.enabled`: resource servers and clients may ask about tokens (RFC 7662).
     pub introspection: bool,
     /// `revocation.enabled`: clients may end their tokens (RFC 7009).
@@ -140,7 +141,7 @@ impl OauthServer {
                 "Clients that are named by the address of their own metadata.",
                 MetadataDocuments::read,
             ),
-            remember_consent: reader.section("consent", "The question whether a client may act.", read_consent),
+            consent: reader.section("consent", "The question whether a client may act.", Consent::read),
             introspection: read_introspection(reader),
             revocation: read_revocation(reader),
         };
@@ -183,6 +184,7 @@ impl OauthServer {
             self.check_scopes(reader, &format!("builtin.users[{index}].scopes"), &user.scopes);
         }
         self.check_clients(reader);
+        self.check_consent(reader);
         if let Some(scopes) = &self.default_scopes {
             self.check_scopes(reader, "default_scopes", scopes);
         }
@@ -210,6 +212,27 @@ impl OauthServer {
             if self.clients.iter().take(index).any(is_same) {
                 let problem = format!("is `{}` a second time", client.client_id);
                 reader.fault(&format!("clients[{index}].client_id"), Wrong::new(problem, "keep one of the two"));
+            }
+        }
+    }
+
+    /// Without the question, a client that anybody may have made gets a code from whoever follows a link (MCP Security Best
+    /// Practices, "Confused Deputy").
+    fn check_consent(&self, reader: &Reader<'_>) {
+        let strangers = [
+            (self.allow_dynamic_registration, "allow_dynamic_registration"),
+            (self.metadata_documents.enabled, "client_id_metadata_documents.enabled"),
+        ];
+        for (_, key) in strangers.iter().filter(|(is_on, _)| *is_on && self.consent.mode == ConsentMode::Never) {
+            let problem = format!("is never, while {key} lets clients in that nobody here knows");
+            let fix = format!("write always_for_dynamic, or {key}: false and every client under clients");
+            reader.fault("consent.mode", Wrong::new(problem, fix));
+        }
+        for (index, client) in self.clients.iter().enumerate() {
+            if self.consent.mode == ConsentMode::Always && client.skip_consent {
+                let wrong =
+                    Wrong::new("has no effect, because consent.mode is always", "remove it, or change the mode");
+                reader.fault(&format!("clients[{index}].skip_consent"), wrong);
             }
         }
     }
@@ -269,11 +292,6 @@ fn read_scopes(reader: &mut Reader<'_>) -> BTreeMap<String, Option<String>> {
 fn read_default_scopes(reader: &mut Reader<'_>) -> Option<ScopeSet> {
     let doc = "Granted to a client that asks for none. Without it, what the user may have of scopes_supported.";
     reader.optional_list("default_scopes", &SCOPE, doc).map(|scopes| scopes.into_iter().collect())
-}
-
-fn read_consent(reader: &mut Reader<'_>) -> Duration {
-    let doc = "How long a yes counts for later requests of the same client. 0: never.";
-    reader.value("remember", &kind::DURATION, "30d", doc)
 }
 
 fn read_introspection(reader: &mut Reader<'_>) -> bool {

@@ -1,7 +1,8 @@
-//! bcrypt hashes of `password_hash`: everything the hashing library could stumble over is refused here.
+//! bcrypt and argon2id hashes of `password_hash`: everything the hashing library could stumble over is refused here.
 
 use serde_json::json;
 
+use crate::base::argon2id::Argon2idHash;
 use crate::base::secret::Secret;
 use crate::config::document::Node;
 use crate::config::fault::Wrong;
@@ -12,19 +13,24 @@ const HOW: &str = "make one with `mcp-bridge hash-password`, and write it in quo
 /// Costs that take neither no time at all nor seconds.
 const USUAL_COSTS: std::ops::RangeInclusive<u32> = 10..=14;
 
-/// A bcrypt hash. Its faults never show the value: it may be a password by mistake.
+/// A bcrypt or argon2id hash. Its faults never show the value: it may be a password by mistake.
 pub const PASSWORD_HASH: Kind<Secret> = Kind {
-    schema: || json!({"type": "string", "pattern": r"^\$2[aby]\$\d\d\$[./A-Za-z0-9]{53}$"}),
+    schema: || json!({"type": "string", "pattern": r"^\$(2[aby]\$\d\d\$[./A-Za-z0-9]{53}|argon2id\$v=19\$m=\d+,t=\d+,p=\d+\$[+/A-Za-z0-9]+\$[+/A-Za-z0-9]+)$"}),
     parse: |node| match node {
         Node::String(text) => check(text).map(|_| Secret::new(text.as_str())),
-        _ => Err(Wrong::new("is no bcrypt hash", HOW)),
+        _ => Err(Wrong::new("is no password hash", HOW)),
     },
     print: |_| Node::from("<redacted>"),
 };
 
 /// What to say of a hash whose cost is legal but unusual.
 pub fn unusual_cost(hash: &Secret) -> Option<Wrong> {
-    let cost = check(hash.expose()).ok().filter(|cost| !USUAL_COSTS.contains(cost))?;
+    if let Ok(hash) = Argon2idHash::parse(hash.expose()) {
+        let problem = "has parameters so low that it is quick to guess at";
+        let fix = "make a new one with `mcp-bridge hash-password --algorithm argon2id`";
+        return hash.cost.is_low().then(|| Wrong::new(problem, fix));
+    }
+    let cost = check_bcrypt(hash.expose()).ok().filter(|cost| !USUAL_COSTS.contains(cost))?;
     let problem = if cost < *USUAL_COSTS.start() {
         format!("has cost {cost}, which is quick to guess at")
     } else {
@@ -33,24 +39,36 @@ pub fn unusual_cost(hash: &Secret) -> Option<Wrong> {
     Some(Wrong::new(problem, "make a new one with `mcp-bridge hash-password`"))
 }
 
+fn check(text: &str) -> Result<(), Wrong> {
+    if text.starts_with(Argon2idHash::MARK) && !is_placeholder(text) {
+        return Argon2idHash::parse(text).map(|_| ()).map_err(|problem| Wrong::new(problem, HOW));
+    }
+    check_bcrypt(text).map(|_| ())
+}
+
+/// Three dots in a row may stand in a real bcrypt hash too.
+fn is_placeholder(text: &str) -> bool {
+    text.len() != 60 && (text.ends_with("...") || text.ends_with('…'))
+}
+
 /// Gives the cost.
-fn check(text: &str) -> Result<u32, Wrong> {
+fn check_bcrypt(text: &str) -> Result<u32, Wrong> {
     if text.is_empty() {
         return Err(Wrong::new("is empty", HOW));
     }
-    // Three dots in a row may stand in a real hash too.
-    if text.len() != 60 && (text.ends_with("...") || text.ends_with('…')) {
+    if is_placeholder(text) {
         return Err(Wrong::new("is the placeholder of an example", HOW));
     }
     if text.starts_with("$argon2") {
-        return Err(Wrong::new("is an argon2 hash, which is not in this version yet", HOW));
+        return Err(Wrong::new("is an argon2 hash, but not argon2id, which alone is taken", HOW));
     }
     if text.starts_with("$2x$") {
         // $2x$ marks hashes made by an implementation that mixed up non-ASCII passwords.
         return Err(Wrong::new("begins with $2x$, the mark of a broken implementation", HOW));
     }
     let rest = ["$2a$", "$2b$", "$2y$"].iter().find_map(|mark| text.strip_prefix(mark));
-    let rest = rest.ok_or_else(|| Wrong::new("is no bcrypt hash (those begin with $2a$, $2b$ or $2y$)", HOW))?;
+    let rest =
+        rest.ok_or_else(|| Wrong::new("is no password hash (those begin with $2a$, $2b$, $2y$ or $argon2id$)", HOW))?;
     // RUSTSEC-2026-0199: a hash that is not ASCII must never reach the library; its length is counted in bytes.
     if !text.is_ascii() {
         return Err(Wrong::new("holds characters that no bcrypt hash has", HOW));
@@ -74,10 +92,18 @@ mod tests {
 
     const LEGAL: &str = "$2b$12$abcdefghijklmnopqrstuuABCDEFGHIJKLMNOPQRSTUVWXYZ01234";
 
+    const ARGON2ID: &str =
+        "$argon2id$v=19$m=65536,t=3,p=4$c29tZXNhbHRzb21lc2FsdA$AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
+
+    #[test]
+    fn argon2id_is_taken() {
+        assert_eq!(check(ARGON2ID), Ok(()));
+    }
+
     #[test]
     fn the_three_marks_are_taken() {
         for mark in ["$2a$", "$2b$", "$2y$"] {
-            assert_eq!(check(&LEGAL.replace("$2b$", mark)), Ok(12), "{mark}");
+            assert_eq!(check_bcrypt(&LEGAL.replace("$2b$", mark)), Ok(12), "{mark}");
         }
     }
 
@@ -98,6 +124,10 @@ mod tests {
             &"correct horse battery staple".to_owned(),
             &"$2a$10$...".to_owned(),
             &"$argon2id$v=19$m=65536,t=3,p=2$c2FsdA$aGFzaA".to_owned(),
+            &ARGON2ID.replace("argon2id", "argon2i"),
+            &ARGON2ID.replace("65536", "4294967295"),
+            &ARGON2ID.replace("65536", "8"),
+            &"$argon2id$v=19$m=65536,t=3,p=4$...".to_owned(),
         ] {
             let wrong = check(hash).expect_err(hash);
             assert!(hash.is_empty() || !wrong.problem.contains(hash.as_str()), "{wrong:?}");
@@ -109,5 +139,7 @@ mod tests {
         let with_cost = |cost: &str| unusual_cost(&Secret::from(LEGAL.replace("$12$", cost))).is_some();
         assert!(with_cost("$04$") && with_cost("$15$"));
         assert!(!with_cost("$10$") && !with_cost("$14$"));
+        let with_memory = |memory: &str| unusual_cost(&Secret::from(ARGON2ID.replace("65536", memory))).is_some();
+        assert!(with_memory("4096") && !with_memory("19456") && !with_memory("262144"));
     }
 }

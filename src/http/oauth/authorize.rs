@@ -5,7 +5,7 @@ use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse};
 
 use crate::audit::Event;
-use crate::authorization_server::authorize::{Answer, AuthorizeFault, FLOW_LIFETIME, PageFault};
+use crate::authorization_server::authorize::{Answer, AuthorizeFault, FLOW_LIFETIME, PageFault, Started};
 use crate::http::answer;
 use crate::http::live::Current;
 use crate::http::oauth::flow_path;
@@ -25,17 +25,7 @@ pub async fn get(request: HttpRequest, state: Current) -> HttpResponse {
     let session = state.cookies().find_session(&request);
     let (query, cross_site) = (request.query_string().as_bytes(), is_cross_site(&request));
     match state.authorization().server.authorize(query, cross_site, session.as_ref()).await {
-        Ok(started) => {
-            let mut response = HttpResponse::SeeOther();
-            for old in state.cookies().make_room(&request) {
-                response.cookie(old);
-            }
-            let seconds = i64::try_from(FLOW_LIFETIME.as_secs()).unwrap_or(i64::MAX);
-            response
-                .cookie(state.cookies().set(&started.flow, &started.cookie, seconds))
-                .insert_header((header::LOCATION, flow_path(&state, &started.flow)));
-            respond::private(&mut response).finish()
-        }
+        Ok(started) => begin(&request, &state, &started),
         Err(AuthorizeFault::Page(fault)) => {
             if let Some(reason) = fault.word() {
                 // Nothing is handed out, so nothing depends on it.
@@ -45,6 +35,19 @@ pub async fn get(request: HttpRequest, state: Current) -> HttpResponse {
         }
         Err(AuthorizeFault::Answer(answer)) => refusal(&state, &answer),
     }
+}
+
+/// Sends the browser to the first page of a flow.
+pub fn begin(request: &HttpRequest, state: &State, started: &Started) -> HttpResponse {
+    let mut response = HttpResponse::SeeOther();
+    for old in state.cookies().make_room(request) {
+        response.cookie(old);
+    }
+    let seconds = i64::try_from(FLOW_LIFETIME.as_secs()).unwrap_or(i64::MAX);
+    response
+        .cookie(state.cookies().set(&started.flow, &started.cookie, seconds))
+        .insert_header((header::LOCATION, flow_path(state, &started.flow)));
+    respond::private(&mut response).finish()
 }
 
 /// Whether another site may have sent the browser here. A browser that does not say is taken for sent.

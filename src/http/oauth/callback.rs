@@ -4,7 +4,9 @@ use actix_web::web::Path;
 use actix_web::{HttpRequest, HttpResponse};
 
 use crate::authorization_server::authorize::{Arrival, FlowFault};
+use crate::authorization_server::session::ThisBrowser;
 use crate::base::id::ProviderName;
+use crate::http::device::device;
 use crate::http::live::Current;
 use crate::http::oauth::fault;
 use crate::http::oauth::flow::follow_login;
@@ -42,8 +44,10 @@ async fn take(request: &HttpRequest, provider: &ProviderName, state: &State) -> 
         Ok(bound) => bound,
         Err(fault) => return fault::page(state, &fault),
     };
-    let old = state.cookies().find_session(request);
-    match server.come_back(&bound, provider, &arrival, old.as_ref()).await {
+    let (session, device) = (state.cookies().find_session(request), device(request));
+    // Whether it stays signed in was said before the browser went away.
+    let browser = ThisBrowser { session: session.as_ref(), device: &device, stays: false };
+    match server.come_back(&bound, provider, &arrival, &browser).await {
         Ok(logged_in) => follow_login(state, &bound, logged_in),
         Err(fault) => fault::bound_page(state, &bound, &fault),
     }

@@ -13,6 +13,7 @@ use crate::http::state::State;
 pub fn page(state: &State, fault: &FlowFault) -> HttpResponse {
     let (status, next_step) = match fault {
         FlowFault::Gone(_) => (StatusCode::BAD_REQUEST, "Go back to the app and connect again."),
+        FlowFault::NothingChosen => (StatusCode::BAD_REQUEST, "Go back and tick it."),
         FlowFault::Forged => (StatusCode::FORBIDDEN, "Go back to the app and connect again."),
         FlowFault::Unavailable(_) | FlowFault::Provider(..) => {
             (StatusCode::SERVICE_UNAVAILABLE, "Go back and try again in a moment.")
@@ -40,6 +41,7 @@ pub fn bound_page(state: &State, bound: &Bound, fault: &FlowFault) -> HttpRespon
         again: &path,
         action: &format!("{path}/login"),
         csrf: csrf.expose(),
+        has_app: !bound.is_to_account(),
     };
     respond::page(pages, words.status, &content)
 }

@@ -7,10 +7,11 @@ use actix_web::{HttpRequest, HttpResponse};
 
 use crate::audit::Event;
 use crate::authorization_server::authorize::{
-    Answer, Asked, Bound, FLOW_LIFETIME, FlowFault, LogIn, LogInFault, LoggedIn, Next, Person, Step, Ways,
+    Answer, Asked, Bound, Decision, FLOW_LIFETIME, FlowFault, LogIn, LogInFault, LoggedIn, Next, Person, Step, Ways,
 };
 use crate::base::id::{FlowId, ProviderName};
 use crate::base::secret::Secret;
+use crate::http::account;
 use crate::http::answer;
 use crate::http::live::Current;
 use crate::http::oauth::fault;
@@ -34,15 +35,28 @@ pub async fn get(request: HttpRequest, flow: Path<FlowId>, state: Current) -> Ht
 async fn show(bound: &Bound, state: &State) -> Result<HttpResponse, FlowFault> {
     match state.authorization().server.step(bound).await? {
         Step::Login { asked, ways } => Ok(login_page(state, bound, &Login { asked, ways, username: "", error: None })),
-        Step::Consent { asked, person, scopes } => Ok(consent_page(state, bound, &asked, &person, &scopes)),
+        Step::Consent { asked, person, scopes } => {
+            Ok(consent_page(state, bound, &Question { asked, person, scopes, is_unanswered: false }))
+        }
         Step::Away { label, url } => Ok(away_page(state, &label, &url)),
     }
 }
 
-fn consent_page(state: &State, bound: &Bound, asked: &Asked, person: &Person, scopes: &ScopeSet) -> HttpResponse {
+/// What the consent page shows.
+struct Question {
+    asked: Asked,
+    person: Person,
+    scopes: ScopeSet,
+    /// The person said yes to nothing.
+    is_unanswered: bool,
+}
+
+fn consent_page(state: &State, bound: &Bound, question: &Question) -> HttpResponse {
+    let Question { asked, person, scopes, is_unanswered } = question;
     let csrf = state.authorization().server.csrf_token(bound);
     let client = asked.client_name.as_deref().and_then(ClientName::new);
     let pages = &state.authorization().pages;
+    let error = is_unanswered.then(|| FlowFault::NothingChosen.to_string());
     let page = ConsentPage {
         base: &pages.base,
         branding: &pages.branding,
@@ -52,10 +66,12 @@ fn consent_page(state: &State, bound: &Bound, asked: &Asked, person: &Person, sc
         target: &page::redirect_target(&asked.redirect_uri),
         resource: &asked.resource,
         scopes: &page::scope_lines(scopes, &pages.scope_words),
+        error: error.as_deref(),
         action: &format!("{}/consent", flow_path(state, bound.id())),
         csrf: csrf.expose(),
     };
-    respond::page(pages, StatusCode::OK, &page)
+    let status = if *is_unanswered { StatusCode::BAD_REQUEST } else { StatusCode::OK };
+    respond::page(pages, status, &page)
 }
 
 fn away_page(state: &State, label: &str, url: &Secret) -> HttpResponse {
@@ -70,7 +86,7 @@ fn away_page(state: &State, label: &str, url: &Secret) -> HttpResponse {
 
 /// What the login page shows.
 struct Login<'a> {
-    asked: Asked,
+    asked: Option<Asked>,
     ways: Ways,
     username: &'a str,
     error: Option<LoginError>,
@@ -79,12 +95,13 @@ struct Login<'a> {
 fn login_page(state: &State, bound: &Bound, login: &Login<'_>) -> HttpResponse {
     let Login { asked, ways, username, error } = login;
     let csrf = state.authorization().server.csrf_token(bound);
-    let client = asked.client_name.as_deref().and_then(ClientName::new);
+    let client = asked.as_ref().and_then(|asked| ClientName::new(asked.client_name.as_deref()?));
+    let target = asked.as_ref().map(|asked| page::redirect_target(&asked.redirect_uri));
     let page = LoginPage {
         base: &state.authorization().pages.base,
         branding: &state.authorization().pages.branding,
         client: client.as_ref(),
-        target: &page::redirect_target(&asked.redirect_uri),
+        target: target.as_ref(),
         action: &format!("{}/login", flow_path(state, bound.id())),
         csrf: csrf.expose(),
         ways,
@@ -125,12 +142,12 @@ async fn check_login(form: &PageForm, state: &State) -> Result<HttpResponse, Flo
         return Ok(returning(state, bound, &server.deny(bound).await?));
     }
     if let Some(name) = form.field("provider")? {
-        return Ok(follow(state, bound, server.choose_provider(bound, &ProviderName::new(name)).await?));
+        return Ok(follow(state, bound, server.choose_provider(bound, &ProviderName::new(name), form.stays()?).await?));
     }
     let username = form.field("username")?.unwrap_or_default();
     let password = Secret::new(form.field("password")?.unwrap_or_default());
-    let login = LogIn { username, password: &password, address: form.address };
-    let error = match server.log_in(bound, login, form.session.as_ref()).await {
+    let login = LogIn { username, password: &password, address: form.address, browser: form.browser()? };
+    let error = match server.log_in(bound, login).await {
         Ok(logged_in) => return Ok(follow_login(state, bound, logged_in)),
         Err(LogInFault::Flow(fault)) => return Err(fault),
         Err(LogInFault::Wrong) => LoginError::WrongCredentials,
@@ -155,11 +172,11 @@ pub async fn decide(request: HttpRequest, flow: Path<FlowId>, payload: Payload, 
     }
 }
 
-/// What was asked stands in the store; the form says yes or no and nothing else.
+/// What was asked stands in the store; the form says yes or no, and of what was asked how much.
 async fn check_decision(form: &PageForm, state: &State) -> Result<HttpResponse, FlowFault> {
     let (server, bound) = (&state.authorization().server, &form.bound);
     match form.field("decision")? {
-        Some("allow") => Ok(follow(state, bound, server.allow(bound).await?)),
+        Some("allow") => allow(form, state).await,
         Some("deny") => Ok(returning(state, bound, &server.deny(bound).await?)),
         Some("switch") => {
             let next = server.switch_person(bound, form.session.as_ref()).await?;
@@ -168,6 +185,21 @@ async fn check_decision(form: &PageForm, state: &State) -> Result<HttpResponse, 
             Ok(response)
         }
         _ => Err(FlowFault::Forged),
+    }
+}
+
+async fn allow(form: &PageForm, state: &State) -> Result<HttpResponse, FlowFault> {
+    let (server, bound) = (&state.authorization().server, &form.bound);
+    let decision = Decision { scopes: form.scopes()?, stays: form.stays()? };
+    match server.allow(bound, &decision).await {
+        Ok(next) => Ok(follow(state, bound, next)),
+        Err(FlowFault::NothingChosen) => match server.step(bound).await? {
+            Step::Consent { asked, person, scopes } => {
+                Ok(consent_page(state, bound, &Question { asked, person, scopes, is_unanswered: true }))
+            }
+            Step::Login { .. } | Step::Away { .. } => Err(FlowFault::Gone("it moved on during the decision")),
+        },
+        Err(fault) => Err(fault),
     }
 }
 
@@ -184,6 +216,11 @@ fn follow(state: &State, bound: &Bound, next: Next) -> HttpResponse {
     match next {
         Next::Answer(answer) => returning(state, bound, &answer),
         Next::Step { cookie } => next_page(state, bound, &cookie),
+        Next::Account => {
+            let mut response = account::go_to(state, "");
+            set_cookie(&mut response, &state.cookies().clear(bound.id()));
+            response
+        }
     }
 }
 

@@ -7,14 +7,17 @@ use actix_web::{HttpRequest, HttpResponse};
 
 use crate::audit::Event;
 use crate::authorization_server::authorize::{Bound, FlowFault};
+use crate::authorization_server::session::ThisBrowser;
 use crate::base::id::FlowId;
 use crate::base::secret::Secret;
+use crate::http::device::device;
 use crate::http::oauth::fault;
 use crate::http::oauth::{client_address, form};
 use crate::http::page::respond;
 use crate::http::state::State;
 use crate::identity::throttle::AddressLimit;
 use crate::protocol::oauth::parameters::Parameters;
+use crate::protocol::oauth::scope::ScopeSet;
 
 /// A form that may be acted on.
 pub struct PageForm {
@@ -24,6 +27,8 @@ pub struct PageForm {
     pub session: Option<Secret>,
     /// Where the browser is.
     pub address: IpAddr,
+    /// What people call it.
+    pub device: String,
     fields: Parameters,
 }
 
@@ -51,9 +56,25 @@ impl PageForm {
         let fields = Parameters::parse(body).map_err(|_| FlowFault::Forged)?;
         let bound = server.find_flow(flow, state.cookies().find(request, flow)).await?;
         let session = state.cookies().find_session(request);
-        let form = Self { bound, session, address: client_address(request, state), fields };
+        let form = Self { bound, session, address: client_address(request, state), device: device(request), fields };
         server.check_csrf_token(&form.bound, form.field("csrf")?)?;
         Ok(form)
+    }
+
+    /// The browser, if somebody logs in in it now.
+    pub fn browser(&self) -> Result<ThisBrowser<'_>, FlowFault> {
+        Ok(ThisBrowser { session: self.session.as_ref(), device: &self.device, stays: self.stays()? })
+    }
+
+    /// Whether it was ticked that the browser stays signed in.
+    pub fn stays(&self) -> Result<bool, FlowFault> {
+        Ok(self.field("stay")?.is_some())
+    }
+
+    /// The scopes that were ticked. What no scope is was not on our page.
+    pub fn scopes(&self) -> Result<ScopeSet, FlowFault> {
+        let ticked: Vec<&str> = self.fields.all("scope").collect();
+        ScopeSet::parse(&ticked.join(" ")).map_err(|_| FlowFault::Forged)
     }
 
     /// A field; one that comes twice is not from our page.

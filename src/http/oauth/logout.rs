@@ -18,8 +18,8 @@ use crate::protocol::oauth::parameters::Parameters;
 pub async fn ask(request: HttpRequest, state: Current) -> HttpResponse {
     let (server, pages) = (&state.authorization().server, &state.authorization().pages);
     let session = state.cookies().find_session(&request);
-    let person = match server.find_person(session.as_ref()).await {
-        Ok(person) => person,
+    let person = match server.find_signed_in(session.as_ref()).await {
+        Ok(found) => found.map(|found| found.person),
         Err(error) => return fault::page(&state, &error.into()),
     };
     match person.zip(session) {

@@ -2,7 +2,7 @@
 
 pub mod authorize;
 pub mod callback;
-mod fault;
+pub mod fault;
 pub mod flow;
 mod form;
 pub mod logout;
@@ -147,7 +147,7 @@ fn authorization(request: &HttpRequest) -> Result<Option<&str>, OauthError> {
 }
 
 /// Reads a form, having counted it against the address's limit.
-async fn form(
+pub(in crate::http) async fn form(
     request: &HttpRequest,
     payload: Payload,
     state: &State,
@@ -163,27 +163,27 @@ async fn form(
 }
 
 /// Counts a request against its address's limit.
-fn within(request: &HttpRequest, state: &State, limit: &AddressLimit) -> Result<(), HttpResponse> {
+pub(in crate::http) fn within(request: &HttpRequest, state: &State, limit: &AddressLimit) -> Result<(), HttpResponse> {
     let address = client_address(request, state);
     limit.check(address).map_err(|retry| answer::too_many(retry.seconds()))
 }
 
 /// Whether a person goes there: not a look ahead, and not a picture or frame of another site's page, whose readers would
 /// begin flows unseen and use up what their address may ask.
-fn is_visit(request: &HttpRequest) -> bool {
+pub(in crate::http) fn is_visit(request: &HttpRequest) -> bool {
     let headers = request.headers();
     let is_page = headers.get("sec-fetch-dest").is_none_or(|destination| destination == "document");
     request.method() == Method::GET && is_page && !headers.contains_key("sec-purpose")
 }
 
 /// Adds a cookie to an answer.
-fn set_cookie(response: &mut HttpResponse, cookie: &Cookie<'_>) {
+pub(in crate::http) fn set_cookie(response: &mut HttpResponse, cookie: &Cookie<'_>) {
     if let Err(error) = response.add_cookie(cookie) {
         tracing::error!(%error, "a cookie of ours is not a header value");
     }
 }
 
-fn client_address(request: &HttpRequest, state: &State) -> std::net::IpAddr {
+pub(in crate::http) fn client_address(request: &HttpRequest, state: &State) -> std::net::IpAddr {
     state.guard.client_address(request.peer_addr().map(|peer| peer.ip()), request.headers())
 }
 

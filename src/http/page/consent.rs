@@ -11,7 +11,7 @@ use crate::http::page::client_name::ClientName;
 use crate::http::page::target::Target;
 use crate::protocol::oauth::scope::{ADMIN, READ, ScopeSet, WRITE};
 
-/// The consent page. Its form sends `csrf` and `decision`, which is `allow`, `deny` or `switch`.
+/// The consent page. Its form sends `csrf`, `decision`, which is `allow`, `deny` or `switch`, each `scope` that is ticked, and `stay`.
 ///
 /// The destination stands larger than the name: whoever registers a client chooses its name, but not who receives the
 /// answer. No button has the focus, so that a key pressed too long allows nothing.
@@ -34,10 +34,19 @@ pub struct ConsentPage<'a> {
     pub resource: &'a str,
     /// What is asked for; see [`scope_lines`].
     pub scopes: &'a [ScopeLine<'a>],
+    /// Why the answer before was none.
+    pub error: Option<&'a str>,
     /// Where the form is sent.
     pub action: &'a str,
     /// The value of the hidden field `csrf`.
     pub csrf: &'a str,
+}
+
+impl ConsentPage<'_> {
+    /// Whether there is something to choose from.
+    fn has_choice(&self) -> bool {
+        self.scopes.len() > 1
+    }
 }
 
 /// One scope in plain words.
@@ -47,13 +56,18 @@ pub struct ScopeLine<'a> {
     pub scope: &'a str,
     /// What it allows, as the answer to "What could it do there?".
     pub description: &'a str,
+    /// Whether another scope of the page includes it.
+    pub is_included: bool,
 }
 
 /// The lines for `scopes`: the operator's words (`scopes_supported`) where there are any, else ours.
 #[must_use]
 pub fn scope_lines<'a>(scopes: &'a ScopeSet, words: &'a BTreeMap<String, Option<String>>) -> Vec<ScopeLine<'a>> {
     let description = |scope| words.get(scope).and_then(Option::as_deref).unwrap_or_else(|| built_in_words(scope));
-    scopes.iter().map(|scope| ScopeLine { scope, description: description(scope) }).collect()
+    let includes = |wider: &str, scope: &str| wider != scope && [wider].into_iter().collect::<ScopeSet>().allows(scope);
+    let is_included = |scope| scopes.iter().any(|wider| includes(wider, scope));
+    let line = |scope| ScopeLine { scope, description: description(scope), is_included: is_included(scope) };
+    scopes.iter().map(line).collect()
 }
 
 fn built_in_words(scope: &str) -> &'static str {

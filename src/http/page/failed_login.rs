@@ -27,6 +27,8 @@ pub struct FailedLoginPage<'a> {
     pub action: &'a str,
     /// The value of the hidden field `csrf`.
     pub csrf: &'a str,
+    /// Whether an app waits for the answer.
+    pub has_app: bool,
 }
 
 /// A failure in plain words.

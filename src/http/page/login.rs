@@ -10,7 +10,7 @@ use crate::http::page::client_name::ClientName;
 use crate::http::page::target::Target;
 
 /// The login page. Its form sends `csrf`, and `provider`, or `username`, `password` and `decision`, which is `login` or
-/// `cancel`.
+/// `cancel`; and `stay`.
 #[derive(Template)]
 #[template(path = "login.html")]
 pub struct LoginPage<'a> {
@@ -20,8 +20,8 @@ pub struct LoginPage<'a> {
     pub branding: &'a Branding,
     /// The client that sent the person here; `None` when it gave no name.
     pub client: Option<&'a ClientName>,
-    /// Where the answer will go.
-    pub target: &'a Target,
+    /// Where the answer will go; `None`: nowhere, the person goes to the own account.
+    pub target: Option<&'a Target>,
     /// Where the form is sent.
     pub action: &'a str,
     /// The value of the hidden field `csrf`.
@@ -35,6 +35,11 @@ pub struct LoginPage<'a> {
 }
 
 impl LoginPage<'_> {
+    /// On the way to a provider for a client the question is asked on the page in between.
+    fn may_stay(&self) -> bool {
+        self.ways.can_stay && (self.ways.password || self.target.is_none())
+    }
+
     /// Whether the fields hold what was rejected; after a refusal for other reasons they may be right.
     fn is_rejected(&self) -> bool {
         self.error == Some(LoginError::WrongCredentials)

@@ -5,8 +5,10 @@
 //! form-action 'self'; frame-ancestors 'none'; base-uri 'none'`. So there is no inline style, and a form never ends in a
 //! redirect to a client, which Chrome would refuse under `form-action 'self'`: it ends in [`ReturningPage`].
 //!
-//! Forms send `csrf`, `decision` and, on the login page, `username` and `password`, or `provider`.
+//! Forms send `csrf`, `decision` and, on the login page, `username` and `password`, or `provider`; on the consent page the
+//! scopes that are ticked.
 
+pub mod account;
 pub mod away;
 mod colour;
 pub mod client_name;
@@ -20,7 +22,9 @@ pub mod respond;
 pub mod returning;
 pub mod target;
 pub mod theme;
+pub mod when;
 
+pub use account::{AccountPage, AppCard, BrowserCard, PasswordPage};
 pub use away::AwayPage;
 pub use client_name::ClientName;
 pub use consent::{ConsentPage, ScopeLine, scope_lines};
@@ -32,6 +36,7 @@ pub use logout::{LogOutPage, LoggedOutPage};
 pub use returning::{Answer, ReturningPage};
 pub use target::{Target, redirect_target};
 pub use theme::theme_css;
+pub use when::When;
 
 #[cfg(test)]
 mod tests;

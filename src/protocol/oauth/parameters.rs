@@ -62,6 +62,11 @@ impl Parameters {
         self.0.iter().enumerate().any(|(at, (name, _))| name != except && is_repeat(at, name))
     }
 
+    /// Every value of `name`, of a form where several are ticked.
+    pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
     /// Whether `name` was sent at all, with or without a value.
     #[must_use]
     pub fn has(&self, name: &str) -> bool {

@@ -101,6 +101,10 @@ macro_rules! back_ends {
                 reg_17_the_operators_clients_never_make_room
                 a_grant_is_listed_while_a_token_of_it_may_work
                 rt_10_what_a_client_was_granted_ends_and_the_client_stays
+                connections_are_the_grants_that_are_alive
+                cons_9_a_disconnected_app_has_nothing_left
+                signing_out_elsewhere_leaves_this_browser
+                a_changed_password_signs_out_elsewhere
             }
             concurrency {
                 tok_3_of_twenty_redemptions_of_one_code_exactly_one_wins

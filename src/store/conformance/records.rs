@@ -35,7 +35,7 @@ pub(super) async fn a_flow_comes_back_until_it_expires(store: &Arc<dyn Store>) {
         let mut flow = sample.flow();
         flow.id = FlowId::new(name);
         flow.stage = stage;
-        flow.request.state = None;
+        flow.request.as_mut().unwrap().state = None;
         store.add_flow(flow.clone(), NOW).await.unwrap();
         let last_second = NOW + minutes(9) + std::time::Duration::from_secs(59);
         assert_eq!(store.find_flow(&flow.id, last_second).await.unwrap(), Some(flow.clone()));

@@ -132,7 +132,14 @@ impl Sample {
     /// The login, remembered in a browser for an hour.
     pub(in crate::store) fn session(&self) -> BrowserSession {
         let digest = digest(&format!("{} session", self.name));
-        BrowserSession { digest, user: self.user_id(), created_at: NOW, expires_at: NOW + minutes(60) }
+        BrowserSession {
+            digest,
+            user: self.user_id(),
+            device: "Firefox on Linux".to_owned(),
+            created_at: NOW,
+            used_at: NOW,
+            expires_at: NOW + minutes(60),
+        }
     }
 
     pub(in crate::store) fn flow(&self) -> Flow {
@@ -148,7 +155,7 @@ impl Sample {
         Flow {
             id: FlowId::new(&self.name),
             browser: digest("browser"),
-            request,
+            request: Some(request),
             stage: Stage::Login { afresh: false },
             started_at: NOW,
             expires_at: NOW + minutes(10),
@@ -158,13 +165,19 @@ impl Sample {
     /// The stage in which the person is at a provider.
     pub(in crate::store) fn away() -> Stage {
         let scopes = ScopeSet::parse("mcp:read").unwrap();
-        Stage::Away { provider: ProviderName::new("default"), scopes, afresh: true, until: NOW + minutes(10) }
+        Stage::Away {
+            provider: ProviderName::new("default"),
+            scopes,
+            afresh: true,
+            stays: true,
+            until: NOW + minutes(10),
+        }
     }
 
     /// The stage in which the provider is asked who came back.
     pub(in crate::store) fn returned() -> Stage {
         let scopes = ScopeSet::parse("mcp:read").unwrap();
-        Stage::Returned { provider: ProviderName::new("default"), scopes, afresh: false }
+        Stage::Returned { provider: ProviderName::new("default"), scopes, afresh: false, stays: true }
     }
 
     /// The stage after login.

@@ -1,7 +1,7 @@
 //! Consents that were remembered.
 
 use async_trait::async_trait;
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{OptionalExtension, Row, params};
 
 use crate::base::id::{ClientId, UserId};
 use crate::model::consent::Consent;
@@ -25,20 +25,22 @@ impl Consents for Sqlite {
                     "SELECT user_id, client_id, redirect_uri, resource, scopes, granted_at FROM consents
                      WHERE user_id = ?1 AND client_id = ?2 AND redirect_uri = ?3 AND resource = ?4",
                 )?
-                .query_row(key, |row| {
-                    Ok(Consent {
-                        user: row.get(0)?,
-                        client_id: row.get(1)?,
-                        redirect_uri: row.get(2)?,
-                        resource: row.get(3)?,
-                        scopes: row.get(4)?,
-                        granted_at: row.get(5)?,
-                    })
-                })
+                .query_row(key, read)
                 .optional()
         })
         .await
     }
+}
+
+pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Consent> {
+    Ok(Consent {
+        user: row.get(0)?,
+        client_id: row.get(1)?,
+        redirect_uri: row.get(2)?,
+        resource: row.get(3)?,
+        scopes: row.get(4)?,
+        granted_at: row.get(5)?,
+    })
 }
 
 /// The latest word counts, wider or narrower.

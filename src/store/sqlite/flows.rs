@@ -19,6 +19,8 @@ use crate::store::{Flows, StoreError};
 
 /// How many flows are kept, so that requests nobody answers cannot fill the disk.
 const MAX_FLOWS: i64 = 10_000;
+/// What stands in the place of a client when a person goes to the own account.
+const OWN_ACCOUNT: &str = "";
 /// Shown by `config show --limits`.
 pub const LIMITS: [Limit; 1] =
     [Limit::count("logins under way, in all", MAX_FLOWS as usize, "the oldest is forgotten")];
@@ -100,7 +102,7 @@ fn insert(writing: &Writing<'_>, flow: &Flow) -> rusqlite::Result<()> {
         params![
             flow.id,
             flow.browser,
-            flow.request.client_id,
+            flow.request.as_ref().map_or(OWN_ACCOUNT, |request| request.client_id.as_str()),
             user_of(&flow.stage),
             Json(&flow.request),
             Json(&flow.stage),

@@ -3,6 +3,8 @@
 //! Whoever loses grants also loses what could still become one: codes that wait to be redeemed, flows past login, and the
 //! logins that browsers remember. Otherwise a code that was issued a second earlier would outlive the revocation.
 
+use std::time::Duration;
+
 use rusqlite::{Row, params};
 
 use crate::base::clock::Timestamp;
@@ -14,6 +16,9 @@ use crate::store::sqlite::writer::Writing;
 
 /// The number of columns that [`read`] takes: `id, user_id, client_id, resource, scopes, created_at, revoked_at`.
 pub(super) const COLUMNS: usize = 7;
+
+/// How exact it is when a grant was last used.
+const SHORTEST: Duration = Duration::from_secs(60);
 
 /// A grant from the first [`COLUMNS`] columns.
 pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Grant> {
@@ -68,12 +73,49 @@ pub(super) fn revoke_of_client(writing: &Writing<'_>, client: &ClientId, now: Ti
 
 /// The grants of a user, and what could become one.
 pub(super) fn revoke_of_user(writing: &Writing<'_>, user: &UserId, now: Timestamp) -> rusqlite::Result<()> {
+    revoke_granted(writing, user, now)?;
+    writing.change("DELETE FROM flows WHERE user_id = ?1", [user])?;
+    writing.change("DELETE FROM browser_sessions WHERE user_id = ?1", [user])?;
+    Ok(())
+}
+
+/// The grants of a user, and the codes that wait to be redeemed.
+pub(super) fn revoke_granted(writing: &Writing<'_>, user: &UserId, now: Timestamp) -> rusqlite::Result<()> {
     writing
         .change("UPDATE grants SET revoked_at = ?2 WHERE user_id = ?1 AND revoked_at IS NULL", params![user, now])?;
     writing.change("DELETE FROM codes WHERE user_id = ?1 AND redeemed_grant_id IS NULL", [user])?;
-    writing.change("DELETE FROM flows WHERE user_id = ?1", [user])?;
-    writing.change("DELETE FROM browser_sessions WHERE user_id = ?1", [user])?;
     writing.note_revocation();
+    Ok(())
+}
+
+/// What one client has of a user, and what could become more of it. Whether there was anything.
+pub(super) fn disconnect(
+    writing: &Writing<'_>,
+    user: &UserId,
+    client: &ClientId,
+    now: Timestamp,
+) -> rusqlite::Result<bool> {
+    let mut ended = writing.change(
+        "UPDATE grants SET revoked_at = ?3 WHERE user_id = ?1 AND client_id = ?2 AND revoked_at IS NULL",
+        params![user, client, now],
+    )?;
+    for waiting in [
+        "DELETE FROM codes WHERE user_id = ?1 AND client_id = ?2 AND redeemed_grant_id IS NULL",
+        "DELETE FROM flows WHERE user_id = ?1 AND client_id = ?2",
+        "DELETE FROM consents WHERE user_id = ?1 AND client_id = ?2",
+    ] {
+        ended += writing.change(waiting, params![user, client])?;
+    }
+    writing.note_revocation();
+    Ok(ended > 0)
+}
+
+/// Notes that a grant was used, at most once a minute: a client that refreshes all the time costs no further write.
+pub(super) fn touch(writing: &Writing<'_>, grant: &Grant, now: Timestamp) -> rusqlite::Result<()> {
+    writing.change(
+        "UPDATE grants SET last_used_at = ?2 WHERE id = ?1 AND coalesce(last_used_at, created_at) <= ?3",
+        params![grant.id, now, now - SHORTEST],
+    )?;
     Ok(())
 }
 
@@ -97,7 +139,7 @@ pub(super) fn revoke_of_absent(writing: &Writing<'_>, present: &Present, now: Ti
         writing.change(&format!("{pending} {ABSENT}"), params![configured, stored, issuers])?;
     }
     let gone = "client_id NOT IN (SELECT id FROM clients UNION ALL SELECT value FROM json_each(?1))
-                AND NOT (?2 AND instr(client_id, '://') > 0)";
+                AND NOT (?2 AND instr(client_id, '://') > 0) AND client_id <> ''";
     let (clients, documents) = (Json(&present.clients), present.documents);
     writing.change(
         &format!("UPDATE grants SET revoked_at = ?3 WHERE revoked_at IS NULL AND {gone}"),

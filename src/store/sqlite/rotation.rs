@@ -42,6 +42,7 @@ pub(super) fn rotate(writing: &Writing<'_>, request: &Request) -> rusqlite::Resu
     let Some(rotated) = link.rotated else {
         let expires_at = ends_at.min(request.now + request.policy.idle);
         store_successor(writing, request, &link.grant, expires_at)?;
+        grants::touch(writing, &link.grant, request.now)?;
         return Ok(Rotation::Rotated(link.grant));
     };
     // A successor that was never used may never have arrived, so its predecessor goes on working.

@@ -8,9 +8,10 @@ use crate::base::id::UserId;
 use crate::base::secret::Secret;
 use crate::model::user::User;
 use crate::store::sqlite::Sqlite;
+use crate::store::sqlite::browser_sessions;
 use crate::store::sqlite::grants;
 use crate::store::sqlite::writer::Writing;
-use crate::store::{Present, StoreError, Users};
+use crate::store::{PasswordChange, Present, StoreError, Users};
 
 #[async_trait]
 impl Users for Sqlite {
@@ -57,6 +58,26 @@ impl Users for Sqlite {
                 return Ok(false);
             }
             grants::revoke_of_user(writing, &id, now)?;
+            Ok(true)
+        })
+        .await
+    }
+
+    async fn change_password(&self, change: PasswordChange, now: Timestamp) -> Result<bool, StoreError> {
+        self.write_at(now, move |writing| {
+            let values = params![change.user, change.new.expose(), change.old.expose()];
+            // Compared here, so that of two changes at once, or one by the operator, the later finds that it was too late.
+            let changed = writing.change(
+                "UPDATE users SET password_hash = ?2 WHERE id = ?1 AND password_hash = ?3 AND disabled = 0",
+                values,
+            )?;
+            if changed == 0 {
+                return Ok(false);
+            }
+            if change.disconnects {
+                grants::revoke_granted(writing, &change.user, now)?;
+            }
+            browser_sessions::remove_elsewhere(writing, &change.user, &change.here, None)?;
             Ok(true)
         })
         .await

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::app::PASSWORD;
+use crate::support::app::{BASIC, PASSWORD};
 use crate::support::browser::Page;
 use crate::support::client::REDIRECT_URI;
 use crate::support::{App, Browser, Client};
@@ -81,6 +81,101 @@ async fn cons_2_a_loopback_client_is_remembered_whatever_its_port() {
     ));
 }
 
+/// What the client is granted when these are ticked.
+async fn granted(client: &Client, page: &Page, browser: &mut Browser, ticked: &[&str]) -> String {
+    let mut fields = vec![("decision", "allow")];
+    fields.extend(ticked.iter().map(|scope| ("scope", *scope)));
+    let answer = browser.submit_only(page, &fields).await;
+    client.redeem(&answer.answer("code").unwrap()).await.text("scope").to_owned()
+}
+
+#[tokio::test]
+async fn cons_1_what_is_ticked_is_granted_and_nothing_else() {
+    let app = App::start();
+    let client = Client::register(&app).await;
+    for (ticked, scope) in [
+        (&["mcp:read"][..], "mcp:read"),
+        // Whoever may do the more may do the less.
+        (&["mcp:write"], "mcp:read mcp:write"),
+        (&["mcp:read", "mcp:write"], "mcp:read mcp:write"),
+        (&["mcp:read", "mcp:admin"], "mcp:read"),
+        (&["mcp:read", "mcp:read"], "mcp:read"),
+    ] {
+        let mut browser = Browser::new();
+        let page = logged_in(&client, &mut browser, "alice", &[("prompt", Some("consent"))]).await;
+        assert_eq!(page.ticked(), ["mcp:read", "mcp:write"], "all that was asked for is ticked at first");
+        assert_eq!(granted(&client, &page, &mut browser, ticked).await, scope, "{ticked:?}");
+    }
+    let mut browser = Browser::new();
+    let page = logged_in(&client, &mut browser, "rita", &[("prompt", Some("consent"))]).await;
+    assert_eq!(page.ticked(), ["mcp:read"], "what she may not grant is not offered");
+    assert_eq!(granted(&client, &page, &mut browser, &["mcp:read", "mcp:write"]).await, "mcp:read");
+}
+
+#[tokio::test]
+async fn who_ticks_nothing_allows_nothing() {
+    let app = App::start();
+    let client = Client::register(&app).await;
+    let mut browser = Browser::new();
+    let page = logged_in(&client, &mut browser, "alice", &[]).await;
+    for fields in [&[("decision", "allow")][..], &[("decision", "allow"), ("scope", "mcp:admin")]] {
+        let again = browser.submit_only(&page, fields).await;
+        assert_eq!((again.status, again.goes_nowhere()), (400, true), "{again:?}");
+        assert!(asks(&again) && again.body.contains("role=\"alert\"") && again.ticked().is_empty(), "{again:?}");
+    }
+    assert_eq!(granted(&client, &page, &mut browser, &["mcp:read"]).await, "mcp:read", "there is another try");
+}
+
+#[tokio::test]
+async fn cons_2_less_than_was_asked_is_remembered_as_decided() {
+    let app = App::start();
+    let client = Client::register(&app).await;
+    let mut browser = Browser::new();
+    let page = logged_in(&client, &mut browser, "alice", &[]).await;
+    assert_eq!(granted(&client, &page, &mut browser, &["mcp:read"]).await, "mcp:read");
+    let again = logged_in(&client, &mut Browser::new(), "alice", &[]).await;
+    assert!(asks(&again), "more is wanted than was allowed: {again:?}");
+    let silent = logged_in(&client, &mut Browser::new(), "alice", &[("scope", Some("mcp:read"))]).await;
+    assert_eq!(client.redeem(&silent.answer("code").unwrap()).await.text("scope"), "mcp:read");
+}
+
+#[tokio::test]
+async fn cons_2_a_mode_that_asks_nobody_is_for_clients_of_the_configuration_alone() {
+    let clients = "    clients:\n      - {client_id: known, redirect_uris: [\"https://client.example/cb\"], skip_consent: SKIP}\n";
+    let yaml = |mode: &str, skip: &str| {
+        let consent = format!("    consent: {{mode: {mode}}}\n    allowed_redirect_uris:");
+        let strangers = "allow_dynamic_registration: false\n    client_id_metadata_documents: {enabled: false}";
+        BASIC
+            .replace("    allowed_redirect_uris:", &format!("{}{consent}", clients.replace("SKIP", skip)))
+            .replace("allow_dynamic_registration: true", strangers)
+    };
+    for (mode, skip, asked) in [
+        ("never", "false", false),
+        ("always_for_dynamic", "false", true),
+        ("always_for_dynamic", "true", false),
+        ("always", "false", true),
+    ] {
+        let app = App::with(&yaml(mode, skip));
+        let client = Client::known(&app.url, "known");
+        let page = logged_in(&client, &mut Browser::new(), "alice", &[]).await;
+        assert_eq!(asks(&page), asked, "{mode} {skip}: {page:?}");
+        assert_eq!(page.body.contains("http-equiv=\"refresh\""), !asked, "{mode} {skip}: {page:?}");
+    }
+    for (yaml, word) in [
+        (
+            BASIC.replace("    allowed_redirect_uris:", "    consent: {mode: never}\n    allowed_redirect_uris:"),
+            "nobody here knows",
+        ),
+        (yaml("always", "true"), "has no effect"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.yaml");
+        std::fs::write(&path, yaml.replace("HASH", &format!("\"{}\"", bcrypt::hash(PASSWORD, 4).unwrap()))).unwrap();
+        let faults = mcp_bridge::config::Config::load(&path).err().expect("a contradiction").to_string();
+        assert!(faults.contains(word) && faults.contains("consent"), "{faults}");
+    }
+}
+
 #[tokio::test]
 async fn cons_3_an_approval_counts_only_from_its_own_page() {
     let app = App::start();
@@ -89,14 +184,30 @@ async fn cons_3_an_approval_counts_only_from_its_own_page() {
     let page = logged_in(&client, &mut browser, "alice", &[]).await;
     let mut other = Browser::new();
     let theirs = logged_in(&client, &mut other, "rita", &[]).await;
-    assert_eq!(browser.post(&page.action(), &[("decision", "allow")]).await.status, 403);
-    assert_eq!(browser.post(&page.action(), &[("csrf", &theirs.csrf()), ("decision", "allow")]).await.status, 403);
+    assert_eq!(browser.post(&page.action(), &[("decision", "allow"), ("scope", "mcp:read")]).await.status, 403);
     assert_eq!(
-        browser.post_from("cross-site", &page.action(), &[("csrf", &page.csrf()), ("decision", "allow")]).await.status,
+        browser
+            .post(&page.action(), &[("csrf", &theirs.csrf()), ("decision", "allow"), ("scope", "mcp:read")])
+            .await
+            .status,
         403
     );
     assert_eq!(
-        other.post(&page.action(), &[("csrf", &page.csrf()), ("decision", "allow")]).await.status,
+        browser
+            .post_from(
+                "cross-site",
+                &page.action(),
+                &[("csrf", &page.csrf()), ("decision", "allow"), ("scope", "mcp:read")]
+            )
+            .await
+            .status,
+        403
+    );
+    assert_eq!(
+        other
+            .post(&page.action(), &[("csrf", &page.csrf()), ("decision", "allow"), ("scope", "mcp:read")])
+            .await
+            .status,
         400,
         "another browser"
     );
@@ -110,12 +221,13 @@ async fn cons_4_no_step_can_be_skipped() {
     let mut browser = Browser::new();
     let login = browser.open(&client.authorize_url(&[])).await;
     let consent = login.action().replace("/login", "/consent");
-    let skipped = browser.post(&consent, &[("csrf", &login.csrf()), ("decision", "allow")]).await;
+    let skipped =
+        browser.post(&consent, &[("csrf", &login.csrf()), ("decision", "allow"), ("scope", "mcp:read")]).await;
     assert_eq!((skipped.status, skipped.goes_nowhere()), (400, true), "no login yet");
     let page = browser.submit(&login, &[("username", "alice"), ("password", PASSWORD)]).await;
     let got = browser.open(&format!("{}?csrf={}&decision=allow", page.action(), page.csrf())).await;
     assert_eq!((got.status, got.goes_nowhere()), (405, true), "by GET");
-    let fields = [("csrf", page.csrf()), ("decision", "allow".to_owned())];
+    let fields = [("csrf", page.csrf()), ("decision", "allow".to_owned()), ("scope", "mcp:read".to_owned())];
     let fields: Vec<_> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
     assert!(browser.post(&page.action(), &fields).await.answer("code").is_some());
     let replayed = browser.post(&page.action(), &fields).await;
@@ -174,7 +286,9 @@ async fn cons_10_twenty_approvals_make_one_code() {
     let approvals = (0..20).map(|_| {
         let mut same = browser.copy();
         let page = &page;
-        async move { same.post(&page.action(), &[("csrf", &page.csrf()), ("decision", "allow")]).await }
+        async move {
+            same.post(&page.action(), &[("csrf", &page.csrf()), ("decision", "allow"), ("scope", "mcp:read")]).await
+        }
     });
     let pages = futures_util::future::join_all(approvals).await;
     assert_eq!(pages.iter().filter(|page| page.status == 200 && page.answer("code").is_some()).count(), 1);

@@ -178,9 +178,7 @@ async fn meta_8_every_endpoint_named_is_there_and_no_other() {
         let status = http().get(url).send().await.unwrap().status().as_u16();
         assert!(!matches!(status, 404 | 500 | 501), "{name}: {status}");
     }
-    for path in
-        ["/oauth/par", "/oauth/device", "/oauth/userinfo", "/.well-known/openid-configuration", "/admin", "/account"]
-    {
+    for path in ["/oauth/par", "/oauth/device", "/oauth/userinfo", "/.well-known/openid-configuration", "/admin"] {
         assert_eq!(get(&app, path, &[]).await.status, 404, "{path}");
     }
 }

@@ -1,5 +1,6 @@
 //! The authorization server, endpoint by endpoint. Rows of the abuse catalogue carry their id in the name.
 
+mod account;
 mod audit;
 mod authorize;
 mod consent;

@@ -64,8 +64,18 @@ impl Browser {
         page
     }
 
-    /// Sends the form of a page with these fields besides its hidden ones.
+    /// Sends the form of a page with these fields besides its hidden ones and what is ticked.
     pub async fn submit(&mut self, page: &Page, fields: &[(&str, &str)]) -> Page {
+        let scopes = page.ticked();
+        let mut all = fields.to_vec();
+        if !fields.iter().any(|(name, _)| *name == "scope") {
+            all.extend(scopes.iter().map(|scope| ("scope", scope.as_str())));
+        }
+        self.submit_only(page, &all).await
+    }
+
+    /// Sends the form of a page with these fields besides its token, and nothing that is ticked.
+    pub async fn submit_only(&mut self, page: &Page, fields: &[(&str, &str)]) -> Page {
         let csrf = page.csrf();
         let mut all = vec![("csrf", csrf.as_str())];
         all.extend_from_slice(fields);
@@ -145,6 +155,15 @@ impl Page {
     /// Where the form goes.
     pub fn action(&self) -> String {
         self.url.join(&self.between("action=\"", "\"")).unwrap().to_string()
+    }
+
+    /// The scopes that the consent page offers and that are ticked, or the only one.
+    pub fn ticked(&self) -> Vec<String> {
+        let inputs = self.body.split("<input ").skip(1).filter_map(|rest| Some(rest.split_once('>')?.0));
+        let scopes = inputs.filter(|input| input.contains("name=\"scope\""));
+        let sent = scopes.filter(|input| input.contains("type=\"hidden\"") || input.ends_with(" checked"));
+        let value = |input: &str| unescaped(input.split_once("value=\"")?.1.split_once('"')?.0).into();
+        sent.filter_map(value).collect()
     }
 
     /// The form's hidden token.

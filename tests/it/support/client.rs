@@ -101,7 +101,7 @@ impl Client {
         Self { http: http(), base: base.to_owned(), resource: resource.to_owned(), id, registration }
     }
 
-    /// A client of the bridge at `base` that somebody else made known there, with [`REDIRECT_URI`].
+    /// A client of the bridge at `base` that somebody else made known there, or its configuration, with [`REDIRECT_URI`].
     pub fn known(base: &str, id: &str) -> Self {
         let resource = format!("{base}/mcp");
         Self { http: http(), base: base.to_owned(), resource, id: id.to_owned(), registration: Value::Null }

@@ -142,6 +142,14 @@ impl Documents {
         }
     }
 
+    /// The client as it last was let in, without asking its server: for pages that name many.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn find_known(&self, url: &DocumentUrl) -> Result<Option<Client>, StoreError> {
+        self.last_good(url, &slot(&self.clients, url.url())).await
+    }
+
     /// The keys at `url`; newer than `used` when that set was found wanting. `None`: there is none newer, and it is too early
     /// to ask again.
     ///

@@ -29,10 +29,10 @@ fn login(password: bool, providers: &[(&str, &str)]) -> String {
         base: "",
         branding: &branding(),
         client: None,
-        target: &redirect_target("https://claude.ai/cb"),
+        target: Some(&redirect_target("https://claude.ai/cb")),
         action: "/login",
         csrf: "csrf-value",
-        ways: &Ways { password, providers },
+        ways: &Ways { password, providers, can_stay: true },
         username: "",
         error: None,
     }
@@ -44,12 +44,13 @@ fn consent(label: &str) -> String {
     ConsentPage {
         base: "",
         branding: &branding(),
-        person: &Person::At { label: label.to_owned(), has_choice: true },
+        person: &Person::At { label: label.to_owned(), has_choice: true, can_stay: true },
         client: None,
         vouched_by: None,
         target: &redirect_target("https://claude.ai/cb"),
         resource: "https://mcp.example.com/mcp",
-        scopes: &[ScopeLine { scope: "mcp:read", description: "See the tools" }],
+        scopes: &[ScopeLine { scope: "mcp:read", description: "See the tools", is_included: false }],
+        error: None,
         action: "/consent",
         csrf: "csrf-value",
     }
@@ -72,6 +73,7 @@ fn failed(reason: Reason, label: &str) -> String {
         again: "/oauth/authorize/fl_1",
         action: "/oauth/authorize/fl_1/login",
         csrf: "csrf-value",
+        has_app: true,
     }
     .render()
     .unwrap()

@@ -38,7 +38,7 @@ fn login(error: Option<LoginError>, username: &str) -> String {
         base: "",
         branding: &branding,
         client: client.as_ref(),
-        target: &target,
+        target: Some(&target),
         action,
         csrf,
         ways: &password(),
@@ -50,7 +50,7 @@ fn login(error: Option<LoginError>, username: &str) -> String {
 }
 
 fn password() -> Ways {
-    Ways { password: true, providers: Vec::new() }
+    Ways { password: true, providers: Vec::new(), can_stay: true }
 }
 
 fn consent(client: &str, redirect_uri: &str, scopes: &[ScopeLine<'_>]) -> String {
@@ -64,6 +64,7 @@ fn consent(client: &str, redirect_uri: &str, scopes: &[ScopeLine<'_>]) -> String
         target: &redirect_target(redirect_uri),
         resource: "https://mcp.example.com/mcp",
         scopes,
+        error: None,
         action: "/oauth/consent/fl_1",
         csrf: "csrf-value",
     }
@@ -135,7 +136,7 @@ fn reg_8_client_name_is_escaped() {
         assert_inert(&consent_of(name, "https://claude.ai/cb"));
         let (branding, client) = (branding(), ClientName::new(name));
         let target = redirect_target("https://claude.ai/cb");
-        let (client, target) = (client.as_ref(), &target);
+        let (client, target) = (client.as_ref(), Some(&target));
         let page = LoginPage {
             base: "",
             branding: &branding,
@@ -160,7 +161,7 @@ fn login_username_is_escaped_in_its_field() {
 
 #[test]
 fn cons_11_words_and_addresses_are_escaped() {
-    let scopes = [ScopeLine { scope: HOSTILE, description: HOSTILE }];
+    let scopes = [ScopeLine { scope: HOSTILE, description: HOSTILE, is_included: true }];
     assert_inert(&consent("Claude", "https://claude.ai/cb", &scopes));
     let (branding, target) = (branding(), Target::Site { host: HOSTILE.to_owned() });
     let page = ConsentPage {
@@ -172,6 +173,7 @@ fn cons_11_words_and_addresses_are_escaped() {
         target: &target,
         resource: HOSTILE,
         scopes: &[],
+        error: Some(HOSTILE),
         action: HOSTILE,
         csrf: HOSTILE,
     };
@@ -202,7 +204,7 @@ fn branding_is_escaped() {
         logo_url: Some(words()),
     };
     let target = redirect_target("https://claude.ai/cb");
-    let (target, action, csrf) = (&target, "/", "c");
+    let (target, action, csrf) = (Some(&target), "/", "c");
     let page = LoginPage {
         base: "",
         branding: &branding,

@@ -1,5 +1,6 @@
 //! Each decision, one at a time.
 
+mod account;
 mod admission;
 mod assertions;
 mod chain;
@@ -7,6 +8,7 @@ mod ending;
 mod oversight;
 mod people;
 
+pub(super) use account::*;
 pub(super) use admission::*;
 pub(super) use assertions::*;
 pub(super) use chain::*;

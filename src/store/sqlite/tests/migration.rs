@@ -58,7 +58,7 @@ async fn ops_11_a_login_that_was_under_way_goes_on_after_an_update() {
             params![
                 flow.id,
                 flow.browser,
-                flow.request.client_id,
+                flow.request.as_ref().unwrap().client_id,
                 serde_json::to_string(&flow.request).unwrap(),
                 flow.started_at,
                 flow.expires_at

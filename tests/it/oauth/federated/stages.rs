@@ -105,6 +105,8 @@ async fn fed_3_no_form_counts_while_the_person_is_away_but_the_one_that_ends_it(
         ("login", [("csrf", csrf.as_str()), ("provider", "../default")]),
         ("login", [("csrf", csrf.as_str()), ("provider", "")]),
     ] {
+        let [first, second] = fields;
+        let fields = [first, second, ("scope", "mcp:read")];
         let page = failing.post(&format!("{flow}/{form}"), &fields).await;
         assert!(
             matches!(page.status, 400 | 401 | 403) && !page.body.contains("refresh"),
@@ -116,7 +118,8 @@ async fn fed_3_no_form_counts_while_the_person_is_away_but_the_one_that_ends_it(
         ("login", [("csrf", question.csrf()), ("provider", "default".to_owned())]),
         ("login", [("csrf", csrf.clone()), ("decision", "cancel".to_owned())]),
     ] {
-        let fields: Vec<_> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let mut fields: Vec<_> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        fields.push(("scope", "mcp:read"));
         let page = browser.post(&format!("{}/{form}", flow_of(&question)), &fields).await;
         assert_eq!(page.status, 403, "{page:?}");
     }
@@ -200,16 +203,19 @@ async fn cons_3_the_question_before_the_provider_takes_its_own_form_only() {
     let theirs = attacker.open(&client.authorize_url(&[])).await.csrf();
     let own = question.csrf();
     for csrf in ["", "x", &theirs] {
-        let page = browser.post(&question.action(), &[("csrf", csrf), ("decision", "allow")]).await;
+        let page =
+            browser.post(&question.action(), &[("csrf", csrf), ("decision", "allow"), ("scope", "mcp:read")]).await;
         assert_eq!(page.status, 403, "{page:?}");
     }
     for site in ["cross-site", "same-site"] {
-        let fields = [("csrf", own.as_str()), ("decision", "allow")];
+        let fields = [("csrf", own.as_str()), ("decision", "allow"), ("scope", "mcp:read")];
         assert_eq!(browser.post_from(site, &question.action(), &fields).await.status, 403, "{site}");
     }
     let got = browser.open(&format!("{}?csrf={own}&decision=allow", question.action())).await;
     assert_eq!(got.status, 405, "{got:?}");
-    let twice = browser.post(&question.action(), &[("csrf", &own), ("decision", "deny"), ("decision", "allow")]).await;
+    let twice = browser
+        .post(&question.action(), &[("csrf", &own), ("decision", "deny"), ("decision", "allow"), ("scope", "mcp:read")])
+        .await;
     assert_eq!(twice.status, 403, "{twice:?}");
     assert!(asks(&browser.open(&flow_of(&question)).await), "nothing moved");
     allow(&mut browser, &question).await;

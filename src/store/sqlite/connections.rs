@@ -1,0 +1,63 @@
+//! What the apps of a person have.
+
+use async_trait::async_trait;
+use rusqlite::params;
+
+use crate::base::clock::Timestamp;
+use crate::base::id::{ClientId, UserId};
+use crate::model::connection::Connection;
+use crate::model::consent::Consent;
+use crate::store::sqlite::Sqlite;
+use crate::store::sqlite::{consents, grants};
+use crate::store::{Connections, StoreError};
+
+#[async_trait]
+impl Connections for Sqlite {
+    async fn list_connections(
+        &self,
+        user: &UserId,
+        tokens_since: Timestamp,
+        now: Timestamp,
+    ) -> Result<Vec<Connection>, StoreError> {
+        let user = user.clone();
+        self.read(move |connection| {
+            connection
+                .prepare_cached(
+                    "SELECT client_id, scopes, created_at, coalesce(last_used_at, created_at) AS used FROM grants
+                     WHERE user_id = ?1 AND revoked_at IS NULL
+                       AND (used > ?2 OR EXISTS (SELECT 1 FROM refresh_tokens t WHERE t.grant_id = grants.id
+                                                 AND t.rotated_at IS NULL AND t.expires_at > ?3))
+                     ORDER BY created_at, id",
+                )?
+                .query_map(params![user, tokens_since, now], |row| {
+                    Ok(Connection {
+                        client_id: row.get(0)?,
+                        scopes: row.get(1)?,
+                        connected_at: row.get(2)?,
+                        used_at: row.get(3)?,
+                    })
+                })?
+                .collect()
+        })
+        .await
+    }
+
+    async fn list_consents(&self, user: &UserId) -> Result<Vec<Consent>, StoreError> {
+        let user = user.clone();
+        self.read(move |connection| {
+            connection
+                .prepare_cached(
+                    "SELECT user_id, client_id, redirect_uri, resource, scopes, granted_at FROM consents
+                     WHERE user_id = ?1 ORDER BY granted_at, client_id, redirect_uri, resource",
+                )?
+                .query_map([user], consents::read)?
+                .collect()
+        })
+        .await
+    }
+
+    async fn disconnect(&self, user: &UserId, client: &ClientId, now: Timestamp) -> Result<bool, StoreError> {
+        let (user, client) = (user.clone(), client.clone());
+        self.write_at(now, move |writing| grants::disconnect(writing, &user, &client, now)).await
+    }
+}
