@@ -177,8 +177,8 @@ fn credentials(form: &Parameters, authorization: Option<&str>) -> Result<Credent
     Ok(Credentials { id, proof })
 }
 
-/// RFC 6749 §2.3.1: both parts are form-encoded first. Identifiers have an alphabet that this leaves as it is, and so have the
-/// secrets that we make; an operator's may differ, and some clients do not encode.
+/// RFC 6749 §2.3.1: both parts are form-encoded first, by some clients down to each `-` and `_`, by some not at all. Identifiers
+/// hold no space, so only `%` says that one was encoded; of an operator's secret nothing says it, so it is tried as both.
 fn basic(header: &str) -> Option<Credentials> {
     let (scheme, encoded) = header.split_once(' ')?;
     if !scheme.eq_ignore_ascii_case("basic") {
@@ -188,5 +188,6 @@ fn basic(header: &str) -> Option<Credentials> {
     let (id, secret) = decoded.split_once(':')?;
     let plain = parameters::decoded(secret).unwrap_or_else(|| secret.to_owned());
     let proof = if secret.is_empty() { Proof::None } else { Proof::Secret(Secret::new(secret), Secret::from(plain)) };
+    let id = parameters::decoded(id).filter(|_| id.contains('%')).unwrap_or_else(|| id.to_owned());
     (!id.is_empty()).then(|| Credentials { id: ClientId::new(id), proof })
 }

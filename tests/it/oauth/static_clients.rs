@@ -13,11 +13,12 @@ use crate::support::{App, Browser, Client};
 const SECRET: &str = "a secret of more than 32 characters, with ümläuts & %41";
 const ASSERTION: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
-/// Clients: `web` for people, with a secret; `robot`, `signer` for themselves; `trusted`, of whom nobody is asked.
+/// Clients: `web` for people, with a secret; `robot`, `robot-1`, `signer` for themselves; `trusted`, of whom nobody is asked.
 const CLIENTS: &str = r#"
     clients:
       - {client_id: web, client_name: The web app, client_secret: "SECRET", redirect_uris: ["https://client.example/cb"], scopes: ["mcp:read"]}
       - {client_id: robot, client_secret_hash: "HASHED", grant_types: [client_credentials], scopes: ["mcp:read"]}
+      - {client_id: robot-1, client_secret_hash: "HASHED", grant_types: [client_credentials], scopes: ["mcp:read"]}
       - {client_id: signer, jwks_file: keys.json, grant_types: [client_credentials], scopes: ["mcp:read", "mcp:write"]}
       - {client_id: trusted, redirect_uris: ["https://client.example/cb"], skip_consent: true}
 "#;
@@ -101,12 +102,18 @@ async fn assert_token(app: &App, assertion: &str) -> Tokens {
 async fn a_client_with_a_secret_sends_it_in_each_way() {
     let app = app(CLIENTS, &Key::generate());
     let alone = [("grant_type", "client_credentials")];
-    for authorization in [basic("robot", SECRET), basic("robot", &encoded(SECRET))] {
+    // oauth4webapi encodes each `-` and `_` of an identifier, which form encoding allows.
+    for (id, sent) in [("robot", SECRET), ("robot", &*encoded(SECRET)), ("robot%2D1", &*encoded(SECRET))] {
+        let authorization = basic(id, sent);
         let tokens = token(&app, &alone, authorization).await;
         assert_eq!((tokens.status, tokens.text("scope")), (200, "mcp:read"), "{tokens:?}");
         assert!(tokens.body.get("refresh_token").is_none());
         let whoami = Session::initialize(&app, tokens.access()).await.tool("whoami", json!({})).await;
-        assert_eq!(whoami["result"]["structuredContent"]["user"], "client:robot", "{whoami}");
+        assert_eq!(
+            whoami["result"]["structuredContent"]["user"],
+            format!("client:{}", id.replace("%2D", "-")),
+            "{whoami}"
+        );
     }
     let posted = [("grant_type", "client_credentials"), ("client_id", "robot"), ("client_secret", SECRET)];
     assert_eq!(token(&app, &posted, None).await.status, 200);

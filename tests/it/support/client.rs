@@ -99,11 +99,6 @@ impl Client {
         Self { http: http(), base: app.url.clone(), resource: app.resource(), id, registration }
     }
 
-    /// A public client of the configuration.
-    pub fn known(app: &App, id: &str) -> Self {
-        Self { resource: app.resource(), ..Self::known_at(&app.url, id) }
-    }
-
     /// A public client of a bridge whose public address is not the one it listens on.
     pub async fn register_at(app: &App, base: &str) -> Self {
         let metadata = json!({"redirect_uris": [REDIRECT_URI], "software_version": unique()});
@@ -118,8 +113,8 @@ impl Client {
         Self { http: http(), base: base.to_owned(), resource: resource.to_owned(), id, registration }
     }
 
-    /// A client of the bridge at `base` that somebody else made known there, with [`REDIRECT_URI`].
-    pub fn known_at(base: &str, id: &str) -> Self {
+    /// A client of the bridge at `base` that somebody else made known there, or its configuration, with [`REDIRECT_URI`].
+    pub fn known(base: &str, id: &str) -> Self {
         let resource = format!("{base}/mcp");
         Self { http: http(), base: base.to_owned(), resource, id: id.to_owned(), registration: Value::Null }
     }
