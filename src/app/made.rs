@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::app::{AUTHORIZATIONS, Addresses, Ground, LOGINS, StartError, TOKENS, connections, tasks};
-use crate::authorization_server::client::documents::Documents;
+use crate::authorization_server::client::documents::Elsewhere;
 use crate::authorization_server::{AuthorizationServer, Services};
 use crate::base::id::{ClientId, ProviderName, UserId};
 use crate::bridge::pool;
@@ -61,7 +61,8 @@ impl Made {
             .zip(issuing.as_ref())
             .map(|(section, issuing)| issuing.halves(section, ground));
         let (authorization, resource_server) = halves.unzip();
-        let limits = before.filter(|before| before.config.server.login_rate_limit == config.server.login_rate_limit);
+        let rates = |config: &Config| (config.server.login_rate_limit, registration_rate(config));
+        let limits = before.filter(|before| rates(before.config) == rates(config));
         let state = State {
             endpoint: endpoint(config),
             authorization,
@@ -95,7 +96,7 @@ impl Behind {
 struct Issuing {
     keys: Arc<Keys>,
     identity: Arc<Identity>,
-    documents: Option<Arc<Documents>>,
+    elsewhere: Arc<Elsewhere>,
 }
 
 /// The keys go on where nothing is said of them, and with them what is in memory alone; a file that was taken away or changed
@@ -123,15 +124,15 @@ impl Issuing {
         let federation = Federation::new(providers(section, &ground.addresses.issuer, &keys)?, ground.store.clone());
         let federation = federation.with_enterprise(enterprise(section)?);
         let identity = Arc::new(identity(section, ground, federation, known.map(|(issuing, _)| &*issuing.identity))?);
-        let documents = match known.filter(|(_, before)| before.metadata_documents == section.metadata_documents) {
-            Some((issuing, _)) => issuing.documents.clone(),
-            None => Documents::new(&section.metadata_documents, Arc::clone(&ground.store))
-                .map_err(|error| StartError::Failed(error.to_string()))?
-                .map(Arc::new),
+        let elsewhere = match known.filter(|(_, before)| before.metadata_documents == section.metadata_documents) {
+            Some((issuing, _)) => Arc::clone(&issuing.elsewhere),
+            None => Elsewhere::new(&section.metadata_documents, Arc::clone(&ground.store))
+                .map(Arc::new)
+                .map_err(|error| StartError::Failed(error.to_string()))?,
         };
         // Beside the start: a provider that does not answer keeps nobody else from logging in.
         tokio::spawn(tasks::warm_up(Arc::clone(&identity), ground.surroundings.clock.clone()));
-        Ok(Self { keys, identity, documents })
+        Ok(Self { keys, identity, elsewhere })
     }
 
     fn halves(&self, section: &OauthServer, ground: &Ground) -> (Authorization, ResourceServer) {
@@ -152,7 +153,7 @@ impl Issuing {
             store: Arc::clone(&ground.store),
             keys: Arc::clone(&self.keys),
             identity: Arc::clone(&self.identity),
-            documents: self.documents.clone(),
+            elsewhere: Arc::clone(&self.elsewhere),
             audit: ground.audit.clone(),
             clock: clock.clone(),
         };
@@ -277,12 +278,17 @@ fn guard(config: &Config, addresses: &Addresses) -> Guard {
     Guard { hosts, origins, trusted_proxies: config.server.trusted_proxies.clone(), is_https: addresses.is_https() }
 }
 
+/// `registration.rate`, if it is set.
+fn registration_rate(config: &Config) -> Option<RateLimit> {
+    config.oauth_server.as_ref().and_then(|section| section.registration.rate)
+}
+
 fn address_limits(config: &Config) -> AddressLimits {
     let login = config.server.login_rate_limit;
     let times = |factor| AddressLimit::new(RateLimit { limit: login.limit.saturating_mul(factor), ..login });
     AddressLimits {
         login: times(LOGINS),
-        registration: times(LOGINS),
+        registration: registration_rate(config).map_or_else(|| times(LOGINS), AddressLimit::new),
         authorization: times(AUTHORIZATIONS),
         token: times(TOKENS),
     }

@@ -6,9 +6,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::app::made::{Before, Made};
+use crate::app::tasks::Retention;
 use crate::app::{Ground, Running, StartError, absent, restart};
 use crate::audit::Audit;
-use crate::authorization_server::refresh_policy;
 use crate::base::clock::Clock;
 use crate::base::id::UserId;
 use crate::base::username::canonical_username;
@@ -62,8 +62,8 @@ impl Running {
     fn put_in_force(&mut self, config: Config, made: Made, leavers: Leavers) {
         let before = self.live.replace(made.state);
         self.live.current().bridge.succeed(&before.bridge);
-        if let Some((section, policy)) = config.oauth_server.as_ref().zip(self.policy.as_ref()) {
-            policy.send_replace(refresh_policy(section));
+        if let Some((section, retention)) = config.oauth_server.as_ref().zip(self.retention.as_ref()) {
+            retention.send_replace(Retention::of(section));
         }
         self.config = config;
         self.behind = made.behind;

@@ -5,22 +5,45 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use crate::authorization_server::{client_bounds, refresh_policy};
 use crate::base::clock::Clock;
+use crate::config::section::OauthServer;
 use crate::identity::Identity;
 use crate::keys::{KeyChange, Keys};
 use crate::model::grant::RefreshPolicy;
-use crate::store::Store;
+use crate::store::{ClientBounds, Store};
 
 /// How often what has expired is removed.
 const CLEANUP_INTERVAL: Duration = Duration::from_secs(600);
 
+/// How long things are kept.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Retention {
+    tokens: RefreshPolicy,
+    clients: Option<ClientBounds>,
+}
+
+impl Retention {
+    /// As this configuration wants it.
+    pub fn of(section: &OauthServer) -> Self {
+        Self { tokens: refresh_policy(section), clients: client_bounds(section) }
+    }
+}
+
 /// Removes what has expired, until the process ends.
-pub(super) async fn clean_up(store: Arc<dyn Store>, policy: watch::Receiver<RefreshPolicy>, clock: Clock) {
+pub(super) async fn clean_up(store: Arc<dyn Store>, retention: watch::Receiver<Retention>, clock: Clock) {
     let mut interval = tokio::time::interval(CLEANUP_INTERVAL);
     loop {
         interval.tick().await;
-        let policy = *policy.borrow();
-        if let Err(error) = store.remove_expired(policy, clock.now()).await {
+        let Retention { tokens, clients } = *retention.borrow();
+        let removed = async {
+            store.remove_expired(tokens, clock.now()).await?;
+            match clients {
+                Some(bounds) => store.remove_expired_clients(bounds, clock.now()).await,
+                None => Ok(()),
+            }
+        };
+        if let Err(error) = removed.await {
             tracing::warn!(%error, "could not remove what has expired; trying again later");
         }
     }

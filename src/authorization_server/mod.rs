@@ -30,8 +30,9 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::audit::Audit;
-use crate::authorization_server::client::documents::Documents;
+use crate::authorization_server::client::documents::Elsewhere;
 use crate::base::clock::Clock;
+use crate::base::digest::Digest;
 use crate::base::id::ClientId;
 use crate::config::section::{Consent, OauthServer, StaticAuthentication, StaticClient};
 use crate::identity::Identity;
@@ -62,8 +63,8 @@ pub struct Services {
     pub keys: Arc<Keys>,
     /// Knows people.
     pub identity: Arc<Identity>,
-    /// Fetches the metadata of clients that are named by an address; `None`: there are no such clients.
-    pub documents: Option<Arc<Documents>>,
+    /// Fetches what clients keep elsewhere: metadata of those that are named by an address, and keys.
+    pub elsewhere: Arc<Elsewhere>,
     /// Is told what happens, before it is answered.
     pub audit: Audit,
     /// Tells the time.
@@ -83,6 +84,7 @@ struct Settings {
     clients: HashMap<ClientId, Client>,
     grant_types: Vec<&'static str>,
     client_bounds: Option<ClientBounds>,
+    initial_access_token: Option<Digest>,
     consent: Consent,
     session_lifetime: Duration,
     introspection: bool,
@@ -95,7 +97,9 @@ impl AuthorizationServer {
     pub fn new(section: &OauthServer, issuer: &str, resource: &str, services: Services) -> Self {
         let scopes_supported: ScopeSet = section.scopes_supported.keys().cloned().collect();
         let is_key = |client: &StaticClient| matches!(client.authentication, StaticAuthentication::Keys(_));
-        let has_keys = services.documents.is_some() || section.clients.iter().any(is_key);
+        let has_keys = services.elsewhere.documents.is_some()
+            || section.allow_dynamic_registration
+            || section.clients.iter().any(is_key);
         let acts_alone = section.clients.iter().any(|client| client.acts_alone);
         let grant_types: Vec<_> = [grant_type::AUTHORIZATION_CODE, grant_type::REFRESH_TOKEN]
             .into_iter()
@@ -107,7 +111,7 @@ impl AuthorizationServer {
             grant_types: grant_types.clone(),
             assertion_algorithms: if has_keys { foreign_algorithms() } else { Vec::new() },
             dynamic_registration: section.allow_dynamic_registration,
-            metadata_documents: services.documents.is_some(),
+            metadata_documents: services.elsewhere.documents.is_some(),
             introspection: section.introspection,
             revocation: section.revocation,
         };
@@ -124,10 +128,8 @@ impl AuthorizationServer {
             scopes_supported,
             clients: section.clients.iter().map(client::configured).map(|client| (client.id.clone(), client)).collect(),
             grant_types,
-            client_bounds: section.allow_dynamic_registration.then_some(ClientBounds {
-                max_clients: section.registration.max_clients,
-                unused_expiry: section.registration.unused_expiry,
-            }),
+            client_bounds: client_bounds(section),
+            initial_access_token: section.registration.initial_access_token,
             consent: section.consent,
             session_lifetime: section.session_lifetime,
             introspection: section.introspection,
@@ -163,4 +165,14 @@ pub fn refresh_policy(section: &OauthServer) -> RefreshPolicy {
         absolute: section.refresh_token_max_lifetime,
         grace: section.refresh_token_grace,
     }
+}
+
+/// The bounds of registered clients that a configuration asks for; `None`: no client may register.
+#[must_use]
+pub fn client_bounds(section: &OauthServer) -> Option<ClientBounds> {
+    section.allow_dynamic_registration.then_some(ClientBounds {
+        max_clients: section.registration.max_clients,
+        unused_expiry: section.registration.unused_expiry,
+        expiry: section.registration.expiry,
+    })
 }

@@ -13,8 +13,8 @@ use crate::cli::arguments::ClientCommand;
 use crate::cli::{Beside, Failure, beside, load, row, say};
 use crate::config::Config;
 use crate::config::section::OauthServer;
-use crate::model::client::RegisteredClient;
-use crate::protocol::oauth::client_metadata::{AcceptedMetadata, ClientMetadata};
+use crate::model::client::{Authentication, RegisteredClient};
+use crate::protocol::oauth::client_metadata::{AcceptedMetadata, AcceptedProof, ClientMetadata};
 use crate::protocol::oauth::redirect_uri::RedirectUriPolicy;
 use crate::protocol::oauth::scope::ScopeSet;
 use crate::store::ListedGrant;
@@ -100,14 +100,17 @@ fn check_redirect_uris(section: &OauthServer, accepted: &AcceptedMetadata) -> Re
 }
 
 async fn add(beside: &Beside, accepted: AcceptedMetadata) -> Result<(), Failure> {
-    let secret = accepted.wants_secret.then(random::token);
+    let secret = (accepted.proof == AcceptedProof::Secret).then(random::token);
+    let digest = secret.as_ref().map(Digest::of);
     let client = RegisteredClient {
         id: ClientId::new(random::identifier()),
         name: accepted.name,
         redirect_uris: accepted.redirect_uris,
-        secret: secret.as_ref().map(Digest::of),
+        authentication: digest.map_or(Authentication::None, Authentication::Secret),
         may_refresh: accepted.may_refresh,
         metadata: accepted.echo,
+        management: None,
+        fingerprint: None,
         registered_at: beside.now,
         last_granted_at: None,
     };

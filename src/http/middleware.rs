@@ -98,7 +98,7 @@ fn preflight(requested: &HeaderMap) -> HttpResponse {
     let params = names.flat_map(|names| names.split(',')).map(str::trim).filter(|name| is_param(name));
     let allowed = params.fold(ALLOWED_HEADERS.to_owned(), |allowed, name| allowed + ", " + name);
     HttpResponse::NoContent()
-        .insert_header((header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, DELETE, OPTIONS"))
+        .insert_header((header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, PUT, DELETE, OPTIONS"))
         .insert_header((header::ACCESS_CONTROL_ALLOW_HEADERS, allowed))
         .insert_header((header::ACCESS_CONTROL_MAX_AGE, "86400"))
         .finish()

@@ -58,7 +58,7 @@ pub trait Clients: Send + Sync {
     /// The client with this identifier.
     async fn find_client(&self, id: &ClientId) -> Result<Option<RegisteredClient>, StoreError>;
 
-    /// Adds a client, having removed those never used since `now - unused_expiry`. When `max_clients` are there, the
+    /// Adds a client, having removed those that have expired. When `max_clients` are there, the
     /// oldest that was never used makes room, or else the one whose grants ended longest ago. `false`: every one has a
     /// grant, so there is no room.
     async fn add_client(
@@ -67,6 +67,18 @@ pub trait Clients: Send + Sync {
         bounds: ClientBounds,
         now: Timestamp,
     ) -> Result<bool, StoreError>;
+
+    /// The client of this fingerprint that was never used, as one that registers at `now`. From then on nobody can manage it:
+    /// whoever registered it first may be somebody else. `None`: there is none.
+    async fn renew_client(&self, fingerprint: &Digest, now: Timestamp) -> Result<Option<RegisteredClient>, StoreError>;
+
+    /// Replaces what a client registered; `registered_at` and `last_granted_at` stay what they were. What was under way for it
+    /// ends, consents too: a person allowed what it was. Its grants are revoked if it proves itself in another way than before,
+    /// though a secret in place of another is none. `false`: there is no such client.
+    async fn update_client(&self, client: RegisteredClient, now: Timestamp) -> Result<bool, StoreError>;
+
+    /// Removes the clients that have expired: never used for `unused_expiry`, or used, without a grant left, for `expiry`.
+    async fn remove_expired_clients(&self, bounds: ClientBounds, now: Timestamp) -> Result<(), StoreError>;
 
     /// Removes a client, its consents and flows, and revokes its grants. `false`: there was none.
     async fn remove_client(&self, id: &ClientId, now: Timestamp) -> Result<bool, StoreError>;
@@ -112,15 +124,41 @@ pub struct ListedGrant {
 /// The metadata documents of clients that are named by an address, as they last let the client in.
 #[async_trait]
 pub trait ClientDocuments: Send + Sync {
-    /// The document.
-    async fn find_document(&self, client: &ClientId) -> Result<Option<Vec<u8>>, StoreError>;
+    /// The document, which may have been refused since.
+    async fn find_document(&self, client: &ClientId) -> Result<Option<KeptDocument>, StoreError>;
 
-    /// Keeps a document in place of the one before. Of a thousand others the oldest makes room, of clients without a grant
-    /// first.
-    async fn record_document(&self, client: &ClientId, document: &[u8], now: Timestamp) -> Result<(), StoreError>;
+    /// Keeps a document in place of the one before, and ends what was built on that one and not on this. Of a thousand others
+    /// the oldest makes room, of clients without a grant first, and consents to it are forgotten.
+    async fn record_document(
+        &self,
+        client: &ClientId,
+        document: &[u8],
+        change: DocumentChange,
+        now: Timestamp,
+    ) -> Result<(), StoreError>;
 
-    /// Forgets a document, if there is one: it lets nobody in any more.
-    async fn remove_document(&self, client: &ClientId) -> Result<(), StoreError>;
+    /// Marks a document as refused, if there is one: it lets nobody in any more.
+    async fn refuse_document(&self, client: &ClientId, now: Timestamp) -> Result<(), StoreError>;
+}
+
+/// A document that once let its client in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptDocument {
+    /// The content.
+    pub body: Vec<u8>,
+    /// What its server says now lets nobody in.
+    pub is_refused: bool,
+}
+
+/// How a document differs from the one before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DocumentChange {
+    /// In nothing that matters.
+    None,
+    /// In where people are sent: they are asked anew.
+    Destinations,
+    /// In how the client proves itself: they are asked anew, and its grants end.
+    Authentication,
 }
 
 /// How many clients are kept, and for how long when they are never used.
@@ -130,6 +168,9 @@ pub struct ClientBounds {
     pub max_clients: u32,
     /// How long a client that was never granted anything is kept.
     pub unused_expiry: Duration,
+    /// How long one is kept that was last granted something then, and of whose grants none is left. `None`: until its place
+    /// is needed.
+    pub expiry: Option<Duration>,
 }
 
 /// Authorization requests on their way through a browser.

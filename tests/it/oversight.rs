@@ -169,7 +169,7 @@ async fn log_7_a_client_that_the_operator_adds_works_and_its_secret_is_shown_onc
     let (id, secret) = (id.strip_prefix("client_id\t").unwrap(), secret.strip_prefix("client_secret\t").unwrap());
     let secret = secret.trim_end();
     assert!(secret.len() >= 43, "{printed}");
-    let client = Client::known(&program.url, id);
+    let client = Client::known_at(&program.url, id);
     let page = client.authorize(&mut Browser::new(), "alice", &[]).await;
     let code = page.answer("code").unwrap();
     assert_eq!(client.redeem(&code).await.error(), "invalid_client", "it has to prove itself");

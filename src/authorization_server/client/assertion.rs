@@ -12,7 +12,7 @@ use crate::base::digest::Digest;
 use crate::base::id::ClientId;
 use crate::base::secret::Secret;
 use crate::keys::{ForeignTokenFault, KeySet, Verified, unverified_payload};
-use crate::protocol::oauth::client_document::KeySource;
+use crate::protocol::oauth::client_keys::KeySource;
 use crate::protocol::oauth::error::{ErrorCode, OauthError};
 use crate::protocol::oauth::parameters::Parameters;
 
@@ -93,14 +93,13 @@ impl AuthorizationServer {
             }
             KeySource::Url(url) => url,
         };
-        let (documents, now) = (self.services.documents.as_ref(), self.services.clock.now());
-        let documents = documents.ok_or_else(|| refused("its keys are at an address, and none is fetched from"))?;
+        let (key_sets, now) = (&self.services.elsewhere.key_sets, self.services.clock.now());
         let unavailable = |refusal: DocumentRefusal| Refused::from(ResolveFault::Document(refusal));
-        let used = documents.keys(url, None, now).await.map_err(unavailable)?;
+        let used = key_sets.find(url, None, now).await.map_err(unavailable)?;
         let used = used.ok_or_else(|| refused("it has no keys"))?;
         match used.verify(token) {
             // RFC 7517 §5: a key that is not there may have come since.
-            Err(ForeignTokenFault::UnknownKey(kid)) => match documents.keys(url, Some(&used), now).await {
+            Err(ForeignTokenFault::UnknownKey(kid)) => match key_sets.find(url, Some(&used), now).await {
                 Ok(Some(newer)) => newer.verify(token).map_err(wrong),
                 Ok(None) => Err(wrong(ForeignTokenFault::UnknownKey(kid))),
                 Err(refusal) => Err(unavailable(refusal)),

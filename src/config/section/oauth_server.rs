@@ -13,6 +13,7 @@ use crate::config::section::enterprise::{self, EnterpriseIssuer};
 use crate::config::section::federated::{self, Provider, Surroundings};
 use crate::config::section::metadata_documents::MetadataDocuments;
 use crate::config::section::mode::Mode;
+use crate::config::section::registration::Registration;
 use crate::config::section::signing::Signing;
 use crate::config::section::static_client::StaticClient;
 use crate::config::value::redirect_uri::{PATTERN, PRESETS};
@@ -74,15 +75,6 @@ pub struct OauthServer {
     pub introspection: bool,
     /// `revocation.enabled`: clients may end their tokens (RFC 7009).
     pub revocation: bool,
-}
-
-/// `registration`: bounds of dynamic registration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Registration {
-    /// `max_clients`; clients that were never used make room, clients with a grant never do.
-    pub max_clients: u32,
-    /// `unused_expiry`: how long a client that was never used is kept.
-    pub unused_expiry: Duration,
 }
 
 impl OauthServer {
@@ -240,20 +232,6 @@ impl OauthServer {
     fn check_scopes(&self, reader: &Reader<'_>, key: &str, scopes: &ScopeSet) {
         for wrong in scope::unknown(scopes, &self.scopes_supported) {
             reader.fault(key, wrong);
-        }
-    }
-}
-
-impl Registration {
-    fn read(reader: &mut Reader<'_>) -> Self {
-        Self {
-            max_clients: reader.value(
-                "max_clients",
-                &kind::POSITIVE_COUNT,
-                1000,
-                "How many registered clients are kept; those never used make room.",
-            ),
-            unused_expiry: reader.duration("unused_expiry", "24h", "How long a client that was never used is kept."),
         }
     }
 }

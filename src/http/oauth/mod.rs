@@ -6,6 +6,7 @@ pub mod fault;
 pub mod flow;
 mod form;
 pub mod logout;
+pub mod register;
 
 use actix_web::cookie::Cookie;
 use actix_web::http::{Method, StatusCode, header};
@@ -92,26 +93,6 @@ pub async fn introspect(request: HttpRequest, payload: Payload, state: Current) 
             answer::private_json(StatusCode::OK, server.introspection_json(&found).to_string())
         }
         Some(Err(refused)) => answer::refused(&refused, call.authorization.is_some()),
-        None => answer::not_found().await,
-    }
-}
-
-/// `POST /oauth/register`
-pub async fn register(request: HttpRequest, payload: Payload, state: Current) -> HttpResponse {
-    if let Err(response) = within(&request, &state, &state.limits.registration) {
-        return response;
-    }
-    if !body::is(&request, "application/json") {
-        let text = "send the client metadata as application/json";
-        return answer::oauth_error(&OauthError::new(ErrorCode::InvalidClientMetadata, text));
-    }
-    let body = match body::read(&request, payload, body::SMALL, state.read_timeout).await {
-        Ok(body) => body,
-        Err(fault) => return answer::body_fault(fault),
-    };
-    match state.authorization().server.register(&body).await {
-        Some(Ok(registered)) => answer::private_json(StatusCode::CREATED, registered.to_json()),
-        Some(Err(refused)) => answer::refused(&refused, false),
         None => answer::not_found().await,
     }
 }

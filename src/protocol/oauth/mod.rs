@@ -9,6 +9,7 @@ pub mod resource;
 pub mod redirect_uri;
 pub mod metadata;
 pub mod client_document;
+pub mod client_keys;
 pub mod client_metadata;
 pub mod claims;
 pub mod token_response;

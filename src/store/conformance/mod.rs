@@ -67,6 +67,10 @@ macro_rules! back_ends {
                 reg_17_only_clients_never_used_make_room
                 reg_17_clients_whose_grants_have_ended_make_room_last
                 clients_never_used_expire
+                clients_whose_grants_have_ended_expire_when_that_is_wanted
+                reg_26_who_registers_the_same_unused_is_known_again_and_managed_by_nobody
+                reg_24_an_update_ends_what_was_built_on_what_it_replaced
+                cimd_15_a_changed_document_ends_what_was_built_on_the_old_one
                 a_removed_client_takes_everything_along
                 a_flow_moves_on_from_where_it_was_found
                 cons_10_a_flow_answers_once

@@ -156,7 +156,7 @@ async fn cons_2_a_mode_that_asks_nobody_is_for_clients_of_the_configuration_alon
         ("always", "false", true),
     ] {
         let app = App::with(&yaml(mode, skip));
-        let client = Client::known(&app.url, "known");
+        let client = Client::known(&app, "known");
         let page = logged_in(&client, &mut Browser::new(), "alice", &[]).await;
         assert_eq!(asks(&page), asked, "{mode} {skip}: {page:?}");
         assert_eq!(page.body.contains("http-equiv=\"refresh\""), !asked, "{mode} {skip}: {page:?}");

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::base::id::ClientId;
 use crate::model::client::RegisteredClient;
 use crate::store::conformance::sample::{ACCESS_TOKEN_LIFETIME, BOUNDS, NOW, POLICY, Sample, minutes};
-use crate::store::{ClientBounds, ListedClient, Store};
+use crate::store::{ClientBounds, DocumentChange, ListedClient, Store};
 
 pub(in crate::store::conformance) async fn reg_17_the_operators_clients_never_make_room(store: &Arc<dyn Store>) {
     let kept = Sample::new("kept").client();
@@ -52,7 +52,7 @@ pub(in crate::store::conformance) async fn rt_10_what_a_client_was_granted_ends_
     let grant = ended.grant(&**store).await;
     let kept = other.grant(&**store).await;
     let id = ClientId::new("ended");
-    store.record_document(&id, b"{}", NOW).await.unwrap();
+    store.record_document(&id, b"{}", DocumentChange::None, NOW).await.unwrap();
     assert!(store.revoke_grants_of_client(&id, NOW).await.unwrap());
     assert!(store.revoked().has_grant(&grant.id) && !store.revoked().has_grant(&kept.id));
     let (user, uri, resource) = (ended.user_id(), ended.consent().redirect_uri, ended.consent().resource);
