@@ -46,7 +46,7 @@ impl Made {
     /// [`StartError`]; nothing is left of the attempt.
     pub async fn of(config: &Config, ground: &Ground, before: Option<Before<'_>>) -> Result<Self, StartError> {
         let issuing = match &config.oauth_server {
-            Some(section) => Some(Issuing::open(section, ground, before)?),
+            Some(section) => Some(Issuing::open(section, ground, before).await?),
             None => None,
         };
         if let Some(issuing) = &issuing {
@@ -101,26 +101,27 @@ struct Issuing {
 
 /// The keys go on where nothing is said of them, and with them what is in memory alone; a file that was taken away or changed
 /// is looked at all the same. Others are tended from now on, as long as somebody uses them.
-fn keys(
+async fn keys(
     section: &OauthServer,
     ground: &Ground,
     known: Option<(&Issuing, &OauthServer)>,
 ) -> Result<Arc<Keys>, StartError> {
     let now = ground.surroundings.clock.now();
     if let Some((issuing, _)) = known.filter(|(_, before)| before.signing == section.signing) {
-        issuing.keys.tend(now, ground.store.longest_access_token())?.iter().for_each(tasks::tell_of_key);
+        let changes = issuing.keys.tend(now, ground.store.longest_access_token())?;
+        tasks::tell_of_keys(&ground.audit, &changes).await;
         return Ok(Arc::clone(&issuing.keys));
     }
     let keys = Arc::new(Keys::open(&section.signing, now)?);
     let (store, clock) = (Arc::clone(&ground.store), ground.surroundings.clock.clone());
-    tokio::spawn(tasks::tend_keys(Arc::downgrade(&keys), store, clock));
+    tokio::spawn(tasks::tend_keys(Arc::downgrade(&keys), store, ground.audit.clone(), clock));
     Ok(keys)
 }
 
 impl Issuing {
-    fn open(section: &OauthServer, ground: &Ground, before: Option<Before<'_>>) -> Result<Self, StartError> {
+    async fn open(section: &OauthServer, ground: &Ground, before: Option<Before<'_>>) -> Result<Self, StartError> {
         let known = before.and_then(|before| before.behind.issuing.as_ref().zip(before.config.oauth_server.as_ref()));
-        let keys = keys(section, ground, known)?;
+        let keys = keys(section, ground, known).await?;
         let federation = Federation::new(providers(section, &ground.addresses.issuer, &keys)?, ground.store.clone());
         let federation = federation.with_enterprise(enterprise(section)?);
         let identity = Arc::new(identity(section, ground, federation, known.map(|(issuing, _)| &*issuing.identity))?);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use crate::audit::{self, Audit, Event};
 use crate::authorization_server::{client_bounds, refresh_policy};
 use crate::base::clock::Clock;
 use crate::config::section::OauthServer;
@@ -53,7 +54,7 @@ pub(super) async fn clean_up(store: Arc<dyn Store>, retention: watch::Receiver<R
 const KEY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Makes the next signing key when it is due and learns of what others did to the keys, as long as somebody uses them.
-pub(super) async fn tend_keys(keys: Weak<Keys>, store: Arc<dyn Store>, clock: Clock) {
+pub(super) async fn tend_keys(keys: Weak<Keys>, store: Arc<dyn Store>, audit: Audit, clock: Clock) {
     let mut interval = tokio::time::interval(KEY_INTERVAL);
     let mut said = String::new();
     loop {
@@ -65,7 +66,7 @@ pub(super) async fn tend_keys(keys: Weak<Keys>, store: Arc<dyn Store>, clock: Cl
         match tended.map_err(|error| error.to_string()).and_then(|tended| tended.map_err(|error| error.to_string())) {
             Ok(changes) => {
                 said.clear();
-                changes.iter().for_each(tell_of_key);
+                tell_of_keys(&audit, &changes).await;
             }
             // Once, not every second.
             Err(error) if error != said => {
@@ -77,12 +78,21 @@ pub(super) async fn tend_keys(keys: Weak<Keys>, store: Arc<dyn Store>, clock: Cl
     }
 }
 
-pub(super) fn tell_of_key(change: &KeyChange) {
-    match change {
-        KeyChange::Added { key_id, signs_from } => {
-            tracing::info!(key_id, signs_from = signs_from.unix(), "a signing key was added");
-        }
-        KeyChange::Removed { key_id } => tracing::info!(key_id, "a signing key is gone; its tokens are refused"),
+/// What became of the keys, in the log and in the trail. It has happened already, here or in another process: a trail that
+/// cannot be written changes nothing.
+pub(super) async fn tell_of_keys(audit: &Audit, changes: &[KeyChange]) {
+    for change in changes {
+        let (key_id, change) = match change {
+            KeyChange::Added { key_id, signs_from } => {
+                tracing::info!(key_id, signs_from = signs_from.unix(), "a signing key was added");
+                (key_id, audit::KeyChange::Published)
+            }
+            KeyChange::Removed { key_id } => {
+                tracing::info!(key_id, "a signing key is gone; its tokens are refused");
+                (key_id, audit::KeyChange::Retired)
+            }
+        };
+        let _ = audit.record(Event::KeyChanged { key_id, change }).await;
     }
 }
 

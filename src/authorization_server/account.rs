@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use crate::audit::Event;
 use crate::authorization_server::AuthorizationServer;
 use crate::authorization_server::authorize::FlowFault;
 use crate::authorization_server::session::SignedIn;
@@ -121,6 +122,7 @@ impl AuthorizationServer {
         let ended = self.services.store.disconnect(&here.person.id, client, self.services.clock.now()).await?;
         if ended {
             tracing::info!(user = %here.person.id, oauth.client = %client, "an app was disconnected by its person");
+            self.services.audit.record(Event::ConsentWithdrawn { user: &here.person.id, client }).await?;
         }
         Ok(ended)
     }
@@ -143,6 +145,9 @@ impl AuthorizationServer {
         };
         let ended = store.remove_sessions_elsewhere(user, this, only).await?;
         tracing::info!(%user, ended, "browser sessions were ended by their person");
+        if ended > 0 {
+            self.services.audit.record(Event::SessionEnded { user }).await?;
+        }
         Ok(ended)
     }
 
@@ -159,7 +164,14 @@ impl AuthorizationServer {
             here: here.session.digest,
             disconnects: form.disconnects,
         };
-        self.services.identity.change_password(change, self.services.clock.now()).await
+        // What lets somebody in is not changed where it could not be recorded.
+        self.services.audit.check().await?;
+        let changed = self.services.identity.change_password(change, self.services.clock.now()).await;
+        if let Err(ChangeError::Old(error)) = &changed {
+            self.record_login(Err(error)).await?;
+        }
+        changed?;
+        Ok(self.services.audit.record(Event::PasswordChanged { user: &here.person.id }).await?)
     }
 
     /// Says who the app is, from what is known of it here: a page of a person's does not wait for strangers' servers.

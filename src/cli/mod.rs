@@ -135,12 +135,18 @@ fn beside(config: &Config, work: impl AsyncFnOnce(&Beside) -> Result<(), Failure
         let text = "storage.type is memory, which no other process can reach; write users and clients into the configuration, or use sqlite";
         return Err(Failure { code: 78, text: text.to_owned() });
     }
+    recorded(config, async |audit, now| {
+        work(&Beside { store: app::open_store(config, now)?, audit: audit.clone(), now }).await
+    })
+}
+
+/// Runs a command that needs the trail alone.
+fn recorded(config: &Config, work: impl AsyncFnOnce(&Audit, Timestamp) -> Result<(), Failure>) -> Result<(), Failure> {
     let clock = Clock::system();
     let now = clock.now();
-    let store = app::open_store(config, now)?;
-    let beside = Beside { store, audit: Audit::open_beside(config.audit.as_ref(), clock)?, now };
+    let audit = Audit::open_beside(config.audit.as_ref(), clock)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(origin::as_operator(work(&beside)))
+    runtime.block_on(origin::as_operator(work(&audit, now)))
 }
 
 fn load(path: &Path) -> Result<Config, Failure> {

@@ -8,7 +8,7 @@ use crate::base::id::UserId;
 use crate::base::secret::Secret;
 use crate::identity::password::{self, PasswordError, PasswordHash};
 use crate::identity::{BUSY, Identity, LoginError};
-use crate::store::PasswordChange;
+use crate::store::{PasswordChange, StoreError};
 
 /// What somebody chooses has at least so many characters (NIST SP 800-63B §3.1.1.2).
 pub const SHORTEST: usize = 8;
@@ -62,6 +62,12 @@ pub enum ChangeError {
     /// It was changed meanwhile, or the user may not come in any more.
     #[error("the password was changed meanwhile")]
     Moved,
+}
+
+impl From<StoreError> for ChangeError {
+    fn from(error: StoreError) -> Self {
+        Self::Old(error.into())
+    }
 }
 
 impl Identity {

@@ -109,7 +109,11 @@ impl AuthorizationServer {
         Ok(LoggedIn { next: self.after_login(bound, &user, &active.scopes).await?, session })
     }
 
-    async fn record_login(&self, outcome: Result<&UserId, &LoginError>) -> Result<(), StoreError> {
+    /// Records how an attempt with a password ended.
+    pub(in crate::authorization_server) async fn record_login(
+        &self,
+        outcome: Result<&UserId, &LoginError>,
+    ) -> Result<(), StoreError> {
         let refused = |user, reason| Event::LoginRefused { user, at: None, reason };
         let event = match outcome {
             Ok(user) => Event::LoggedIn { user, at: None },

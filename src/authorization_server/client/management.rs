@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use crate::audit::Event;
 use crate::authorization_server::AuthorizationServer;
 use crate::authorization_server::client::registration::{Registered, RegistrationFault, authentication};
 use crate::authorization_server::error::Refused;
@@ -60,9 +61,11 @@ impl AuthorizationServer {
             fingerprint: None,
             ..before
         };
+        self.services.audit.check().await?;
         if !self.services.store.update_client(client.clone(), self.services.clock.now()).await? {
             return Err(RegistrationFault::Unauthorized("this client is not registered here any more"));
         }
+        self.services.audit.record(Event::ClientChanged { client: &client.id }).await?;
         let management = self.management(&client.id, token);
         Ok(Registered { client, secret, management: Some(management) })
     }
@@ -74,7 +77,7 @@ impl AuthorizationServer {
     pub async fn remove_registration(&self, id: &str, token: Option<&str>) -> Result<(), RegistrationFault> {
         let (client, _) = self.find_managed(id, token).await?;
         self.services.store.remove_client(&client.id, self.services.clock.now()).await?;
-        Ok(())
+        Ok(self.services.audit.record(Event::ClientRemoved { client: &client.id }).await?)
     }
 
     /// The client of this identifier, to whoever has its registration access token, and the token.

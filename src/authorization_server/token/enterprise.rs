@@ -4,6 +4,7 @@
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use crate::audit::Event;
 use crate::authorization_server::AuthorizationServer;
 use crate::authorization_server::assertion::{Audience, Validity};
 use crate::authorization_server::client::authentication::{AuthenticatedClient, Confidence};
@@ -17,6 +18,7 @@ use crate::identity::federated::{Asserted, Failure, Reason};
 use crate::model::client::Client;
 use crate::model::grant::{AssertionOutcome, CheckedAssertion, Grant};
 use crate::protocol::oauth::error::{ErrorCode, OauthError};
+use crate::protocol::oauth::grant_type;
 use crate::protocol::oauth::parameters::Parameters;
 use crate::protocol::oauth::resource;
 use crate::protocol::oauth::scope::ScopeSet;
@@ -86,8 +88,11 @@ impl AuthorizationServer {
         };
         let Asserted { account, description, .. } = asserted;
         let digest = claims.digest();
+        // Before it is spent: who cannot be recorded keeps the assertion, and may come again with it.
+        self.services.audit.check().await?;
         let checked = CheckedAssertion { digest, expires_at, account, description, grant: grant.clone() };
         self.spend_for_person(checked, now).await?;
+        self.services.audit.record(Event::Granted { grant: &grant, grant_type: grant_type::JWT_BEARER }).await?;
         // RFC 7521 §4.1: refresh tokens are not typically issued. The identity provider is asked again for the next token.
         self.issue(&grant, grant.scopes.clone(), None)
     }

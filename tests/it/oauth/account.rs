@@ -11,7 +11,7 @@ use mcp_bridge::protocol::oauth::scope::ScopeSet;
 use mcp_bridge::store::Sqlite;
 use serde_json::json;
 
-use crate::oauth::federated;
+use crate::oauth::{audit, federated};
 use crate::support::app::{BASIC, PASSWORD, WRONG};
 use crate::support::browser::Page;
 use crate::support::client::REDIRECT_URI;
@@ -426,4 +426,28 @@ async fn login_7_argon2id_hashes_of_either_place_let_people_in() {
     sign_in(&app, &mut dave, "dave", "password").await;
     assert!(is_account(&change(&app, &mut dave, "password", &"long ".repeat(30), &[]).await));
     assert!(is_account(&sign_in(&app, &mut Browser::new(), "dave", &"long ".repeat(30)).await));
+}
+
+#[tokio::test]
+async fn cons_9_what_a_person_ends_or_changes_stands_in_the_trail() {
+    let app = audit::recorded();
+    add_user(&app, "bob", &bcrypt::hash(PASSWORD, 4).unwrap()).await;
+    let client = Client::register(&app).await;
+    let page = client.authorize(&mut Browser::new(), "bob", &[]).await;
+    client.redeem(&page.answer("code").unwrap()).await;
+    let (mut here, mut there) = (Browser::new(), Browser::new());
+    sign_in(&app, &mut there, "bob", PASSWORD).await;
+    let page = sign_in(&app, &mut here, "bob", PASSWORD).await;
+    let before = audit::told(app.folder.path(), &client).len();
+    let page = post(&app, &mut here, &page, "/account/apps", &[("client", &client.id)]).await;
+    post(&app, &mut here, &page, "/account/browsers", &[]).await;
+    assert_eq!(change(&app, &mut here, WRONG, NEW, &[]).await.status, 403);
+    assert_eq!(change(&app, &mut here, PASSWORD, NEW, &[]).await.status, 303);
+    let expected = [
+        "consent withdrawn - bob client",
+        "session ended - bob -",
+        "login refused wrong_credentials bob -",
+        "password changed - bob -",
+    ];
+    assert_eq!(audit::told(app.folder.path(), &client)[before..], expected);
 }

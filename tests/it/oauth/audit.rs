@@ -12,7 +12,7 @@ use crate::support::mcp::Session;
 use crate::support::{App, Browser, Client, Program};
 
 /// The usual bridge, with a trail in `audit.jsonl`.
-fn recorded() -> App {
+pub fn recorded() -> App {
     App::with(&format!("{BASIC}audit: {{enabled: true, path: audit.jsonl}}\n"))
 }
 
@@ -25,8 +25,8 @@ fn lines(folder: &Path) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
 }
 
-/// Event, outcome, reason, subject, and whether it names the client.
-fn told(folder: &Path, client: &Client) -> Vec<String> {
+/// Of each line event, outcome, reason, subject, and whether it names the client.
+pub fn told(folder: &Path, client: &Client) -> Vec<String> {
     let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
     let name = |line: &Value| if line["oauth_client_id"] == client.id.as_str() { "client" } else { "-" };
     let members = ["event", "outcome", "reason", "subject"];

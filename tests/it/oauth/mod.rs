@@ -1,7 +1,7 @@
 //! The authorization server, endpoint by endpoint. Rows of the abuse catalogue carry their id in the name.
 
 mod account;
-mod audit;
+pub mod audit;
 mod authorize;
 mod client_keys;
 mod consent;

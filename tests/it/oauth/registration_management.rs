@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::oauth::audit;
 use crate::support::app::{BASIC, PASSWORD};
 use crate::support::browser::Page;
 use crate::support::client::{REDIRECT_URI, http, metadata, register};
@@ -321,4 +322,15 @@ async fn reg_18_an_expired_client_is_unknown_before_anybody_cleans_up() {
     let page = Browser::new().open(&client.authorize_url(&[])).await;
     assert!(page.status == 400 && page.goes_nowhere() && page.body.contains("add it again"), "{}", page.body);
     assert!(is_unauthorized(&manage(&client.registration, reqwest::Method::GET, None).await));
+}
+
+#[tokio::test]
+async fn what_a_client_does_with_its_registration_stands_in_the_trail() {
+    let app = audit::recorded();
+    let client = Client::register(&app).await;
+    let update = json!({"client_id": client.id, "redirect_uris": [REDIRECT_URI], "client_name": "Another"});
+    assert_eq!(manage(&client.registration, reqwest::Method::PUT, Some(&update)).await.status, 200);
+    assert_eq!(manage(&client.registration, reqwest::Method::DELETE, None).await.status, 204);
+    let expected = ["client added - - client", "client changed - - client", "client removed - - client"];
+    assert_eq!(audit::told(app.folder.path(), &client), expected);
 }

@@ -204,6 +204,16 @@ fn the_next_key_is_made_once_and_says_from_when_it_signs() {
 }
 
 #[test]
+fn a_rotation_stands_in_the_trail_under_the_name_of_who_typed_it() {
+    let folder = program_folder(&format!("{PROGRAM}audit: {{enabled: true, path: audit.jsonl}}\n"));
+    let first = said(&run(&folder, &["key", "rotate"]));
+    let line = std::fs::read_to_string(folder.path().join("audit.jsonl")).unwrap();
+    let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+    assert_eq!((&line["event"], &line["outcome"]), (&"key".into(), &"published".into()), "{line}");
+    assert!(first.starts_with(line["key_id"].as_str().unwrap()) && line["operator_uid"].is_number(), "{first} {line}");
+}
+
+#[test]
 fn keys_that_are_not_generated_are_not_rotated_and_the_text_says_what_to_do() {
     let with_file = program_folder(&PROGRAM.replace("    builtin:", "    signing: {key_file: key.pem}\n    builtin:"));
     assert!(run(&with_file, &["keygen", "--out", "key.pem"]).status.success());
