@@ -135,18 +135,8 @@ impl OauthServer {
                 MetadataDocuments::read,
             ),
             consent: reader.section("consent", "The question whether a client may act.", Consent::read),
-            introspection: reader.section("introspection", "Questions about tokens (RFC 7662).", |reader| {
-                reader.boolean(
-                    "enabled",
-                    true,
-                    "Clients may ask about their own tokens, those with introspect_any about all.",
-                )
-            }),
-            revocation: reader.section(
-                "revocation",
-                "The end of tokens at their client's wish (RFC 7009).",
-                |reader| reader.boolean("enabled", true, "Clients may end their own tokens."),
-            ),
+            introspection: read_introspection(reader),
+            revocation: read_revocation(reader),
         };
         server.check(reader);
         enabled.then_some(server)
@@ -290,4 +280,17 @@ fn read_scopes(reader: &mut Reader<'_>) -> BTreeMap<String, Option<String>> {
 fn read_default_scopes(reader: &mut Reader<'_>) -> Option<ScopeSet> {
     let doc = "Granted to a client that asks for none. Without it, what the user may have of scopes_supported.";
     reader.optional_list("default_scopes", &SCOPE, doc).map(|scopes| scopes.into_iter().collect())
+}
+
+fn read_introspection(reader: &mut Reader<'_>) -> bool {
+    reader.section("introspection", "Questions about tokens (RFC 7662).", |reader| {
+        let doc = "Clients may ask about their own tokens, those with introspect_any about all.";
+        reader.boolean("enabled", true, doc)
+    })
+}
+
+fn read_revocation(reader: &mut Reader<'_>) -> bool {
+    reader.section("revocation", "The end of tokens at their client's wish (RFC 7009).", |reader| {
+        reader.boolean("enabled", true, "Clients may end their own tokens.")
+    })
 }

@@ -171,7 +171,7 @@ async fn cons_2_a_mode_that_asks_nobody_is_for_clients_of_the_configuration_alon
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("config.yaml");
         std::fs::write(&path, yaml.replace("HASH", &format!("\"{}\"", bcrypt::hash(PASSWORD, 4).unwrap()))).unwrap();
-        let faults = mcp_bridge::config::Config::load(&path).err().expect("a contradiction").to_string();
+        let faults = mcp_bridge::config::Config::load(&path).err().unwrap().to_string();
         assert!(faults.contains(word) && faults.contains("consent"), "{faults}");
     }
 }
