@@ -10,6 +10,7 @@ pub mod telemetry;
 pub mod fetch;
 pub mod store;
 pub mod keys;
+pub mod audit;
 pub mod identity;
 pub mod authorization_server;
 pub mod resource_server;

@@ -1,6 +1,7 @@
 //! The user of the first start, so that the bridge is of use before anything is configured.
 
 use crate::app::StartError;
+use crate::audit::{Audit, Event, UserChange};
 use crate::base::clock::Timestamp;
 use crate::base::id::UserId;
 use crate::base::random;
@@ -23,6 +24,7 @@ pub struct FirstUser {
 pub(super) async fn create(
     section: &OauthServer,
     store: &dyn Store,
+    audit: &Audit,
     now: Timestamp,
 ) -> Result<Option<FirstUser>, StartError> {
     // Nobody would be asked for the password.
@@ -46,6 +48,9 @@ pub(super) async fn create(
     let scopes = section.scopes_supported.keys().cloned().collect();
     let user = User { id: name.clone(), password_hash, scopes, email: None, disabled: false, created_at: now };
     // Two processes may start at once: who comes second has no password to print.
-    let added = store.add_user(user).await.map_err(failed)?;
-    Ok(added.then_some(FirstUser { name, password }))
+    if !store.add_user(user).await.map_err(failed)? {
+        return Ok(None);
+    }
+    audit.record(Event::UserChanged { user: &name, change: UserChange::Added }).await.map_err(failed)?;
+    Ok(Some(FirstUser { name, password }))
 }

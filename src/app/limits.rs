@@ -1,6 +1,7 @@
 //! Every bound there is, in one list, for `config show --limits`.
 
 use crate::app::connections;
+use crate::audit;
 use crate::authorization_server::authorize;
 use crate::authorization_server::client::documents;
 use crate::authorization_server::session;
@@ -8,7 +9,7 @@ use crate::base::id::ProviderName;
 use crate::base::limit::Limit;
 use crate::bridge;
 use crate::config::Config;
-use crate::config::section::{MetadataDocuments, OauthServer, Server};
+use crate::config::section::{MetadataDocuments, OauthServer, RateLimit, Registration, Server};
 use crate::http;
 use crate::identity;
 use crate::keys;
@@ -24,6 +25,9 @@ pub fn limits(config: &Config) -> Vec<Limit> {
     all.extend(bridge::limits::limits(&config.server.session, &config.upstreams));
     all.extend(config.oauth_server.iter().flat_map(|section| of_people(section, &config.server)));
     all.extend(sqlite::limits());
+    if config.audit.is_some() {
+        all.extend(audit::limits());
+    }
     let stop = config.server.shutdown_timeout;
     all.push(
         Limit::time("requests under way when told to stop", stop, "they are cut off").set_by("server.shutdown_timeout"),
@@ -61,7 +65,7 @@ fn of_people(section: &OauthServer, server: &Server) -> Vec<Limit> {
     ]
     .concat();
     for (name, factor) in [
-        ("logins, and registrations, of one address in an interval", super::LOGINS),
+        ("logins of one address in an interval", super::LOGINS),
         ("authorization requests of one address in an interval", super::AUTHORIZATIONS),
         ("token requests of one address in an interval", super::TOKENS),
     ] {
@@ -79,14 +83,7 @@ fn of_people(section: &OauthServer, server: &Server) -> Vec<Limit> {
         )
         .set_by("server.oauth_server.builtin.lockout.max_failures"),
     );
-    all.push(
-        Limit::count(
-            "registered clients",
-            most(section.registration.max_clients),
-            "one that was never used makes room, else 503",
-        )
-        .set_by("server.oauth_server.registration.max_clients"),
-    );
+    all.extend(of_registration(section.registration, login));
     all.extend(identity::limits());
     for provider in &section.providers {
         let place = if provider.name == ProviderName::the_only() {
@@ -99,13 +96,26 @@ fn of_people(section: &OauthServer, server: &Server) -> Vec<Limit> {
                 .set_by(format!("server.oauth_server.federated.{place}http_timeout")),
         );
     }
-    if section.metadata_documents.enabled {
-        all.extend(of_documents(&section.metadata_documents));
-    }
+    all.extend(of_documents(&section.metadata_documents));
     if !section.providers.is_empty() {
         all.extend([&identity::federated::LIMITS[..], &keys::FOREIGN_LIMITS].concat());
     }
     all
+}
+
+fn of_registration(settings: Registration, login: RateLimit) -> [Limit; 2] {
+    let most = |count: u32| usize::try_from(count).unwrap_or(usize::MAX);
+    let (rate, key) = match settings.rate {
+        Some(rate) => (rate, "server.oauth_server.registration.rate"),
+        None => (login, "server.rate_limit.login.limit"),
+    };
+    [
+        Limit::count("registrations of one address in an interval", most(rate.limit), "429, Retry-After")
+            .none_if_zero()
+            .set_by(key),
+        Limit::count("registered clients", most(settings.max_clients), "one that was never used makes room, else 503")
+            .set_by("server.oauth_server.registration.max_clients"),
+    ]
 }
 
 fn of_documents(settings: &MetadataDocuments) -> Vec<Limit> {
@@ -117,5 +127,6 @@ fn of_documents(settings: &MetadataDocuments) -> Vec<Limit> {
         Limit::time("use of such a document, at most", settings.cache_ttl, "it is fetched anew")
             .set_by(key("cache_ttl")),
     ];
-    [&configured[..], &documents::LIMITS, &documents::HOST_LIMITS].concat()
+    [&configured[..], &documents::LIMITS, &documents::COPY_LIMITS, &documents::KEY_LIMITS, &documents::HOST_LIMITS]
+        .concat()
 }

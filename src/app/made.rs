@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::app::{AUTHORIZATIONS, Addresses, Ground, LOGINS, StartError, TOKENS, connections, tasks};
-use crate::authorization_server::client::documents::Documents;
+use crate::authorization_server::client::documents::Elsewhere;
 use crate::authorization_server::{AuthorizationServer, Services};
 use crate::base::id::{ClientId, ProviderName, UserId};
 use crate::bridge::pool;
@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::config::section::{self, EndpointAuth, Mode, OauthServer, RateLimit};
 use crate::http::guard::Guard;
 use crate::http::state::{AddressLimits, Authorization, Endpoint, Pages, State};
-use crate::identity::federated::{Federation, Provider};
+use crate::identity::federated::{EnterpriseIssuer, Federation, Provider};
 use crate::identity::throttle::AddressLimit;
 use crate::identity::{Identity, PasswordLogin};
 use crate::keys::Keys;
@@ -61,12 +61,14 @@ impl Made {
             .zip(issuing.as_ref())
             .map(|(section, issuing)| issuing.halves(section, ground));
         let (authorization, resource_server) = halves.unzip();
-        let limits = before.filter(|before| before.config.server.login_rate_limit == config.server.login_rate_limit);
+        let rates = |config: &Config| (config.server.login_rate_limit, registration_rate(config));
+        let limits = before.filter(|before| rates(before.config) == rates(config));
         let state = State {
             endpoint: endpoint(config),
             authorization,
             resource_server: resource_server.filter(|_| config.endpoint.auth == EndpointAuth::Builtin),
             bridge,
+            audit: ground.audit.clone(),
             guard: guard(config, &ground.addresses),
             read_timeout: config.server.read_timeout,
             write_timeout: config.server.write_timeout,
@@ -94,28 +96,43 @@ impl Behind {
 struct Issuing {
     keys: Arc<Keys>,
     identity: Arc<Identity>,
-    documents: Option<Arc<Documents>>,
+    elsewhere: Arc<Elsewhere>,
+}
+
+/// The keys go on where nothing is said of them, and with them what is in memory alone; a file that was taken away or changed
+/// is looked at all the same. Others are tended from now on, as long as somebody uses them.
+fn keys(
+    section: &OauthServer,
+    ground: &Ground,
+    known: Option<(&Issuing, &OauthServer)>,
+) -> Result<Arc<Keys>, StartError> {
+    let now = ground.surroundings.clock.now();
+    if let Some((issuing, _)) = known.filter(|(_, before)| before.signing == section.signing) {
+        issuing.keys.tend(now, ground.store.longest_access_token())?.iter().for_each(tasks::tell_of_key);
+        return Ok(Arc::clone(&issuing.keys));
+    }
+    let keys = Arc::new(Keys::open(&section.signing, now)?);
+    let (store, clock) = (Arc::clone(&ground.store), ground.surroundings.clock.clone());
+    tokio::spawn(tasks::tend_keys(Arc::downgrade(&keys), store, clock));
+    Ok(keys)
 }
 
 impl Issuing {
     fn open(section: &OauthServer, ground: &Ground, before: Option<Before<'_>>) -> Result<Self, StartError> {
         let known = before.and_then(|before| before.behind.issuing.as_ref().zip(before.config.oauth_server.as_ref()));
-        let keys = match known.filter(|(_, before)| before.signing == section.signing) {
-            // It learns by itself of what happens to the files; here it is only said if they are not fit any more.
-            Some((issuing, _)) => Keys::check(&section.signing).map(|()| Arc::clone(&issuing.keys))?,
-            None => open_keys(section, ground)?,
-        };
+        let keys = keys(section, ground, known)?;
         let federation = Federation::new(providers(section, &ground.addresses.issuer, &keys)?, ground.store.clone());
+        let federation = federation.with_enterprise(enterprise(section)?);
         let identity = Arc::new(identity(section, ground, federation, known.map(|(issuing, _)| &*issuing.identity))?);
-        let documents = match known.filter(|(_, before)| before.metadata_documents == section.metadata_documents) {
-            Some((issuing, _)) => issuing.documents.clone(),
-            None => Documents::new(&section.metadata_documents, Arc::clone(&ground.store))
-                .map_err(|error| StartError::Failed(error.to_string()))?
-                .map(Arc::new),
+        let elsewhere = match known.filter(|(_, before)| before.metadata_documents == section.metadata_documents) {
+            Some((issuing, _)) => Arc::clone(&issuing.elsewhere),
+            None => Elsewhere::new(&section.metadata_documents, Arc::clone(&ground.store))
+                .map(Arc::new)
+                .map_err(|error| StartError::Failed(error.to_string()))?,
         };
         // Beside the start: a provider that does not answer keeps nobody else from logging in.
         tokio::spawn(tasks::warm_up(Arc::clone(&identity), ground.surroundings.clock.clone()));
-        Ok(Self { keys, identity, documents })
+        Ok(Self { keys, identity, elsewhere })
     }
 
     fn halves(&self, section: &OauthServer, ground: &Ground) -> (Authorization, ResourceServer) {
@@ -136,7 +153,8 @@ impl Issuing {
             store: Arc::clone(&ground.store),
             keys: Arc::clone(&self.keys),
             identity: Arc::clone(&self.identity),
-            documents: self.documents.clone(),
+            elsewhere: Arc::clone(&self.elsewhere),
+            audit: ground.audit.clone(),
             clock: clock.clone(),
         };
         let server = AuthorizationServer::new(section, &addresses.issuer, &addresses.resource, services);
@@ -147,14 +165,6 @@ impl Issuing {
     fn email_addresses(&self) -> pool::EmailAddresses {
         email_addresses(Arc::clone(&self.identity))
     }
-}
-
-/// The keys, and the task that tends them until they are dropped.
-fn open_keys(section: &OauthServer, ground: &Ground) -> Result<Arc<Keys>, StartError> {
-    let clock = &ground.surroundings.clock;
-    let keys = Arc::new(Keys::open(&section.signing, clock.now())?);
-    tokio::spawn(tasks::tend_keys(Arc::downgrade(&keys), ground.store.longest_access_token(), clock.clone()));
-    Ok(keys)
 }
 
 /// Who may hold grants: people, and clients of the configuration, which may act for themselves.
@@ -196,6 +206,12 @@ fn providers(section: &OauthServer, issuer: &str, keys: &Arc<Keys>) -> Result<Ve
             .map_err(|error| StartError::Configuration(unusable(error)))
     };
     section.providers.iter().map(provider).collect()
+}
+
+/// The identity providers whose assertions are taken.
+fn enterprise(section: &OauthServer) -> Result<Vec<EnterpriseIssuer>, StartError> {
+    let issuers = section.enterprise.iter().cloned().map(EnterpriseIssuer::new);
+    issuers.collect::<Result<_, _>>().map_err(StartError::Configuration)
 }
 
 /// Our redirect URI at a provider.
@@ -262,12 +278,17 @@ fn guard(config: &Config, addresses: &Addresses) -> Guard {
     Guard { hosts, origins, trusted_proxies: config.server.trusted_proxies.clone(), is_https: addresses.is_https() }
 }
 
+/// `registration.rate`, if it is set.
+fn registration_rate(config: &Config) -> Option<RateLimit> {
+    config.oauth_server.as_ref().and_then(|section| section.registration.rate)
+}
+
 fn address_limits(config: &Config) -> AddressLimits {
     let login = config.server.login_rate_limit;
     let times = |factor| AddressLimit::new(RateLimit { limit: login.limit.saturating_mul(factor), ..login });
     AddressLimits {
         login: times(LOGINS),
-        registration: times(LOGINS),
+        registration: registration_rate(config).map_or_else(|| times(LOGINS), AddressLimit::new),
         authorization: times(AUTHORIZATIONS),
         token: times(TOKENS),
     }

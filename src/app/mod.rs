@@ -1,5 +1,6 @@
 //! Composition: from a checked configuration to a running bridge. All wiring is here, and nothing else.
 
+mod absent;
 mod address;
 mod connections;
 mod first_user;
@@ -15,6 +16,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::app::made::{Made, callback};
+use crate::audit::{self, Audit};
 use crate::base::clock::{Clock, Timestamp};
 use crate::config::Config;
 use crate::config::section::Storage;
@@ -76,6 +78,15 @@ impl From<KeyError> for StartError {
     }
 }
 
+impl From<audit::OpenError> for StartError {
+    fn from(error: audit::OpenError) -> Self {
+        match error {
+            audit::OpenError::File { .. } => Self::Io(error.to_string()),
+            audit::OpenError::Thread(_) => Self::Failed(error.to_string()),
+        }
+    }
+}
+
 /// A bridge that is put together and listens, but does not answer yet.
 pub struct App {
     listener: TcpListener,
@@ -89,6 +100,7 @@ pub struct App {
 /// What no reload changes.
 struct Ground {
     store: Arc<dyn Store>,
+    audit: Audit,
     surroundings: Surroundings,
     addresses: Addresses,
     connections: usize,
@@ -104,10 +116,12 @@ impl App {
         let now = surroundings.clock.now();
         let store = open_store(&config, now)?;
         let connections = connections::holdable(config.server.max_connections);
-        let ground = Ground { store, surroundings, addresses: addresses.clone(), connections };
+        let audit = Audit::open(config.audit.as_ref(), surroundings.clock.clone())?;
+        let ground = Ground { store, audit, surroundings, addresses: addresses.clone(), connections };
         let made = Made::of(&config, &ground, None).await?;
         if let Some(present) = made.present(&config) {
-            ground.store.revoke_absent_users(present, now).await.map_err(|error| StartError::Io(error.to_string()))?;
+            let ended = absent::revoke(ground.store.as_ref(), &ground.audit, present, now).await;
+            ended.map_err(|error| StartError::Io(error.to_string()))?;
         }
         Ok(Self { listener, ground, config, made, addresses })
     }
@@ -121,7 +135,8 @@ impl App {
     pub async fn first_user(&self) -> Result<Option<FirstUser>, StartError> {
         match &self.config.oauth_server {
             Some(section) => {
-                first_user::create(section, self.ground.store.as_ref(), self.ground.surroundings.clock.now()).await
+                let Ground { store, audit, surroundings, .. } = &self.ground;
+                first_user::create(section, store.as_ref(), audit, surroundings.clock.now()).await
             }
             None => Ok(None),
         }

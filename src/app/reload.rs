@@ -6,8 +6,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::app::made::{Before, Made};
-use crate::app::{Ground, Running, StartError, restart};
-use crate::authorization_server::refresh_policy;
+use crate::app::tasks::Retention;
+use crate::app::{Ground, Running, StartError, absent, restart};
+use crate::audit::Audit;
 use crate::base::clock::Clock;
 use crate::base::id::UserId;
 use crate::base::username::canonical_username;
@@ -38,11 +39,11 @@ impl Running {
             made.state.bridge.give_up(&in_force.bridge);
             return Err(StartError::Io(error.to_string()));
         }
-        let has_same_keys = made.behind.has_keys_of(&self.behind);
+        let is_stricter = self.config.endpoint.auth != config.endpoint.auth || !made.behind.has_keys_of(&self.behind);
         drop(in_force);
         self.put_in_force(config, made, leavers);
-        if !has_same_keys {
-            // Who opened them may have a token that is good no more; whoever's is comes back.
+        if is_stricter {
+            // Who opened them may have a token that is good no more, or none; whoever may comes back.
             self.live.current().bridge.end_streams();
         }
         Ok(kept)
@@ -55,14 +56,14 @@ impl Running {
         if let Some(new) = lifetime(config).filter(|new| lifetime(&self.config) != Some(*new)) {
             store.expect_lifetime(new, now).await?;
         }
-        leavers.log_out(store.as_ref(), &self.ground.surroundings.clock).await
+        leavers.log_out(&self.ground.audit, store.as_ref(), &self.ground.surroundings.clock).await
     }
 
     fn put_in_force(&mut self, config: Config, made: Made, leavers: Leavers) {
         let before = self.live.replace(made.state);
         self.live.current().bridge.succeed(&before.bridge);
-        if let Some((section, policy)) = config.oauth_server.as_ref().zip(self.policy.as_ref()) {
-            policy.send_replace(refresh_policy(section));
+        if let Some((section, retention)) = config.oauth_server.as_ref().zip(self.retention.as_ref()) {
+            retention.send_replace(Retention::of(section));
         }
         self.config = config;
         self.behind = made.behind;
@@ -83,12 +84,14 @@ struct Leavers {
 }
 
 impl Leavers {
-    async fn log_out(&self, store: &dyn Store, clock: &Clock) -> Result<(), StoreError> {
+    async fn log_out(&self, audit: &Audit, store: &dyn Store, clock: &Clock) -> Result<(), StoreError> {
         for user in &self.changed {
-            store.revoke_grants_of(user, clock.now()).await?;
+            let now = clock.now();
+            let ending = store.revoke_grants_of(user, now);
+            absent::recorded(store, audit, "configured_anew", (ending, now)).await?;
         }
         match &self.present {
-            Some(present) => store.revoke_absent_users(present.clone(), clock.now()).await,
+            Some(present) => absent::revoke(store, audit, present.clone(), clock.now()).await,
             None => Ok(()),
         }
     }
@@ -97,13 +100,14 @@ impl Leavers {
 /// What requests that came before the reload still granted to those who leave is found afterwards.
 fn late(mut leavers: Leavers, before: Weak<State>, ground: &Ground) -> impl Future<Output = ()> + Send + use<> {
     let (store, clock) = (Arc::clone(&ground.store), ground.surroundings.clock.clone());
+    let audit = ground.audit.clone();
     async move {
         for patience in [SOON, AT_LAST] {
             let end = Instant::now() + patience;
             while before.strong_count() > 0 && Instant::now() < end {
                 tokio::time::sleep(INTERVAL).await;
             }
-            while let Err(error) = leavers.log_out(store.as_ref(), &clock).await {
+            while let Err(error) = leavers.log_out(&audit, store.as_ref(), &clock).await {
                 tracing::error!(%error, "who left the configuration could not be looked for once more; trying again");
                 tokio::time::sleep(INTERVAL * 10).await;
             }

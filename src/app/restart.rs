@@ -11,6 +11,7 @@ pub(super) fn keep(config: &mut Config, in_force: &Config) -> Vec<&'static str> 
     keep_one(&mut server.root_endpoint, &old.root_endpoint, "server.root_endpoint", &mut kept);
     keep_one(&mut config.endpoint.path, &in_force.endpoint.path, "server.mcp_path", &mut kept);
     keep_one(&mut config.storage, &in_force.storage, "storage", &mut kept);
+    keep_one(&mut config.audit, &in_force.audit, "audit", &mut kept);
     // What actix was started with.
     keep_one(&mut server.workers, &old.workers, "server.workers", &mut kept);
     keep_one(&mut server.max_connections, &old.max_connections, "server.max_connections", &mut kept);

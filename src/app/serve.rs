@@ -14,12 +14,11 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::app::made::{Behind, Made};
+use crate::app::tasks::Retention;
 use crate::app::{App, Ground, StartError, connections, tasks};
-use crate::authorization_server::refresh_policy;
 use crate::config::Config;
 use crate::http::live::Live;
 use crate::http::{middleware, routes};
-use crate::model::grant::RefreshPolicy;
 
 /// Where actix logs each malformed request as an error, with which strangers could alarm the operator.
 pub const NOISY_TARGET: &str = "actix_http::h1::dispatcher";
@@ -32,8 +31,8 @@ pub struct Running {
     pub(super) ground: Ground,
     pub(super) config: Config,
     pub(super) behind: Behind,
-    /// For how long tokens are kept.
-    pub(super) policy: Option<watch::Sender<RefreshPolicy>>,
+    /// For how long tokens and clients are kept.
+    pub(super) retention: Option<watch::Sender<Retention>>,
     cleanup: Option<JoinHandle<()>>,
     /// What a reload left to be looked at once more.
     pub(super) late: Option<JoinHandle<()>>,
@@ -73,13 +72,13 @@ impl App {
         .map_err(|error| StartError::Io(format!("cannot listen: {error}")))?
         .run();
         let handle = server.handle();
-        let policy = config.oauth_server.as_ref().map(|section| watch::Sender::new(refresh_policy(section)));
-        let cleanup = policy.as_ref().map(|policy| {
+        let retention = config.oauth_server.as_ref().map(|section| watch::Sender::new(Retention::of(section)));
+        let cleanup = retention.as_ref().map(|retention| {
             let (store, clock) = (Arc::clone(&ground.store), ground.surroundings.clock.clone());
-            tokio::spawn(tasks::clean_up(store, policy.subscribe(), clock))
+            tokio::spawn(tasks::clean_up(store, retention.subscribe(), clock))
         });
         let server = tokio::spawn(server);
-        Ok(Running { server, handle, live, ground, config, behind, policy, cleanup, late: None })
+        Ok(Running { server, handle, live, ground, config, behind, retention, cleanup, late: None })
     }
 }
 

@@ -5,22 +5,45 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use crate::authorization_server::{client_bounds, refresh_policy};
 use crate::base::clock::Clock;
+use crate::config::section::OauthServer;
 use crate::identity::Identity;
 use crate::keys::{KeyChange, Keys};
 use crate::model::grant::RefreshPolicy;
-use crate::store::Store;
+use crate::store::{ClientBounds, Store};
 
 /// How often what has expired is removed.
 const CLEANUP_INTERVAL: Duration = Duration::from_secs(600);
 
+/// How long things are kept.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Retention {
+    tokens: RefreshPolicy,
+    clients: Option<ClientBounds>,
+}
+
+impl Retention {
+    /// As this configuration wants it.
+    pub fn of(section: &OauthServer) -> Self {
+        Self { tokens: refresh_policy(section), clients: client_bounds(section) }
+    }
+}
+
 /// Removes what has expired, until the process ends.
-pub(super) async fn clean_up(store: Arc<dyn Store>, policy: watch::Receiver<RefreshPolicy>, clock: Clock) {
+pub(super) async fn clean_up(store: Arc<dyn Store>, retention: watch::Receiver<Retention>, clock: Clock) {
     let mut interval = tokio::time::interval(CLEANUP_INTERVAL);
     loop {
         interval.tick().await;
-        let policy = *policy.borrow();
-        if let Err(error) = store.remove_expired(policy, clock.now()).await {
+        let Retention { tokens, clients } = *retention.borrow();
+        let removed = async {
+            store.remove_expired(tokens, clock.now()).await?;
+            match clients {
+                Some(bounds) => store.remove_expired_clients(bounds, clock.now()).await,
+                None => Ok(()),
+            }
+        };
+        if let Err(error) = removed.await {
             tracing::warn!(%error, "could not remove what has expired; trying again later");
         }
     }
@@ -30,13 +53,13 @@ pub(super) async fn clean_up(store: Arc<dyn Store>, policy: watch::Receiver<Refr
 const KEY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Makes the next signing key when it is due and learns of what others did to the keys, as long as somebody uses them.
-pub(super) async fn tend_keys(keys: Weak<Keys>, longest_token: Duration, clock: Clock) {
+pub(super) async fn tend_keys(keys: Weak<Keys>, store: Arc<dyn Store>, clock: Clock) {
     let mut interval = tokio::time::interval(KEY_INTERVAL);
     let mut said = String::new();
     loop {
         interval.tick().await;
         let Some(keys) = keys.upgrade() else { return };
-        let now = clock.now();
+        let (now, longest_token) = (clock.now(), store.longest_access_token());
         // The folder may be on a disk that makes one wait.
         let tended = tokio::task::spawn_blocking(move || keys.tend(now, longest_token)).await;
         match tended.map_err(|error| error.to_string()).and_then(|tended| tended.map_err(|error| error.to_string())) {
@@ -54,7 +77,7 @@ pub(super) async fn tend_keys(keys: Weak<Keys>, longest_token: Duration, clock: 
     }
 }
 
-fn tell_of_key(change: &KeyChange) {
+pub(super) fn tell_of_key(change: &KeyChange) {
     match change {
         KeyChange::Added { key_id, signs_from } => {
             tracing::info!(key_id, signs_from = signs_from.unix(), "a signing key was added");

@@ -14,6 +14,7 @@
 //! identity providers (`identity`), keys (`keys`), pages and cookies (`http`).
 
 pub mod account;
+mod assertion;
 pub mod authorize;
 pub mod client;
 pub mod error;
@@ -28,8 +29,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::authorization_server::client::documents::Documents;
+use crate::audit::Audit;
+use crate::authorization_server::client::documents::Elsewhere;
 use crate::base::clock::Clock;
+use crate::base::digest::Digest;
 use crate::base::id::ClientId;
 use crate::config::section::{Consent, OauthServer, StaticAuthentication, StaticClient};
 use crate::identity::Identity;
@@ -37,6 +40,7 @@ use crate::identity::throttle::LoginThrottle;
 use crate::keys::{Keys, foreign_algorithms};
 use crate::model::client::Client;
 use crate::model::grant::RefreshPolicy;
+use crate::protocol::oauth::grant_type;
 use crate::protocol::oauth::metadata::{AuthorizationServerMetadata, Offered};
 use crate::protocol::oauth::redirect_uri::RedirectUriPolicy;
 use crate::protocol::oauth::scope::ScopeSet;
@@ -59,8 +63,10 @@ pub struct Services {
     pub keys: Arc<Keys>,
     /// Knows people.
     pub identity: Arc<Identity>,
-    /// Fetches the metadata of clients that are named by an address; `None`: there are no such clients.
-    pub documents: Option<Arc<Documents>>,
+    /// Fetches what clients keep elsewhere: metadata of those that are named by an address, and keys.
+    pub elsewhere: Arc<Elsewhere>,
+    /// Is told what happens, before it is answered.
+    pub audit: Audit,
     /// Tells the time.
     pub clock: Clock,
 }
@@ -78,6 +84,7 @@ struct Settings {
     clients: HashMap<ClientId, Client>,
     grant_types: Vec<&'static str>,
     client_bounds: Option<ClientBounds>,
+    initial_access_token: Option<Digest>,
     consent: Consent,
     session_lifetime: Duration,
     introspection: bool,
@@ -90,18 +97,21 @@ impl AuthorizationServer {
     pub fn new(section: &OauthServer, issuer: &str, resource: &str, services: Services) -> Self {
         let scopes_supported: ScopeSet = section.scopes_supported.keys().cloned().collect();
         let is_key = |client: &StaticClient| matches!(client.authentication, StaticAuthentication::Keys(_));
-        let has_keys = services.documents.is_some() || section.clients.iter().any(is_key);
+        let has_keys = services.elsewhere.documents.is_some()
+            || section.allow_dynamic_registration
+            || section.clients.iter().any(is_key);
         let acts_alone = section.clients.iter().any(|client| client.acts_alone);
-        let grant_types: Vec<_> = ["authorization_code", "refresh_token"]
+        let grant_types: Vec<_> = [grant_type::AUTHORIZATION_CODE, grant_type::REFRESH_TOKEN]
             .into_iter()
-            .chain(acts_alone.then_some("client_credentials"))
+            .chain(acts_alone.then_some(grant_type::CLIENT_CREDENTIALS))
+            .chain(services.identity.takes_assertions().then_some(grant_type::JWT_BEARER))
             .collect();
         let offered = Offered {
             scopes: scopes_supported.iter().map(str::to_owned).collect(),
             grant_types: grant_types.clone(),
             assertion_algorithms: if has_keys { foreign_algorithms() } else { Vec::new() },
             dynamic_registration: section.allow_dynamic_registration,
-            metadata_documents: services.documents.is_some(),
+            metadata_documents: services.elsewhere.documents.is_some(),
             introspection: section.introspection,
             revocation: section.revocation,
         };
@@ -118,10 +128,8 @@ impl AuthorizationServer {
             scopes_supported,
             clients: section.clients.iter().map(client::configured).map(|client| (client.id.clone(), client)).collect(),
             grant_types,
-            client_bounds: section.allow_dynamic_registration.then_some(ClientBounds {
-                max_clients: section.registration.max_clients,
-                unused_expiry: section.registration.unused_expiry,
-            }),
+            client_bounds: client_bounds(section),
+            initial_access_token: section.registration.initial_access_token,
             consent: section.consent,
             session_lifetime: section.session_lifetime,
             introspection: section.introspection,
@@ -157,4 +165,14 @@ pub fn refresh_policy(section: &OauthServer) -> RefreshPolicy {
         absolute: section.refresh_token_max_lifetime,
         grace: section.refresh_token_grace,
     }
+}
+
+/// The bounds of registered clients that a configuration asks for; `None`: no client may register.
+#[must_use]
+pub fn client_bounds(section: &OauthServer) -> Option<ClientBounds> {
+    section.allow_dynamic_registration.then_some(ClientBounds {
+        max_clients: section.registration.max_clients,
+        unused_expiry: section.registration.unused_expiry,
+        expiry: section.registration.expiry,
+    })
 }

@@ -1,5 +1,6 @@
 //! Token revocation. [RFC 7009](https://www.rfc-editor.org/rfc/rfc7009)
 
+use crate::audit::Event;
 use crate::authorization_server::AuthorizationServer;
 use crate::authorization_server::client::authentication::ClientRequest;
 use crate::authorization_server::error::Refused;
@@ -29,13 +30,22 @@ impl AuthorizationServer {
         let token = form.one("token")?.ok_or_else(|| Refused::new(ErrorCode::InvalidRequest, "token is missing"))?;
         if let Some(found) = self.services.store.find_refresh(&Digest::of(&Secret::new(token))).await? {
             if found.grant.client_id == client.0.id {
-                self.services.store.revoke_grant(&found.grant.id, self.services.clock.now()).await?;
+                let event = Event::GrantRevoked { grant: &found.grant, reason: "by_its_client" };
+                if self.services.store.revoke_grant(&found.grant.id, self.services.clock.now()).await? {
+                    self.services.audit.record(event).await?;
+                }
             }
             return Ok(());
         }
         match self.services.keys.verify(token) {
             Ok(claims) if claims.client_id == client.0.id => {
-                Ok(self.services.store.revoke_access_token(&claims.jti, claims.expires_at).await?)
+                self.services.store.revoke_access_token(&claims.jti, claims.expires_at).await?;
+                let (user, grant) = (&claims.subject, &claims.grant);
+                Ok(self
+                    .services
+                    .audit
+                    .record(Event::AccessTokenRevoked { user, client: &claims.client_id, grant })
+                    .await?)
             }
             Ok(_) | Err(_) => Ok(()),
         }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::audit::Event;
 use crate::authorization_server::AuthorizationServer;
 use crate::authorization_server::authorize::FlowFault;
 use crate::base::digest::Digest;
@@ -176,6 +177,9 @@ impl AuthorizationServer {
             }
         }
         self.services.store.remove_session(&Digest::of(session)).await?;
+        if let Some(person) = &person {
+            self.services.audit.record(Event::LoggedOut { user: &person.id }).await?;
+        }
         let provider = person.as_ref().and_then(|person| self.services.identity.provider_of(&person.id));
         let elsewhere = provider.and_then(|provider| Some((provider.label().to_owned(), provider.end_session_url()?)));
         Ok(elsewhere.map(|(label, url)| LogOutElsewhere { label, url }))

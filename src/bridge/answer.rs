@@ -11,7 +11,7 @@ use serde_json::json;
 use tokio::time::Sleep;
 
 use crate::bridge::load::Place;
-use crate::bridge::mailbox::{Event, Follower, Reader};
+use crate::bridge::mailbox::{Event, Follower, Next, Passage, Reader};
 use crate::bridge::session::{Attached, Session, UnderWay};
 use crate::bridge::stateless::exchange::Attendance;
 use crate::bridge::stateless::listen::Listening;
@@ -30,6 +30,8 @@ pub enum Answer {
         /// The new session's id, after `initialize`.
         session_id: Option<String>,
     },
+    /// 200 with one JSON object that is still coming.
+    Pieces(Pieces),
     /// 200 with server-sent events.
     Stream {
         /// The events.
@@ -181,8 +183,8 @@ pub enum Held {
 
 #[derive(Debug)]
 enum Source {
-    /// Of which nothing is kept.
-    Once(Reader),
+    /// Of which nothing is kept; and its answer, while that passes.
+    Once(Reader, Option<Passage>),
     /// That can be taken up again.
     Kept(Follower),
 }
@@ -192,7 +194,14 @@ impl EventStream {
     #[must_use]
     pub fn of_call(first: Option<Bytes>, reader: Reader) -> Self {
         let first = first.map(|message| event_stream::frame(&message));
-        Self { first, source: Some(Source::Once(reader)), ..Self::empty() }
+        Self { first, source: Some(Source::Once(reader, None)), ..Self::empty() }
+    }
+
+    /// An answer that passes. If it breaks off, the error that `reader` then gives follows.
+    #[must_use]
+    pub fn of_passage(passage: Passage, reader: Reader) -> Self {
+        let first = Some(event_stream::head(None));
+        Self { first, source: Some(Source::Once(reader, Some(passage))), ..Self::empty() }
     }
 
     /// One message, and the end.
@@ -204,7 +213,7 @@ impl EventStream {
     /// The events of a session.
     #[must_use]
     pub fn of_session(session: &Arc<Session>, reader: Reader) -> Self {
-        Self { source: Some(Source::Once(reader)), _attached: Some(session.attach()), ..Self::empty() }
+        Self { source: Some(Source::Once(reader, None)), _attached: Some(session.attach()), ..Self::empty() }
     }
 
     /// The events of a stream of the session that can be taken up again.
@@ -246,12 +255,26 @@ impl EventStream {
         match &mut self.source {
             None => Poll::Ready(None),
             Some(Source::Kept(follower)) => follower.poll_next(context),
-            Some(Source::Once(reader)) => reader.poll_next(context).map(|event| match event? {
+            Some(Source::Once(_, passing @ Some(_))) => poll_passing(passing, context),
+            Some(Source::Once(reader, passing)) => reader.poll_next(context).map(|event| match event? {
                 Event::Delayed => Some(Bytes::from_static(event_stream::KEEP_ALIVE)),
                 Event::Related(message) | Event::Last(message) => Some(event_stream::frame(&message)),
+                Event::Passing(passage) => {
+                    *passing = Some(passage);
+                    Some(event_stream::head(None))
+                }
             }),
         }
     }
+}
+
+fn poll_passing(passing: &mut Option<Passage>, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
+    let Some(passage) = passing else { return Poll::Ready(None) };
+    let next = passage.poll_next(context);
+    if matches!(next, Poll::Ready(Next::End | Next::Broken)) {
+        *passing = None;
+    }
+    next.map(|next| Some(next.on_the_wire()))
 }
 
 impl Stream for EventStream {
@@ -270,5 +293,44 @@ impl Stream for EventStream {
             self.source = None;
         }
         event
+    }
+}
+
+/// One JSON object for one response, in pieces. It must not look whole to the client when it breaks off.
+#[derive(Debug)]
+pub struct Pieces {
+    passage: Option<Passage>,
+    _held: Option<Held>,
+}
+
+/// An answer broke off on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an answer broke off on its way")]
+pub struct BrokenOff;
+
+impl Pieces {
+    /// The pieces of an answer, keeping this as it is.
+    #[must_use]
+    pub const fn new(passage: Passage, held: Option<Held>) -> Self {
+        Self { passage: Some(passage), _held: held }
+    }
+}
+
+impl Stream for Pieces {
+    type Item = Result<Bytes, BrokenOff>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let Some(passage) = &mut self.passage else { return Poll::Ready(None) };
+        passage.poll_next(context).map(|next| match next {
+            Next::Part(part) => Some(Ok(part)),
+            Next::End => {
+                self.passage = None;
+                None
+            }
+            Next::Broken => {
+                self.passage = None;
+                Some(Err(BrokenOff))
+            }
+        })
     }
 }

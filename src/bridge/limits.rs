@@ -4,10 +4,13 @@ use crate::base::limit::Limit;
 use crate::bridge::mailbox;
 use crate::bridge::stateless::{filter, listener, parked};
 use crate::bridge::upstream::stateless::{inquiry, listening, probe};
-use crate::bridge::upstream::{self, call, child, inbound, lines, link, remote, sse, stdio, streamable_http, wire};
+use crate::bridge::upstream::{
+    self, call, child, inbound, lines, link, pass, remote, sse, stdio, streamable_http, wire,
+};
 use crate::bridge::{catalog, load, merge, pool, post, reload, session, sessions, streams, subscribe, tool_search};
 use crate::config::section::{self, UpstreamKind};
 use crate::protocol::mcp::message;
+use crate::protocol::mcp::passing;
 
 /// All of them, in the order in which a request meets them.
 #[must_use]
@@ -42,6 +45,8 @@ pub fn limits(settings: &section::Session, upstreams: &[section::Upstream]) -> V
         &child::keeper::LIMITS,
         &inbound::LIMITS,
         &remote::LIMITS,
+        &pass::LIMITS,
+        &passing::LIMITS,
         &streamable_http::LIMITS,
         &sse::LIMITS,
         &probe::LIMITS,

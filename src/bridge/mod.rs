@@ -34,7 +34,7 @@ mod notify;
 pub mod limits;
 mod reload;
 
-pub use answer::{Answer, EventStream, Refusal};
+pub use answer::{Answer, BrokenOff, EventStream, Pieces, Refusal};
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};

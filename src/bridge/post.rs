@@ -14,7 +14,7 @@ use crate::bridge::stateless::era::{self, Era};
 use crate::bridge::stateless::exchange::Attendance;
 use crate::bridge::tool_search::Meant;
 use crate::bridge::upstream::inbound;
-use crate::bridge::{Answer, Bridge, EventStream, PostRequest, Refusal};
+use crate::bridge::{Answer, Bridge, EventStream, Pieces, PostRequest, Refusal};
 use crate::model::principal::Principal;
 use crate::protocol::mcp::message::{self, Kind, Message, MessageFault};
 use crate::protocol::mcp::method::Method;
@@ -39,6 +39,8 @@ pub(super) struct Caller {
     pub own: Own,
     pub accepts_stream: bool,
     pub accepts_json: bool,
+    /// An answer may come in pieces; not where several are put together.
+    pub takes_pieces: bool,
 }
 
 impl Caller {
@@ -96,6 +98,7 @@ impl Bridge {
             own: Own::default(),
             accepts_stream: request.accepts_event_stream,
             accepts_json: request.accepts_json,
+            takes_pieces: true,
         };
         if let Some(message) = &message
             && era::is_stateless(request, message)
@@ -152,24 +155,26 @@ impl Bridge {
             Begun::Answered(body) => return Ok(finished(caller, body)),
             Begun::Waiting(reader) | Begun::Attended(reader, _) => reader,
         };
-        let stream = |first, reader| {
-            let events = caller.stream(first, reader, message).holding(under_way.map(Held::Session));
+        let held = under_way.map(Held::Session);
+        let stream = |first, reader, held| {
+            let events = caller.stream(first, reader, message).holding(held);
             Ok(Answer::Stream { events, session_id: None })
         };
         if !caller.accepts_json {
-            return stream(None, reader);
+            return stream(None, reader, held);
         }
         let first = if caller.accepts_stream {
             match tokio::time::timeout(caller.stream_after(), reader.next()).await {
                 Ok(first) => first,
-                Err(_) => return stream(None, reader),
+                Err(_) => return stream(None, reader, held),
             }
         } else {
             reader.next().await
         };
         match first {
-            Some(Event::Delayed) => stream(None, reader),
-            Some(Event::Related(message)) => stream(Some(message), reader),
+            Some(Event::Delayed) => stream(None, reader, held),
+            Some(Event::Related(message)) => stream(Some(message), reader, held),
+            Some(Event::Passing(passage)) => Ok(Answer::Pieces(Pieces::new(passage, held))),
             Some(Event::Last(body)) => Ok(Answer::Message { body, session_id: None }),
             None => Ok(Answer::Message { body: unanswered(message), session_id: None }),
         }
@@ -199,7 +204,7 @@ impl Bridge {
         for message in &messages {
             self.permit(caller, message).await?;
         }
-        let alone = Caller { accepts_stream: false, ..caller.clone() };
+        let alone = Caller { accepts_stream: false, takes_pieces: false, ..caller.clone() };
         let under_way = caller.session().map(Session::begin);
         let answers =
             futures_util::future::join_all(messages.iter().map(|message| self.answer_alone(&alone, message))).await;

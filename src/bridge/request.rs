@@ -191,6 +191,7 @@ impl Bridge {
         call.progress_token = token(message, params);
         call.principal = Some(Arc::clone(&caller.principal));
         call.accepts_stream = caller.accepts_stream;
+        call.takes_pieces = caller.takes_pieces;
         call.place = Some(place);
         if link.speaks() == Speaks::Stateless {
             call.onward.repeated = repeated(upstream, message, edits);

@@ -13,12 +13,19 @@ use crate::bridge::mailbox::{Follower, Keep, Mailbox, Reader, Rest};
 
 /// How many streams of calls one session may keep. A call beyond them is answered, but its stream cannot be resumed.
 const MAX_KEPT: usize = 32;
-/// How long an answer waits for a client that is away, and what was read stays for one that did not get it.
+/// How long an answer waits for a client that is away.
 const PATIENCE: Duration = Duration::from_secs(300);
+/// How many bytes of one session are kept of streams that were handed to a connection to their end. MCP lets a server choose
+/// what it sends again; what may be missed of these is what was on its way when the connection broke.
+const READ_BYTES: usize = 128 * 1024;
+/// How long those are kept: clients come back after three seconds, and some try more than once.
+const READ_PATIENCE: Duration = Duration::from_secs(30);
 /// Shown by `config show --limits`.
-pub const LIMITS: [Limit; 2] = [
+pub const LIMITS: [Limit; 4] = [
     Limit::count("streams of calls of one session that can be resumed", MAX_KEPT, "the least missed is forgotten"),
     Limit::time("answer kept for a client that is away", PATIENCE, "it is forgotten"),
+    Limit::bytes("finished streams of one session, kept beside the newest", READ_BYTES, "the oldest is forgotten"),
+    Limit::time("finished stream kept, should the client have missed its end", READ_PATIENCE, "it is forgotten"),
 ];
 
 /// The streams of a session's calls.
@@ -40,6 +47,14 @@ struct Kept {
     mailbox: Arc<Mailbox>,
     /// When its call was last seen to go on or its client to be there.
     seen: Timestamp,
+    /// When it was first seen to be read to its end.
+    read: Option<Timestamp>,
+}
+
+impl Kept {
+    fn is_over(&self, now: Timestamp) -> bool {
+        self.read.map_or(now.since(self.seen) >= PATIENCE, |read| now.since(read) >= READ_PATIENCE)
+    }
 }
 
 impl Streams {
@@ -75,7 +90,7 @@ impl Streams {
         all.next += 1;
         let stream = all.next;
         let follower = Follower::of_call(reader, keep.clone(), (StreamId::Call(stream), too_large), first);
-        all.kept.insert(stream, Kept { mailbox: Arc::clone(follower.mailbox()), seen: self.clock.now() });
+        all.kept.insert(stream, Kept { mailbox: Arc::clone(follower.mailbox()), seen: self.clock.now(), read: None });
         Ok(follower)
     }
 
@@ -119,19 +134,30 @@ impl All {
         // The least missed first; of two alike, the older.
         let mut resting = Vec::new();
         for (stream, kept) in &mut self.kept {
-            match kept.mailbox.rest() {
-                Rest::Open => kept.seen = now,
-                Rest::Unanswered => {
-                    kept.seen = now;
-                    resting.push((Rest::Unanswered, *stream));
-                }
-                rest => resting.push((rest, *stream)),
+            let rest = kept.mailbox.rest();
+            match rest {
+                Rest::Open | Rest::Unanswered => (kept.seen, kept.read) = (now, None),
+                Rest::Unread => kept.read = None,
+                Rest::Read => _ = kept.read.get_or_insert(now),
+            }
+            if rest != Rest::Open {
+                resting.push((rest, *stream));
             }
         }
         resting.sort_unstable();
+        let bytes = |kept: Option<&Kept>| kept.map_or(0, |kept| kept.mailbox.kept_bytes());
+        let read = resting.iter().filter(|(rest, _)| *rest == Rest::Read);
+        // The newest stays whatever its size: it is the likeliest to have been cut off.
+        let newest = read.clone().map(|(_, stream)| *stream).max();
+        let mut read: usize = read.map(|(_, stream)| bytes(self.kept.get(stream))).sum();
         for (rest, stream) in resting {
-            let is_in_the_way = keep.is_exceeded() || self.kept.len() > most || rest == Rest::Read && keep.is_scarce();
-            let is_over = self.kept.get(&stream).is_some_and(|kept| now.since(kept.seen) >= PATIENCE);
+            let is_in_the_way = keep.is_exceeded()
+                || self.kept.len() > most
+                || rest == Rest::Read && (keep.is_scarce() || read > READ_BYTES && newest != Some(stream));
+            let is_over = self.kept.get(&stream).is_some_and(|kept| kept.is_over(now));
+            if rest == Rest::Read {
+                read -= bytes(self.kept.get(&stream));
+            }
             if (is_in_the_way || is_over)
                 && let Some(kept) = self.kept.remove(&stream)
             {
@@ -177,6 +203,26 @@ mod tests {
         clock.advance(PATIENCE);
         streams.tidy();
         assert!(!is_known(&streams, 1));
+    }
+
+    #[test]
+    fn mcp_24_streams_that_were_read_to_their_end_are_small_and_kept_shortly() {
+        let (streams, clock) = streams();
+        for _ in 0..5 {
+            let (mailbox, mut follower) = follow(&streams).unwrap();
+            mailbox.finish(Bytes::from(vec![b'x'; READ_BYTES / 5]));
+            let mut next =
+                || futures_util::FutureExt::now_or_never(std::future::poll_fn(|context| follower.poll_next(context)));
+            assert!(next().unwrap().is_some() && next().unwrap().is_none());
+            drop(follower);
+            streams.tidy();
+        }
+        assert!(!is_known(&streams, 1), "the oldest of too many");
+        assert!((2..=5).all(|stream| is_known(&streams, stream)));
+        clock.advance(READ_PATIENCE - Duration::from_secs(1));
+        assert!(is_known(&streams, 5));
+        clock.advance(READ_PATIENCE);
+        assert!((2..=5).all(|stream| !is_known(&streams, stream)));
     }
 
     #[test]

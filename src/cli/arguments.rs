@@ -34,6 +34,15 @@ pub enum Command {
     /// Manage users kept in the store; safe beside a running bridge.
     #[command(subcommand)]
     User(UserCommand),
+    /// Manage clients; safe beside a running bridge.
+    #[command(subcommand)]
+    Client(ClientCommand),
+    /// See and end what people and clients were granted; safe beside a running bridge.
+    #[command(subcommand)]
+    Grant(GrantCommand),
+    /// Read the trail of security events.
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Ask the bridge of this configuration whether it is ready.
     Healthcheck,
 }
@@ -158,4 +167,83 @@ pub enum UserCommand {
         /// The user name, or the identifier that `user list` shows.
         name: String,
     },
+}
+
+/// `client …`
+#[derive(Debug, Subcommand)]
+pub enum ClientCommand {
+    /// List the clients: of the configuration, of the store, and those named by an address that hold grants.
+    ///
+    /// Separated by tabs: client_id, where it comes from (`configured`, `operator`, `registered` or `document`), how many
+    /// grants it holds, name, redirect URIs, when it was registered, and when it was last granted something.
+    List,
+    /// Add a client that cannot register itself, and print its client_id and client_secret. The secret is shown this once.
+    Add {
+        /// The name that people are shown.
+        name: String,
+        /// Where people are sent back; one that server.oauth_server.allowed_redirect_uris allows. May be given again.
+        #[arg(long, value_name = "URI", required = true)]
+        redirect_uri: Vec<String>,
+        /// It can keep no secret, and gets none.
+        #[arg(long)]
+        public: bool,
+    },
+    /// Remove a client of the store, at once, with everything it was granted. Of one that stands elsewhere, end what it was
+    /// granted.
+    Revoke {
+        /// Its client_id.
+        client_id: String,
+    },
+}
+
+/// `grant …`
+#[derive(Debug, Subcommand)]
+pub enum GrantCommand {
+    /// List what is granted now.
+    ///
+    /// Separated by tabs: its identifier, whose it is, the client, the scopes, when it was granted, and when it was last
+    /// refreshed.
+    List {
+        /// Of this person alone; the name or identifier that `user list` shows.
+        #[arg(long)]
+        user: Option<String>,
+        /// Of this client alone.
+        #[arg(long, value_name = "CLIENT_ID")]
+        client: Option<String>,
+    },
+    /// End a grant, at once.
+    Revoke {
+        /// The identifier that `grant list` shows.
+        grant: String,
+    },
+}
+
+/// `audit …`
+#[derive(Debug, Subcommand)]
+pub enum AuditCommand {
+    /// Print the last events.
+    Tail(TailOptions),
+}
+
+/// `audit tail …`
+#[derive(Debug, Args)]
+pub struct TailOptions {
+    /// How many.
+    #[arg(short = 'n', long, default_value_t = 10, value_name = "NUMBER")]
+    pub lines: usize,
+    /// Go on with those that come.
+    #[arg(short, long)]
+    pub follow: bool,
+    /// Events of this name alone, such as `login`. May be given again.
+    #[arg(long, value_name = "NAME")]
+    pub event: Vec<String>,
+    /// Events of this person alone.
+    #[arg(long, value_name = "NAME")]
+    pub user: Option<String>,
+    /// Events of this client alone.
+    #[arg(long, value_name = "CLIENT_ID")]
+    pub client: Option<String>,
+    /// The lines as they were written, one JSON object each.
+    #[arg(long)]
+    pub json: bool,
 }

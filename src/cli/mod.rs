@@ -3,7 +3,10 @@
 //! Exit codes: 0 ok, 1 runtime, 64 usage, 69 an upstream is unavailable at start, 74 input or output, 78 configuration.
 
 mod arguments;
+mod audit;
+mod client;
 mod config;
+mod grant;
 mod health;
 mod key;
 mod keygen;
@@ -15,13 +18,19 @@ mod user;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Parser as _;
 
-use crate::app::StartError;
-use crate::cli::arguments::{Arguments, Command};
+use crate::app::{self, StartError};
+use crate::audit::origin;
+use crate::audit::{Audit, OpenError};
+use crate::base::clock::{Clock, Timestamp};
+use crate::base::username::is_invisible;
+use crate::cli::arguments::{Arguments, AuditCommand, Command};
+use crate::config::section::Storage;
 use crate::config::{Config, Faults};
-use crate::store::StoreError;
+use crate::store::{Store, StoreError};
 
 /// Runs the program with the process's arguments.
 #[must_use]
@@ -53,6 +62,9 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Keygen(options) => keygen::run(&options),
         Command::Key(command) => key::run(path, &command),
         Command::User(command) => user::run(path, command),
+        Command::Client(command) => client::run(path, command),
+        Command::Grant(command) => grant::run(path, command),
+        Command::Audit(AuditCommand::Tail(options)) => audit::tail(path, &options),
         Command::Healthcheck => health::run(path),
     }
 }
@@ -104,6 +116,33 @@ impl From<StoreError> for Failure {
     }
 }
 
+impl From<OpenError> for Failure {
+    fn from(error: OpenError) -> Self {
+        StartError::from(error).into()
+    }
+}
+
+/// What a command works with that changes the store beside a running bridge.
+struct Beside {
+    store: Arc<dyn Store>,
+    audit: Audit,
+    now: Timestamp,
+}
+
+/// Runs such a command. What it does stands in the trail under the name of who typed it.
+fn beside(config: &Config, work: impl AsyncFnOnce(&Beside) -> Result<(), Failure>) -> Result<(), Failure> {
+    if config.storage == Storage::Memory {
+        let text = "storage.type is memory, which no other process can reach; write users and clients into the configuration, or use sqlite";
+        return Err(Failure { code: 78, text: text.to_owned() });
+    }
+    let clock = Clock::system();
+    let now = clock.now();
+    let store = app::open_store(config, now)?;
+    let beside = Beside { store, audit: Audit::open_beside(config.audit.as_ref(), clock)?, now };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(origin::as_operator(work(&beside)))
+}
+
 fn load(path: &Path) -> Result<Config, Failure> {
     Ok(Config::load(path)?)
 }
@@ -112,4 +151,15 @@ fn load(path: &Path) -> Result<Config, Failure> {
 fn say(line: impl AsRef<str>) -> Result<(), Failure> {
     writeln!(std::io::stdout(), "{}", line.as_ref())
         .map_err(|error| Failure { code: 74, text: format!("standard output: {error}") })
+}
+
+/// Writes columns in one line, whatever clients and providers put into them: neither line breaks nor what else a terminal acts
+/// upon are shown as they are.
+fn row<const N: usize>(columns: [&str; N]) -> Result<(), Failure> {
+    say(columns.map(harmless).join("\t"))
+}
+
+fn harmless(text: &str) -> String {
+    let shown = |c: char| if is_invisible(c) { c.escape_default().to_string() } else { c.to_string() };
+    text.chars().map(shown).collect()
 }

@@ -1,13 +1,16 @@
 //! `mcp-bridge serve`
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+use rustix::process::{Resource, Rlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::app::{App, FirstUser, NOISY_TARGET, Surroundings};
 use crate::base::clock::Clock;
 use crate::cli::reload::Reload;
-use crate::cli::{Failure, load, say};
+use crate::cli::{Failure, load};
+use crate::config::section::AuditOutput;
 use crate::identity::password::COST;
 use crate::telemetry;
 
@@ -16,6 +19,7 @@ const MYSELF: &str = "/proc/self/exe";
 
 pub(super) fn run(path: &Path) -> Result<(), Failure> {
     let config = load(path)?;
+    leave_no_core();
     let logging =
         telemetry::start(&config.log, NOISY_TARGET).map_err(|error| Failure { code: 74, text: error.to_string() })?;
     for warning in &config.warnings {
@@ -26,6 +30,7 @@ pub(super) fn run(path: &Path) -> Result<(), Failure> {
         // Before anything is said, so that whoever waits for the greeting can stop the bridge at once.
         let mut signals = Signals::new()?;
         let surroundings = Surroundings { clock: Clock::system(), keeper: PathBuf::from(MYSELF), password_cost: COST };
+        let is_trail_here = config.audit.as_ref().is_some_and(|audit| audit.output == AuditOutput::Stdout);
         let app = tokio::select! {
             app = App::start(config, surroundings) => app?,
             // A required upstream may take its time, and nothing is promised to anybody yet.
@@ -33,11 +38,24 @@ pub(super) fn run(path: &Path) -> Result<(), Failure> {
         };
         let first_user = app.first_user().await?;
         // Nobody may be reading; that is no reason not to serve.
-        if let Err(failure) = greet(&app, first_user.as_ref()) {
-            tracing::warn!(error = failure.text, "the greeting could not be written to standard output");
+        let greeting = greeting(&app, first_user.as_ref());
+        // Where the trail goes to standard output, nothing else does: whatever reads it takes each line for an event.
+        let greeted = match is_trail_here {
+            true => std::io::stderr().write_all(greeting.as_bytes()),
+            false => std::io::stdout().write_all(greeting.as_bytes()),
+        };
+        if let Err(error) = greeted {
+            tracing::warn!(%error, "the greeting could not be written");
         }
         until_told(app, signals, Reload { path: path.to_owned(), logging }).await
     })
+}
+
+/// LOG-8: an image of this process holds keys and passwords. The children that it starts leave none either.
+fn leave_no_core() {
+    if let Err(error) = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) }) {
+        tracing::warn!(%error, "a crash could write an image of this process to the disk");
+    }
 }
 
 /// The two ways of telling a process to stop, and the one of telling it to look at its configuration again.
@@ -104,25 +122,23 @@ async fn until_told(app: App, mut signals: Signals, mut reload: Reload) -> Resul
     Ok(())
 }
 
-/// Says what a person needs to go on. The password is printed here once and kept nowhere.
-fn greet(app: &App, first_user: Option<&FirstUser>) -> Result<(), Failure> {
-    say(format!("mcp-bridge {} is ready", env!("CARGO_PKG_VERSION")))?;
-    say("")?;
-    say(format!("  connector  {}", app.addresses.resource))?;
+/// What a person needs to go on. The password is printed here once and kept nowhere.
+fn greeting(app: &App, first_user: Option<&FirstUser>) -> String {
+    let mut lines = vec![
+        format!("mcp-bridge {} is ready", env!("CARGO_PKG_VERSION")),
+        String::new(),
+        format!("  connector  {}", app.addresses.resource),
+    ];
     if let Some(user) = first_user {
-        say(format!("  login      {}", user.name))?;
-        say(format!(
-            "  password   {}   (shown this once; change it with: mcp-bridge user passwd {})",
-            user.password.expose(),
-            user.name
-        ))?;
+        let how = format!("shown this once; change it with: mcp-bridge user passwd {}", user.name);
+        lines.push(format!("  login      {}", user.name));
+        lines.push(format!("  password   {}   ({how})", user.password.expose()));
     }
     for (redirect_uri, provider) in app.callbacks() {
-        say(format!("  callback   {redirect_uri}   (the redirect URI to register at {provider})"))?;
+        lines.push(format!("  callback   {redirect_uri}   (the redirect URI to register at {provider})"));
     }
-    say(format!("  data       {}", app.data_folder()))?;
-    if let Some(keys) = app.key_folder() {
-        say(format!("  keys       {keys}"))?;
-    }
-    say("")
+    lines.push(format!("  data       {}", app.data_folder()));
+    lines.extend(app.key_folder().map(|keys| format!("  keys       {keys}")));
+    lines.extend([String::new(), String::new()]);
+    lines.join("\n")
 }

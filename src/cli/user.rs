@@ -1,36 +1,28 @@
 //! `mcp-bridge user add|list|passwd|disable|enable|remove`
 
 use std::path::Path;
-use std::sync::Arc;
 
-use crate::app;
-use crate::base::clock::{Clock, Timestamp};
+use crate::audit::{Event, UserChange};
+use crate::base::clock::Timestamp;
 use crate::base::id::UserId;
-use crate::base::username::{canonical_username, is_invisible};
+use crate::base::secret::Secret;
+use crate::base::username::canonical_username;
 use crate::cli::arguments::{HashOptions, UserCommand};
-use crate::cli::{Failure, load, password, say};
+use crate::cli::{Beside, Failure, beside, load, password, row, say};
 use crate::config::Config;
-use crate::config::section::{OauthServer, Storage};
+use crate::config::section::OauthServer;
 use crate::model::user::User;
 use crate::protocol::oauth::scope::ScopeSet;
-use crate::store::{Store, StoreError};
+use crate::store::Store;
 
 pub(super) fn run(path: &Path, command: UserCommand) -> Result<(), Failure> {
     let config = load(path)?;
     check(&config, &command)?;
-    let now = Clock::system().now();
-    let store = app::open_store(&config, now)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(execute(store, command, now))
+    beside(&config, async |beside| execute(beside, command).await)
 }
 
 /// What the store would take, and what would mean nothing to a bridge with this configuration.
 fn check(config: &Config, command: &UserCommand) -> Result<(), Failure> {
-    if config.storage == Storage::Memory {
-        let text =
-            "storage.type is memory, which no other process can reach; write users under builtin.users, or use sqlite";
-        return Err(Failure { code: 78, text: text.to_owned() });
-    }
     let Some(section) = &config.oauth_server else { return Ok(()) };
     if let UserCommand::Add { scopes, .. } = command {
         let scopes = ScopeSet::parse(scopes).map_err(Failure::usage)?;
@@ -57,29 +49,59 @@ fn changed_here(section: &OauthServer, id: &UserId) -> Result<(), Failure> {
     Err(Failure::usage(format!("{id} stands in the configuration, under builtin.users; change it there and restart")))
 }
 
-async fn execute(store: Arc<dyn Store>, command: UserCommand, now: Timestamp) -> Result<(), Failure> {
+async fn execute(beside: &Beside, command: UserCommand) -> Result<(), Failure> {
     match command {
         UserCommand::Add { name, scopes, email, hash } => {
-            let user = new_user(&name, &scopes, hash, now)?;
-            add(store.as_ref(), User { email, ..user }).await
+            let user = new_user(&name, &scopes, hash, beside.now)?;
+            add(beside, User { email, ..user }).await
         }
-        UserCommand::List => list(store.as_ref()).await,
+        UserCommand::List => list(beside.store.as_ref()).await,
         UserCommand::Passwd { name, hash } => {
             let id = with_password(&name)?;
             let hash = password::read_and_hash(hash)?;
-            done(
-                &name,
-                store.set_password(&id, hash, now).await,
-                "has a new password; connected apps must log in again",
-            )
+            change(beside, &name, id, UserChange::Password, Some(hash)).await
         }
-        UserCommand::Disable { name } => done(&name, store.disable_user(&known(&name)?, now).await, "is disabled"),
-        UserCommand::Enable { name } => done(&name, store.enable_user(&known(&name)?).await, "is enabled"),
-        UserCommand::Remove { name } => {
-            let id = known(&name)?;
-            let text = if id.is_federated() { REMOVED_AT_PROVIDER } else { "is removed from the store" };
-            done(&name, store.remove_user(&id, now).await, text)
-        }
+        UserCommand::Disable { name } => change(beside, &name, known(&name)?, UserChange::Disabled, None).await,
+        UserCommand::Enable { name } => change(beside, &name, known(&name)?, UserChange::Enabled, None).await,
+        UserCommand::Remove { name } => change(beside, &name, known(&name)?, UserChange::Removed, None).await,
+    }
+}
+
+/// Changes a user who is there. What gives something is not done where it could not be recorded.
+async fn change(
+    beside: &Beside,
+    name: &str,
+    id: UserId,
+    change: UserChange,
+    hash: Option<Secret>,
+) -> Result<(), Failure> {
+    let (store, now) = (&beside.store, beside.now);
+    let event = Event::UserChanged { user: &id, change };
+    if event.is_required() {
+        beside.audit.check().await?;
+    }
+    let is_there = match (change, hash) {
+        (UserChange::Password, Some(hash)) => store.set_password(&id, hash, now).await?,
+        (UserChange::Disabled, _) => store.disable_user(&id, now).await?,
+        (UserChange::Enabled, _) => store.enable_user(&id).await?,
+        (UserChange::Removed, _) => store.remove_user(&id, now).await?,
+        (UserChange::Added | UserChange::Password, _) => false,
+    };
+    if !is_there {
+        return Err(Failure::usage(format!("there is no user {name} in the store; see: mcp-bridge user list")));
+    }
+    beside.audit.record(event).await?;
+    say(format!("{name} {}", done(change, &id)))
+}
+
+fn done(change: UserChange, id: &UserId) -> &'static str {
+    match change {
+        UserChange::Added => "is added",
+        UserChange::Password => "has a new password; connected apps must log in again",
+        UserChange::Disabled => "is disabled",
+        UserChange::Enabled => "is enabled",
+        UserChange::Removed if id.is_federated() => REMOVED_AT_PROVIDER,
+        UserChange::Removed => "is removed from the store",
     }
 }
 
@@ -93,10 +115,12 @@ fn new_user(name: &str, scopes: &str, hash: HashOptions, now: Timestamp) -> Resu
     Ok(User { id, password_hash, scopes, email: None, disabled: false, created_at: now })
 }
 
-async fn add(store: &dyn Store, user: User) -> Result<(), Failure> {
+async fn add(beside: &Beside, user: User) -> Result<(), Failure> {
     let name = user.id.clone();
-    if store.add_user(user).await? {
-        return say(format!("{name} is added"));
+    beside.audit.check().await?;
+    if beside.store.add_user(user).await? {
+        beside.audit.record(Event::UserChanged { user: &name, change: UserChange::Added }).await?;
+        return say(format!("{name} {}", done(UserChange::Added, &name)));
     }
     Err(Failure::usage(format!("{name} is there already; set a password with: mcp-bridge user passwd {name}")))
 }
@@ -120,25 +144,8 @@ fn state(disabled: bool) -> &'static str {
     if disabled { "disabled" } else { "active" }
 }
 
-/// One line, whatever a provider says: neither its line breaks nor what else a terminal acts upon are shown as they are.
-fn row(columns: [&str; 5]) -> Result<(), Failure> {
-    let shown = columns.map(|column| {
-        let shown = |c: char| if is_invisible(c) { c.escape_default().to_string() } else { c.to_string() };
-        column.chars().map(shown).collect::<String>()
-    });
-    say(shown.join("\t"))
-}
-
-fn done(name: &str, result: Result<bool, StoreError>, text: &str) -> Result<(), Failure> {
-    if result? {
-        say(format!("{name} {text}"))
-    } else {
-        Err(Failure::usage(format!("there is no user {name} in the store; see: mcp-bridge user list")))
-    }
-}
-
 /// A user with a password, or a person of an identity provider: these are written exactly as they are listed.
-fn known(name: &str) -> Result<UserId, Failure> {
+pub(super) fn known(name: &str) -> Result<UserId, Failure> {
     let typed = UserId::new(name);
     if typed.is_federated() { Ok(typed) } else { with_password(name) }
 }

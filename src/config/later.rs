@@ -4,7 +4,8 @@ use crate::config::fault::Wrong;
 
 /// Canonical paths, `*` for the names and numbers of elements. What lies below a path is later too.
 const KEYS: &[&str] = &[
-    "audit",
+    "audit.compress_rotated",
+    "audit.webhook",
     "client",
     "downstream_cache",
     "endpoints",
@@ -32,12 +33,8 @@ const KEYS: &[&str] = &[
     "server.auth.realm",
     "server.auth.script",
     "server.auth.show_error_details",
-    "server.oauth_server.clients.*.jwks_uri",
     "server.oauth_server.builtin.login_template",
     "server.oauth_server.builtin.users.*.groups",
-    "server.oauth_server.registration.expiry",
-    "server.oauth_server.registration.initial_access_token",
-    "server.oauth_server.registration.rate",
 ];
 
 /// The same for every upstream, below `upstreams.*` and `server.mcp_server`.

@@ -24,7 +24,9 @@ pub use fault::{Fault, Faults, Wrong};
 
 use crate::config::document::{Document, Node};
 use crate::config::reader::{Reader, Shared, kind};
-use crate::config::section::{Endpoint, Log, OauthServer, Server, ServerSection, Storage, Upstream, read_upstreams};
+use crate::config::section::{
+    Audit, Endpoint, Log, OauthServer, Server, ServerSection, Storage, Upstream, read_upstreams,
+};
 
 /// A configuration in which everything was checked. Passed on as sections; there is no global.
 #[derive(Clone, Debug)]
@@ -41,6 +43,8 @@ pub struct Config {
     pub upstreams: Vec<Upstream>,
     /// `storage`.
     pub storage: Storage,
+    /// `audit`, when it is enabled.
+    pub audit: Option<Audit>,
     /// What is legal but deserves a word at start.
     pub warnings: Vec<Fault>,
 }
@@ -178,6 +182,7 @@ fn read(reader: &mut Reader<'_>) -> Config {
         endpoint: Endpoint { path: section.mcp_path, auth },
         upstreams,
         storage: reader.section("storage", "Where clients, grants, consents and users are kept.", Storage::read),
+        audit: reader.section("audit", "The trail of security events.", Audit::read),
         warnings: Vec::new(),
     }
 }

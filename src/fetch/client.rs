@@ -180,26 +180,64 @@ impl Response {
     /// # Errors
     /// Larger, or the connection failed.
     pub async fn collect(mut self, limit: usize) -> Result<Bytes, FetchError> {
+        let begun = self.begin(KEPT_IN_PIECES).await?;
+        self.collect_after(begun, limit).await
+    }
+
+    /// The beginning of the content: all of it, or more than `enough` bytes of it.
+    ///
+    /// # Errors
+    /// The connection failed.
+    pub async fn begin(&mut self, enough: usize) -> Result<Begun, FetchError> {
+        let (mut pieces, mut length) = (Vec::new(), 0);
+        while let Some(piece) = self.chunk().await? {
+            length += piece.len();
+            pieces.push(piece);
+            if length > enough {
+                return Ok(Begun::Part(pieces));
+            }
+        }
+        Ok(Begun::Whole(match pieces.as_slice() {
+            [] => Bytes::new(),
+            [only] => only.clone(),
+            several => Bytes::from(several.concat()),
+        }))
+    }
+
+    /// All of the content that has begun so, if it has at most `limit` bytes.
+    ///
+    /// # Errors
+    /// Larger, or the connection failed.
+    pub async fn collect_after(mut self, begun: Begun, limit: usize) -> Result<Bytes, FetchError> {
+        let pieces = match begun {
+            Begun::Whole(all) if all.len() <= limit => return Ok(all),
+            Begun::Whole(_) => return Err(FetchError::TooLarge),
+            Begun::Part(pieces) => pieces,
+        };
         // A length that was announced is room for all of it at once; growing piece by piece holds it twice.
         let announced = self.0.content_length().and_then(|length| usize::try_from(length).ok());
-        let Some(first) = self.chunk().await? else { return Ok(Bytes::new()) };
-        let mut more = match self.chunk().await? {
-            Some(more) => more,
-            None if first.len() <= limit => return Ok(first),
-            None => return Err(FetchError::TooLarge),
-        };
-        let mut all = Vec::with_capacity(announced.unwrap_or(0).clamp(first.len(), limit.max(first.len())));
-        all.extend_from_slice(&first);
-        drop(first);
-        loop {
-            all.extend_from_slice(&more);
-            if all.len() > limit {
-                return Err(FetchError::TooLarge);
-            }
+        let mut all = Vec::with_capacity(announced.unwrap_or(0).min(limit));
+        for piece in pieces {
+            all.extend_from_slice(&piece);
+        }
+        while all.len() <= limit {
             match self.chunk().await? {
-                Some(next) => more = next,
+                Some(next) => all.extend_from_slice(&next),
                 None => return Ok(Bytes::from(all)),
             }
         }
+        Err(FetchError::TooLarge)
     }
+}
+
+/// A content of more bytes is put together as it comes.
+const KEPT_IN_PIECES: usize = 64 * 1024;
+
+/// How a content begins.
+#[derive(Debug)]
+pub enum Begun {
+    /// That is all of it.
+    Whole(Bytes),
+    /// More is to come.
+    Part(Vec<Bytes>),
 }

@@ -5,7 +5,7 @@ mod connection;
 mod fault;
 mod public;
 
-pub use client::{Answer, Client, Request, Response, Verb};
+pub use client::{Answer, Begun, Client, Request, Response, Verb};
 pub use connection::Connection;
 pub use fault::FetchError;
 pub use public::{Document, PublicClient, PublicFault};

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use tokio::sync::Semaphore;
 use url::{Host, Url};
@@ -19,7 +20,7 @@ use crate::fetch::client::{self, Response};
 use crate::fetch::{FetchError, Verb};
 
 /// How many requests are under way at once, whoever asks for them.
-const AT_ONCE: usize = 8;
+const AT_ONCE: usize = 32;
 
 /// Fetches documents from the public internet.
 #[derive(Clone, Debug)]
@@ -67,7 +68,14 @@ impl PublicClient {
     /// # Errors
     /// No TLS on this machine.
     pub fn new(timeout: Duration, exempt: &[SocketAddr]) -> Result<Self, FetchError> {
-        let client = client::Client::guarded(timeout, Arc::new(Guard))?;
+        Self::looking_up(timeout, exempt, |name| {
+            Box::pin(async move { Ok(tokio::net::lookup_host((name, 0)).await?.collect()) })
+        })
+    }
+
+    /// The same, with names looked up in another way.
+    fn looking_up(timeout: Duration, exempt: &[SocketAddr], lookup: Lookup) -> Result<Self, FetchError> {
+        let client = client::Client::guarded(timeout, Arc::new(Guard { lookup }))?;
         Ok(Self { client, exempt: exempt.into(), at_once: Arc::new(Semaphore::new(AT_ONCE)), timeout })
     }
 
@@ -94,8 +102,11 @@ impl PublicClient {
         tokio::time::timeout(self.timeout, whole).await.unwrap_or(Err(PublicFault::Fetch(FetchError::TimedOut)))
     }
 
-    /// What needs no lookup to be refused. `url` is in the form of WHATWG, in which `127.1` and `0x7f000001` are addresses.
-    fn check(&self, url: &Url) -> Result<(), PublicFault> {
+    /// What needs no lookup to be refused: nothing is sent. `url` is in the form of WHATWG, in which `127.1` and `0x7f000001` are addresses.
+    ///
+    /// # Errors
+    /// [`PublicFault::Refused`].
+    pub fn check(&self, url: &Url) -> Result<(), PublicFault> {
         let address = match url.host() {
             Some(Host::Ipv4(address)) => Some(IpAddr::V4(address)),
             Some(Host::Ipv6(address)) => Some(IpAddr::V6(address)),
@@ -117,9 +128,13 @@ impl PublicClient {
     }
 }
 
+/// How the addresses of a name are found.
+type Lookup = fn(String) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>>;
+
 /// Looks names up, and keeps the public addresses of what is found.
-#[derive(Debug)]
-struct Guard;
+struct Guard {
+    lookup: Lookup,
+}
 
 impl Guard {
     /// CIMD-8: of a name that has public addresses and others, none is dialled: it is up to something.
@@ -138,8 +153,9 @@ impl Guard {
 
 impl Resolve for Guard {
     fn resolve(&self, name: Name) -> Resolving {
+        let found = (self.lookup)(name.as_str().to_owned());
         Box::pin(async move {
-            let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            let found = found.await?;
             let admitted: Addrs = Box::new(Self::admit(found)?.into_iter());
             Ok(admitted)
         })
@@ -164,6 +180,8 @@ fn max_age(response: &Response) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
 
     fn addresses(all: &[&str]) -> Vec<SocketAddr> {
@@ -177,6 +195,31 @@ mod tests {
         for found in [&["127.0.0.1"][..], &["1.1.1.1", "10.0.0.1"], &["::ffff:169.254.169.254"], &[]] {
             assert!(Guard::admit(addresses(found)).is_err(), "{found:?}");
         }
+    }
+
+    static LOOKUPS: AtomicUsize = AtomicUsize::new(0);
+
+    /// A name that leads to a public address the first time, and to this machine from then on.
+    fn rebinding(_name: String) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> {
+        let is_first = LOOKUPS.fetch_add(1, Ordering::SeqCst) == 0;
+        Box::pin(async move { Ok(addresses(&[if is_first { "1.1.1.1" } else { "127.0.0.1" }])) })
+    }
+
+    #[tokio::test]
+    async fn cimd_7_a_name_is_looked_up_once_for_a_connection_and_what_is_found_is_judged() {
+        let _provider = rustls::crypto::ring::default_provider().install_default();
+        let guard = Guard { lookup: rebinding };
+        let first = guard.resolve("rebinding.example".parse().unwrap()).await.unwrap();
+        assert_eq!(first.collect::<Vec<_>>(), addresses(&["1.1.1.1"]), "what is judged is what is dialled");
+        let canary = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("https://rebinding.example:{}/x", canary.local_addr().unwrap().port());
+        let client = PublicClient::looking_up(Duration::from_secs(5), &[], rebinding).unwrap();
+        for number in 1..=2 {
+            let fault = client.json(&Url::parse(&url).unwrap(), 100).await.unwrap_err();
+            assert!(fault.to_string().contains("not public"), "{fault}");
+            assert_eq!(LOOKUPS.load(Ordering::SeqCst), 1 + number, "once, so that there is no second answer to dial");
+        }
+        assert!(futures_util::FutureExt::now_or_never(canary.accept()).is_none(), "nobody was connected to");
     }
 
     #[tokio::test]

@@ -104,6 +104,11 @@ pub async fn only_get_or_post(_: HttpRequest) -> HttpResponse {
     method_not_allowed("GET, HEAD, POST")
 }
 
+/// Something stands here, but not for this method.
+pub async fn only_get_put_or_delete(_: HttpRequest) -> HttpResponse {
+    method_not_allowed("GET, PUT, DELETE")
+}
+
 /// 405 with the methods that are allowed (RFC 9110 §15.5.6: MUST have `Allow`).
 pub fn method_not_allowed(allow: &'static str) -> HttpResponse {
     let mut response =

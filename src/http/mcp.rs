@@ -8,6 +8,7 @@ use actix_web::http::{Method, StatusCode, header};
 use actix_web::web::Payload;
 use actix_web::{HttpRequest, HttpResponse};
 
+use crate::audit::Event;
 use crate::bridge::{Answer, GetRequest, PostRequest, Refusal};
 use crate::http::answer;
 use crate::http::body;
@@ -26,7 +27,7 @@ const ALLOW: &str = "POST, GET, DELETE";
 
 /// Every method of the endpoint.
 pub async fn serve(request: HttpRequest, payload: Payload, state: Current) -> HttpResponse {
-    let principal = match authenticate(&request, &state) {
+    let principal = match authenticate(&request, &state).await {
         Ok(principal) => principal,
         Err(response) => return response,
     };
@@ -59,7 +60,7 @@ pub async fn serve(request: HttpRequest, payload: Payload, state: Current) -> Ht
 }
 
 /// OAuth 2.1 §5.1.1: the token stands in the header and nowhere else; here it stops. What goes on is a [`Principal`].
-fn authenticate(request: &HttpRequest, state: &State) -> Result<Arc<Principal>, HttpResponse> {
+async fn authenticate(request: &HttpRequest, state: &State) -> Result<Arc<Principal>, HttpResponse> {
     let Some(server) = &state.resource_server else { return Ok(Arc::new(Principal::anonymous())) };
     let mut values = request.headers().get_all(header::AUTHORIZATION);
     let token = match (values.next(), values.next()) {
@@ -70,10 +71,17 @@ fn authenticate(request: &HttpRequest, state: &State) -> Result<Arc<Principal>, 
         }
     };
     let Some(token) = token else { return Err(challenge(server, Challenge::NoToken)) };
-    server.authenticate(token).map_err(|refused| {
-        tracing::debug!(reason = %refused.reason, "refused an access token");
-        challenge(server, Challenge::InvalidToken(&refused))
-    })
+    let refused = match server.authenticate(token) {
+        Ok(principal) => return Ok(principal),
+        Err(refused) => refused,
+    };
+    tracing::debug!(reason = %refused.reason, "refused an access token");
+    if let Some(reason) = refused.reason.word() {
+        let event = Event::AccessRefused { holder: refused.holder.as_deref(), reason };
+        // Nothing is handed out, so nothing depends on it.
+        let _ = state.audit.record(event).await;
+    }
+    Err(challenge(server, Challenge::InvalidToken(&refused)))
 }
 
 /// RFC 6750 §2.1, RFC 9110 §11.1: the scheme is compared without regard to case, one or more spaces follow.
@@ -133,15 +141,19 @@ fn respond(answer: Answer, principal: &Arc<Principal>, state: &State) -> HttpRes
         Answer::Message { body, session_id } => {
             with_session(answer::private_json(StatusCode::OK, body), session_id.as_deref())
         }
+        Answer::Pieces(pieces) => stream::pieces(pieces, end(principal, state)),
         Answer::Stream { events, session_id } => {
-            let end: End = match &state.resource_server {
-                Some(server) => Box::pin(server.until_ended(Arc::clone(principal))),
-                None => Box::pin(std::future::pending()),
-            };
             let keepalive = state.endpoint.sse_keepalive_interval;
-            with_session(stream::answer(events, end, keepalive), session_id.as_deref())
+            with_session(stream::answer(events, end(principal, state), keepalive), session_id.as_deref())
         }
         Answer::Refused(refusal) => refused(&refusal, state),
+    }
+}
+
+fn end(principal: &Arc<Principal>, state: &State) -> End {
+    match &state.resource_server {
+        Some(server) => Box::pin(server.until_ended(Arc::clone(principal))),
+        None => Box::pin(std::future::pending()),
     }
 }
 

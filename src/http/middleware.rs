@@ -10,6 +10,7 @@ use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage as _, HttpResponse, web};
 
+use crate::audit::origin;
 use crate::http::answer;
 use crate::http::guard::{Form, Refusal};
 use crate::http::head;
@@ -39,7 +40,11 @@ pub async fn run(
         let response = preflight(request.headers());
         request.into_response(response)
     } else {
-        next.call(request).await?.map_into_boxed_body()
+        let address = state.guard.client_address(request.peer_addr().map(|peer| peer.ip()), request.headers());
+        let origin = origin::Request::new(address);
+        let mut response = origin.clone().scope(next.call(request)).await?.map_into_boxed_body();
+        name_request(response.headers_mut(), &origin);
+        response
     };
     // OAuth 2.1 §3.1: the authorization endpoint MUST NOT support CORS.
     if let Some(origin) = origin.filter(|_| !is_page) {
@@ -51,6 +56,13 @@ pub async fn run(
         response.response_mut().head_mut().set_connection_type(actix_http::ConnectionType::Close);
     }
     Ok(response)
+}
+
+/// Where the audit trail speaks of a request, its client can name it to the operator.
+fn name_request(headers: &mut HeaderMap, origin: &origin::Request) {
+    if let Some(value) = origin.id().and_then(|id| HeaderValue::from_str(id).ok()) {
+        headers.insert(HeaderName::from_static("x-request-id"), value);
+    }
 }
 
 fn refused(refusal: &Refusal) -> HttpResponse {
@@ -86,7 +98,7 @@ fn preflight(requested: &HeaderMap) -> HttpResponse {
     let params = names.flat_map(|names| names.split(',')).map(str::trim).filter(|name| is_param(name));
     let allowed = params.fold(ALLOWED_HEADERS.to_owned(), |allowed, name| allowed + ", " + name);
     HttpResponse::NoContent()
-        .insert_header((header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, DELETE, OPTIONS"))
+        .insert_header((header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, PUT, DELETE, OPTIONS"))
         .insert_header((header::ACCESS_CONTROL_ALLOW_HEADERS, allowed))
         .insert_header((header::ACCESS_CONTROL_MAX_AGE, "86400"))
         .finish()

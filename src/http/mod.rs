@@ -92,8 +92,12 @@ fn authorization_server_routes(app: &mut ServiceConfig, base: &str) {
         post(app, &path, web::route().to(oauth::token));
     }
     for path in [format!("{base}/oauth/register"), "/register".to_owned()] {
-        post(app, &path, web::route().to(oauth::register));
+        post(app, &path, web::route().to(oauth::register::post));
     }
+    let managed = web::resource(format!("{base}/oauth/register/{{client}}"));
+    let methods = method::Any(method::Get()).or(method::Put()).or(method::Delete());
+    let managing = web::route().guard(methods).to(oauth::register::manage);
+    app.service(managed.route(managing).default_service(web::to(answer::only_get_put_or_delete)));
     post(app, &format!("{base}/oauth/revoke"), web::route().to(oauth::revoke));
     post(app, &format!("{base}/oauth/introspect"), web::route().to(oauth::introspect));
     get(app, &format!("{base}/static/{{file}}"), web::route().to(static_file::get));

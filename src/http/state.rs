@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::audit::Audit;
 use crate::authorization_server::AuthorizationServer;
 use crate::bridge::Bridge;
 use crate::config::section::Branding;
@@ -23,6 +24,8 @@ pub struct State {
     pub resource_server: Option<ResourceServer>,
     /// Carries MCP traffic.
     pub bridge: Arc<Bridge>,
+    /// Is told who is refused.
+    pub audit: Audit,
     /// Which hosts and origins may be named, and whose word is taken for a client's address.
     pub guard: Guard,
     /// The longest pause in a request's body.

@@ -1,4 +1,4 @@
-//! An event stream on its way to a client: kept alive, and ended when the token that opened it ends.
+//! An answer that comes bit by bit on its way to a client: ended when the token that asked for it ends, an event stream kept alive.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -9,7 +9,8 @@ use actix_web::http::header;
 use actix_web::web::Bytes;
 use futures_util::stream::{self, Stream, StreamExt as _};
 
-use crate::protocol::mcp::event_stream::KEEP_ALIVE;
+use crate::bridge::{BrokenOff, Pieces};
+use crate::protocol::mcp::event_stream::{END, KEEP_ALIVE};
 
 /// When a stream has to end: at the latest with the token that opened it.
 pub type End = Pin<Box<dyn Future<Output = ()>>>;
@@ -30,14 +31,36 @@ where
         .streaming(beginning.chain(until(events, end, keepalive)).map(Ok::<_, Infallible>))
 }
 
+/// The answer that carries one JSON object in pieces. When they break off so does the response, before its last chunk.
+pub fn pieces(pieces: Pieces, end: End) -> HttpResponse {
+    let parts = stream::unfold(Some((pieces, end)), |parts| async move {
+        let (mut pieces, mut end) = parts?;
+        let part = tokio::select! {
+            biased;
+            () = &mut end => Err(BrokenOff),
+            part = pieces.next() => part?,
+        };
+        let rest = part.is_ok().then_some((pieces, end));
+        Some((part, rest))
+    });
+    HttpResponse::Ok()
+        .insert_header((header::CONTENT_TYPE, "application/json"))
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .streaming(parts)
+}
+
 fn until<S: Stream<Item = Bytes> + Unpin>(events: S, end: End, keepalive: Duration) -> impl Stream<Item = Bytes> {
-    stream::unfold((events, end), move |(mut events, mut end)| async move {
+    stream::unfold((events, end, true), move |(mut events, mut end, is_between)| async move {
         let event = tokio::select! {
             biased;
             () = &mut end => None,
             event = events.next() => event,
-            () = tokio::time::sleep(keepalive) => Some(Bytes::from_static(KEEP_ALIVE)),
+            () = tokio::time::sleep(keepalive), if is_between => Some(Bytes::from_static(KEEP_ALIVE)),
         };
-        event.map(|event| (event, (events, end)))
+        // A comment within an event that comes in pieces would become part of it.
+        event.map(|event| {
+            let is_between = event.ends_with(END);
+            (event, (events, end, is_between))
+        })
     })
 }

@@ -11,7 +11,10 @@ use crate::store::StoreError;
 pub enum LoginError {
     /// Unknown user, wrong password or disabled user: one answer for the three, in text and in time.
     #[error("wrong user name or password")]
-    Wrong,
+    Wrong {
+        /// Whose name it was, for the audit trail alone: an unknown one may be a password.
+        known: Option<UserId>,
+    },
     /// Too many failures lately. The password was not looked at.
     #[error("too many failed logins")]
     Throttled {

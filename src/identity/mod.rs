@@ -23,14 +23,14 @@ use std::time::Instant;
 
 use crate::base::clock::Timestamp;
 use crate::base::digest::Digest;
-use crate::base::id::{ProviderName, UserId};
+use crate::base::id::{ClientId, ProviderName, UserId};
 use crate::base::limit::Limit;
 use crate::base::random;
 use crate::base::secret::Secret;
 use crate::base::username::canonical_username;
 use crate::config::section::{BuiltinUser, Lockout};
 use crate::identity::credential::{Configured, Credential};
-use crate::identity::federated::{Attempt, Callback, Federation, Provider};
+use crate::identity::federated::{Asserted, Attempt, Callback, Failure, Federation, Provider};
 use crate::identity::password::{Ceiling, Outcome, PasswordHash, Work};
 use crate::identity::pool::Pool;
 use crate::identity::throttle::{LoginThrottle, RetryAfter};
@@ -151,6 +151,11 @@ impl Identity {
         before: Option<&Self>,
     ) -> Result<Self, IdentityError> {
         let (configured, highest) = credential::configured(passwords.users, before.map(|before| &before.configured))?;
+        let ceiling = Ceiling::new(highest.max(Work { cost: passwords.least_cost, ..Work::default() }));
+        if let Some(before) = before {
+            // What was learnt of users of the store holds.
+            ceiling.raise(before.ceiling.get());
+        }
         let throttle = before.map(|before| &before.throttle).filter(|throttle| throttle.is_of(passwords.lockout));
         Ok(Self {
             configured,
@@ -159,7 +164,7 @@ impl Identity {
             store,
             throttle: throttle.map_or_else(|| Arc::new(LoginThrottle::new(passwords.lockout)), Arc::clone),
             pool: before.map_or_else(|| Arc::new(Pool::new()), |before| Arc::clone(&before.pool)),
-            ceiling: Ceiling::new(highest.max(Work { cost: passwords.least_cost, ..Work::default() })),
+            ceiling,
             rounds: AtomicU64::new(0),
             blocks: AtomicU64::new(0),
             log_salt: before.map_or_else(random::bytes, |before| before.log_salt),
@@ -217,7 +222,7 @@ impl Identity {
                 let disabled = candidate.as_ref().is_some_and(|user| user.disabled);
                 let message = if disabled { "login failed: the user is disabled" } else { "login failed" };
                 self.log(candidate.as_ref().map(|user| &user.id), username, message);
-                Err(LoginError::Wrong)
+                Err(LoginError::Wrong { known: candidate.map(|user| user.id) })
             }
         }
     }
@@ -283,6 +288,25 @@ impl Identity {
         now: Timestamp,
     ) -> Result<ActiveUser, FederatedError> {
         self.federation.log_in_at(provider, callback, attempt, now).await
+    }
+
+    /// Of whom an assertion of an enterprise's identity provider is, presented by `client`, and what that person may grant.
+    ///
+    /// # Errors
+    /// It is none that counts, or the issuer's keys cannot be had.
+    pub async fn read_assertion(
+        &self,
+        assertion: &Secret,
+        client: &ClientId,
+        now: Timestamp,
+    ) -> Result<Asserted, Failure> {
+        self.federation.read_assertion(assertion, client, now).await
+    }
+
+    /// Whether assertions of such an identity provider are taken at all.
+    #[must_use]
+    pub fn takes_assertions(&self) -> bool {
+        self.federation.takes_assertions()
     }
 
     /// Whether a grant of this user may go on: for somebody from a provider, by asking there.

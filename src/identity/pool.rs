@@ -1,17 +1,21 @@
 //! A bounded pool for password hashing: it cannot take more than two cores, and says so when it is busy.
 
 use std::sync::Arc;
+use std::thread;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
-use tokio::task::spawn_blocking;
+use rustix::process::nice;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::time::timeout;
 
 use crate::base::limit::Limit;
 
 /// How many run at one time: password checks must leave a core to everything else.
 const MOST_CORES: usize = 2;
+/// How far they step back where there are not cores enough: requests get three quarters of one, and a person who logs in waits
+/// a little. Further back, logins would hardly come to an end on a machine where others work too.
+const NICENESS: i32 = 5;
 /// How many may wait.
 const QUEUE: usize = 64;
 /// How long each may wait.
@@ -23,7 +27,7 @@ pub const LIMITS: [Limit; 3] = [
     Limit::time("wait for a password check", PATIENCE, "503, Retry-After"),
 ];
 
-/// Runs long computations on blocking threads, a few at a time and in order.
+/// Runs long computations on threads of their own, a few at a time and in order, behind everything else.
 pub struct Pool {
     running: Arc<Semaphore>,
     places: Semaphore,
@@ -51,12 +55,18 @@ impl Pool {
         let running = Arc::clone(&self.running).acquire_owned();
         let permit = timeout(self.patience, running).await.map_err(|_| Busy)?.map_err(|_| Busy)?;
         // The permit goes along: work whose caller has gone away still takes its thread.
-        let done = spawn_blocking(move || {
+        let (answer, answered) = oneshot::channel();
+        // Not one of tokio's: a thread that has stepped back may not come forward again (getpriority(2)), and those serve others.
+        let started = thread::Builder::new().name("password".to_owned()).spawn(move || {
+            // Linux: of this thread alone. Where it is not allowed, hashing is only less polite.
+            let _ = nice(NICENESS);
             let result = work();
             drop(permit);
-            result
+            // The caller may have gone away.
+            let _ = answer.send(result);
         });
-        done.await.map_err(|_| Busy)
+        started.map_err(|_| Busy)?;
+        answered.await.map_err(|_| Busy)
     }
 }
 
@@ -65,8 +75,18 @@ mod tests {
     use std::sync::mpsc;
 
     use futures_util::future::join_all;
+    use rustix::process::getpriority_process;
 
     use super::*;
+
+    #[tokio::test]
+    async fn hashing_steps_back_behind_requests() {
+        let here = || getpriority_process(None).unwrap();
+        let pool = Pool::with_bounds(1, 1, Duration::from_secs(60));
+        let before = here();
+        let there = pool.run(here).await.unwrap();
+        assert_eq!((there, here()), ((before + NICENESS).min(19), before));
+    }
 
     #[tokio::test]
     async fn login_18_surplus_work_is_refused_at_once() {

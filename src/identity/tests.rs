@@ -132,7 +132,7 @@ async fn users_of_the_configuration_and_the_store_log_in() {
         assert_eq!(try_password(&identity, name, password, HERE).await.unwrap(), UserId::new(user));
     }
     // The configuration hides the store's user of the same name.
-    assert!(matches!(try_password(&identity, "alice", "hidden", HERE).await, Err(LoginError::Wrong)));
+    assert!(matches!(try_password(&identity, "alice", "hidden", HERE).await, Err(LoginError::Wrong { .. })));
     let active = identity.find_active(&UserId::new("alice")).await.unwrap().unwrap();
     assert_eq!(active.scopes, ScopeSet::parse("mcp:read").unwrap());
     let active = identity.find_active(&UserId::new("bob")).await.unwrap().unwrap();
@@ -151,7 +151,7 @@ async fn disabled_users_are_out() {
     )
     .await;
     for name in ["alice", "bob"] {
-        assert!(matches!(try_password(&identity, name, "right", HERE).await, Err(LoginError::Wrong)));
+        assert!(matches!(try_password(&identity, name, "right", HERE).await, Err(LoginError::Wrong { .. })));
         assert_eq!(identity.find_active(&UserId::new(name)).await.unwrap(), None);
     }
     assert_eq!(identity.configured(), []);
@@ -166,7 +166,7 @@ async fn where_passwords_are_not_accepted_none_is_right_and_each_costs_the_same(
     let identity = Identity::new(passwords, store.clone(), Federation::new(Vec::new(), store)).unwrap();
     for name in ["alice", "bob", "nobody"] {
         let before = identity.rounds.load(Ordering::Relaxed);
-        assert!(matches!(try_password(&identity, name, "right", HERE).await, Err(LoginError::Wrong)), "{name}");
+        assert!(matches!(try_password(&identity, name, "right", HERE).await, Err(LoginError::Wrong { .. })), "{name}");
         assert_eq!(identity.rounds.load(Ordering::Relaxed) - before, 1 << 4, "{name}");
         let user = UserId::new(name);
         assert_eq!(identity.find_active(&user).await.unwrap(), None);
@@ -242,7 +242,7 @@ async fn login_8_the_tail_of_a_long_password_counts() {
     let identity = identity(WIDE, &[configured("alice", PasswordSource::Hash(hash(&secret, 4)))], Vec::new()).await;
     let other = format!("{}{}", &secret[..72], "t".repeat(8));
     for password in [&other, &secret] {
-        assert!(matches!(try_password(&identity, "alice", password, HERE).await, Err(LoginError::Wrong)));
+        assert!(matches!(try_password(&identity, "alice", password, HERE).await, Err(LoginError::Wrong { .. })));
     }
 }
 
@@ -261,7 +261,7 @@ async fn login_10_an_odd_hash_never_panics() {
         let error = builtin(&[user], WIDE, Stored::default(), password::COST).err().unwrap().to_string();
         assert!(error.contains("alice") && (hash.is_empty() || !error.contains(hash)), "{error}");
         let identity = identity(WIDE, &[], vec![stored("bob", Secret::new(hash))]).await;
-        assert!(matches!(try_password(&identity, "bob", hash, HERE).await, Err(LoginError::Wrong)));
+        assert!(matches!(try_password(&identity, "bob", hash, HERE).await, Err(LoginError::Wrong { .. })));
         assert_eq!(identity.rounds.load(Ordering::Relaxed), 1 << 4);
     }
 }
@@ -282,7 +282,10 @@ async fn login_13_every_spelling_of_a_name_fills_one_bucket() {
     let spellings =
         ["alice", "Alice", "ALICE", "alice ", " alice", "ａｌｉｃｅ", "Ａｌｉｃｅ", "\talice", "aLiCe", "alicE"];
     for spelling in spellings {
-        assert!(matches!(try_password(&identity, spelling, "wrong", HERE).await, Err(LoginError::Wrong)), "{spelling}");
+        assert!(
+            matches!(try_password(&identity, spelling, "wrong", HERE).await, Err(LoginError::Wrong { .. })),
+            "{spelling}"
+        );
     }
     for spelling in spellings {
         let refused = try_password(&identity, spelling, "right", HERE).await;
@@ -300,7 +303,7 @@ async fn login_14_parallel_guesses_are_counted_before_they_are_hashed() {
     });
     let answers = join_all(guesses).await;
     assert_eq!(identity.rounds.load(Ordering::Relaxed), 10 << 4);
-    assert_eq!(answers.iter().filter(|answer| matches!(answer, Err(LoginError::Wrong))).count(), 10);
+    assert_eq!(answers.iter().filter(|answer| matches!(answer, Err(LoginError::Wrong { .. }))).count(), 10);
     assert_eq!(answers.iter().filter(|answer| matches!(answer, Err(LoginError::Throttled { .. }))).count(), 90);
 }
 
@@ -323,7 +326,7 @@ async fn login_16_an_attacker_does_not_change_bucket_by_spelling_the_address_oth
         for address in [first, second] {
             assert!(matches!(
                 try_password(&identity, "alice", "wrong", address.parse().unwrap()).await,
-                Err(LoginError::Wrong)
+                Err(LoginError::Wrong { .. })
             ));
         }
         let refused = try_password(&identity, "alice", "right", third.parse().unwrap()).await;

@@ -50,6 +50,8 @@ pub struct Verified {
     pub payload: Vec<u8>,
     /// `alg`, for claims such as `at_hash` that follow from it. `EdDSA` may stand for either curve.
     pub algorithm: String,
+    /// `typ` (RFC 8725 §3.11): what kind of token it is, as its maker says.
+    pub token_type: Option<String>,
 }
 
 /// Why a token was not verified. For the log.
@@ -104,7 +106,7 @@ impl KeySet {
             return Err(ForeignTokenFault::Form);
         }
         let Compact { signed, header, payload, signature } = Compact::parse(token).ok_or(ForeignTokenFault::Form)?;
-        let Header { algorithm, key_id } = Header::parse(&header)?;
+        let Header { algorithm, key_id, token_type } = Header::parse(&header)?;
         let fitting = self.0.iter().filter(|key| key_id.is_none() || key.key_id == key_id);
         let mut candidates = fitting.filter_map(|key| Some((key, key.verifier(algorithm)?))).take(MAX_TRIES).peekable();
         let unknown = || ForeignTokenFault::UnknownKey(key_id.as_deref().map(quoted));
@@ -112,7 +114,7 @@ impl KeySet {
             return Err(unknown());
         }
         if candidates.any(|(key, verifier)| key.has_made(&signature, signed, verifier)) {
-            return Ok(Verified { payload, algorithm: algorithm.name().to_owned() });
+            return Ok(Verified { payload, algorithm: algorithm.name().to_owned(), token_type });
         }
         // Of a provider whose keys have no names this is all that is seen of a change of keys.
         Err(if key_id.is_none() { unknown() } else { ForeignTokenFault::Signature })
@@ -130,6 +132,7 @@ impl fmt::Debug for KeySet {
 struct Header {
     algorithm: ForeignAlgorithm,
     key_id: Option<String>,
+    token_type: Option<String>,
 }
 
 impl Header {
@@ -143,9 +146,9 @@ impl Header {
         let text = |name| members.read::<String>(name).map_err(|_| ForeignTokenFault::Form);
         // RFC 7515 §4.1.1: `alg` must be there.
         let algorithm = text("alg")?.ok_or(ForeignTokenFault::Form)?;
-        let key_id = text("kid")?;
+        let (key_id, token_type) = (text("kid")?, text("typ")?);
         match ForeignAlgorithm::named(&algorithm) {
-            Some(algorithm) => Ok(Self { algorithm, key_id }),
+            Some(algorithm) => Ok(Self { algorithm, key_id, token_type }),
             None => Err(ForeignTokenFault::Algorithm(quoted(&algorithm))),
         }
     }

@@ -5,7 +5,8 @@ use serde_json::{Map, Value};
 use crate::base::clock::Timestamp;
 use crate::base::digest::Digest;
 use crate::base::id::ClientId;
-use crate::protocol::oauth::client_document::KeySource;
+use crate::protocol::oauth::client_keys::KeySource;
+use crate::protocol::oauth::grant_type;
 use crate::protocol::oauth::scope::ScopeSet;
 
 /// A client, as authorization and token requests see it (RFC 6749 §2).
@@ -73,13 +74,42 @@ pub enum Authentication {
     },
 }
 
-/// The grants that a client may use beside `authorization_code`.
+impl Authentication {
+    /// Whether who proved itself in the one way can do so in the other, but for a secret that was replaced.
+    #[must_use]
+    pub fn is_alike(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Secret(_), Self::Secret(_)) => true,
+            _ => self == other,
+        }
+    }
+}
+
+/// The grants that a client may use (RFC 7591 §2, `grant_types`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GrantTypes {
+    /// `authorization_code`: it may ask people.
+    pub authorization_code: bool,
     /// `refresh_token`.
     pub refresh_token: bool,
     /// `client_credentials`: it acts for itself, without a person.
     pub client_credentials: bool,
+    /// `urn:ietf:params:oauth:grant-type:jwt-bearer`: it brings assertions of an enterprise's identity provider.
+    pub jwt_bearer: bool,
+}
+
+impl GrantTypes {
+    /// Whether this is one of them.
+    #[must_use]
+    pub fn allow(self, grant_type: &str) -> bool {
+        match grant_type {
+            grant_type::AUTHORIZATION_CODE => self.authorization_code,
+            grant_type::REFRESH_TOKEN => self.refresh_token,
+            grant_type::CLIENT_CREDENTIALS => self.client_credentials,
+            grant_type::JWT_BEARER => self.jwt_bearer,
+            _ => false,
+        }
+    }
 }
 
 /// A client that registered itself, as it is kept (RFC 7591 §2).
@@ -91,13 +121,17 @@ pub struct RegisteredClient {
     pub name: Option<String>,
     /// `redirect_uris`, each accepted by the operator's policy when it was registered.
     pub redirect_uris: Vec<String>,
-    /// Digest of the `client_secret`; `None` for a public client (`token_endpoint_auth_method: none`).
-    pub secret: Option<Digest>,
+    /// How it proves itself.
+    pub authentication: Authentication,
     /// Whether `refresh_token` is among its `grant_types`.
     pub may_refresh: bool,
     /// Everything it registered that was understood, as it is echoed (RFC 7591 §3.2.1), without secrets.
     pub metadata: Map<String, Value>,
-    /// When it registered.
+    /// Digest of its registration access token (RFC 7592 §3); `None`: nobody can manage it.
+    pub management: Option<Digest>,
+    /// By which it is known again when it registers anew before it was ever used; `None`: it never is.
+    pub fingerprint: Option<Digest>,
+    /// When it registered, the last time.
     pub registered_at: Timestamp,
     /// When a grant was last made for it; `None` for one that was never used, which may expire.
     pub last_granted_at: Option<Timestamp>,
@@ -110,8 +144,14 @@ impl From<RegisteredClient> for Client {
             origin: Origin::Registered,
             name: registered.name,
             redirect_uris: registered.redirect_uris,
-            authentication: registered.secret.map_or(Authentication::None, Authentication::Secret),
-            grants: GrantTypes { refresh_token: registered.may_refresh, client_credentials: false },
+            authentication: registered.authentication,
+            // No enterprise can have told its provider the identifier of a client that registers itself.
+            grants: GrantTypes {
+                authorization_code: true,
+                refresh_token: registered.may_refresh,
+                client_credentials: false,
+                jwt_bearer: false,
+            },
             scopes: None,
         }
     }

@@ -3,6 +3,7 @@
 use crate::base::clock::Timestamp;
 use crate::base::digest::Digest;
 use crate::base::id::{ClientId, GrantId, UserId};
+use crate::model::account::Account;
 use crate::protocol::oauth::scope::ScopeSet;
 
 /// A grant: one person, one client, one resource. Its refresh tokens form one chain with one live end.
@@ -57,6 +58,41 @@ pub enum Redemption {
     Replayed(GrantId),
     /// No such code, or it has expired.
     Unknown,
+}
+
+/// An assertion about a person, all of it checked, that is about to become a grant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckedAssertion {
+    /// Digest of what tells it from every other: its issuer and its `jti`.
+    pub digest: Digest,
+    /// Until when it could be presented again.
+    pub expires_at: Timestamp,
+    /// Whom it is about.
+    pub account: Account,
+    /// What is kept of that.
+    pub description: Description,
+    /// What it gives.
+    pub grant: Grant,
+}
+
+/// What is kept of what an assertion says of its person.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Description {
+    /// It takes the place of what was known.
+    Latest,
+    /// It is kept of somebody who was not known; others told more of everybody else.
+    OfStranger,
+}
+
+/// What came of presenting an assertion that was checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AssertionOutcome {
+    /// The grant was made.
+    Granted,
+    /// It had been presented before.
+    Replayed,
+    /// The person is disabled.
+    Disabled,
 }
 
 /// What came of presenting a refresh token.

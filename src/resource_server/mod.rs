@@ -185,7 +185,8 @@ impl ResourceServer {
             return Err(Reason::Expired.into());
         }
         if is_revoked(&self.revoked, &verdict.principal) {
-            return Err(Reason::Revoked.into());
+            let holder = Some(Arc::clone(&verdict.principal));
+            return Err(TokenRefused { holder, ..Reason::Revoked.into() });
         }
         if has_lost_its_key(&self.keys, &verdict.principal) {
             return Err(Reason::NotOurs(TokenFault::Key).into());
@@ -227,6 +228,8 @@ pub struct TokenRefused {
     pub error_description: &'static str,
     /// What the log is told.
     pub reason: Reason,
+    /// Whose token it was, when it was good once.
+    pub holder: Option<Arc<Principal>>,
 }
 
 /// Why a token is refused, for the log.
@@ -252,6 +255,22 @@ pub enum Reason {
     Revoked,
 }
 
+impl Reason {
+    /// The word for it in the audit trail. `None`: it is no event. Every client presents a token that has just expired, and gets
+    /// the next one.
+    #[must_use]
+    pub const fn word(&self) -> Option<&'static str> {
+        match self {
+            Self::NotOurs(_) => Some("bad_token"),
+            Self::Issuer => Some("bad_issuer"),
+            Self::Audience => Some("bad_audience"),
+            Self::NotYet => Some("not_yet_valid"),
+            Self::Revoked => Some("revoked"),
+            Self::Expired => None,
+        }
+    }
+}
+
 impl From<Reason> for TokenRefused {
     fn from(reason: Reason) -> Self {
         let error_description = match reason {
@@ -261,6 +280,6 @@ impl From<Reason> for TokenRefused {
             // A stranger learns nothing about which check failed.
             Reason::NotOurs(_) | Reason::Issuer | Reason::NotYet => "The access token is not valid",
         };
-        Self { error_description, reason }
+        Self { error_description, reason, holder: None }
     }
 }

@@ -22,7 +22,9 @@ use crate::model::browser_session::BrowserSession;
 use crate::model::client::RegisteredClient;
 use crate::model::connection::Connection;
 use crate::model::consent::Consent;
-use crate::model::grant::{Grant, Redemption, RefreshPolicy, RefreshToken, Rotation};
+use crate::model::grant::{
+    AssertionOutcome, CheckedAssertion, Grant, Redemption, RefreshPolicy, RefreshToken, Rotation,
+};
 use crate::model::user::User;
 
 pub use revoked::Revoked;
@@ -30,7 +32,7 @@ pub use sqlite::{OpenError, Sqlite};
 
 /// Everything that is kept.
 pub trait Store:
-    Clients + ClientDocuments + Flows + Tokens + Consents + Connections + Users + Accounts + BrowserSessions
+    Clients + ClientDocuments + Flows + Tokens + Consents + Connections + Users + Accounts + BrowserSessions + Oversight
 {
     /// What was revoked lately, in memory: asked for every request, never a database read.
     fn revoked(&self) -> &Revoked;
@@ -56,7 +58,7 @@ pub trait Clients: Send + Sync {
     /// The client with this identifier.
     async fn find_client(&self, id: &ClientId) -> Result<Option<RegisteredClient>, StoreError>;
 
-    /// Adds a client, having removed those never used since `now - unused_expiry`. When `max_clients` are there, the
+    /// Adds a client, having removed those that have expired. When `max_clients` are there, the
     /// oldest that was never used makes room, or else the one whose grants ended longest ago. `false`: every one has a
     /// grant, so there is no room.
     async fn add_client(
@@ -66,22 +68,97 @@ pub trait Clients: Send + Sync {
         now: Timestamp,
     ) -> Result<bool, StoreError>;
 
+    /// The client of this fingerprint that was never used, as one that registers at `now`. From then on nobody can manage it:
+    /// whoever registered it first may be somebody else. `None`: there is none.
+    async fn renew_client(&self, fingerprint: &Digest, now: Timestamp) -> Result<Option<RegisteredClient>, StoreError>;
+
+    /// Replaces what a client registered; `registered_at` and `last_granted_at` stay what they were. What was under way for it
+    /// ends, consents too: a person allowed what it was. Its grants are revoked if it proves itself in another way than before,
+    /// though a secret in place of another is none. `false`: there is no such client.
+    async fn update_client(&self, client: RegisteredClient, now: Timestamp) -> Result<bool, StoreError>;
+
+    /// Removes the clients that have expired: never used for `unused_expiry`, or used, without a grant left, for `expiry`.
+    async fn remove_expired_clients(&self, bounds: ClientBounds, now: Timestamp) -> Result<(), StoreError>;
+
     /// Removes a client, its consents and flows, and revokes its grants. `false`: there was none.
     async fn remove_client(&self, id: &ClientId, now: Timestamp) -> Result<bool, StoreError>;
+}
+
+/// What the operator sees of all clients and grants, and what only the operator does.
+#[async_trait]
+pub trait Oversight: Send + Sync {
+    /// Every client of the store, the oldest first.
+    async fn list_clients(&self, now: Timestamp) -> Result<Vec<ListedClient>, StoreError>;
+
+    /// Every grant of which a token may still work, the oldest first.
+    async fn list_grants(&self, now: Timestamp) -> Result<Vec<ListedGrant>, StoreError>;
+
+    /// Adds a client that never makes room for another, used or not.
+    async fn add_operators_client(&self, client: RegisteredClient) -> Result<(), StoreError>;
+
+    /// Revokes the grants of a client that is not in the store, and forgets consents, flows and its document. `false`: there was
+    /// nothing of it.
+    async fn revoke_grants_of_client(&self, id: &ClientId, now: Timestamp) -> Result<bool, StoreError>;
+}
+
+/// A client of the store, as the operator sees it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ListedClient {
+    /// The client.
+    pub client: RegisteredClient,
+    /// The operator added it; else it registered itself.
+    pub by_operator: bool,
+    /// How many of its grants live.
+    pub grants: usize,
+}
+
+/// A grant, as the operator sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedGrant {
+    /// The grant.
+    pub grant: Grant,
+    /// When a refresh token was last rotated; `None`: never yet.
+    pub refreshed_at: Option<Timestamp>,
 }
 
 /// The metadata documents of clients that are named by an address, as they last let the client in.
 #[async_trait]
 pub trait ClientDocuments: Send + Sync {
-    /// The document.
-    async fn find_document(&self, client: &ClientId) -> Result<Option<Vec<u8>>, StoreError>;
+    /// The document, which may have been refused since.
+    async fn find_document(&self, client: &ClientId) -> Result<Option<KeptDocument>, StoreError>;
 
-    /// Keeps a document in place of the one before. Of a thousand others the oldest makes room, of clients without a grant
-    /// first.
-    async fn record_document(&self, client: &ClientId, document: &[u8], now: Timestamp) -> Result<(), StoreError>;
+    /// Keeps a document in place of the one before, and ends what was built on that one and not on this. Of a thousand others
+    /// the oldest makes room, of clients without a grant first, and consents to it are forgotten.
+    async fn record_document(
+        &self,
+        client: &ClientId,
+        document: &[u8],
+        change: DocumentChange,
+        now: Timestamp,
+    ) -> Result<(), StoreError>;
 
-    /// Forgets a document, if there is one: it lets nobody in any more.
-    async fn remove_document(&self, client: &ClientId) -> Result<(), StoreError>;
+    /// Marks a document as refused, if there is one: it lets nobody in any more.
+    async fn refuse_document(&self, client: &ClientId, now: Timestamp) -> Result<(), StoreError>;
+}
+
+/// A document that once let its client in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptDocument {
+    /// The content.
+    pub body: Vec<u8>,
+    /// What its server says now lets nobody in.
+    pub is_refused: bool,
+}
+
+/// How a document differs from the one before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DocumentChange {
+    /// In nothing that matters.
+    None,
+    /// In where people are sent: they are asked anew.
+    Destinations,
+    /// In how the client proves itself: they are asked anew, and its grants end.
+    Authentication,
 }
 
 /// How many clients are kept, and for how long when they are never used.
@@ -91,6 +168,9 @@ pub struct ClientBounds {
     pub max_clients: u32,
     /// How long a client that was never granted anything is kept.
     pub unused_expiry: Duration,
+    /// How long one is kept that was last granted something then, and of whose grants none is left. `None`: until its place
+    /// is needed.
+    pub expiry: Option<Duration>,
 }
 
 /// Authorization requests on their way through a browser.
@@ -158,6 +238,14 @@ pub trait Tokens: Send + Sync {
         expires_at: Timestamp,
         now: Timestamp,
     ) -> Result<bool, StoreError>;
+
+    /// Turns an assertion about a person into its grant: spends it, and records the person, in one step. Of fifty presentations
+    /// exactly one is [`AssertionOutcome::Granted`]; to somebody disabled nothing is granted.
+    async fn redeem_assertion(
+        &self,
+        assertion: CheckedAssertion,
+        now: Timestamp,
+    ) -> Result<AssertionOutcome, StoreError>;
 
     /// Revokes a grant: its refresh tokens and, within a second, its access tokens. `false`: it was revoked already, or never was.
     async fn revoke_grant(&self, grant: &GrantId, now: Timestamp) -> Result<bool, StoreError>;

@@ -10,6 +10,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
 use crate::base::limit::Limit;
+use crate::base::username::is_invisible;
 
 /// Longer lines are cut: one request must not fill the disk.
 const LONGEST_LINE: usize = 16 * 1024;
@@ -92,29 +93,23 @@ fn finished(style: Style, event: &str) -> String {
     line
 }
 
-/// Replaces everything that a terminal or a reader of lines could act upon.
+/// Replaces everything that a terminal or a reader of lines could act upon: control characters, separators of lines, and what
+/// changes the direction of writing or cannot be seen.
 fn escaped(text: &str, escape: fn(char) -> String) -> String {
     let mut line = String::with_capacity(text.len() + 1);
     for character in text.chars() {
-        if acts(character) { line.push_str(&escape(character)) } else { line.push(character) }
+        if is_invisible(character) { line.push_str(&escape(character)) } else { line.push(character) }
     }
     line
-}
-
-/// Control characters, line and paragraph separators, and what changes the direction of writing.
-fn acts(character: char) -> bool {
-    character.is_control()
-        || matches!(character, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{61c}' | '\u{feff}')
-        || matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 fn text_escape(character: char) -> String {
     character.escape_default().to_string()
 }
 
-/// RFC 8259 §7. Every such character that JSON writers let through is in the Basic Multilingual Plane.
+/// RFC 8259 §7: beyond the Basic Multilingual Plane, as two surrogates.
 fn json_escape(character: char) -> String {
-    format!("\\u{:04x}", u32::from(character))
+    character.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")).collect()
 }
 
 fn shortened(text: &str, longest: usize) -> Cow<'_, str> {

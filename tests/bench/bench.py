@@ -1,4 +1,4 @@
-"""What the bridge costs: start, memory, calls, idle streams, large answers, beside the same through nginx and mcp-proxy. See `run`.
+"""What the bridge costs: start, memory, calls, idle streams, large answers, beside the same through nginx and mcp-proxy; tokens, beside oidc-provider. See `run`.
 
 Pinned: what is measured runs on core 0, the load and the upstream on core 1. Processor time per call is the figure to trust on a busy machine;
 compare within one run only.
@@ -17,8 +17,9 @@ import large
 import report
 import start
 import streams
+import tokens
 
-PARTS = {"start": start.run, "calls": calls.run, "streams": streams.run, "flat": flat.run, "large": large.run}
+PARTS = {"start": start.run, "calls": calls.run, "streams": streams.run, "flat": flat.run, "large": large.run, "tokens": tokens.run}
 
 
 def main():

@@ -26,8 +26,8 @@ def _ways(ways):
     upstream, _ = ways.echo()
     to_http, to_stdio = ways.bridge_to_http(upstream), ways.bridge_to_stdio(counts="with_children")
     found = [ways.direct(), ways.nginx(upstream)]
-    if SMOKE:
-        print("mcp-proxy is left out: building it takes minutes\n")
+    if not MCP_PROXY.exists():
+        print("mcp-proxy is left out: it is not built\n")
     else:
         found.append(ways.mcp_proxy("mcp-proxy to HTTP", f'transport = "http"\nurl = "http://127.0.0.1:{upstream}/mcp"'))
         stdio = f'transport = "stdio"\ncommand = "{ECHO}"\nargs = ["--stdio"]'
@@ -77,7 +77,7 @@ def _judge(ways):
         return median(_values(name, AT, ways[name].cpu)) if name in ways else None
 
     def divided(name, base):
-        return cpu(name) / cpu(base) if cpu(name) is not None and cpu(base) else None
+        return cpu(name) / cpu(base) if cpu(name) and cpu(base) else None
 
     def more(name, base):
         return cpu(name) - cpu(base) if name in ways else None

@@ -130,12 +130,17 @@ class FormBrowser:
 
     def authorize(self, url, username, password, redirect_uri=REDIRECT_URI, decision="allow"):
         """Logs in and decides as asked. Answers the parameters of the redirect and the kinds of pages seen on the way."""
+        target, seen = self.follow(url, username, password, redirect_uri, decision)
+        return dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(target).query)), seen
+
+    def follow(self, url, username, password, redirect_uri=REDIRECT_URI, decision="allow"):
+        """As `authorize`, but answers the whole address that the browser would go to, byte for byte."""
         seen = []
         page, status = self.open(url)
         for _ in range(6):
             target = page if isinstance(page, str) else page.refresh
             if target and target.startswith(redirect_uri):
-                return dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(target).query)), seen
+                return target, seen
             if isinstance(page, str):
                 raise report.Failure(f"expected a redirect to {redirect_uri}, came {page}")
             login, consent = page.form_with(field="password"), page.form_with(button=("decision", decision))

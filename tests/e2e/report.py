@@ -1,6 +1,7 @@
 """How every end-to-end script reports: one line a check, and on failure what was expected, what came, and the bridge's log."""
 
 import contextlib
+import os
 import sys
 import time
 import traceback
@@ -97,6 +98,8 @@ def fail(name, error, logs=True):
         else:
             _line("  " + "".join(traceback.format_exception(cause)).rstrip().replace("\n", "\n  "))
     for describe, path in _logs if logs else ():
+        if not os.path.exists(path):
+            continue  # of a bridge that ended well
         _line(f"  --- end of {describe} ({path})")
         _line("  " + tail(path).rstrip().replace("\n", "\n  "))
 

@@ -205,6 +205,7 @@ fn the_reference_in_config_yaml_is_complete_and_states_the_defaults() {
         "server.oauth_server.issuer",
         "server.oauth_server.builtin.users",
         "server.oauth_server.clients",
+        "server.oauth_server.enterprise.issuers",
         "server.oauth_server.federated.upstream_issuer",
         "server.oauth_server.federated.client_id",
         "server.oauth_server.federated.client_secret_env",

@@ -6,6 +6,7 @@ use mcp_bridge::config::section::{Log, LogFormat, LogOutput};
 use mcp_bridge::telemetry;
 use serde_json::json;
 
+use crate::oauth::enterprise::presented;
 use crate::support::app::{PASSWORD, WRONG};
 use crate::support::client::VERIFIER;
 use crate::support::mcp::Session;
@@ -39,9 +40,12 @@ async fn log_1_and_log_3_no_secret_and_no_query_is_logged_at_any_level() {
     Session::initialize(&app, second.access()).await.tool("whoami", json!({})).await;
     assert_eq!(client.redeem(&code).await.error(), "invalid_grant");
     assert_eq!(client.revoke(second.refresh()).await, 200);
+    let assertions = presented().await;
 
     let log = fs::read_to_string(&path).unwrap();
-    for said in ["\"TRACE\"", "login failed", "login succeeded"] {
+    for said in
+        ["\"TRACE\"", "login failed", "login succeeded", "an assertion became a grant", "it is another client's"]
+    {
         assert!(log.contains(said), "{said} is not in the log");
     }
     let (csrf, tokens) = (consent.csrf(), [first.access(), first.refresh(), second.access(), second.refresh()]);
@@ -49,7 +53,7 @@ async fn log_1_and_log_3_no_secret_and_no_query_is_logged_at_any_level() {
         vec![PASSWORD, WRONG, VERIFIER, &code, &csrf, "state-of-the-client", "typed into the wrong field"];
     secrets.extend(tokens);
     secrets.extend(tokens.iter().filter_map(|token| token.rsplit('.').next()));
-    secrets.extend(cookies.iter().map(String::as_str));
+    secrets.extend(cookies.iter().chain(&assertions).map(String::as_str));
     for secret in secrets {
         let found: Vec<&str> = log.lines().filter(|line| line.contains(secret)).collect();
         assert!(found.is_empty(), "{secret}: {found:#?}");

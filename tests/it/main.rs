@@ -14,6 +14,7 @@ mod log;
 mod mcp;
 mod oauth;
 mod operation;
+mod oversight;
 mod resource;
 mod support;
 mod tidy;

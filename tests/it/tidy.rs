@@ -228,7 +228,7 @@ fn every_requirement_of_mcp_has_a_test_that_exists_or_a_reason() {
     let text = requirements();
     let rows: Vec<Vec<&str>> =
         text.lines().map(|line| line.split(" | ").map(|cell| cell.trim_matches(['|', ' '])).collect()).collect();
-    for (section, count) in [("c", 23), ("d", 42), ("e", 12)] {
+    for (section, count) in [("a", 48), ("b", 21), ("c", 23), ("d", 42), ("e", 12)] {
         for number in 1..=count {
             let id = format!("{section} {number}");
             let mut found = rows.iter().filter(|row| row[0] == id);
@@ -256,9 +256,15 @@ fn every_row_of_the_abuse_catalogue_is_the_name_of_a_test() {
     assert!(rows.len() > 60, "{rows:?}");
     let files = rust_files(&root().join("src")).into_iter().chain(rust_files(&root().join("tests/it")));
     let code: String = files.map(|file| fs::read_to_string(file).unwrap()).collect();
+    let is_of_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let names: Vec<String> = code
+        .split("fn ")
+        .skip(1)
+        .map(|rest| format!("_{}", rest.split(|c| !is_of_name(c)).next().unwrap_or_default()))
+        .collect();
     for row in rows {
-        let name = format!("fn {}_", row.to_ascii_lowercase().replace('-', "_"));
-        assert!(code.contains(&name), "no test is named after {row}");
+        let part = format!("_{}_", row.to_ascii_lowercase().replace('-', "_"));
+        assert!(names.iter().any(|name| name.contains(&part)), "no test is named after {row}");
     }
 }
 

@@ -60,7 +60,7 @@ def reload(soak, kind, text):
 
 def chaos_life(soak, rng, pause):
     """One blow after the other, and the configuration of the start in the end."""
-    configurations = variants(soak.bridge.config.read_text())
+    configurations, order = variants(soak.bridge.config.read_text()), []
     while not soak.ledger.stop.is_set():
         soak.rest(rng.expovariate(1 / pause))
         if soak.ledger.stop.is_set():
@@ -70,7 +70,8 @@ def chaos_life(soak, rng, pause):
                 kill_child(soak, rng)
         else:
             with soak.ledger.doing("reload", "chaos"):
-                kind = rng.choice(list(configurations))
+                order = order or rng.sample(list(configurations), len(configurations))
+                kind = order.pop()
                 reload(soak, kind, configurations[kind])
     with soak.ledger.doing("last reload", "chaos"):
         reload(soak, "the same", configurations["the same"])

@@ -1,5 +1,6 @@
 //! The person's decision, and what it leads to: a code for the client, a way to the provider, or a refusal.
 
+use crate::audit::{ConsentBy, Event};
 use crate::authorization_server::AuthorizationServer;
 use crate::authorization_server::authorize::fault::FlowFault;
 use crate::authorization_server::authorize::flow::{Bound, Departure};
@@ -45,7 +46,7 @@ impl AuthorizationServer {
         match (&bound.flow.stage, self.question(&bound.flow)) {
             (Stage::Consent { user, scopes }, _) => {
                 let chosen = decision.of(scopes)?;
-                Ok(Next::Answer(self.approve(bound, user, &chosen).await?))
+                Ok(Next::Answer(self.approve(bound, user, &chosen, ConsentBy::Person).await?))
             }
             (_, Some(question)) => {
                 let scopes = decision.of(&self.askable(&bound.request()?.scopes))?;
@@ -60,7 +61,14 @@ impl AuthorizationServer {
     /// # Errors
     /// [`FlowFault::Gone`].
     pub async fn deny(&self, bound: &Bound) -> Result<Answer, FlowFault> {
-        self.finish(bound, OauthError::new(ErrorCode::AccessDenied, "the person did not allow it")).await
+        let answer =
+            self.finish(bound, OauthError::new(ErrorCode::AccessDenied, "the person did not allow it")).await?;
+        let user = match &bound.flow.stage {
+            Stage::Consent { user, .. } => Some(user),
+            _ => None,
+        };
+        self.services.audit.record(Event::ConsentDenied { user, client: &bound.request()?.client_id }).await?;
+        Ok(answer)
     }
 
     pub(super) async fn finish(&self, bound: &Bound, error: OauthError) -> Result<Answer, FlowFault> {
@@ -73,7 +81,13 @@ impl AuthorizationServer {
     }
 
     /// Ends the flow in a code for `user`, who has logged in, and `scopes`, which were allowed in this browser.
-    pub(super) async fn approve(&self, bound: &Bound, user: &UserId, scopes: &ScopeSet) -> Result<Answer, FlowFault> {
+    pub(super) async fn approve(
+        &self,
+        bound: &Bound,
+        user: &UserId,
+        scopes: &ScopeSet,
+        by: ConsentBy,
+    ) -> Result<Answer, FlowFault> {
         let request = bound.request()?;
         let now = self.services.clock.now();
         let secret = random::token();
@@ -100,6 +114,7 @@ impl AuthorizationServer {
         if !self.services.store.approve_flow(&bound.flow, code, consent).await? {
             return Err(FlowFault::MOVED);
         }
+        self.services.audit.record(Event::Consented { user, client: &request.client_id, scopes, by }).await?;
         Ok(Answer::success(&request.redirect_uri, request.state.as_deref(), &self.settings.issuer, &secret))
     }
 }

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use crate::audit::{ConsentBy, Event};
 use crate::authorization_server::AuthorizationServer;
 use crate::authorization_server::authorize::fault::FlowFault;
 use crate::authorization_server::authorize::flow::{Bound, Departure, Question};
@@ -92,8 +93,9 @@ impl AuthorizationServer {
             return Err(FlowFault::Gone("nobody logs in with a password at this stage").into());
         }
         let user = self.services.identity.log_in(login.username, login.password, login.address).await;
+        self.record_login(user.as_ref()).await?;
         let user = user.map_err(|error| match error {
-            LoginError::Wrong => LogInFault::Wrong,
+            LoginError::Wrong { .. } => LogInFault::Wrong,
             LoginError::Throttled { retry_after } => LogInFault::Throttled(retry_after),
             LoginError::Busy { retry_after } => LogInFault::Busy(retry_after),
             LoginError::Store(error) => error.into(),
@@ -105,6 +107,18 @@ impl AuthorizationServer {
         // Before the flow moves, so that a store that fails leaves the person where another try is possible.
         let session = self.remember_browser(&user, &login.browser).await?;
         Ok(LoggedIn { next: self.after_login(bound, &user, &active.scopes).await?, session })
+    }
+
+    async fn record_login(&self, outcome: Result<&UserId, &LoginError>) -> Result<(), StoreError> {
+        let refused = |user, reason| Event::LoginRefused { user, at: None, reason };
+        let event = match outcome {
+            Ok(user) => Event::LoggedIn { user, at: None },
+            Err(LoginError::Wrong { known }) => refused(known.as_ref(), "wrong_credentials"),
+            Err(LoginError::Throttled { .. }) => refused(None, "throttled"),
+            Err(LoginError::Busy { .. }) => refused(None, "busy"),
+            Err(LoginError::Store(_)) => return Ok(()),
+        };
+        self.services.audit.record(event).await
     }
 
     /// Ends a flow that leads to the own account: there is a session even where none is kept, for as long as a visit takes.
@@ -132,7 +146,7 @@ impl AuthorizationServer {
         }
         let moved = self.advance(bound, Stage::Consent { user: user.clone(), scopes: scopes.clone() }).await?;
         if self.is_consent_remembered(request, user, &scopes).await? {
-            return Ok(Next::Answer(self.approve(&moved, user, &scopes).await?));
+            return Ok(Next::Answer(self.approve(&moved, user, &scopes, ConsentBy::Memory).await?));
         }
         Ok(Next::Step { cookie: moved.cookie })
     }

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use crate::audit::{ConsentBy, Event};
 use crate::authorization_server::AuthorizationServer;
 use crate::authorization_server::authorize::LONGEST_QUERY;
 use crate::authorization_server::authorize::fault::FlowFault;
@@ -126,6 +127,10 @@ impl AuthorizationServer {
         let browser = ThisBrowser { stays: *stays, ..*browser };
         let logged_in = self.admit(&returned, provider, &arrival.callback, &browser).await;
         if let Err(fault) = &logged_in {
+            if let FlowFault::Provider(_, failure) = fault {
+                let event = Event::LoginRefused { user: None, at: Some(name), reason: failure.reason.word() };
+                self.services.audit.record(event).await?;
+            }
             self.begin_again(&returned, fault).await;
         }
         logged_in
@@ -154,9 +159,13 @@ impl AuthorizationServer {
             let cause = format!("{} may grant {}, the client asks for {scopes}", user.id, user.scopes);
             return Err(failed(Failure::new(Reason::NothingToGrant, cause)));
         }
+        self.services.audit.record(Event::LoggedIn { user: &user.id, at: Some(provider.name()) }).await?;
         // Before the code, so that a store that fails costs no code.
         let session = self.remember_browser(&user.id, browser).await?;
-        Ok(LoggedIn { next: Next::Answer(self.approve(returned, &user.id, &granted).await?), session })
+        Ok(LoggedIn {
+            next: Next::Answer(self.approve(returned, &user.id, &granted, ConsentBy::Person).await?),
+            session,
+        })
     }
 
     /// Back to the beginning, for another try; as somebody else when the provider's person was the trouble.

@@ -69,6 +69,23 @@ impl PageFault {
         }
     }
 
+    /// The word for it in the audit trail. `None`: it says nothing about whoever asks.
+    #[must_use]
+    pub const fn word(&self) -> Option<&'static str> {
+        match self {
+            Self::UnknownClient => Some("unknown_client"),
+            Self::Document(_) => Some("client_document_refused"),
+            Self::UnregisteredRedirectUri => Some("unregistered_redirect_uri"),
+            Self::NotAllowed => Some("redirect_uri_not_allowed"),
+            Self::Malformed(_)
+            | Self::TooLong
+            | Self::Repeated(_)
+            | Self::NoClient
+            | Self::NoRedirectUri
+            | Self::Unavailable(_) => None,
+        }
+    }
+
     /// What the person can do about it.
     #[must_use]
     pub const fn next_step(&self) -> &'static str {
@@ -145,6 +162,11 @@ impl AuthorizationServer {
         parameters: &Parameters,
         cross_site: bool,
     ) -> Result<AuthorizationRequest, OauthError> {
+        // RFC 6749 §4.1.2.1: a client without this grant is told `unauthorized_client`; the operator gave it redirect URIs all
+        // the same, or it would not be here.
+        if !target.client.grants.authorization_code {
+            return Err(OauthError::new(ErrorCode::UnauthorizedClient, "this client may not ask people"));
+        }
         for check in CHECKS {
             check(self, parameters)?;
         }

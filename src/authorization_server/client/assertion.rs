@@ -1,10 +1,9 @@
 //! `private_key_jwt`: a client proves itself by a signed JWT. [RFC 7523 §3](https://www.rfc-editor.org/rfc/rfc7523#section-3)
 
-use std::time::Duration;
-
 use serde::Deserialize;
 
 use crate::authorization_server::AuthorizationServer;
+use crate::authorization_server::assertion::{Audience, Validity};
 use crate::authorization_server::client::ResolveFault;
 use crate::authorization_server::client::documents::DocumentRefusal;
 use crate::authorization_server::error::Refused;
@@ -13,16 +12,12 @@ use crate::base::digest::Digest;
 use crate::base::id::ClientId;
 use crate::base::secret::Secret;
 use crate::keys::{ForeignTokenFault, KeySet, Verified, unverified_payload};
-use crate::protocol::oauth::client_document::KeySource;
+use crate::protocol::oauth::client_keys::KeySource;
 use crate::protocol::oauth::error::{ErrorCode, OauthError};
 use crate::protocol::oauth::parameters::Parameters;
 
 /// `client_assertion_type` (RFC 7523 §2.2).
 const TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
-/// How far the client's clock may be from ours.
-const SKEW: Duration = Duration::from_secs(60);
-/// An assertion that ends later than this is refused: until it ends, its `jti` has to be remembered.
-const LONGEST: Duration = Duration::from_secs(3600);
 
 /// A client assertion whose signature was not checked yet.
 pub(super) struct Assertion {
@@ -37,18 +32,9 @@ struct Claims {
     iss: String,
     sub: String,
     aud: Audience,
-    exp: i64,
-    nbf: Option<i64>,
-    iat: Option<i64>,
     jti: String,
-}
-
-/// RFC 7519 §4.1.3.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Audience {
-    One(String),
-    Several(Vec<String>),
+    #[serde(flatten)]
+    validity: Validity,
 }
 
 /// What of it is read before the signature: who is to be looked up.
@@ -107,14 +93,13 @@ impl AuthorizationServer {
             }
             KeySource::Url(url) => url,
         };
-        let (documents, now) = (self.services.documents.as_ref(), self.services.clock.now());
-        let documents = documents.ok_or_else(|| refused("its keys are at an address, and none is fetched from"))?;
+        let (key_sets, now) = (&self.services.elsewhere.key_sets, self.services.clock.now());
         let unavailable = |refusal: DocumentRefusal| Refused::from(ResolveFault::Document(refusal));
-        let used = documents.keys(url, None, now).await.map_err(unavailable)?;
+        let used = key_sets.find(url, None, now).await.map_err(unavailable)?;
         let used = used.ok_or_else(|| refused("it has no keys"))?;
         match used.verify(token) {
             // RFC 7517 §5: a key that is not there may have come since.
-            Err(ForeignTokenFault::UnknownKey(kid)) => match documents.keys(url, Some(&used), now).await {
+            Err(ForeignTokenFault::UnknownKey(kid)) => match key_sets.find(url, Some(&used), now).await {
                 Ok(Some(newer)) => newer.verify(token).map_err(wrong),
                 Ok(None) => Err(wrong(ForeignTokenFault::UnknownKey(kid))),
                 Err(refusal) => Err(unavailable(refusal)),
@@ -129,18 +114,7 @@ impl AuthorizationServer {
         if claims.sub != client.as_str() || claims.iss != client.as_str() {
             return Err("iss and sub are not both the client_id");
         }
-        let expires_at = Timestamp::from_unix(claims.exp) + SKEW;
-        // RFC 7523 §3, 4: expired ones MUST be rejected; ones that end unreasonably far in the future may be.
-        if expires_at <= now {
-            return Err("it has expired");
-        }
-        if Timestamp::from_unix(claims.exp) > now + LONGEST + SKEW {
-            return Err("it ends more than an hour from now");
-        }
-        let future = |at: Option<i64>| at.is_some_and(|at| Timestamp::from_unix(at) > now + SKEW);
-        if future(claims.nbf) || future(claims.iat) {
-            return Err("it is not valid yet");
-        }
+        let expires_at = claims.validity.check(now)?;
         if claims.jti.is_empty() || !self.is_audience(&claims.aud) {
             return Err("its audience is not this issuer alone, or it has no jti");
         }
@@ -148,17 +122,12 @@ impl AuthorizationServer {
     }
 
     /// RFC 7523 §3, 3: it MUST name this server. The issuer is what newer clients name, the token endpoint what older ones do.
-    /// One that names others beside us could be used up there, or here by them.
     fn is_audience(&self, audience: &Audience) -> bool {
-        let one = match audience {
-            Audience::One(one) => one,
-            Audience::Several(several) => match several.as_slice() {
-                [one] => one,
-                _ => return false,
-            },
-        };
         let issuer = &self.settings.issuer;
-        one == issuer || one.strip_suffix('/') == Some(issuer) || *one == format!("{issuer}/oauth/token")
+        let is_ours = |one: &str| {
+            one == issuer || one.strip_suffix('/') == Some(issuer) || *one == format!("{issuer}/oauth/token")
+        };
+        audience.only().is_some_and(is_ours)
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Instant;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use crate::audit::Event;
 use crate::authorization_server::AuthorizationServer;
 use crate::authorization_server::client::assertion::{self, Assertion};
 use crate::authorization_server::error::Refused;
@@ -30,7 +31,19 @@ pub struct ClientRequest<'a> {
 
 /// A client that has shown who it is: what the grants demand, so that none can skip it.
 #[derive(Debug)]
-pub struct AuthenticatedClient(pub(in crate::authorization_server) Client);
+pub struct AuthenticatedClient(
+    pub(in crate::authorization_server) Client,
+    pub(in crate::authorization_server) Confidence,
+);
+
+/// What a client has shown in this request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::authorization_server) enum Confidence {
+    /// Nothing: a public client, or one that may come without its proof and did. Anybody could be it.
+    Claimed,
+    /// A secret or a key.
+    Proven,
+}
 
 struct Credentials {
     id: ClientId,
@@ -83,8 +96,10 @@ impl AuthorizationServer {
     async fn authenticate(&self, credentials: Credentials, address: IpAddr) -> Result<AuthenticatedClient, Refused> {
         let Credentials { id, proof } = credentials;
         let found = self.find_client(&id).await?;
-        let client =
-            found.ok_or_else(|| Refused::new(ErrorCode::InvalidClient, "this client is not registered here"))?;
+        let Some(client) = found else {
+            self.services.audit.record(Event::TokenRefused { client: None, reason: "unknown_client" }).await?;
+            return Err(Refused::new(ErrorCode::InvalidClient, "this client is not registered here"));
+        };
         let proven = match (&client.authentication, &proof) {
             (Authentication::None, Proof::None) => true,
             (Authentication::Secret(digest), Proof::Secret(one, other)) => {
@@ -97,9 +112,12 @@ impl AuthorizationServer {
             }
             (Authentication::None | Authentication::Secret(_) | Authentication::PrivateKey { .. }, _) => false,
         };
+        let confidence = if matches!(proof, Proof::None) { Confidence::Claimed } else { Confidence::Proven };
         if proven {
-            Ok(AuthenticatedClient(client))
+            Ok(AuthenticatedClient(client, confidence))
         } else {
+            let event = Event::TokenRefused { client: Some(&client.id), reason: "client_authentication_failed" };
+            self.services.audit.record(event).await?;
             Err(Refused::new(ErrorCode::InvalidClient, "client authentication failed"))
         }
     }
@@ -159,8 +177,8 @@ fn credentials(form: &Parameters, authorization: Option<&str>) -> Result<Credent
     Ok(Credentials { id, proof })
 }
 
-/// RFC 6749 §2.3.1: both parts are form-encoded first. Identifiers have an alphabet that this leaves as it is, and so have the
-/// secrets that we make; an operator's may differ, and some clients do not encode.
+/// RFC 6749 §2.3.1: both parts are form-encoded first, by some clients down to each `-` and `_`, by some not at all. Identifiers
+/// hold no space, so only `%` says that one was encoded; of an operator's secret nothing says it, so it is tried as both.
 fn basic(header: &str) -> Option<Credentials> {
     let (scheme, encoded) = header.split_once(' ')?;
     if !scheme.eq_ignore_ascii_case("basic") {
@@ -170,5 +188,6 @@ fn basic(header: &str) -> Option<Credentials> {
     let (id, secret) = decoded.split_once(':')?;
     let plain = parameters::decoded(secret).unwrap_or_else(|| secret.to_owned());
     let proof = if secret.is_empty() { Proof::None } else { Proof::Secret(Secret::new(secret), Secret::from(plain)) };
+    let id = parameters::decoded(id).filter(|_| id.contains('%')).unwrap_or_else(|| id.to_owned());
     (!id.is_empty()).then(|| Credentials { id: ClientId::new(id), proof })
 }

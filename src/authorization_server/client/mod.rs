@@ -3,9 +3,10 @@
 mod assertion;
 pub mod authentication;
 pub mod documents;
+mod management;
 mod registration;
 mod resolve;
 
-pub use registration::Registered;
+pub use registration::{Registered, RegistrationFault};
 pub use resolve::ResolveFault;
 pub(super) use resolve::configured;

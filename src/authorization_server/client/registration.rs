@@ -1,74 +1,173 @@
 //! Dynamic client registration. [RFC 7591 §3](https://www.rfc-editor.org/rfc/rfc7591#section-3)
 
+use std::net::IpAddr;
+
 use serde_json::{Value, json};
 
+use crate::audit::Event;
 use crate::authorization_server::AuthorizationServer;
 use crate::authorization_server::error::Refused;
 use crate::base::digest::Digest;
 use crate::base::id::ClientId;
 use crate::base::random;
 use crate::base::secret::Secret;
-use crate::model::client::RegisteredClient;
-use crate::protocol::oauth::client_metadata::{AcceptedMetadata, ClientMetadata};
+use crate::identity::throttle::AddressKey;
+use crate::keys::KeySet;
+use crate::model::client::{Authentication, RegisteredClient};
+use crate::protocol::oauth::client_keys::KeySource;
+use crate::protocol::oauth::client_metadata::{AcceptedMetadata, AcceptedProof, ClientMetadata};
 use crate::protocol::oauth::error::{ErrorCode, OauthError};
+use crate::store::ClientBounds;
 
-/// A client that was just registered, with its secret, which is never seen again.
+/// A client that registered, with what it is told once.
 #[derive(Debug)]
 pub struct Registered {
     /// The client.
     pub client: RegisteredClient,
-    /// `client_secret`, when it asked for one.
+    /// `client_secret`, when it was given one, or has just shown it.
     pub secret: Option<Secret>,
+    /// `registration_access_token`, when it may manage what it registered.
+    pub management: Option<Management>,
+}
+
+/// How a client manages its registration (RFC 7592 §3).
+#[derive(Debug)]
+pub struct Management {
+    /// `registration_access_token`. It stays the same for life: RFC 7592 lets a server give another with each answer, but then a
+    /// client that misses one answer has lost its registration.
+    pub token: Secret,
+    /// `registration_client_uri`.
+    pub uri: String,
+}
+
+/// Why nothing was registered, read, changed or removed.
+#[derive(Debug)]
+pub enum RegistrationFault {
+    /// Registration is off: there is no such endpoint.
+    Off,
+    /// The token that it takes is not there, or wrong.
+    Unauthorized(&'static str),
+    /// Something else.
+    Refused(Refused),
+}
+
+impl<T: Into<Refused>> From<T> for RegistrationFault {
+    fn from(fault: T) -> Self {
+        Self::Refused(fault.into())
+    }
 }
 
 impl AuthorizationServer {
-    /// Registers a client. `None`: registration is off, the endpoint does not exist.
+    /// Registers a client that sent `body` from `address`, with `token` if it has one.
+    ///
+    /// A public client that sends the same as before from the same place, and was not used in between, is the same client: some
+    /// register anew whenever they start. It is handed no credential of the one before, for it has none: see
+    /// [`crate::store::Clients::renew_client`]. A client with a secret or keys always is a new one.
     ///
     /// # Errors
     /// `invalid_client_metadata`, `invalid_redirect_uri`; `temporarily_unavailable` when every place is taken by a
     /// client in use.
-    pub async fn register(&self, body: &[u8]) -> Option<Result<Registered, Refused>> {
-        let bounds = self.settings.client_bounds?;
-        let result = async {
-            let accepted = ClientMetadata::parse(body)?.accept(&self.settings.scopes_supported)?;
-            self.check_redirect_uris(&accepted)?;
-            let registered = self.make_client(accepted);
-            let now = self.services.clock.now();
-            if self.services.store.add_client(registered.client.clone(), bounds, now).await? {
-                return Ok(registered);
-            }
-            let text = "no more clients can be registered here; the operator can raise registration.max_clients";
-            Err(Refused::new(ErrorCode::TemporarilyUnavailable, text))
-        };
-        Some(result.await)
+    pub async fn register(
+        &self,
+        body: &[u8],
+        token: Option<&str>,
+        address: IpAddr,
+    ) -> Result<Registered, RegistrationFault> {
+        let bounds = self.client_bounds()?;
+        self.check_initial_access_token(token)?;
+        let accepted = self.accept(ClientMetadata::parse(body)?)?;
+        let now = self.services.clock.now();
+        let fingerprint = (accepted.proof == AcceptedProof::None).then(|| self.fingerprint(&accepted, address));
+        if let Some(fingerprint) = &fingerprint
+            && let Some(client) = self.services.store.renew_client(fingerprint, now).await?
+        {
+            return Ok(Registered { client, secret: None, management: None });
+        }
+        let registered = self.make_client(accepted, fingerprint);
+        if self.services.store.add_client(registered.client.clone(), bounds, now).await? {
+            self.services.audit.record(Event::ClientAdded { client: &registered.client.id }).await?;
+            return Ok(registered);
+        }
+        let text = "no more clients can be registered here; the operator can raise registration.max_clients";
+        Err(Refused::new(ErrorCode::TemporarilyUnavailable, text).into())
     }
 
-    fn check_redirect_uris(&self, accepted: &AcceptedMetadata) -> Result<(), Refused> {
+    pub(super) fn client_bounds(&self) -> Result<ClientBounds, RegistrationFault> {
+        self.settings.client_bounds.ok_or(RegistrationFault::Off)
+    }
+
+    /// What a client may register of what it sent.
+    pub(super) fn accept(&self, metadata: ClientMetadata) -> Result<AcceptedMetadata, Refused> {
+        let accepted = metadata.accept(&self.settings.scopes_supported)?;
         for uri in &accepted.redirect_uris {
             let checked = self.settings.redirect_uris.check(uri);
             checked.map_err(|fault| OauthError::new(ErrorCode::InvalidRedirectUri, fault.to_string()))?;
         }
-        Ok(())
+        let keys = match &accepted.proof {
+            AcceptedProof::Keys(KeySource::Inline(keys)) => KeySet::parse(keys.as_bytes()).map(drop),
+            AcceptedProof::Keys(KeySource::Url(url)) => {
+                self.services.elsewhere.key_sets.check(url).map_err(|fault| fault.to_string())
+            }
+            AcceptedProof::None | AcceptedProof::Secret => Ok(()),
+        };
+        keys.map_err(|fault| Refused::new(ErrorCode::InvalidClientMetadata, format!("the keys: {fault}")))?;
+        Ok(accepted)
     }
 
-    fn make_client(&self, accepted: AcceptedMetadata) -> Registered {
-        let secret = accepted.wants_secret.then(random::token);
+    pub(super) fn management(&self, client: &ClientId, token: Secret) -> Management {
+        Management { token, uri: format!("{}/oauth/register/{client}", self.settings.issuer) }
+    }
+
+    /// RFC 7591 §3: the operator may have given initial access tokens to those who may register.
+    fn check_initial_access_token(&self, token: Option<&str>) -> Result<(), RegistrationFault> {
+        let Some(digest) = &self.settings.initial_access_token else { return Ok(()) };
+        match token {
+            // Digests of something long and random: comparing them tells nothing about it.
+            Some(token) if Digest::of(&Secret::new(token)) == *digest => Ok(()),
+            Some(_) => Err(RegistrationFault::Unauthorized("this is not the initial access token of this server")),
+            None => Err(RegistrationFault::Unauthorized("registering takes an initial access token of the operator")),
+        }
+    }
+
+    /// Made with a key, so that it tells nobody who reads the store from where a client came.
+    fn fingerprint(&self, accepted: &AcceptedMetadata, address: IpAddr) -> Digest {
+        let (place, said) = (AddressKey::of(address).to_string(), Value::Object(accepted.echo.clone()).to_string());
+        Digest::of(&self.services.keys.derive("client-registration", &[place.as_bytes(), said.as_bytes()]))
+    }
+
+    fn make_client(&self, accepted: AcceptedMetadata, fingerprint: Option<Digest>) -> Registered {
+        let (id, token) = (ClientId::new(random::identifier()), random::token());
+        let (authentication, secret) = authentication(accepted.proof);
         let client = RegisteredClient {
-            id: ClientId::new(random::identifier()),
+            id: id.clone(),
             name: accepted.name,
             redirect_uris: accepted.redirect_uris,
-            secret: secret.as_ref().map(Digest::of),
+            authentication,
             may_refresh: accepted.may_refresh,
             metadata: accepted.echo,
+            management: Some(Digest::of(&token)),
+            fingerprint,
             registered_at: self.services.clock.now(),
             last_granted_at: None,
         };
-        Registered { client, secret }
+        Registered { client, secret, management: Some(self.management(&id, token)) }
+    }
+}
+
+/// How a client proves itself from now on, and the secret that it is given for it.
+pub(super) fn authentication(proof: AcceptedProof) -> (Authentication, Option<Secret>) {
+    match proof {
+        AcceptedProof::None => (Authentication::None, None),
+        AcceptedProof::Keys(keys) => (Authentication::PrivateKey { keys, is_optional: false }, None),
+        AcceptedProof::Secret => {
+            let secret = random::token();
+            (Authentication::Secret(Digest::of(&secret)), Some(secret))
+        }
     }
 }
 
 impl Registered {
-    /// The 201 body: everything registered (RFC 7591 §3.2.1).
+    /// The body of the answer: everything registered (RFC 7591 §3.2.1, RFC 7592 §3).
     #[must_use]
     pub fn to_json(&self) -> String {
         let mut body = self.client.metadata.clone();
@@ -78,6 +177,10 @@ impl Registered {
             body.insert("client_secret".to_owned(), secret.expose().into());
             // RFC 7591 §3.2.1: REQUIRED if client_secret is issued; 0 for one that does not expire.
             body.insert("client_secret_expires_at".to_owned(), json!(0));
+        }
+        if let Some(management) = &self.management {
+            body.insert("registration_access_token".to_owned(), management.token.expose().into());
+            body.insert("registration_client_uri".to_owned(), management.uri.as_str().into());
         }
         Value::Object(body).to_string()
     }

@@ -5,8 +5,8 @@ use crate::authorization_server::client::documents::DocumentRefusal;
 use crate::authorization_server::error::Refused;
 use crate::base::id::ClientId;
 use crate::config::section::{StaticAuthentication, StaticClient};
-use crate::model::client::{Authentication, Client, GrantTypes, Origin};
-use crate::protocol::oauth::client_document::{DocumentUrl, KeySource};
+use crate::model::client::{Authentication, Client, GrantTypes, Origin, RegisteredClient};
+use crate::protocol::oauth::client_document::DocumentUrl;
 use crate::protocol::oauth::error::{ErrorCode, OauthError};
 use crate::store::StoreError;
 
@@ -23,14 +23,22 @@ impl AuthorizationServer {
             return Ok(Some(client.clone()));
         }
         if DocumentUrl::is_address(id.as_str()) {
-            let Some(documents) = &self.services.documents else { return Ok(None) };
+            let Some(documents) = &self.services.elsewhere.documents else { return Ok(None) };
             return match documents.find(id, self.services.clock.now()).await {
                 Ok(client) => Ok(Some(client)),
                 Err(DocumentRefusal::Store(error)) => Err(error.into()),
                 Err(refusal) => Err(ResolveFault::Document(refusal)),
             };
         }
-        Ok(self.services.store.find_client(id).await?.map(Client::from))
+        let registered = self.services.store.find_client(id).await?;
+        Ok(registered.filter(|client| !self.has_expired(client)).map(Client::from))
+    }
+
+    /// Whether a client that registered was not used in time; it is removed at the next opportunity.
+    pub(super) fn has_expired(&self, client: &RegisteredClient) -> bool {
+        let bounds = self.settings.client_bounds;
+        let ends_at = bounds.map(|bounds| client.registered_at + bounds.unused_expiry);
+        client.last_granted_at.is_none() && ends_at.is_some_and(|ends_at| ends_at <= self.services.clock.now())
     }
 }
 
@@ -43,7 +51,7 @@ impl AuthorizationServer {
         if let Some(client) = self.settings.clients.get(id) {
             return Ok(Some(client.clone()));
         }
-        match (DocumentUrl::parse(id.as_str()), &self.services.documents) {
+        match (DocumentUrl::parse(id.as_str()), &self.services.elsewhere.documents) {
             (Ok(url), Some(documents)) => documents.find_known(&url).await,
             (Ok(_), None) => Ok(None),
             (Err(_), _) => Ok(self.services.store.find_client(id).await?.map(Client::from)),
@@ -72,10 +80,10 @@ impl From<ResolveFault> for Refused {
         let (code, text) = match refusal {
             DocumentRefusal::Unreachable(_) | DocumentRefusal::TooOften | DocumentRefusal::Store(_) => (
                 ErrorCode::TemporarilyUnavailable,
-                "the client's metadata document cannot be fetched now; try again later",
+                "the client's metadata document, or its keys, cannot be fetched now; try again later",
             ),
             DocumentRefusal::Invalid(_) | DocumentRefusal::NotAllowed(_) => {
-                (ErrorCode::InvalidClient, "the client's metadata document is not accepted here")
+                (ErrorCode::InvalidClient, "the client's metadata document, or its key set, is not accepted here")
             }
         };
         Self { public: OauthError::new(code, text), cause: Some(refusal.to_string()) }
@@ -92,11 +100,14 @@ pub(in crate::authorization_server) fn configured(section: &StaticClient) -> Cli
         authentication: match &section.authentication {
             StaticAuthentication::None => Authentication::None,
             StaticAuthentication::Secret(digest) => Authentication::Secret(*digest),
-            StaticAuthentication::Keys(keys) => {
-                Authentication::PrivateKey { keys: KeySource::Inline(keys.clone()), is_optional: false }
-            }
+            StaticAuthentication::Keys(keys) => Authentication::PrivateKey { keys: keys.clone(), is_optional: false },
         },
-        grants: GrantTypes { refresh_token: section.may_refresh, client_credentials: section.acts_alone },
+        grants: GrantTypes {
+            authorization_code: section.asks_people,
+            refresh_token: section.may_refresh,
+            client_credentials: section.acts_alone,
+            jwt_bearer: section.has_assertions,
+        },
         scopes: section.scopes.clone(),
     }
 }

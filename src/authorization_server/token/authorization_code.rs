@@ -1,5 +1,6 @@
 //! `grant_type=authorization_code`. [RFC 6749 §4.1.3](https://www.rfc-editor.org/rfc/rfc6749#section-4.1.3), [RFC 7636 §4.6](https://www.rfc-editor.org/rfc/rfc7636#section-4.6)
 
+use crate::audit::Event;
 use crate::authorization_server::AuthorizationServer;
 use crate::authorization_server::client::authentication::AuthenticatedClient;
 use crate::authorization_server::error::Refused;
@@ -28,6 +29,8 @@ impl AuthorizationServer {
         self.check_binding(&bound, client, verifier, form)?;
         let user = self.services.identity.find_active(&bound.user).await?;
         let user = user.ok_or_else(|| invalid_grant("the user is gone or disabled"))?;
+        // A code cannot be given back.
+        self.services.audit.check().await?;
 
         let now = self.services.clock.now();
         let refresh_token = client.0.grants.refresh_token.then(random::token);
@@ -40,10 +43,13 @@ impl AuthorizationServer {
         // Every check came before, so that a thief without the verifier cannot log the person out.
         match self.services.store.redeem_code(&code, stored, now).await? {
             Redemption::Granted(grant) => {
+                self.services.audit.record(Event::Granted { grant: &grant, grant_type: "authorization_code" }).await?;
                 self.issue(&grant, client.0.limit(grant.scopes.limited_to(&user.scopes)), refresh_token)
             }
             Redemption::Replayed(grant) => {
                 tracing::warn!(oauth.grant = %grant, oauth.client = %bound.client_id, "an authorization code was redeemed twice; what it gave is revoked");
+                let (user, client) = (&bound.user, &bound.client_id);
+                self.services.audit.record(Event::CodeReplayed { grant: &grant, user, client }).await?;
                 Err(invalid_grant("code replayed"))
             }
             Redemption::Unknown => Err(invalid_grant("code expired")),

@@ -1,11 +1,11 @@
 //! `grant_type=client_credentials`: a client acts for itself. [RFC 6749 §4.4](https://www.rfc-editor.org/rfc/rfc6749#section-4.4)
 
+use crate::audit::Event;
 use crate::authorization_server::AuthorizationServer;
-use crate::authorization_server::client::authentication::AuthenticatedClient;
+use crate::authorization_server::client::authentication::{AuthenticatedClient, Confidence};
 use crate::authorization_server::error::Refused;
 use crate::base::id::{GrantId, UserId};
 use crate::base::random;
-use crate::model::client::Authentication;
 use crate::model::grant::Grant;
 use crate::protocol::oauth::error::ErrorCode;
 use crate::protocol::oauth::parameters::Parameters;
@@ -18,9 +18,9 @@ impl AuthorizationServer {
         client: &AuthenticatedClient,
         form: &Parameters,
     ) -> Result<TokenResponse, Refused> {
-        let client = &client.0;
+        let AuthenticatedClient(client, confidence) = client;
         // RFC 6749 §4.4: MUST only be used by confidential clients. The configuration sees to that; this does not rely on it.
-        if !client.grants.client_credentials || client.authentication == Authentication::None {
+        if *confidence == Confidence::Claimed {
             return Err(Refused::new(ErrorCode::UnauthorizedClient, "this client may not use client_credentials"));
         }
         let grant = Grant {
@@ -34,6 +34,7 @@ impl AuthorizationServer {
         };
         // On disk before anything is minted, so that it can be revoked like any other.
         self.services.store.add_grant(grant.clone()).await?;
+        self.services.audit.record(Event::Granted { grant: &grant, grant_type: "client_credentials" }).await?;
         // RFC 6749 §4.4.3: a refresh token SHOULD NOT be included.
         self.issue(&grant, grant.scopes.clone(), None)
     }

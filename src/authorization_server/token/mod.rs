@@ -5,6 +5,7 @@
 
 mod authorization_code;
 mod client_credentials;
+mod enterprise;
 mod issue;
 mod refresh_token;
 
@@ -12,6 +13,7 @@ use crate::authorization_server::AuthorizationServer;
 use crate::authorization_server::client::authentication::ClientRequest;
 use crate::authorization_server::error::Refused;
 use crate::protocol::oauth::error::ErrorCode;
+use crate::protocol::oauth::grant_type;
 use crate::protocol::oauth::parameters::Parameters;
 use crate::protocol::oauth::token_response::TokenResponse;
 
@@ -22,16 +24,25 @@ impl AuthorizationServer {
     /// [`Refused`] with a code of RFC 6749 §5.2 or RFC 8707 §2.
     pub async fn token(&self, request: &ClientRequest<'_>) -> Result<TokenResponse, Refused> {
         let form = Parameters::parse(request.form)?;
-        let grant_type = form.one("grant_type")?;
-        let grant_type = grant_type.ok_or_else(|| Refused::new(ErrorCode::InvalidRequest, "grant_type is missing"))?;
-        if !self.settings.grant_types.contains(&grant_type) {
+        // RFC 6749 §3.2: parameters MUST NOT be included more than once. RFC 8707 §2 lets `resource`, and names the answer.
+        if form.repeats_beside("resource") {
+            return Err(Refused::new(ErrorCode::InvalidRequest, "a parameter was sent more than once"));
+        }
+        let sent = form.one("grant_type")?;
+        let sent = sent.ok_or_else(|| Refused::new(ErrorCode::InvalidRequest, "grant_type is missing"))?;
+        if !self.settings.grant_types.contains(&sent) {
             let text = format!("grant_type must be one of {}", self.settings.grant_types.join(", "));
             return Err(Refused::new(ErrorCode::UnsupportedGrantType, text));
         }
         let client = self.find_authenticated(&form, request).await?;
-        match grant_type {
-            "authorization_code" => self.redeem_authorization_code(&client, &form).await,
-            "client_credentials" => self.act_alone(&client, &form).await,
+        // RFC 6749 §5.2: unauthorized_client.
+        if !client.0.grants.allow(sent) {
+            return Err(Refused::new(ErrorCode::UnauthorizedClient, "this client may not use this grant_type"));
+        }
+        match sent {
+            grant_type::AUTHORIZATION_CODE => self.redeem_authorization_code(&client, &form).await,
+            grant_type::CLIENT_CREDENTIALS => self.act_alone(&client, &form).await,
+            grant_type::JWT_BEARER => self.redeem_assertion(&client, &form).await,
             _ => self.refresh(&client, &form).await,
         }
     }

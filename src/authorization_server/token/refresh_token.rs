@@ -1,5 +1,6 @@
 //! `grant_type=refresh_token`, with rotation at every use. [OAuth 2.1 §4.3](https://datatracker.ietf.org/doc/html/draft-ietf-oauth-v2-1#section-4.3)
 
+use crate::audit::Event;
 use crate::authorization_server::AuthorizationServer;
 use crate::authorization_server::client::authentication::AuthenticatedClient;
 use crate::authorization_server::error::Refused;
@@ -45,10 +46,14 @@ impl AuthorizationServer {
             self.services.store.rotate_refresh(&digest, Digest::of(&successor), self.settings.refresh, now).await?;
         let grant = match rotation {
             Rotation::Rotated(grant) => grant,
-            Rotation::Repeated { grant, successor: stored } if stored == Digest::of(&successor) => grant,
+            Rotation::Repeated { grant, successor: stored } if stored == Digest::of(&successor) => {
+                self.services.audit.record(Event::RefreshRepeated { grant: &grant }).await?;
+                grant
+            }
             Rotation::Repeated { .. } => return Err(invalid_grant("rotated under another derivation key")),
             Rotation::Reused(grant) => {
                 tracing::warn!(oauth.grant = %grant, oauth.client = %bound.client_id, "a refresh token was used again after its grace period; its grant is revoked");
+                self.services.audit.record(Event::RefreshReused { grant: &bound }).await?;
                 return Err(invalid_grant("refresh token reused"));
             }
             Rotation::Unknown => return Err(invalid_grant("refresh token expired or revoked")),
@@ -63,6 +68,8 @@ impl AuthorizationServer {
             Standing::Active(user) => Ok(user),
             Standing::Ended(cause) => {
                 self.services.store.revoke_grants_of(user, now).await?;
+                let event = Event::GrantsRevoked { user: Some(user), client: None, reason: "user_not_let_in_any_more" };
+                self.services.audit.record(event).await?;
                 Err(invalid_grant(&cause))
             }
             Standing::Unknown(cause) => {

@@ -7,7 +7,8 @@ use bytes::Bytes;
 
 use crate::bridge::event_id::{EventId, StreamId};
 use crate::bridge::mailbox::sent::{OfCall, Sent};
-use crate::bridge::mailbox::{Item, Keep, Mailbox, Reader, State, end_surplus};
+use crate::bridge::mailbox::{Item, Keep, Mailbox, Next, Passage, Reader, State, end_surplus, wake_newest};
+use crate::protocol::mcp::event_stream;
 
 /// The reading end of a stream that can be taken up again. It gives events as they go over the wire.
 #[derive(Debug)]
@@ -17,6 +18,8 @@ pub struct Follower {
     after: u64,
     /// What comes before everything else: it may be too large to be kept.
     first: Option<Bytes>,
+    /// The answer, while it passes.
+    passage: Option<Passage>,
 }
 
 impl Follower {
@@ -35,7 +38,7 @@ impl Follower {
                 own.stream = Some(stream);
             }
         }
-        Self { reader, stream, after: 0, first }
+        Self { reader, stream, after: 0, first, passage: None }
     }
 
     /// Where the stream is: the id after which the next event comes.
@@ -62,11 +65,26 @@ impl Follower {
             self.after = 1;
             return Poll::Ready(Some(first));
         }
+        if let Some(passage) = &mut self.passage {
+            let next = passage.poll_next(context);
+            match next {
+                // Another connection may take the stream up meanwhile.
+                Poll::Pending => _ = state.sleep(self.reader.id, context),
+                Poll::Ready(Next::Part(_)) => {}
+                Poll::Ready(Next::End | Next::Broken) => self.passage = None,
+            }
+            return next.map(|next| Some(next.on_the_wire()));
+        }
         let is_newest = state.is_newest(self.reader.id);
         let Some(sent) = &state.sent else { return Poll::Ready(None) };
         if let Some((number, frame)) = sent.after(self.stream, self.after) {
             self.after = number;
             return Poll::Ready(Some(frame));
+        }
+        if is_newest && let Some((head, passage)) = state.begin_passing(self.stream) {
+            self.after = state.sent.as_ref().map_or(self.after, |sent| sent.last());
+            self.passage = Some(passage);
+            return Poll::Ready(Some(head));
         }
         if is_newest && let Some(frame) = state.send_next(self.stream) {
             self.after = state.sent.as_ref().map_or(self.after, |sent| sent.last());
@@ -83,6 +101,21 @@ impl Follower {
     }
 }
 
+impl Drop for Follower {
+    fn drop(&mut self) {
+        if self.passage.take().is_none() {
+            return;
+        }
+        // What passed was not kept. A client that comes back learns that, rather than wait.
+        let mut state = self.reader.mailbox.lock();
+        state.ended = true;
+        if let Some(sent) = &mut state.sent {
+            sent.add_too_large();
+        }
+        wake_newest(state);
+    }
+}
+
 impl Mailbox {
     /// Opens a further stream of a session, which gets every message from now on, as with [`Mailbox::reader`]. `None`
     /// when the session has ended, or keeps nothing.
@@ -96,7 +129,7 @@ impl Mailbox {
         let (stream, after) = (sent.open(), sent.last());
         let id = state.add_reader(Some(stream));
         end_surplus(state);
-        Some(Follower { reader: Reader { mailbox: Arc::clone(self), id }, stream, after, first: None })
+        Some(Follower { reader: Reader { mailbox: Arc::clone(self), id }, stream, after, first: None, passage: None })
     }
 
     /// Takes a stream up after the event that its client saw last. The connection it had before ends.
@@ -114,13 +147,25 @@ impl Mailbox {
         let id = state.add_reader(Some(stream));
         end_surplus(state);
         super::wake(before);
-        Some(Follower { reader: Reader { mailbox: Arc::clone(self), id }, stream, after: number, first: None })
+        Some(Follower {
+            reader: Reader { mailbox: Arc::clone(self), id },
+            stream,
+            after: number,
+            first: None,
+            passage: None,
+        })
     }
 
     /// Keeps nothing any more of what was sent, and nothing for a client that is away.
     pub fn forget(&self) {
         // Freed after the lock is.
         let _sent = self.lock().sent.take();
+    }
+
+    /// How many bytes of what was sent are kept.
+    #[must_use]
+    pub fn kept_bytes(&self) -> usize {
+        self.lock().sent.as_ref().map_or(0, |sent| sent.bytes())
     }
 
     /// How a call's stream stands.
@@ -151,7 +196,25 @@ pub enum Rest {
     Open,
 }
 
+impl Next {
+    /// The same as part of an event.
+    #[must_use]
+    pub fn on_the_wire(self) -> Bytes {
+        match self {
+            Self::Part(part) => part,
+            Self::End => Bytes::from_static(event_stream::END),
+            Self::Broken => Bytes::from_static(event_stream::ABANDONED),
+        }
+    }
+}
+
 impl State {
+    /// Takes the answer that comes in pieces, when it is its turn: the beginning of its event, and the rest.
+    fn begin_passing(&mut self, stream: StreamId) -> Option<(Bytes, Passage)> {
+        let passage = self.passage.take_if(|_| self.waiting.is_empty())?;
+        Some((self.sent.as_mut()?.begin_passing(stream), passage))
+    }
+
     /// The next message as an event of this stream.
     fn send_next(&mut self, stream: StreamId) -> Option<Bytes> {
         if let Some(message) = self.take_waiting() {
@@ -175,10 +238,13 @@ impl State {
         while let Some(message) = self.take_waiting() {
             let _kept = self.sent.as_mut().map(|sent| sent.add(stream, &message));
         }
-        if let Some(answer) = self.last.take() {
+        let is_unread = self.passage.take().is_some();
+        let answer = self.last.take();
+        if let Some(sent) = self.sent.as_mut().filter(|_| is_unread || answer.is_some()) {
             self.ended = true;
-            if let Some(sent) = &mut self.sent {
-                sent.put_answer_by(stream, &answer);
+            match answer {
+                Some(answer) => sent.put_answer_by(stream, &answer),
+                None => sent.add_too_large(),
             }
         }
     }

@@ -5,12 +5,14 @@
 
 mod sent;
 mod follower;
+mod passage;
 
 pub use sent::LIMITS as KEPT_LIMITS;
 #[cfg(test)]
 mod tests;
 
 pub use follower::{Follower, Rest};
+pub use passage::{Left, Next, Passage, PassageWriter};
 pub use sent::{Keep, STREAM_BYTES};
 
 use std::collections::VecDeque;
@@ -64,7 +66,7 @@ impl Item {
 }
 
 /// What a reader gets.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Event {
     /// Nothing yet, and nothing soon.
     Delayed,
@@ -72,6 +74,8 @@ pub enum Event {
     Related(Bytes),
     /// The answer; nothing comes after it.
     Last(Bytes),
+    /// The answer, in pieces. If it breaks off, an error comes as the last.
+    Passing(Passage),
 }
 
 /// The messages of one call (ending with its answer) or of one session (for its GET stream).
@@ -87,6 +91,9 @@ struct State {
     waiting: VecDeque<Item>,
     bytes: usize,
     last: Option<Bytes>,
+    passage: Option<Passage>,
+    /// Its answer passes, or did.
+    is_passing: bool,
     is_delayed: bool,
     ended: bool,
     /// The newest last: it alone is given messages.
@@ -130,6 +137,10 @@ impl State {
             }
             _ => false,
         }
+    }
+
+    fn is_answered(&self) -> bool {
+        self.last.is_some() || self.is_passing
     }
 
     fn is_newest(&self, id: u64) -> bool {
@@ -201,7 +212,7 @@ impl Mailbox {
     /// Gives the message back when nobody will read it, or requests alone fill the mailbox.
     pub fn push(&self, item: Item) -> Result<(), Item> {
         let mut state = self.lock();
-        if state.ended || state.last.is_some() {
+        if state.ended || state.is_answered() {
             return Err(item);
         }
         if !self.keeps && state.readers.is_empty() {
@@ -241,17 +252,47 @@ impl Mailbox {
         wake_newest(state);
     }
 
-    /// Puts the answer in. The first one stands.
+    /// Puts the answer in. The first one stands; while one passes, it is the error that stands for it should it break off.
     pub fn finish(&self, answer: Bytes) {
         let mut state = self.lock();
         if state.ended || state.last.is_some() {
             return;
         }
         state.last = Some(answer);
+        // Of one that nobody has begun to read, nothing need be said.
+        let _unread = state.passage.take();
         if state.readers.is_empty() {
             state.send_rest_to_nobody();
         }
         wake_newest(state);
+    }
+
+    /// Puts an answer in that comes in pieces.
+    ///
+    /// # Errors
+    /// Gives it back when nobody would read it.
+    pub fn pass(&self, passage: Passage) -> Result<(), Passage> {
+        let mut state = self.lock();
+        if state.ended || state.is_answered() || state.readers.is_empty() {
+            return Err(passage);
+        }
+        state.passage = Some(passage);
+        state.is_passing = true;
+        wake_newest(state);
+        Ok(())
+    }
+
+    /// Notes that all of an answer has passed: it cannot break off any more.
+    pub fn passed(&self) {
+        let mut state = self.lock();
+        state.ended = true;
+        wake_newest(state);
+    }
+
+    /// Whether what was sent is kept, so that its client can come back for it.
+    #[must_use]
+    pub fn is_kept(&self) -> bool {
+        self.lock().sent.is_some()
     }
 
     /// Ends the stream after what is waiting.
@@ -309,6 +350,9 @@ impl Reader {
         if is_newest && let Some(bytes) = state.take_waiting() {
             self.mailbox.room.notify_waiters();
             return Poll::Ready(Some(Event::Related(bytes)));
+        }
+        if is_newest && let Some(passage) = state.passage.take() {
+            return Poll::Ready(Some(Event::Passing(passage)));
         }
         if is_newest && let Some(answer) = state.last.take() {
             state.ended = true;

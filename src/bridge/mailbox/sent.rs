@@ -91,6 +91,11 @@ impl Sent {
         Self { keep, events: VecDeque::new(), bytes: 0, last: 0, listening: 0, call }
     }
 
+    /// How many bytes are kept.
+    pub(super) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// The number of the last event.
     pub(super) const fn last(&self) -> u64 {
         self.last
@@ -138,6 +143,20 @@ impl Sent {
         frame
     }
 
+    /// Numbers an answer that comes in pieces, of which nothing is kept. Gives the beginning of its event.
+    pub(super) fn begin_passing(&mut self, stream: StreamId) -> Bytes {
+        self.last += 1;
+        event_stream::head(Some(&EventId { stream, number: self.last }.to_string()))
+    }
+
+    /// Puts an error in the place of an answer that nobody can be given any more.
+    pub(super) fn add_too_large(&mut self) {
+        let instead = self.call.as_ref().map(|call| (call.stream, call.too_large.clone()));
+        if let Some((stream, instead)) = instead {
+            self.add_answer(stream, &instead);
+        }
+    }
+
     /// Numbers the answer while nobody reads. An error stands for it when there is no room.
     pub(super) fn put_answer_by(&mut self, stream: StreamId, answer: &[u8]) {
         let frame = self.number(stream, answer);
@@ -145,8 +164,7 @@ impl Sent {
             return self.push(stream, frame);
         }
         self.last -= 1;
-        let instead = self.call.as_ref().map(|call| call.too_large.clone()).unwrap_or_default();
-        self.add_answer(stream, &instead);
+        self.add_too_large();
     }
 
     /// The first event of the stream after this one.

@@ -160,7 +160,7 @@ mod tests {
     async fn next(reader: &mut Reader) -> Value {
         match reader.next().await {
             Some(Event::Related(text) | Event::Last(text)) => serde_json::from_slice(&text).unwrap(),
-            Some(Event::Delayed) | None => Value::Null,
+            Some(Event::Delayed | Event::Passing(_)) | None => Value::Null,
         }
     }
 

@@ -14,7 +14,7 @@ use crate::bridge::stateless::exchange::Attendance;
 use crate::bridge::stateless::finish;
 use crate::bridge::tool_search::Meant;
 use crate::bridge::upstream::stateless::state;
-use crate::bridge::{Answer, Bridge, EventStream, PostRequest, Refusal};
+use crate::bridge::{Answer, Bridge, EventStream, Pieces, PostRequest, Refusal};
 use crate::protocol::mcp::envelope::Envelope;
 use crate::protocol::mcp::fault::Fault;
 use crate::protocol::mcp::message::{Kind, Message, Param, Params};
@@ -151,6 +151,13 @@ async fn attend(
     match first {
         Some(Event::Delayed) => Ok(stream(None, reader, attendance)),
         Some(Event::Related(first)) => Ok(stream(Some(first), reader, attendance)),
+        Some(Event::Passing(passage)) if caller.accepts_json => {
+            Ok(Answer::Pieces(Pieces::new(passage, Some(Held::Exchange(attendance)))))
+        }
+        Some(Event::Passing(passage)) => {
+            let events = EventStream::of_passage(passage, reader).holding(Some(Held::Exchange(attendance)));
+            Ok(Answer::Stream { events, session_id: None })
+        }
         Some(Event::Last(body)) => match refusal(attendance.code(), &body) {
             Some(refusal) => Err(refusal),
             None => Ok(post::finished(caller, body)),

@@ -39,6 +39,8 @@ pub struct Call {
     pub mailbox: Arc<Mailbox>,
     /// Whether its caller can take more than the answer.
     pub accepts_stream: bool,
+    /// Whether its caller can take the answer in pieces.
+    pub takes_pieces: bool,
     /// How long it may go without an answer or progress.
     pub limit: Duration,
     /// Its place among those under way; `None` for one of the bridge itself.
@@ -98,6 +100,7 @@ impl Call {
             principal: None,
             mailbox,
             accepts_stream: false,
+            takes_pieces: false,
             limit,
             place: None,
             onward: Onward::default(),

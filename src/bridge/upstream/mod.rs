@@ -11,6 +11,7 @@ pub mod hello;
 pub mod inbound;
 pub mod lines;
 pub mod link;
+pub mod pass;
 pub mod remote;
 pub mod sse;
 pub mod stateless;

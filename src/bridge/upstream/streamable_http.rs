@@ -11,9 +11,10 @@ use crate::bridge::upstream::call::Call;
 use crate::bridge::upstream::hello::Speaks;
 use crate::bridge::upstream::inbound;
 use crate::bridge::upstream::link::Link;
+use crate::bridge::upstream::pass::{self, Pass};
 use crate::bridge::upstream::remote::{self, ACCEPTANCE, MAX_MESSAGE, Remote, fail};
 use crate::config::section::HttpUpstream;
-use crate::fetch::{FetchError, Response, Verb};
+use crate::fetch::{Begun, FetchError, Response, Verb};
 use crate::protocol::mcp::event_stream::{Event, Parser};
 use crate::protocol::mcp::header;
 use crate::protocol::mcp::reply;
@@ -188,43 +189,13 @@ impl HttpWire {
     }
 
     /// Brings what comes on a call's own stream, or as its only answer.
-    async fn bring(&self, link: &Arc<Link>, (id, call): (u64, &Arc<Call>), mut response: Response) -> Ended {
-        if response.media_type() != header::EVENT_STREAM {
-            return match response.collect(MAX_MESSAGE).await {
-                Ok(text) => {
-                    inbound::receive(link, text, Some(id));
-                    finished(link, id, "the server answered with something else")
-                }
-                Err(error) => Ended::Failed(error.to_string()),
-            };
+    async fn bring(&self, link: &Arc<Link>, (id, call): (u64, &Arc<Call>), response: Response) -> Ended {
+        if response.media_type() == header::EVENT_STREAM {
+            return bring_events(link, (id, call), response).await;
         }
-        let mut parser = Parser::new(MAX_MESSAGE);
-        let reason = loop {
-            let piece = match response.chunk().await {
-                Ok(Some(piece)) => piece,
-                Ok(None) => break "the server ended its answer too early".to_owned(),
-                Err(error) => break error.to_string(),
-            };
-            let events = match parser.push(&piece) {
-                Ok(events) => events,
-                Err(error) => return Ended::Failed(error.to_string()),
-            };
-            for event in events.into_iter().filter(Event::is_message) {
-                // A client that does not read slows this stream down, and no other.
-                call.wait_for_room().await;
-                inbound::receive(link, event.data, Some(id));
-            }
-            if link.find_call(id).is_none() {
-                return Ended::Answered;
-            }
-        };
-        // MCP 2025-11-25, Resumability: a stream with event ids is taken up again with GET and Last-Event-ID.
-        match (finished(link, id, &reason), parser.last_id()) {
-            // MCP 2026-07-28, Receiving Messages: there is no coming back to a stream. What was under way is lost.
-            (Ended::Failed(_), Some(last)) if link.speaks() == Speaks::Sessions => {
-                Ended::Interrupted(last.to_owned(), reconnect_after(&parser))
-            }
-            (ended, _) => ended,
+        match bring_answer(link, (id, call), response).await {
+            Ok(()) => finished(link, id, "the server answered with something else"),
+            Err(reason) => Ended::Failed(reason),
         }
     }
 
@@ -277,6 +248,118 @@ impl HttpWire {
         }
         remote::refusal(response.status())
     }
+}
+
+/// Brings an answer that comes alone: held whole if it is small, else as it comes.
+async fn bring_answer(link: &Arc<Link>, (id, call): (u64, &Arc<Call>), mut response: Response) -> Result<(), String> {
+    let failed = |error: FetchError| error.to_string();
+    let begun = response.begin(pass::held(call)).await.map_err(failed)?;
+    let (mut pass, begun) = match begin_pass(link, (id, call), begun) {
+        Ok(begun) => begun,
+        Err(begun) => {
+            let text = response.collect_after(begun, MAX_MESSAGE).await.map_err(failed)?;
+            inbound::receive(link, text, Some(id));
+            return Ok(());
+        }
+    };
+    for piece in begun {
+        pass.push(link, call, &piece).await.map_err(|stopped| pass::stop(link, id, stopped))?;
+    }
+    while let Some(piece) = response.chunk().await.map_err(failed)? {
+        pass.push(link, call, &piece).await.map_err(|stopped| pass::stop(link, id, stopped))?;
+    }
+    pass.finish(link, id).await.map_err(|stopped| pass::stop(link, id, stopped))
+}
+
+/// Begins to pass an answer on; gives what of it is to follow. Gives it back when it has to be held.
+fn begin_pass(link: &Link, (id, call): (u64, &Call), begun: Begun) -> Result<(Pass, Vec<Bytes>), Begun> {
+    let Begun::Part(mut pieces) = begun else { return Err(begun) };
+    let (mut head, mut rest) = (Vec::with_capacity(pass::held(call)), Vec::new());
+    for piece in &pieces {
+        let (part, after) = piece.split_at(piece.len().min(pass::held(call) - head.len()));
+        head.extend_from_slice(part);
+        rest.extend((!after.is_empty()).then(|| piece.slice_ref(after)));
+    }
+    match Pass::begin(link, id, call, &head) {
+        Some(pass) => {
+            pieces.clear();
+            Ok((pass, rest))
+        }
+        None => Err(Begun::Part(pieces)),
+    }
+}
+
+/// Brings what comes on a call's own stream. A large answer on it goes on as it comes.
+async fn bring_events(link: &Arc<Link>, (id, call): (u64, &Arc<Call>), mut response: Response) -> Ended {
+    let mut parser = Parser::new(MAX_MESSAGE);
+    let mut tried = false;
+    let reason = loop {
+        let piece = match response.chunk().await {
+            Ok(Some(piece)) => piece,
+            Ok(None) => break "the server ended its answer too early".to_owned(),
+            Err(error) => break error.to_string(),
+        };
+        let mut used = 0;
+        for part in piece.chunks(pass::PIECE) {
+            let events = match parser.push(part) {
+                Ok(events) => events,
+                Err(error) => return Ended::Failed(error.to_string()),
+            };
+            tried &= events.is_empty();
+            for event in events.into_iter().filter(Event::is_message) {
+                // A client that does not read slows this stream down, and no other.
+                call.wait_for_room().await;
+                inbound::receive(link, event.data, Some(id));
+            }
+            if link.find_call(id).is_none() {
+                return Ended::Answered;
+            }
+            used += part.len();
+            // What cannot go on now never can: it is held.
+            let head = if tried { None } else { parser.under_way(pass::held(call)) };
+            tried |= head.is_some();
+            if let Some(pass) = head.and_then(|head| Pass::begin(link, id, call, &head)) {
+                let rest = piece.slice(used..);
+                return match pass_event(link, (id, call), (parser, rest, response), pass).await {
+                    Ok(()) => finished(link, id, "the answer was given up"),
+                    Err(reason) => Ended::Failed(reason),
+                };
+            }
+        }
+    };
+    // MCP 2025-11-25, Resumability: a stream with event ids is taken up again with GET and Last-Event-ID.
+    match (finished(link, id, &reason), parser.last_id()) {
+        // MCP 2026-07-28, Receiving Messages: there is no coming back to a stream. What was under way is lost.
+        (Ended::Failed(_), Some(last)) if link.speaks() == Speaks::Sessions => {
+            Ended::Interrupted(last.to_owned(), reconnect_after(&parser))
+        }
+        (ended, _) => ended,
+    }
+}
+
+/// Passes the rest of an event on as it comes. What went out of it cannot be had again, so that there is no coming back.
+async fn pass_event(
+    link: &Arc<Link>,
+    (id, call): (u64, &Arc<Call>),
+    (mut parser, rest, mut response): (Parser, Bytes, Response),
+    mut pass: Pass,
+) -> Result<(), String> {
+    parser.begin_rest();
+    let mut next = Some(rest);
+    while let Some(piece) = next {
+        for part in piece.chunks(pass::PIECE) {
+            let mut data = Vec::with_capacity(part.len());
+            let rest = parser.rest(part, &mut data).map_err(|error| error.to_string())?;
+            pass.push(link, call, &data).await.map_err(|stopped| pass::stop(link, id, stopped))?;
+            match rest.over {
+                Some(true) => return pass.finish(link, id).await.map_err(|stopped| pass::stop(link, id, stopped)),
+                Some(false) => return Err("the server called its answer something else".to_owned()),
+                None => {}
+            }
+        }
+        next = response.chunk().await.map_err(|error: FetchError| error.to_string())?;
+    }
+    Err("the server ended its answer too early".to_owned())
 }
 
 fn finished(link: &Link, id: u64, reason: &str) -> Ended {

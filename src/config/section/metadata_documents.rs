@@ -30,9 +30,9 @@ impl MetadataDocuments {
         let documents = Self {
             enabled: reader.boolean("enabled", true, "Clients may be named by an https URL, where their metadata are."),
             allowed_hosts: reader.list("allowed_hosts", &HOST, &[], "Hosts of such clients. Empty: any public one."),
-            cache_ttl: reader.duration("cache_ttl", "1h", "How long a document is used without asking for it again."),
+            cache_ttl: reader.duration("cache_ttl", "1h", "How long a document, or the keys of any client, are used without asking for them again."),
             max_size: reader.size("max_size", "5KiB", "Of a document."),
-            timeout: reader.duration("timeout", "5s", "For fetching a document, from the name lookup to the last byte."),
+            timeout: reader.duration("timeout", "5s", "For fetching a document, or the keys of any client, from the name lookup to the last byte."),
             danger_allow_addresses: reader.list(
                 "danger_allow_addresses",
                 &kind::LISTEN,

@@ -1,8 +1,10 @@
 //! The sections of the configuration, one file each.
 
+mod audit;
 mod builtin;
 mod command;
 mod consent;
+mod enterprise;
 mod federated;
 mod http_upstream;
 mod isolation;
@@ -10,6 +12,7 @@ mod log;
 mod metadata_documents;
 mod mode;
 mod oauth_server;
+mod registration;
 mod server;
 mod signing;
 mod static_client;
@@ -18,16 +21,19 @@ mod tls;
 mod upstream;
 
 pub use crate::config::value::template::{FillFault, Variable};
+pub use audit::{Audit, AuditOutput};
 pub use builtin::{Branding, BuiltinUser, Lockout, PasswordSource};
 pub use command::{ChildStderr, Command, InheritEnv, RestartPolicy};
 pub use consent::{Consent, ConsentMode};
+pub use enterprise::{EnterpriseIssuer, EnterpriseKeys};
 pub use federated::{Admission, ClientAuthentication, Dialect, Provider};
 pub use http_upstream::{HttpProtocol, HttpUpstream, UpstreamAuth};
 pub use isolation::Isolation;
 pub use log::{Log, LogFormat, LogOutput};
 pub use metadata_documents::MetadataDocuments;
 pub use mode::Mode;
-pub use oauth_server::{OauthServer, Registration};
+pub use oauth_server::OauthServer;
+pub use registration::Registration;
 pub(super) use server::ServerSection;
 pub use server::{Endpoint, EndpointAuth, RateLimit, Server, Session, ToolSearch};
 pub use signing::{AdditionalKey, Signing, SigningAlgorithm};

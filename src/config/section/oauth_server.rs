@@ -9,9 +9,11 @@ use crate::config::reader::Reader;
 use crate::config::reader::kind;
 use crate::config::section::builtin::{Branding, Builtin, BuiltinUser, Lockout};
 use crate::config::section::consent::{Consent, ConsentMode};
+use crate::config::section::enterprise::{self, EnterpriseIssuer};
 use crate::config::section::federated::{self, Provider, Surroundings};
 use crate::config::section::metadata_documents::MetadataDocuments;
 use crate::config::section::mode::Mode;
+use crate::config::section::registration::Registration;
 use crate::config::section::signing::Signing;
 use crate::config::section::static_client::StaticClient;
 use crate::config::value::redirect_uri::{PATTERN, PRESETS};
@@ -65,21 +67,14 @@ pub struct OauthServer {
     pub registration: Registration,
     /// `client_id_metadata_documents`.
     pub metadata_documents: MetadataDocuments,
+    /// `enterprise.issuers`: identity providers whose assertions are taken for people's grants.
+    pub enterprise: Vec<EnterpriseIssuer>,
     /// `consent`.
     pub consent: Consent,
     /// `introspection.enabled`: resource servers and clients may ask about tokens (RFC 7662).
     pub introspection: bool,
     /// `revocation.enabled`: clients may end their tokens (RFC 7009).
     pub revocation: bool,
-}
-
-/// `registration`: bounds of dynamic registration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Registration {
-    /// `max_clients`; clients that were never used make room, clients with a grant never do.
-    pub max_clients: u32,
-    /// `unused_expiry`: how long a client that was never used is kept.
-    pub unused_expiry: Duration,
 }
 
 impl OauthServer {
@@ -90,9 +85,13 @@ impl OauthServer {
         let mode = reader.choice("mode", &Mode::WORDS, Mode::Builtin, doc);
         let scopes_supported = read_scopes(reader);
         let builtin = reader.section("builtin", "Users of this file and how their login looks.", Builtin::read);
+        let around = Surroundings { mode, scopes_supported: &scopes_supported };
+        let enterprise = reader
+            .section("enterprise", "Assertions of your identity provider.", |reader| enterprise::read(reader, &around));
         let server = Self {
             mode,
-            providers: read_providers(reader, &Surroundings { mode, scopes_supported: &scopes_supported }),
+            providers: read_providers(reader, &around),
+            enterprise,
             session_lifetime: builtin.session_lifetime,
             issuer: reader.optional("issuer", &ISSUER, "The https URL of this server. Without it, public_url."),
             token_lifetime: reader.duration("token_lifetime", "1h", "How long an access token is valid."),
@@ -196,6 +195,11 @@ impl OauthServer {
                     reader.fault(&format!("clients[{index}].redirect_uris"), Wrong::new(problem, fix));
                 }
             }
+            if client.has_assertions && self.enterprise.is_empty() {
+                let problem = "has jwt-bearer, and no issuer of assertions stands in enterprise.issuers";
+                let wrong = Wrong::new(problem, "write one there, or take jwt-bearer out");
+                reader.warn(&format!("clients[{index}].grant_types"), wrong);
+            }
             let is_same = |other: &StaticClient| !client.client_id.is_empty() && other.client_id == client.client_id;
             if self.clients.iter().take(index).any(is_same) {
                 let problem = format!("is `{}` a second time", client.client_id);
@@ -228,20 +232,6 @@ impl OauthServer {
     fn check_scopes(&self, reader: &Reader<'_>, key: &str, scopes: &ScopeSet) {
         for wrong in scope::unknown(scopes, &self.scopes_supported) {
             reader.fault(key, wrong);
-        }
-    }
-}
-
-impl Registration {
-    fn read(reader: &mut Reader<'_>) -> Self {
-        Self {
-            max_clients: reader.value(
-                "max_clients",
-                &kind::POSITIVE_COUNT,
-                1000,
-                "How many registered clients are kept; those never used make room.",
-            ),
-            unused_expiry: reader.duration("unused_expiry", "24h", "How long a client that was never used is kept."),
         }
     }
 }
@@ -283,14 +273,14 @@ fn read_default_scopes(reader: &mut Reader<'_>) -> Option<ScopeSet> {
 }
 
 fn read_introspection(reader: &mut Reader<'_>) -> bool {
-    reader.section("introspection", "Questions about tokens (RFC 7662).", |reader| {
-        let doc = "Clients may ask about their own tokens, those with introspect_any about all.";
-        reader.boolean("enabled", true, doc)
-    })
+    let doc = "Clients may ask about their own tokens, those with introspect_any about every access token.";
+    reader
+        .section("introspection", "What is this token worth? (RFC 7662)", |reader| reader.boolean("enabled", true, doc))
 }
 
 fn read_revocation(reader: &mut Reader<'_>) -> bool {
+    let doc = "Clients may end their own tokens.";
     reader.section("revocation", "The end of tokens at their client's wish (RFC 7009).", |reader| {
-        reader.boolean("enabled", true, "Clients may end their own tokens.")
+        reader.boolean("enabled", true, doc)
     })
 }

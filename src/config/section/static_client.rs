@@ -3,14 +3,18 @@
 use std::path::Path;
 
 use serde_json::json;
+use url::Url;
 
 use crate::base::digest::Digest;
+use crate::base::secret::Secret;
 use crate::config::document::Node;
 use crate::config::fault::Wrong;
 use crate::config::reader::Reader;
 use crate::config::reader::kind::{self, Kind};
 use crate::config::value::redirect_uri::REDIRECT_URI;
 use crate::config::value::scope::SCOPE;
+use crate::protocol::oauth::client_keys::KeySource;
+use crate::protocol::oauth::grant_type;
 use crate::protocol::oauth::scope::ScopeSet;
 
 /// One of `clients`.
@@ -26,10 +30,14 @@ pub struct StaticClient {
     pub redirect_uris: Vec<String>,
     /// `scopes`: the most it may be granted. `None`: what the person may have is the only bound.
     pub scopes: Option<ScopeSet>,
+    /// `authorization_code` is among its `grant_types`.
+    pub asks_people: bool,
     /// `refresh_token` is among its `grant_types`.
     pub may_refresh: bool,
     /// `client_credentials` is among its `grant_types`.
     pub acts_alone: bool,
+    /// The JWT bearer grant (RFC 7523 §2.1) is among its `grant_types`: it may present assertions of `enterprise.issuers`.
+    pub has_assertions: bool,
     /// `skip_consent`: nobody is asked whether it may act.
     pub skip_consent: bool,
     /// `introspect_any`: it is a resource server, which may ask about every access token (RFC 7662 §2.1).
@@ -43,8 +51,8 @@ pub enum StaticAuthentication {
     None,
     /// By the secret of this digest.
     Secret(Digest),
-    /// By a key of this set (`private_key_jwt`): the JSON of `jwks_file`.
-    Keys(String),
+    /// By one of these keys (`private_key_jwt`): those in `jwks_file`, or at `jwks_uri`.
+    Keys(KeySource),
 }
 
 /// `grant_types`.
@@ -53,16 +61,18 @@ enum Grant {
     AuthorizationCode,
     RefreshToken,
     ClientCredentials,
+    JwtBearer,
 }
 
-const GRANTS: [(&str, Grant); 3] = [
+const GRANTS: [(&str, Grant); 4] = [
     ("authorization_code", Grant::AuthorizationCode),
     ("refresh_token", Grant::RefreshToken),
     ("client_credentials", Grant::ClientCredentials),
+    (grant_type::JWT_BEARER, Grant::JwtBearer),
 ];
 const SECRETS: [&str; 4] = ["client_secret", "client_secret_env", "client_secret_file", "client_secret_hash"];
-const PROOFS: [&str; 5] =
-    ["client_secret", "client_secret_env", "client_secret_file", "client_secret_hash", "jwks_file"];
+const PROOFS: [&str; 6] =
+    ["client_secret", "client_secret_env", "client_secret_file", "client_secret_hash", "jwks_file", "jwks_uri"];
 
 /// A shorter secret can be found by trying: it is checked with one SHA-256, since it is sent with every request.
 const SHORTEST_SECRET: usize = 32;
@@ -101,7 +111,7 @@ const GRANT: Kind<Grant> = Kind {
 };
 
 /// `sha256:` and the digest in hexadecimal.
-const SECRET_HASH: Kind<Digest> = Kind {
+pub(super) const SECRET_HASH: Kind<Digest> = Kind {
     schema: || json!({"type": "string", "pattern": "^sha256:[0-9a-f]{64}$"}),
     parse: |node| {
         let fix = "make one with `printf %s SECRET | sha256sum` and write it as sha256:…";
@@ -110,6 +120,17 @@ const SECRET_HASH: Kind<Digest> = Kind {
         text.strip_prefix("sha256:").and_then(hexadecimal).map(Digest::from_bytes).ok_or_else(wrong)
     },
     print: |_| Node::from("<redacted>"),
+};
+
+/// Where keys are. Http is let through for addresses that are named for development; the fetcher says which.
+const KEYS_ADDRESS: Kind<Url> = Kind {
+    schema: || json!({"type": "string", "format": "uri"}),
+    parse: |node| {
+        let url = Url::parse(&kind::text(node)?).ok();
+        url.filter(|url| matches!(url.scheme(), "https" | "http") && url.has_host())
+            .ok_or_else(|| kind::expected(node, "an https URL", "write one such as https://client.example/jwks.json"))
+    },
+    print: |url| Node::String(url.to_string()),
 };
 
 impl StaticClient {
@@ -125,7 +146,7 @@ impl StaticClient {
         let redirect_uris = reader.list("redirect_uris", &REDIRECT_URI, &[], doc);
         let doc = "The most it may be granted. Without it, what the person may have.";
         let scopes = reader.optional_list("scopes", &SCOPE, doc).map(|scopes| scopes.into_iter().collect());
-        let doc = "authorization_code, refresh_token, client_credentials.";
+        let doc = "authorization_code, refresh_token, client_credentials, urn:ietf:params:oauth:grant-type:jwt-bearer.";
         let grants = reader.list("grant_types", &GRANT, &["authorization_code", "refresh_token"], doc);
         let doc = "Nobody is asked whether this client may act: you answer for it.";
         let skip_consent = reader.boolean("skip_consent", false, doc);
@@ -137,28 +158,33 @@ impl StaticClient {
             authentication,
             redirect_uris,
             scopes,
+            asks_people: grants.contains(&Grant::AuthorizationCode),
             may_refresh: grants.contains(&Grant::RefreshToken),
             acts_alone: grants.contains(&Grant::ClientCredentials),
+            has_assertions: grants.contains(&Grant::JwtBearer),
             skip_consent,
             introspect_any,
         };
-        client.check(reader, grants.contains(&Grant::AuthorizationCode));
+        client.check(reader);
         client
     }
 
-    fn check(&self, reader: &Reader<'_>, asks_people: bool) {
-        if asks_people && (!reader.is_set("redirect_uris") || reader.is_empty("redirect_uris")) {
-            let fix = "write them, or grant_types: [client_credentials]";
+    fn check(&self, reader: &Reader<'_>) {
+        if self.asks_people && (!reader.is_set("redirect_uris") || reader.is_empty("redirect_uris")) {
+            let fix = "write them, or grant_types without authorization_code";
             reader.fault("redirect_uris", Wrong::new("is missing: nobody could be sent back to the client", fix));
         }
-        if !asks_people && !self.acts_alone && !self.introspect_any {
-            let fix = "write authorization_code, client_credentials, or both";
+        if !self.asks_people && !self.acts_alone && !self.has_assertions && !self.introspect_any {
+            let fix = "write authorization_code, client_credentials, or jwt-bearer with its whole name";
             reader.fault("grant_types", Wrong::new("leaves no way to get a token", fix));
         }
         // RFC 6749 §4.4: the client credentials grant type MUST only be used by confidential clients.
-        if self.acts_alone && !PROOFS.iter().any(|key| reader.is_set(key)) {
-            let problem = "has client_credentials, but the client has nothing to prove itself with";
-            let fix = "write client_secret_env or jwks_file, or take client_credentials out";
+        // Whoever finds an assertion must not be able to use it: EMA §7.7 wants client authentication, too.
+        let for_proven = [(self.acts_alone, "client_credentials"), (self.has_assertions, "jwt-bearer")];
+        let first = for_proven.iter().find(|(is_there, _)| *is_there);
+        if let Some((_, grant)) = first.filter(|_| !PROOFS.iter().any(|key| reader.is_set(key))) {
+            let problem = format!("has {grant}, but the client has nothing to prove itself with");
+            let fix = format!("write client_secret_env, jwks_file or jwks_uri, or take {grant} out");
             reader.fault("grant_types", Wrong::new(problem, fix));
         }
         // RFC 7662 §2.1: the endpoint MUST require authorization.
@@ -180,14 +206,11 @@ fn read_authentication(reader: &mut Reader<'_>) -> StaticAuthentication {
     let hash =
         reader.optional("client_secret_hash", &SECRET_HASH, "sha256: and the hexadecimal SHA-256 of the secret.");
     let keys = reader.optional_path("jwks_file", "A file with its public keys (JWK set), for private_key_jwt.");
+    let doc = "The https address of its public keys (JWK set), for private_key_jwt.";
+    let address = reader.optional("jwks_uri", &KEYS_ADDRESS, doc);
     reader.at_most_one(&PROOFS);
     let secret = secret.or(variable).or(file);
-    if let Some(written) = SECRETS.iter().find(|key| reader.is_set(key))
-        && secret.as_ref().is_some_and(|secret| secret.expose().len() < SHORTEST_SECRET)
-    {
-        let problem = format!("gives a secret of less than {SHORTEST_SECRET} characters");
-        reader.fault(written, Wrong::new(problem, "make one with `openssl rand -base64 32`"));
-    }
+    check_length(reader, &SECRETS, secret.as_ref());
     let keys = keys.and_then(|path| match read_keys(&path) {
         Ok(keys) => Some(keys),
         Err(problem) => {
@@ -195,10 +218,21 @@ fn read_authentication(reader: &mut Reader<'_>) -> StaticAuthentication {
             None
         }
     });
+    let keys = keys.map(KeySource::Inline).or(address.map(KeySource::Url));
     match (secret.as_ref().map(Digest::of).or(hash), keys) {
         (Some(digest), _) => StaticAuthentication::Secret(digest),
         (None, Some(keys)) => StaticAuthentication::Keys(keys),
         (None, None) => StaticAuthentication::None,
+    }
+}
+
+/// A secret that is too short is a fault of whichever of `keys` has it.
+pub(super) fn check_length(reader: &Reader<'_>, keys: &[&'static str], secret: Option<&Secret>) {
+    if let Some(written) = keys.iter().find(|key| reader.is_set(key))
+        && secret.is_some_and(|secret| secret.expose().len() < SHORTEST_SECRET)
+    {
+        let problem = format!("gives a secret of less than {SHORTEST_SECRET} characters");
+        reader.fault(written, Wrong::new(problem, "make one with `openssl rand -base64 32`"));
     }
 }
 

@@ -4,6 +4,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse};
 
+use crate::audit::Event;
 use crate::authorization_server::authorize::{Answer, AuthorizeFault, FLOW_LIFETIME, PageFault, Started};
 use crate::http::answer;
 use crate::http::live::Current;
@@ -25,7 +26,13 @@ pub async fn get(request: HttpRequest, state: Current) -> HttpResponse {
     let (query, cross_site) = (request.query_string().as_bytes(), is_cross_site(&request));
     match state.authorization().server.authorize(query, cross_site, session.as_ref()).await {
         Ok(started) => begin(&request, &state, &started),
-        Err(AuthorizeFault::Page(fault)) => page(&state, &fault),
+        Err(AuthorizeFault::Page(fault)) => {
+            if let Some(reason) = fault.word() {
+                // Nothing is handed out, so nothing depends on it.
+                let _ = state.audit.record(Event::AuthorizeRefused { reason }).await;
+            }
+            page(&state, &fault)
+        }
         Err(AuthorizeFault::Answer(answer)) => refusal(&state, &answer),
     }
 }

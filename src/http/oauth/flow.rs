@@ -5,6 +5,7 @@ use actix_web::http::header;
 use actix_web::web::{Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 
+use crate::audit::Event;
 use crate::authorization_server::authorize::{
     Answer, Asked, Bound, Decision, FLOW_LIFETIME, FlowFault, LogIn, LogInFault, LoggedIn, Next, Person, Step, Ways,
 };
@@ -124,7 +125,14 @@ fn login_page(state: &State, bound: &Bound, login: &Login<'_>) -> HttpResponse {
 pub async fn log_in(request: HttpRequest, flow: Path<FlowId>, payload: Payload, state: Current) -> HttpResponse {
     match PageForm::read(&request, &flow, payload, &state, &state.limits.login).await {
         Ok(form) => check_login(&form, &state).await.unwrap_or_else(|fault| fault::page(&state, &fault)),
-        Err(response) => response,
+        Err(response) => {
+            if response.status() == StatusCode::TOO_MANY_REQUESTS {
+                let event = Event::LoginRefused { user: None, at: None, reason: "address_throttled" };
+                // Nothing is handed out, so nothing depends on it.
+                let _ = state.audit.record(event).await;
+            }
+            response
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use actix_web::web::Payload;
 use actix_web::{HttpRequest, HttpResponse};
 
+use crate::audit::Event;
 use crate::authorization_server::authorize::{Bound, FlowFault};
 use crate::authorization_server::session::ThisBrowser;
 use crate::base::id::FlowId;
@@ -42,7 +43,12 @@ impl PageForm {
     ) -> Result<Self, HttpResponse> {
         let body = form(request, payload, state, limit).await;
         let body = body.map_err(|response| respond::unread(&state.authorization().pages, &response))?;
-        Self::check(request, flow, &body, state).await.map_err(|fault| fault::page(state, &fault))
+        let checked = Self::check(request, flow, &body, state).await;
+        if let Err(FlowFault::Forged) = &checked {
+            // Nothing is handed out, so nothing depends on it.
+            let _ = state.audit.record(Event::AuthorizeRefused { reason: "forged_form" }).await;
+        }
+        checked.map_err(|fault| fault::page(state, &fault))
     }
 
     async fn check(request: &HttpRequest, flow: &FlowId, body: &[u8], state: &State) -> Result<Self, FlowFault> {

@@ -6,12 +6,14 @@ pub mod fault;
 pub mod flow;
 mod form;
 pub mod logout;
+pub mod register;
 
 use actix_web::cookie::Cookie;
 use actix_web::http::{Method, StatusCode, header};
 use actix_web::web::{Bytes, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 
+use crate::audit::Event;
 use crate::authorization_server::client::authentication::ClientRequest;
 use crate::authorization_server::introspection::Introspection;
 use crate::base::id::FlowId;
@@ -40,7 +42,25 @@ pub async fn token(request: HttpRequest, payload: Payload, state: Current) -> Ht
     };
     match state.authorization().server.token(&call.request()).await {
         Ok(response) => answer::private_json(StatusCode::OK, response.to_json()),
-        Err(refused) => answer::refused(&refused, call.authorization.is_some()),
+        Err(refused) => {
+            if let Some(reason) = worth_recording(refused.public.error) {
+                // Nothing is handed out, so nothing depends on it.
+                let _ = state.audit.record(Event::TokenRefused { client: None, reason }).await;
+            }
+            answer::refused(&refused, call.authorization.is_some())
+        }
+    }
+}
+
+/// The word of a refusal that says something of whoever asks. One of a client that did not prove itself is recorded where it
+/// is known which.
+const fn worth_recording(error: ErrorCode) -> Option<&'static str> {
+    match error {
+        ErrorCode::InvalidGrant
+        | ErrorCode::UnauthorizedClient
+        | ErrorCode::InvalidScope
+        | ErrorCode::InvalidTarget => Some(error.as_str()),
+        _ => None,
     }
 }
 
@@ -73,26 +93,6 @@ pub async fn introspect(request: HttpRequest, payload: Payload, state: Current) 
             answer::private_json(StatusCode::OK, server.introspection_json(&found).to_string())
         }
         Some(Err(refused)) => answer::refused(&refused, call.authorization.is_some()),
-        None => answer::not_found().await,
-    }
-}
-
-/// `POST /oauth/register`
-pub async fn register(request: HttpRequest, payload: Payload, state: Current) -> HttpResponse {
-    if let Err(response) = within(&request, &state, &state.limits.registration) {
-        return response;
-    }
-    if !body::is(&request, "application/json") {
-        let text = "send the client metadata as application/json";
-        return answer::oauth_error(&OauthError::new(ErrorCode::InvalidClientMetadata, text));
-    }
-    let body = match body::read(&request, payload, body::SMALL, state.read_timeout).await {
-        Ok(body) => body,
-        Err(fault) => return answer::body_fault(fault),
-    };
-    match state.authorization().server.register(&body).await {
-        Some(Ok(registered)) => answer::private_json(StatusCode::CREATED, registered.to_json()),
-        Some(Err(refused)) => answer::refused(&refused, false),
         None => answer::not_found().await,
     }
 }

@@ -35,6 +35,22 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// The word for it in the audit trail.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Unreachable => "provider_unreachable",
+            Self::Misconfigured => "provider_misconfigured",
+            Self::Denied => "denied_at_provider",
+            Self::Untrusted => "untrusted",
+            Self::NoVerifiedEmail => "no_verified_email",
+            Self::WrongDomain => "wrong_domain",
+            Self::NothingToGrant => "nothing_to_grant",
+            Self::Disabled => "disabled",
+            Self::Ended => "ended_at_provider",
+        }
+    }
+
     /// Whether another person might fare better, and trying again as the same one is of no use.
     #[must_use]
     pub const fn is_about_the_person(self) -> bool {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::base::clock::Timestamp;
 use crate::base::id::UserId;
 use crate::identity::federated::turns::Turns;
-use crate::identity::federated::{Attempt, Callback, Failure, Identified, Provider, Reason};
+use crate::identity::federated::{Attempt, Callback, EnterpriseIssuer, Failure, Identified, Provider, Reason};
 use crate::identity::{ActiveUser, FederatedError, Standing};
 use crate::model::account::Account;
 use crate::protocol::oauth::scope::ScopeSet;
@@ -14,6 +14,7 @@ use crate::store::{Accounts, StoreError};
 /// The configured identity providers and the people known from them.
 pub struct Federation {
     pub(super) providers: Vec<Provider>,
+    pub(super) enterprise: Vec<EnterpriseIssuer>,
     pub(super) accounts: Arc<dyn Accounts>,
     pub(super) turns: Arc<Turns<Standing>>,
 }
@@ -22,7 +23,7 @@ impl Federation {
     /// These providers, and the people kept in a store.
     #[must_use]
     pub fn new(providers: Vec<Provider>, accounts: Arc<dyn Accounts>) -> Self {
-        Self { providers, accounts, turns: Arc::new(Turns::new()) }
+        Self { providers, enterprise: Vec::new(), accounts, turns: Arc::new(Turns::new()) }
     }
 
     /// The same, taking turns with the one before it, and with what that knows of providers that are the same.
@@ -34,6 +35,11 @@ impl Federation {
                 provider.learn_from(same);
             }
         }
+        for issuer in &mut self.enterprise {
+            if let Some(same) = before.enterprise.iter().find(|other| other.is_same(issuer)) {
+                issuer.learn_from(same);
+            }
+        }
         self
     }
 
@@ -43,10 +49,11 @@ impl Federation {
         &self.providers
     }
 
-    /// The issuers whose people can log in, as they are configured.
+    /// The issuers whose people can come in, as they are configured.
     #[must_use]
     pub fn issuers(&self) -> Vec<String> {
-        self.providers.iter().map(|provider| provider.issuer().to_owned()).collect()
+        let enterprise = self.enterprise.iter().map(EnterpriseIssuer::name);
+        self.providers.iter().map(Provider::issuer).chain(enterprise).map(str::to_owned).collect()
     }
 
     /// Logs in whom a provider sent back, and remembers the person.
@@ -95,8 +102,11 @@ impl Federation {
     pub async fn find_active(&self, user: &UserId) -> Result<Option<ActiveUser>, StoreError> {
         let account = self.known(user).await?.ok();
         Ok(account.and_then(|account| {
-            let mut providers = self.providers_of(&account);
-            let scopes = providers.find_map(|provider| admit(provider, &account).ok())?;
+            let mut providers = self.providers_of(&account).peekable();
+            let scopes = match providers.peek() {
+                Some(_) => providers.find_map(|provider| admit(provider, &account).ok())?,
+                None => self.admit_asserted(&account)?,
+            };
             Some(active(&account, scopes))
         }))
     }

@@ -9,6 +9,7 @@ mod authorize;
 mod claims;
 mod confirm;
 mod discovery;
+mod enterprise;
 mod exchange;
 mod failure;
 mod federation;
@@ -18,6 +19,7 @@ mod id_token;
 mod kept;
 mod login;
 mod oidc;
+mod signature;
 mod turns;
 mod userinfo;
 
@@ -40,6 +42,7 @@ use crate::keys::{ClientKey, KeyError, KeySet, Keys};
 use crate::model::account::{Account, Profile};
 use crate::protocol::oauth::scope::ScopeSet;
 
+pub use enterprise::{Asserted, EnterpriseIssuer};
 pub use failure::{Failure, Reason};
 pub use federation::Federation;
 pub use login::{Attempt, Callback, Identified, Renewal};

@@ -10,8 +10,8 @@ use crate::identity::federated::claims::Claims;
 use crate::identity::federated::discovery::Metadata;
 use crate::identity::federated::exchange::Tokens;
 use crate::identity::federated::id_token::{self, Expected};
-use crate::identity::federated::{Failure, Identified, Provider, Reason, userinfo};
-use crate::keys::{ForeignTokenFault, KeySet, Verified};
+use crate::identity::federated::{Failure, Identified, Provider, Reason, signature, userinfo};
+use crate::keys::KeySet;
 use crate::model::account::{Account, Profile};
 
 /// How much the userinfo endpoint is wanted.
@@ -83,10 +83,7 @@ impl Provider {
     }
 
     async fn fetch_keys(&self, metadata: &Metadata) -> Result<KeySet, Failure> {
-        let missing = || Failure::new(Reason::Misconfigured, "the provider's metadata has no jwks_uri");
-        let url = metadata.jwks_uri.as_ref().ok_or_else(missing)?;
-        let body = self.http.document(url).await?;
-        KeySet::parse(&body).map_err(|error| Failure::new(Reason::Unreachable, format!("the provider's keys: {error}")))
+        signature::fetch_keys(&self.http, metadata.jwks_uri.as_ref()).await
     }
 
     fn expected<'a>(
@@ -106,23 +103,10 @@ impl Provider {
         token: &Secret,
         expected: &Expected<'_>,
     ) -> Result<Map<String, Value>, Failure> {
-        let verified = self.verify_signature(metadata, token, expected.now).await?;
+        let verified = self.key_set.verify(token, expected.now, || self.fetch_keys(metadata)).await;
+        let verified =
+            verified.map_err(|failure| Failure::new(failure.reason, format!("ID token: {}", failure.cause)))?;
         id_token::check(&verified, expected).map_err(|cause| untrusted(format!("ID token: {cause}")))
-    }
-
-    /// A key that is not known may be new: the set is fetched again, but not for everybody who claims so.
-    async fn verify_signature(&self, metadata: &Metadata, token: &Secret, now: Timestamp) -> Result<Verified, Failure> {
-        let known = self.key_set(metadata, now).await?;
-        let verified = match known.verify(token.expose()) {
-            Err(ForeignTokenFault::UnknownKey(id)) => {
-                match self.key_set.renew(&known, now, self.fetch_keys(metadata)).await? {
-                    Some(newer) => newer.verify(token.expose()),
-                    None => Err(ForeignTokenFault::UnknownKey(id)),
-                }
-            }
-            other => other,
-        };
-        verified.map_err(|fault| untrusted(format!("ID token: {fault}")))
     }
 
     /// Asks the userinfo endpoint for what the ID token does not say, if it is wanted and there is one.

@@ -21,26 +21,18 @@ pub fn completed(message: &Message, id: Edit<'_>, result: Span, identity: &str, 
         // A server that says a thing twice is not made to say it thrice.
         return message.rewritten(&mut [id]);
     };
-    let mut tail = String::with_capacity(identity.len() + 128);
-    if result_type.is_none() {
-        tail.push_str(r#","resultType":"complete""#);
-    }
-    let mut in_meta = String::new();
     let server = |close: &str| format!(r#""{}":{identity}{close}"#, meta::SERVER_INFO);
-    match own_meta.map(|own| (own, object::members(own.get(), &[meta::SERVER_INFO]))) {
-        None => tail.push_str(&format!(r#","_meta":{{{}"#, server("}"))),
-        Some((own, Ok([None]))) => in_meta = server(if is_empty(own.get()) { "" } else { "," }),
-        Some(_) => {}
-    }
-    // MCP 2026-07-28, Cacheable Results: only what is complete.
-    let is_cacheable = is_cacheable && result_type.is_none_or(|kind| kind.get() == "\"complete\"");
-    // Nothing is known of how long it stays true, nor for whom else it is: 0 and `private` are always right.
-    if is_cacheable && ttl.is_none() {
-        tail.push_str(r#","ttlMs":0"#);
-    }
-    if is_cacheable && scope.is_none() {
-        tail.push_str(r#","cacheScope":"private""#);
-    }
+    let in_meta = match own_meta.map(|own| (own, object::members(own.get(), &[meta::SERVER_INFO]))) {
+        Some((own, Ok([None]))) => server(if is_empty(own.get()) { "" } else { "," }),
+        _ => String::new(),
+    };
+    let has = Has {
+        result_type: result_type.map(|kind| kind.get() == "\"complete\""),
+        meta: own_meta.is_some(),
+        ttl: ttl.is_some(),
+        scope: scope.is_some(),
+    };
+    let tail = has.lacking(identity, is_cacheable);
     let tail = if is_empty(json) { tail.strip_prefix(',').unwrap_or_default() } else { &tail };
     let end = result.end.saturating_sub(1);
     let mut edits = vec![id, Edit { at: Span { start: end, end }, with: tail.as_bytes() }];
@@ -49,6 +41,43 @@ pub fn completed(message: &Message, id: Edit<'_>, result: Span, identity: &str, 
         edits.push(Edit { at: Span { start, end: start }, with: in_meta.as_bytes() });
     }
     message.rewritten(&mut edits)
+}
+
+/// What of all that a result has already.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Has {
+    /// `resultType`, and whether it is `complete`.
+    pub result_type: Option<bool>,
+    /// `_meta`.
+    pub meta: bool,
+    /// `ttlMs`.
+    pub ttl: bool,
+    /// `cacheScope`.
+    pub scope: bool,
+}
+
+impl Has {
+    /// The members that are missing, each after a comma.
+    #[must_use]
+    pub fn lacking(self, identity: &str, is_cacheable: bool) -> String {
+        let mut tail = String::with_capacity(identity.len() + 128);
+        if self.result_type.is_none() {
+            tail.push_str(r#","resultType":"complete""#);
+        }
+        if !self.meta {
+            tail.push_str(&format!(r#","_meta":{{"{}":{identity}}}"#, meta::SERVER_INFO));
+        }
+        // MCP 2026-07-28, Cacheable Results: only what is complete.
+        let is_cacheable = is_cacheable && self.result_type.unwrap_or(true);
+        // Nothing is known of how long it stays true, nor for whom else it is: 0 and `private` are always right.
+        if is_cacheable && !self.ttl {
+            tail.push_str(r#","ttlMs":0"#);
+        }
+        if is_cacheable && !self.scope {
+            tail.push_str(r#","cacheScope":"private""#);
+        }
+        tail
+    }
 }
 
 fn is_empty(object: &str) -> bool {

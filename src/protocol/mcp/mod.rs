@@ -18,4 +18,5 @@ pub mod envelope;
 pub mod mirror;
 pub mod param_header;
 pub mod completion;
+pub mod passing;
 pub mod event_stream;

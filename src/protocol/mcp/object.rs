@@ -169,7 +169,7 @@ impl<'de, const N: usize> Visitor<'de> for Members<'_, N> {
 }
 
 /// Equality under Unicode simple case folding with an ASCII name, as Go's `encoding/json` matches names.
-fn equal_but_for_case(known: &str, name: &str) -> bool {
+pub(super) fn equal_but_for_case(known: &str, name: &str) -> bool {
     let folded = name.chars().map(|letter| match letter {
         '\u{17F}' => 's',
         '\u{212A}' => 'k',

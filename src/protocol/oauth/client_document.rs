@@ -5,6 +5,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use url::Url;
 
+use crate::protocol::oauth::client_keys::KeySource;
 use crate::protocol::oauth::client_metadata::{ClientMetadata, clean_name};
 use crate::protocol::oauth::redirect_uri;
 
@@ -44,15 +45,6 @@ pub enum DocumentAuthentication {
     },
 }
 
-/// Where the public keys of a client are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum KeySource {
-    /// `jwks`, as JSON.
-    Inline(String),
-    /// `jwks_uri`.
-    Url(Url),
-}
-
 /// Why a document lets nobody in. Nothing of the document is in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -64,7 +56,6 @@ struct Beside {
     client_id: Option<String>,
     client_secret: Option<Value>,
     client_secret_expires_at: Option<Value>,
-    jwks: Option<Value>,
     token_endpoint_auth_methods_supported: Option<Vec<String>>,
 }
 
@@ -171,28 +162,15 @@ fn authentication(metadata: &ClientMetadata, beside: &Beside) -> Result<Document
     let is_optional = also.clone().any(|method| method == "none");
     match metadata.token_endpoint_auth_method.as_deref() {
         None | Some("none") => Ok(DocumentAuthentication::None),
-        Some("private_key_jwt") => {
-            Ok(DocumentAuthentication::PrivateKey { keys: keys(metadata, beside)?, is_optional })
-        }
+        Some("private_key_jwt") => Ok(DocumentAuthentication::PrivateKey { keys: keys(metadata)?, is_optional }),
         // CIMD §4.1: MUST NOT use client_secret_post, client_secret_basic, client_secret_jwt.
         Some(_) => Err(DocumentFault("its token_endpoint_auth_method is neither none nor private_key_jwt")),
     }
 }
 
-fn keys(metadata: &ClientMetadata, beside: &Beside) -> Result<KeySource, DocumentFault> {
-    match (&beside.jwks, &metadata.jwks_uri) {
-        // RFC 7591 §2: jwks and jwks_uri MUST NOT both be present.
-        (Some(_), Some(_)) => Err(DocumentFault("it has both jwks and jwks_uri")),
-        (Some(jwks), None) => {
-            let keys = jwks.get("keys").and_then(Value::as_array).ok_or(DocumentFault("its jwks is no key set"))?;
-            match keys.iter().any(|key| key.get("d").is_some() || key.get("k").is_some()) {
-                true => Err(DocumentFault("its jwks has a private key")),
-                false => Ok(KeySource::Inline(jwks.to_string())),
-            }
-        }
-        (None, Some(uri)) => Url::parse(uri).map(KeySource::Url).map_err(|_| DocumentFault("its jwks_uri is no URL")),
-        (None, None) => Err(DocumentFault("it has neither jwks nor jwks_uri")),
-    }
+fn keys(metadata: &ClientMetadata) -> Result<KeySource, DocumentFault> {
+    let found = KeySource::read(metadata.jwks.as_ref(), metadata.jwks_uri.as_deref()).map_err(DocumentFault)?;
+    found.ok_or(DocumentFault("it has neither jwks nor jwks_uri"))
 }
 
 #[cfg(test)]

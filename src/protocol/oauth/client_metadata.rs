@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use url::Url;
 
 use crate::base::limit::Limit;
+use crate::protocol::oauth::client_keys::KeySource;
 use crate::protocol::oauth::error::{ErrorCode, OauthError};
 use crate::protocol::oauth::scope::ScopeSet;
 
@@ -35,6 +36,7 @@ pub struct ClientMetadata {
     pub tos_uri: Option<String>,
     pub policy_uri: Option<String>,
     pub jwks_uri: Option<String>,
+    pub jwks: Option<Value>,
     pub sector_identifier_uri: Option<String>,
     pub initiate_login_uri: Option<String>,
     pub request_uris: Option<Vec<String>>,
@@ -52,12 +54,23 @@ pub struct AcceptedMetadata {
     pub name: Option<String>,
     /// `redirect_uris`, of good form; the operator's policy is still to be asked.
     pub redirect_uris: Vec<String>,
-    /// Whether `token_endpoint_auth_method` asks for a secret.
-    pub wants_secret: bool,
+    /// `token_endpoint_auth_method`, and what it takes.
+    pub proof: AcceptedProof,
     /// Whether `grant_types` has `refresh_token`.
     pub may_refresh: bool,
     /// What is echoed (RFC 7591 §3.2.1): no `null`, no empty strings, which strict clients reject.
     pub echo: Map<String, Value>,
+}
+
+/// How a client that registers wants to prove itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AcceptedProof {
+    /// `none`.
+    None,
+    /// `client_secret_basic` or `client_secret_post`: by a secret that it is given.
+    Secret,
+    /// `private_key_jwt`.
+    Keys(KeySource),
 }
 
 impl ClientMetadata {
@@ -76,7 +89,7 @@ impl ClientMetadata {
     /// `invalid_client_metadata` or `invalid_redirect_uri`, saying which member and what to send instead.
     pub fn accept(self, scopes_supported: &ScopeSet) -> Result<AcceptedMetadata, OauthError> {
         self.check_urls()?;
-        let method = self.auth_method()?;
+        let (method, proof) = self.auth_method()?;
         let grant_types = self.accepted_grant_types()?;
         let redirect_uris = self.redirect_uris.clone().unwrap_or_default();
         if redirect_uris.is_empty() || redirect_uris.len() > MOST_REDIRECT_URIS {
@@ -88,21 +101,31 @@ impl ClientMetadata {
         echo.insert("grant_types".to_owned(), json!(grant_types));
         echo.insert("response_types".to_owned(), json!(["code"]));
         echo.insert("token_endpoint_auth_method".to_owned(), json!(method));
+        match &proof {
+            AcceptedProof::Keys(KeySource::Inline(_)) => echo.insert("jwks".to_owned(), json!(self.jwks)),
+            AcceptedProof::Keys(KeySource::Url(url)) => echo.insert("jwks_uri".to_owned(), url.as_str().into()),
+            AcceptedProof::None | AcceptedProof::Secret => None,
+        };
         let may_refresh = grant_types.contains(&"refresh_token");
         self.echo_texts(name.as_deref(), scopes_supported, &mut echo)?;
-        Ok(AcceptedMetadata { name, redirect_uris, wants_secret: method != "none", may_refresh, echo })
+        Ok(AcceptedMetadata { name, redirect_uris, proof, may_refresh, echo })
     }
 
     /// A secret is given only to who asks for one: RFC 7591 §2 would have `client_secret_basic` as the default, but
     /// the clients that say nothing are public ones, and fail when they are handed a secret.
-    fn auth_method(&self) -> Result<&'static str, OauthError> {
+    fn auth_method(&self) -> Result<(&'static str, AcceptedProof), OauthError> {
+        let keys = KeySource::read(self.jwks.as_ref(), self.jwks_uri.as_deref()).map_err(refused)?;
         match self.token_endpoint_auth_method.as_deref() {
-            None | Some("none") => Ok("none"),
-            Some("client_secret_basic") => Ok("client_secret_basic"),
-            Some("client_secret_post") => Ok("client_secret_post"),
-            Some(_) => {
-                Err(refused("token_endpoint_auth_method must be none, client_secret_basic or client_secret_post"))
+            None | Some("none") => Ok(("none", AcceptedProof::None)),
+            Some("client_secret_basic") => Ok(("client_secret_basic", AcceptedProof::Secret)),
+            Some("client_secret_post") => Ok(("client_secret_post", AcceptedProof::Secret)),
+            Some("private_key_jwt") => {
+                let keys = keys.ok_or_else(|| refused("private_key_jwt takes jwks or jwks_uri"))?;
+                Ok(("private_key_jwt", AcceptedProof::Keys(keys)))
             }
+            Some(_) => Err(refused(
+                "token_endpoint_auth_method must be none, client_secret_basic, client_secret_post or private_key_jwt",
+            )),
         }
     }
 
@@ -212,7 +235,7 @@ mod tests {
             &json!({"redirect_uris": ["http://localhost/cb"], "client_name": "A\u{202e}B\u{200b}", "tos_uri": ""}),
         )
         .unwrap();
-        assert!(!accepted.wants_secret && accepted.may_refresh);
+        assert!(accepted.proof == AcceptedProof::None && accepted.may_refresh);
         assert_eq!(accepted.name.as_deref(), Some("AB"));
         assert_eq!(
             Value::Object(accepted.echo),
@@ -229,6 +252,35 @@ mod tests {
         assert!(!accepted.may_refresh);
         assert_eq!(accepted.echo["grant_types"], json!(["authorization_code"]));
         assert_eq!(accepted.echo["scope"], json!("mcp:read"));
+    }
+
+    #[test]
+    fn reg_27_keys_are_public_and_in_one_place() {
+        let asked = |members: Value| {
+            let mut body =
+                json!({"redirect_uris": ["http://localhost/cb"], "token_endpoint_auth_method": "private_key_jwt"});
+            body.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
+            accept(&body)
+        };
+        let (jwks, uri) =
+            (json!({"keys": [{"kty": "EC", "crv": "P-256", "x": "x", "y": "y"}]}), "https://c.example/jwks");
+        let inline = asked(json!({"jwks": jwks})).unwrap();
+        assert_eq!(
+            (&inline.echo["jwks"], inline.proof),
+            (&jwks, AcceptedProof::Keys(KeySource::Inline(jwks.to_string())))
+        );
+        let kept = asked(json!({"jwks_uri": uri})).unwrap();
+        assert_eq!((&kept.echo["jwks_uri"], kept.echo.contains_key("jwks")), (&json!(uri), false));
+        for members in [
+            json!({}),
+            json!({"jwks": jwks, "jwks_uri": uri}),
+            json!({"jwks": {}}),
+            json!({"jwks": {"keys": [{"kty": "EC", "d": "x"}]}}),
+            json!({"jwks": {"keys": [{"kty": "oct", "k": "x"}]}}),
+            json!({"jwks": jwks, "jwks_uri": uri, "token_endpoint_auth_method": "none"}),
+        ] {
+            assert!(asked(members.clone()).is_err(), "{members}");
+        }
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::protocol::oauth::grant_type;
+
 /// The document at `/.well-known/oauth-authorization-server`. It lists what really works, nothing else.
 #[derive(Clone, Debug, Serialize)]
 #[expect(missing_docs, reason = "the specification's own words")]
@@ -20,6 +22,9 @@ pub struct AuthorizationServerMetadata {
     pub response_types_supported: [&'static str; 1],
     pub response_modes_supported: [&'static str; 1],
     pub grant_types_supported: Vec<&'static str>,
+    /// MCP Enterprise-Managed Authorization §6.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub authorization_grant_profiles_supported: Vec<&'static str>,
     pub code_challenge_methods_supported: [&'static str; 1],
     pub token_endpoint_auth_methods_supported: Vec<&'static str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -80,6 +85,13 @@ impl AuthorizationServerMetadata {
             scopes_supported: offered.scopes,
             response_types_supported: ["code"],
             response_modes_supported: ["query"],
+            // Of JWT bearer assertions, ID-JAG is the only kind that is taken.
+            authorization_grant_profiles_supported: offered
+                .grant_types
+                .contains(&grant_type::JWT_BEARER)
+                .then_some(grant_type::ID_JAG_PROFILE)
+                .into_iter()
+                .collect(),
             grant_types_supported: offered.grant_types,
             // MCP "Authorization Code Protection": clients refuse a server that does not list it.
             code_challenge_methods_supported: ["S256"],

@@ -2,12 +2,14 @@
 
 pub mod parameters;
 pub mod error;
+pub mod grant_type;
 pub mod scope;
 pub mod pkce;
 pub mod resource;
 pub mod redirect_uri;
 pub mod metadata;
 pub mod client_document;
+pub mod client_keys;
 pub mod client_metadata;
 pub mod claims;
 pub mod token_response;

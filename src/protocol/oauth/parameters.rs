@@ -55,6 +55,13 @@ impl Parameters {
         Ok(first.filter(|value| !value.is_empty()))
     }
 
+    /// Whether a parameter other than `except` came more than once, whether it is known or not.
+    #[must_use]
+    pub fn repeats_beside(&self, except: &str) -> bool {
+        let is_repeat = |at: usize, name: &str| self.0.iter().take(at).any(|(before, _)| before == name);
+        self.0.iter().enumerate().any(|(at, (name, _))| name != except && is_repeat(at, name))
+    }
+
     /// Every value of `name`, of a form where several are ticked.
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
-use crate::base::id::ClientId;
+use crate::base::id::{ClientId, GrantId};
 use crate::model::account::Account;
 use crate::model::authorization::Flow;
-use crate::model::grant::{Redemption, Rotation};
+use crate::model::grant::{AssertionOutcome, Redemption, Rotation};
 use crate::store::conformance::sample::{BOUNDS, NOW, POLICY, Sample, digest, minutes};
 use crate::store::{ClientBounds, NewRefreshToken, Store, StoreError};
 
@@ -123,6 +123,22 @@ pub(super) async fn cimd_19_of_twenty_presentations_of_one_assertion_one_counts(
     .await;
     assert_eq!(spent.iter().filter(|spent| **spent).count(), 1);
     assert!(store.spend_assertion(&other, &jti, NOW + minutes(5), NOW).await.unwrap(), "another client's is another");
+}
+
+pub(super) async fn ema_6_of_twenty_presentations_of_one_assertion_one_is_granted(store: &Arc<dyn Store>) {
+    let sample = Sample::at("https://idp.example", "a");
+    let outcomes = crowd(|number| {
+        let (store, mut assertion) = (Arc::clone(store), sample.assertion("one"));
+        assertion.grant.id = GrantId::new(format!("{number}"));
+        async move { store.redeem_assertion(assertion, NOW).await.unwrap() }
+    })
+    .await;
+    assert_eq!(outcomes.iter().filter(|outcome| **outcome == AssertionOutcome::Granted).count(), 1);
+    let mut grants = 0;
+    for number in 0..CROWD {
+        grants += usize::from(store.revoke_grant(&GrantId::new(format!("{number}")), NOW).await.unwrap());
+    }
+    assert_eq!(grants, 1);
 }
 
 pub(super) async fn fed_1_a_state_is_spent_once(store: &Arc<dyn Store>) {

@@ -67,6 +67,10 @@ macro_rules! back_ends {
                 reg_17_only_clients_never_used_make_room
                 reg_17_clients_whose_grants_have_ended_make_room_last
                 clients_never_used_expire
+                clients_whose_grants_have_ended_expire_when_that_is_wanted
+                reg_26_who_registers_the_same_unused_is_known_again_and_managed_by_nobody
+                reg_24_an_update_ends_what_was_built_on_what_it_replaced
+                cimd_15_a_changed_document_ends_what_was_built_on_the_old_one
                 a_removed_client_takes_everything_along
                 a_flow_moves_on_from_where_it_was_found
                 cons_10_a_flow_answers_once
@@ -94,6 +98,13 @@ macro_rules! back_ends {
                 clean_up_removes_what_has_ended
                 clean_up_removes_what_clients_used
                 documents_of_clients_in_use_make_room_last
+                ema_6_an_assertion_gives_one_grant
+                ema_who_is_disabled_gets_no_grant
+                an_assertion_says_little_of_whom_others_described
+                clean_up_removes_what_assertions_gave
+                reg_17_the_operators_clients_never_make_room
+                a_grant_is_listed_while_a_token_of_it_may_work
+                rt_10_what_a_client_was_granted_ends_and_the_client_stays
                 connections_are_the_grants_that_are_alive
                 cons_9_a_disconnected_app_has_nothing_left
                 signing_out_elsewhere_leaves_this_browser
@@ -105,6 +116,7 @@ macro_rules! back_ends {
                 rt_6_of_twenty_different_successors_one_is_stored
                 cons_10_of_twenty_approvals_one_wins
                 cimd_19_of_twenty_presentations_of_one_assertion_one_counts
+                ema_6_of_twenty_presentations_of_one_assertion_one_is_granted
                 fed_1_a_state_is_spent_once
                 of_twenty_first_logins_of_one_person_one_account_is_made
                 a_person_disabled_among_twenty_logins_stays_disabled

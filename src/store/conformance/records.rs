@@ -5,16 +5,30 @@ use std::sync::Arc;
 use crate::base::id::{ClientId, FlowId, ProviderName, UserId};
 use crate::model::account::{Account, Profile};
 use crate::model::authorization::Stage;
-use crate::model::client::RegisteredClient;
+use crate::model::client::{Authentication, RegisteredClient};
 use crate::model::grant::{Grant, RefreshToken};
+use crate::protocol::oauth::client_keys::KeySource;
 use crate::protocol::oauth::scope::ScopeSet;
-use crate::store::Store;
 use crate::store::conformance::sample::{BOUNDS, NOW, POLICY, Sample, digest, minutes};
+use crate::store::{DocumentChange, KeptDocument, Store};
 
 pub(super) async fn a_client_comes_back_as_it_was_added(store: &Arc<dyn Store>) {
     let confidential = Sample::new("a").client();
-    let public = RegisteredClient { name: None, secret: None, may_refresh: false, ..Sample::new("b").client() };
-    for client in [confidential, public] {
+    let public = RegisteredClient {
+        name: None,
+        authentication: Authentication::None,
+        may_refresh: false,
+        management: None,
+        fingerprint: Some(digest("the same")),
+        ..Sample::new("b").client()
+    };
+    let signing = |name: &str, keys| RegisteredClient {
+        authentication: Authentication::PrivateKey { keys, is_optional: false },
+        ..Sample::new(name).client()
+    };
+    let inline = signing("c", KeySource::Inline("{\"keys\": []}".to_owned()));
+    let kept_elsewhere = signing("d", KeySource::Url("https://client.example/jwks".parse().unwrap()));
+    for client in [confidential, public, inline, kept_elsewhere] {
         assert!(store.add_client(client.clone(), BOUNDS, NOW).await.unwrap());
         assert_eq!(store.find_client(&client.id).await.unwrap(), Some(client));
     }
@@ -183,12 +197,16 @@ pub(super) async fn a_document_is_the_last_that_was_kept(store: &Arc<dyn Store>)
     let client = ClientId::new("https://client.example/x");
     assert_eq!(store.find_document(&client).await.unwrap(), None);
     for document in [&b"{}"[..], b"\xff not even text"] {
-        store.record_document(&client, document, NOW).await.unwrap();
-        assert_eq!(store.find_document(&client).await.unwrap().as_deref(), Some(document));
+        store.record_document(&client, document, DocumentChange::None, NOW).await.unwrap();
+        let kept = KeptDocument { body: document.to_vec(), is_refused: false };
+        assert_eq!(store.find_document(&client).await.unwrap(), Some(kept.clone()));
+        for _ in 0..2 {
+            store.refuse_document(&client, NOW).await.unwrap();
+            let refused = KeptDocument { is_refused: true, ..kept.clone() };
+            assert_eq!(store.find_document(&client).await.unwrap(), Some(refused), "to be compared with the next");
+        }
     }
-    assert_eq!(store.find_document(&ClientId::new("https://client.example/X")).await.unwrap(), None);
-    for _ in 0..2 {
-        store.remove_document(&client).await.unwrap();
-        assert_eq!(store.find_document(&client).await.unwrap(), None);
-    }
+    let other = ClientId::new("https://client.example/X");
+    store.refuse_document(&other, NOW).await.unwrap();
+    assert_eq!(store.find_document(&other).await.unwrap(), None);
 }

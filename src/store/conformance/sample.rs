@@ -11,9 +11,9 @@ use crate::base::secret::Secret;
 use crate::model::account::{Account, Profile};
 use crate::model::authorization::{AuthorizationCode, AuthorizationRequest, Flow, Stage};
 use crate::model::browser_session::BrowserSession;
-use crate::model::client::RegisteredClient;
+use crate::model::client::{Authentication, RegisteredClient};
 use crate::model::consent::Consent;
-use crate::model::grant::{Grant, Redemption, RefreshPolicy, Rotation};
+use crate::model::grant::{CheckedAssertion, Description, Grant, Redemption, RefreshPolicy, Rotation};
 use crate::model::user::User;
 use crate::protocol::oauth::scope::ScopeSet;
 use crate::store::{ClientBounds, NewRefreshToken, Store};
@@ -27,7 +27,7 @@ pub(in crate::store) const ACCESS_TOKEN_LIFETIME: Duration = minutes(15);
 pub(in crate::store) const POLICY: RefreshPolicy =
     RefreshPolicy { idle: minutes(60), absolute: minutes(24 * 60), grace: minutes(1) };
 
-pub(super) const BOUNDS: ClientBounds = ClientBounds { max_clients: 3, unused_expiry: minutes(60) };
+pub(super) const BOUNDS: ClientBounds = ClientBounds { max_clients: 3, unused_expiry: minutes(60), expiry: None };
 
 pub(in crate::store) const fn minutes(minutes: u64) -> Duration {
     Duration::from_secs(minutes * 60)
@@ -62,9 +62,11 @@ impl Sample {
             id: ClientId::new(&self.name),
             name: Some("App".to_owned()),
             redirect_uris: vec!["http://127.0.0.1/callback".to_owned(), "https://example.com/b?c=d".to_owned()],
-            secret: Some(digest("client secret")),
+            authentication: Authentication::Secret(digest("client secret")),
             may_refresh: true,
             metadata: metadata.as_object().unwrap().clone(),
+            management: Some(digest("registration access token")),
+            fingerprint: None,
             registered_at: NOW,
             last_granted_at: None,
         }
@@ -106,6 +108,26 @@ impl Sample {
             disabled: false,
             created_at: NOW,
             confirmed_at: NOW,
+        }
+    }
+
+    /// An assertion about the person that can be presented for five minutes, of this name.
+    pub(in crate::store) fn assertion(&self, name: &str) -> CheckedAssertion {
+        let grant = Grant {
+            id: GrantId::new(format!("{} {name}", self.name)),
+            user: self.user_id(),
+            client_id: ClientId::new("agent"),
+            resource: "https://mcp.example.com/mcp".to_owned(),
+            scopes: ScopeSet::everything(),
+            created_at: NOW,
+            revoked_at: None,
+        };
+        CheckedAssertion {
+            digest: digest(grant.id.as_str()),
+            expires_at: NOW + minutes(5),
+            account: self.account(),
+            description: Description::Latest,
+            grant,
         }
     }
 

@@ -45,7 +45,7 @@ impl Accounts for Sqlite {
 }
 
 /// One statement, so that nobody who is being disabled meanwhile slips through, and no refresh token is lost.
-fn record(writing: &Writing<'_>, account: &Account) -> rusqlite::Result<bool> {
+pub(super) fn record(writing: &Writing<'_>, account: &Account) -> rusqlite::Result<bool> {
     let changed = writing.change(
         "INSERT INTO accounts (user_id, issuer, subject, profile, refresh_token, disabled, created_at, confirmed_at)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
@@ -65,6 +65,15 @@ fn record(writing: &Writing<'_>, account: &Account) -> rusqlite::Result<bool> {
         ],
     )?;
     Ok(changed == 1)
+}
+
+/// Adds somebody who is not known. `false`: the person is known, and disabled.
+pub(super) fn meet(writing: &Writing<'_>, account: &Account) -> rusqlite::Result<bool> {
+    let known: Option<bool> = writing
+        .prepare_cached("SELECT disabled FROM accounts WHERE user_id = ?1")?
+        .query_row([&account.user], |row| row.get(0))
+        .optional()?;
+    known.map_or_else(|| record(writing, account), |disabled| Ok(!disabled))
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Account> {

@@ -25,7 +25,7 @@ pub(super) const STEPS: [Step; 10] = [
     Step::RevokedRefreshTokens,
     Step::RevokedGrants,
     Step::EndedGrants,
-    Step::GrantsOfClients,
+    Step::GrantsOfOneToken,
 ];
 
 /// One kind of thing that ends.
@@ -49,8 +49,9 @@ pub(super) enum Step {
     RevokedGrants,
     /// Grants past their absolute lifetime with nothing left.
     EndedGrants,
-    /// Grants of clients that act for themselves: each is for one access token.
-    GrantsOfClients,
+    /// Grants that no code and no refresh token goes with, of clients that act for themselves and of assertions: each is
+    /// for one access token.
+    GrantsOfOneToken,
 }
 
 /// Removes one batch. Whether there may be more.
@@ -101,9 +102,11 @@ pub(super) fn run(writing: &Writing<'_>, step: Step, policy: RefreshPolicy, now:
                 AND NOT EXISTS (SELECT 1 FROM refresh_tokens WHERE grant_id = grants.id) LIMIT ?2)",
             access_tokens_ended - policy.absolute,
         ),
-        Step::GrantsOfClients => (
+        Step::GrantsOfOneToken => (
             "DELETE FROM grants WHERE rowid IN
-               (SELECT rowid FROM grants WHERE created_at <= ?1 AND user_id GLOB 'client:*' LIMIT ?2)",
+               (SELECT rowid FROM grants WHERE created_at <= ?1
+                AND NOT EXISTS (SELECT 1 FROM codes WHERE redeemed_grant_id = grants.id)
+                AND NOT EXISTS (SELECT 1 FROM refresh_tokens WHERE grant_id = grants.id) LIMIT ?2)",
             access_tokens_ended,
         ),
     };

@@ -4,8 +4,9 @@ use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::base::clock::Timestamp;
+use crate::base::digest::Digest;
 use crate::base::id::ClientId;
-use crate::model::client::RegisteredClient;
+use crate::model::client::{Authentication, RegisteredClient};
 use crate::store::sqlite::Sqlite;
 use crate::store::sqlite::grants;
 use crate::store::sqlite::value::Json;
@@ -35,6 +36,47 @@ impl Clients for Sqlite {
         .await
     }
 
+    async fn renew_client(&self, fingerprint: &Digest, now: Timestamp) -> Result<Option<RegisteredClient>, StoreError> {
+        let fingerprint = *fingerprint;
+        let known = "fingerprint = ?1 AND last_granted_at IS NULL";
+        let sql = format!("SELECT id FROM clients WHERE {known}");
+        let find_id = move |connection: &Connection| {
+            connection.prepare_cached(&sql)?.query_row([fingerprint], |row| row.get::<_, ClientId>(0)).optional()
+        };
+        // Most often there is none, and then nothing is written.
+        if self.read(find_id.clone()).await?.is_none() {
+            return Ok(None);
+        }
+        self.write_at(now, move |writing| {
+            // Looked for again: a grant may have been made meanwhile.
+            let Some(id) = find_id(writing)? else { return Ok(None) };
+            let sql = "UPDATE clients SET registered_at = ?2, management = NULL WHERE id = ?1";
+            writing.change(sql, params![id, now])?;
+            find(writing, &id)
+        })
+        .await
+    }
+
+    async fn update_client(&self, client: RegisteredClient, now: Timestamp) -> Result<bool, StoreError> {
+        self.write_at(now, move |writing| {
+            let Some(before) = find(writing, &client.id)? else { return Ok(false) };
+            update(writing, &client)?;
+            if (&before.name, &before.redirect_uris) != (&client.name, &client.redirect_uris) {
+                end_pending(writing, &client.id)?;
+            }
+            if !before.authentication.is_alike(&client.authentication) {
+                end_pending(writing, &client.id)?;
+                grants::revoke_of_client(writing, &client.id, now)?;
+            }
+            Ok(true)
+        })
+        .await
+    }
+
+    async fn remove_expired_clients(&self, bounds: ClientBounds, now: Timestamp) -> Result<(), StoreError> {
+        self.write_at(now, move |writing| remove_expired(writing, bounds, now)).await
+    }
+
     async fn remove_client(&self, id: &ClientId, now: Timestamp) -> Result<bool, StoreError> {
         let id = id.clone();
         self.write_at(now, move |writing| {
@@ -51,55 +93,83 @@ impl Clients for Sqlite {
 
 fn find(connection: &Connection, id: &ClientId) -> rusqlite::Result<Option<RegisteredClient>> {
     connection
-        .prepare_cached(
-            "SELECT id, name, redirect_uris, secret, may_refresh, metadata, registered_at, last_granted_at
-             FROM clients WHERE id = ?1",
-        )?
+        .prepare_cached(&format!("SELECT {COLUMN_NAMES} FROM clients WHERE id = ?1"))?
         .query_row([id], read)
         .optional()
 }
 
-fn read(row: &Row<'_>) -> rusqlite::Result<RegisteredClient> {
+/// What [`read`] takes.
+pub(super) const COLUMN_NAMES: &str = "id, name, redirect_uris, secret, may_refresh, metadata, registered_at, last_granted_at, keys, management, fingerprint";
+
+pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<RegisteredClient> {
     Ok(RegisteredClient {
         id: row.get(0)?,
         name: row.get(1)?,
         redirect_uris: row.get::<_, Json<_>>(2)?.0,
-        secret: row.get(3)?,
+        authentication: match (row.get::<_, Option<Json<_>>>(8)?, row.get(3)?) {
+            (Some(keys), _) => Authentication::PrivateKey { keys: keys.0, is_optional: false },
+            (None, Some(secret)) => Authentication::Secret(secret),
+            (None, None) => Authentication::None,
+        },
         may_refresh: row.get(4)?,
         metadata: row.get::<_, Json<_>>(5)?.0,
         registered_at: row.get(6)?,
         last_granted_at: row.get(7)?,
+        management: row.get(9)?,
+        fingerprint: row.get(10)?,
     })
 }
 
-fn insert(writing: &Writing<'_>, client: &RegisteredClient) -> rusqlite::Result<()> {
-    writing.change(
-        "INSERT INTO clients (id, name, redirect_uris, secret, may_refresh, metadata, registered_at, last_granted_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-        params![
-            client.id,
-            client.name,
-            Json(&client.redirect_uris),
-            client.secret,
-            client.may_refresh,
-            Json(&client.metadata),
-            client.registered_at,
-            client.last_granted_at,
-        ],
-    )?;
-    Ok(())
+pub(super) fn insert(writing: &Writing<'_>, client: &RegisteredClient) -> rusqlite::Result<()> {
+    let sql =
+        "INSERT INTO clients (id, name, redirect_uris, secret, may_refresh, metadata, keys, management, fingerprint,
+                                    registered_at, last_granted_at)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+    write(writing, sql, client, params![client.registered_at, client.last_granted_at])
+}
+
+fn update(writing: &Writing<'_>, client: &RegisteredClient) -> rusqlite::Result<()> {
+    let sql =
+        "UPDATE clients SET name = ?2, redirect_uris = ?3, secret = ?4, may_refresh = ?5, metadata = ?6, keys = ?7,
+                                  management = ?8, fingerprint = ?9 WHERE id = ?1";
+    write(writing, sql, client, &[])
+}
+
+/// Runs `sql` with what an update may change of `client`, and `more`.
+fn write(
+    writing: &Writing<'_>,
+    sql: &str,
+    client: &RegisteredClient,
+    more: &[&dyn rusqlite::ToSql],
+) -> rusqlite::Result<()> {
+    let (secret, keys) = match &client.authentication {
+        Authentication::None => (None, None),
+        Authentication::Secret(digest) => (Some(*digest), None),
+        // An older process on the same file knows nothing of keys; to it this is a client whose secret nobody has, and no
+        // public one. There is no text of this digest.
+        Authentication::PrivateKey { keys, .. } => (Some(Digest::from_bytes([0; 32])), Some(Json(keys))),
+    };
+    let (uris, metadata) = (Json(&client.redirect_uris), Json(&client.metadata));
+    let changeable = params![
+        client.id,
+        client.name,
+        uris,
+        secret,
+        client.may_refresh,
+        metadata,
+        keys,
+        client.management,
+        client.fingerprint
+    ];
+    writing.change(sql, &*[changeable, more].concat()).map(drop)
 }
 
 /// Whether there is room for one more, having removed who was never used for too long, or else longest, and when that is
 /// not enough, whose grants have all ended.
 fn make_room(writing: &Writing<'_>, bounds: ClientBounds, now: Timestamp) -> rusqlite::Result<bool> {
-    evict(
-        writing,
-        "DELETE FROM clients WHERE last_granted_at IS NULL AND registered_at <= ?1 RETURNING id",
-        now - bounds.unused_expiry,
-    )?;
-    let used = count(writing, "SELECT count(*) FROM clients WHERE last_granted_at IS NOT NULL")?;
-    let unused = count(writing, "SELECT count(*) FROM clients WHERE last_granted_at IS NULL")?;
+    remove_expired(writing, bounds, now)?;
+    let used = count(writing, "SELECT count(*) FROM clients WHERE last_granted_at IS NOT NULL AND by_operator = 0")?;
+    let unused = count(writing, "SELECT count(*) FROM clients WHERE last_granted_at IS NULL AND by_operator = 0")?;
     let excess = used + unused + 1 - i64::from(bounds.max_clients);
     if excess <= 0 {
         return Ok(true);
@@ -112,7 +182,8 @@ fn make_room(writing: &Writing<'_>, bounds: ClientBounds, now: Timestamp) -> rus
     evict(
         writing,
         "DELETE FROM clients WHERE rowid IN
-           (SELECT rowid FROM clients WHERE last_granted_at IS NULL ORDER BY registered_at, rowid LIMIT ?1)
+           (SELECT rowid FROM clients WHERE last_granted_at IS NULL AND by_operator = 0
+            ORDER BY registered_at, rowid LIMIT ?1)
          RETURNING id",
         excess,
     )?;
@@ -121,22 +192,41 @@ fn make_room(writing: &Writing<'_>, bounds: ClientBounds, now: Timestamp) -> rus
     Ok(true)
 }
 
+/// Removes who has not been used for too long.
+fn remove_expired(writing: &Writing<'_>, bounds: ClientBounds, now: Timestamp) -> rusqlite::Result<()> {
+    let unused =
+        "DELETE FROM clients WHERE last_granted_at IS NULL AND by_operator = 0 AND registered_at <= ?1 RETURNING id";
+    evict(writing, unused, now - bounds.unused_expiry)?;
+    let Some(expiry) = bounds.expiry else { return Ok(()) };
+    let ended = format!("SELECT rowid {ENDED} AND last_granted_at <= ?1");
+    evict(writing, &format!("DELETE FROM clients WHERE rowid IN ({ended}) RETURNING id"), now - expiry)
+}
+
 /// Clients that were used, and of whose grants none is left. Many clients register anew for every connection: if these
 /// were kept for ever, one day nobody could register any more.
-const ENDED: &str = "FROM clients WHERE last_granted_at IS NOT NULL
+const ENDED: &str = "FROM clients WHERE last_granted_at IS NOT NULL AND by_operator = 0
                      AND NOT EXISTS (SELECT 1 FROM grants WHERE client_id = clients.id)";
 
 /// Removes the clients that `sql` deletes and returns, with all that refers to them.
 fn evict(writing: &Writing<'_>, sql: &str, value: impl rusqlite::ToSql) -> rusqlite::Result<()> {
     let evicted: Vec<ClientId> =
         writing.prepare_cached(sql)?.query_map([value], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
-    evicted.iter().try_for_each(|id| forget(writing, id))
+    evicted.iter().try_for_each(|id| forget(writing, id).map(drop))
 }
 
-/// What refers to a client that is gone. Its grants, if it had any, are revoked and fade away.
-fn forget(writing: &Writing<'_>, id: &ClientId) -> rusqlite::Result<()> {
+/// What refers to a client that is gone. Its grants, if it had any, are revoked and fade away. Whether there was anything.
+pub(super) fn forget(writing: &Writing<'_>, id: &ClientId) -> rusqlite::Result<bool> {
+    let flows = writing.change("DELETE FROM flows WHERE client_id = ?1", [id])?;
+    let codes = writing.change("DELETE FROM codes WHERE client_id = ?1", [id])?;
+    let consents = writing.change("DELETE FROM consents WHERE client_id = ?1", [id])?;
+    Ok(flows + codes + consents > 0)
+}
+
+/// What is on its way to a grant, and what people allowed a client to do that is another now. Codes that were redeemed stay:
+/// by them a replay is noticed.
+pub(super) fn end_pending(writing: &Writing<'_>, id: &ClientId) -> rusqlite::Result<()> {
     writing.change("DELETE FROM flows WHERE client_id = ?1", [id])?;
-    writing.change("DELETE FROM codes WHERE client_id = ?1", [id])?;
+    writing.change("DELETE FROM codes WHERE client_id = ?1 AND redeemed_grant_id IS NULL", [id])?;
     writing.change("DELETE FROM consents WHERE client_id = ?1", [id])?;
     Ok(())
 }

@@ -4,6 +4,7 @@
 //! decided is in one file per trait; each method is one job for one of the threads. Other processes may use the same file.
 
 mod accounts;
+mod assertions;
 mod browser_sessions;
 mod clean_up;
 mod client_documents;
@@ -14,6 +15,7 @@ mod error;
 mod file;
 mod flows;
 mod grants;
+mod oversight;
 mod queue;
 mod reader;
 mod revocations;
@@ -63,7 +65,7 @@ pub struct Sqlite {
     reader: Option<Reader>,
     writer: Writer,
     revoked: Revoked,
-    longest_access_token: Duration,
+    revocations: Arc<Revocations>,
 }
 
 impl Sqlite {
@@ -96,11 +98,10 @@ impl Sqlite {
         let (writing, reading) = connections?;
         let start = || -> Result<Self, StartError> {
             let revocations = Revocations::new(&writing, revoked.clone(), clock_now, access_token_lifetime)?;
-            let longest_access_token = revocations.window();
             let revocations = Arc::new(revocations);
             let writer = Writer::start(writing, Arc::clone(&revocations), patience)?;
-            let reader = reading.map(|connection| Reader::start(connection, revocations)).transpose()?;
-            Ok(Self { reader, writer, revoked, longest_access_token })
+            let reader = reading.map(|connection| Reader::start(connection, Arc::clone(&revocations))).transpose()?;
+            Ok(Self { reader, writer, revoked, revocations })
         };
         start().map_err(|error| match error {
             StartError::Sqlite(source) => OpenError::Sqlite { path: path.to_owned(), source },
@@ -147,6 +148,6 @@ impl Store for Sqlite {
     }
 
     fn longest_access_token(&self) -> Duration {
-        self.longest_access_token
+        self.revocations.window()
     }
 }

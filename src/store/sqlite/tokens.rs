@@ -9,8 +9,11 @@ use crate::base::clock::Timestamp;
 use crate::base::digest::Digest;
 use crate::base::id::{ClientId, GrantId};
 use crate::model::authorization::AuthorizationCode;
-use crate::model::grant::{Grant, Redemption, RefreshPolicy, RefreshToken, Rotation};
+use crate::model::grant::{
+    AssertionOutcome, CheckedAssertion, Grant, Redemption, RefreshPolicy, RefreshToken, Rotation,
+};
 use crate::store::sqlite::Sqlite;
+use crate::store::sqlite::assertions;
 use crate::store::sqlite::clean_up;
 use crate::store::sqlite::grants;
 use crate::store::sqlite::rotation;
@@ -62,14 +65,15 @@ impl Tokens for Sqlite {
         now: Timestamp,
     ) -> Result<bool, StoreError> {
         let (client, jti) = (client.clone(), *jti);
-        self.write_at(now, move |writing| {
-            let added = writing.change(
-                "INSERT INTO spent_assertions (client_id, digest, expires_at) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
-                params![client, jti, expires_at],
-            )?;
-            Ok(added == 1)
-        })
-        .await
+        self.write_at(now, move |writing| assertions::spend(writing, &client, &jti, expires_at)).await
+    }
+
+    async fn redeem_assertion(
+        &self,
+        assertion: CheckedAssertion,
+        now: Timestamp,
+    ) -> Result<AssertionOutcome, StoreError> {
+        self.write_at(now, move |writing| assertions::redeem(writing, &assertion)).await
     }
 
     async fn revoke_grant(&self, grant: &GrantId, now: Timestamp) -> Result<bool, StoreError> {

@@ -26,7 +26,7 @@ impl Pair {
         Self::make("authority", None, false)
     }
 
-    /// One for a host name, which `authority` vouches for.
+    /// One for a host name or an address, which `authority` vouches for.
     pub fn of(name: &str, authority: &Self) -> Self {
         Self::make(name, Some(authority), false)
     }
@@ -57,7 +57,12 @@ impl Pair {
             made.append_extension(BasicConstraints::new().critical().ca().build().unwrap()).unwrap();
         } else {
             let context = made.x509v3_context(None, None);
-            let names = SubjectAlternativeName::new().dns(name).build(&context).unwrap();
+            let mut names = SubjectAlternativeName::new();
+            match name.parse::<std::net::IpAddr>() {
+                Ok(_) => names.ip(name),
+                Err(_) => names.dns(name),
+            };
+            let names = names.build(&context).unwrap();
             made.append_extension(names).unwrap();
         }
         made.sign(authority.map_or(&key, |authority| &authority.key), MessageDigest::sha256()).unwrap();

@@ -181,6 +181,10 @@ impl Client {
         match self.post(body).await {
             Answer::Message { body, .. } => vec![String::from_utf8(body.to_vec()).unwrap()],
             Answer::Stream { events, .. } => Events::new(events).rest().await,
+            Answer::Pieces(pieces) => {
+                let parts: Vec<Bytes> = pieces.map(Result::unwrap).collect().await;
+                vec![String::from_utf8(parts.concat()).unwrap()]
+            }
             other => panic!("{other:?}"),
         }
     }

@@ -1,6 +1,8 @@
 //! MCP through HTTP, with a real token and a scripted child behind the bridge.
 
 mod calls;
+mod large;
+mod large_server;
 mod questions;
 mod resumption;
 mod recovery;

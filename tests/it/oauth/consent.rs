@@ -156,7 +156,7 @@ async fn cons_2_a_mode_that_asks_nobody_is_for_clients_of_the_configuration_alon
         ("always", "false", true),
     ] {
         let app = App::with(&yaml(mode, skip));
-        let client = Client::known(&app, "known");
+        let client = Client::known(&app.url, "known");
         let page = logged_in(&client, &mut Browser::new(), "alice", &[]).await;
         assert_eq!(asks(&page), asked, "{mode} {skip}: {page:?}");
         assert_eq!(page.body.contains("http-equiv=\"refresh\""), !asked, "{mode} {skip}: {page:?}");
@@ -171,7 +171,7 @@ async fn cons_2_a_mode_that_asks_nobody_is_for_clients_of_the_configuration_alon
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("config.yaml");
         std::fs::write(&path, yaml.replace("HASH", &format!("\"{}\"", bcrypt::hash(PASSWORD, 4).unwrap()))).unwrap();
-        let faults = mcp_bridge::config::Config::load(&path).err().unwrap().to_string();
+        let faults = mcp_bridge::config::Config::load(&path).expect_err("a contradiction").to_string();
         assert!(faults.contains(word) && faults.contains("consent"), "{faults}");
     }
 }

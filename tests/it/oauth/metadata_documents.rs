@@ -14,10 +14,10 @@ use crate::support::host::Host;
 use crate::support::mcp::Session;
 use crate::support::{App, Browser, Client};
 
-const PATH: &str = "/oauth/client.json";
+pub const PATH: &str = "/oauth/client.json";
 const ASSERTION: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
-fn app_with(host: &Host, more: &str) -> App {
+pub fn app_with(host: &Host, more: &str) -> App {
     let documents = format!(
         "    allow_dynamic_registration: true\n    client_id_metadata_documents: {{danger_allow_addresses: [\"{}\"]{more}}}\n",
         host.address
@@ -25,7 +25,7 @@ fn app_with(host: &Host, more: &str) -> App {
     App::with(&BASIC.replace("    allow_dynamic_registration: true\n", &documents))
 }
 
-fn document(host: &Host, changes: &[(&str, Value)]) -> String {
+pub fn document(host: &Host, changes: &[(&str, Value)]) -> String {
     let mut document = json!({"client_id": host.url(PATH), "client_name": "Document client", "redirect_uris": [REDIRECT_URI, "http://localhost/cb"]});
     for (name, value) in changes {
         document[*name] = value.clone();
@@ -34,13 +34,13 @@ fn document(host: &Host, changes: &[(&str, Value)]) -> String {
 }
 
 /// The page with which an authorization request of this client begins.
-async fn begin(app: &App, id: &str, redirect_uri: &str) -> Page {
+pub async fn begin(app: &App, id: &str, redirect_uri: &str) -> Page {
     let client = Client::register(app).await;
     let url = client.authorize_url(&[("client_id", Some(id)), ("redirect_uri", Some(redirect_uri))]);
     Browser::new().open(&url).await
 }
 
-async fn allow(app: &App, id: &str) -> (Page, Page) {
+pub async fn allow(app: &App, id: &str) -> (Page, Page) {
     let client = Client::register(app).await;
     let mut browser = Browser::new();
     let login = browser.open(&client.authorize_url(&[("client_id", Some(id))])).await;
@@ -49,11 +49,11 @@ async fn allow(app: &App, id: &str) -> (Page, Page) {
     (consent, answer)
 }
 
-async fn token(app: &App, form: &[(&str, &str)]) -> crate::support::client::Tokens {
+pub async fn token(app: &App, form: &[(&str, &str)]) -> crate::support::client::Tokens {
     Client::read(http().post(format!("{}/oauth/token", app.url)).form(form)).await
 }
 
-fn redemption<'a>(id: &'a str, code: &'a str) -> Vec<(&'static str, &'a str)> {
+pub fn redemption<'a>(id: &'a str, code: &'a str) -> Vec<(&'static str, &'a str)> {
     vec![
         ("grant_type", "authorization_code"),
         ("code", code),
@@ -63,7 +63,7 @@ fn redemption<'a>(id: &'a str, code: &'a str) -> Vec<(&'static str, &'a str)> {
     ]
 }
 
-fn is_refused(page: &Page) -> bool {
+pub fn is_refused(page: &Page) -> bool {
     page.status == 400 && page.header("location").is_empty() && page.body.contains("could not be verified")
 }
 

@@ -1,16 +1,21 @@
 //! The authorization server, endpoint by endpoint. Rows of the abuse catalogue carry their id in the name.
 
 mod account;
+mod audit;
 mod authorize;
+mod client_keys;
 mod consent;
+pub mod enterprise;
 mod federated;
 mod introspection;
 mod login;
 mod metadata;
 mod metadata_documents;
+mod metadata_documents_changed;
 mod program;
 mod refresh;
 mod registration;
+mod registration_management;
 mod revocation;
 mod rotation;
 mod static_clients;

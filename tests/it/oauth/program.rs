@@ -101,7 +101,7 @@ impl Confided {
 }
 
 #[tokio::test]
-async fn log_1_log_3_no_secret_is_logged_at_any_level() {
+async fn log_3_and_log_1_no_query_and_no_secret_is_logged_at_any_level() {
     let upstream = FakeServer::start(|_| None).await;
     let yaml = format!("{OPEN}  far: {{url: \"{}\", auth: {{token: upstream-credential-1}}}}\n", upstream.url);
     let program = Program::start(folder(&yaml), &[("ALICE_PASSWORD", PASSWORD)]);

@@ -13,11 +13,12 @@ use crate::support::{App, Browser, Client};
 const SECRET: &str = "a secret of more than 32 characters, with ümläuts & %41";
 const ASSERTION: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
-/// Clients: `web` for people, with a secret; `robot`, `signer` for themselves; `trusted`, of whom nobody is asked.
+/// Clients: `web` for people, with a secret; `robot`, `robot-1`, `signer` for themselves; `trusted`, of whom nobody is asked.
 const CLIENTS: &str = r#"
     clients:
       - {client_id: web, client_name: The web app, client_secret: "SECRET", redirect_uris: ["https://client.example/cb"], scopes: ["mcp:read"]}
       - {client_id: robot, client_secret_hash: "HASHED", grant_types: [client_credentials], scopes: ["mcp:read"]}
+      - {client_id: robot-1, client_secret_hash: "HASHED", grant_types: [client_credentials], scopes: ["mcp:read"]}
       - {client_id: signer, jwks_file: keys.json, grant_types: [client_credentials], scopes: ["mcp:read", "mcp:write"]}
       - {client_id: trusted, redirect_uris: ["https://client.example/cb"], skip_consent: true}
 "#;
@@ -101,12 +102,18 @@ async fn assert_token(app: &App, assertion: &str) -> Tokens {
 async fn a_client_with_a_secret_sends_it_in_each_way() {
     let app = app(CLIENTS, &Key::generate());
     let alone = [("grant_type", "client_credentials")];
-    for authorization in [basic("robot", SECRET), basic("robot", &encoded(SECRET))] {
+    // oauth4webapi encodes each `-` and `_` of an identifier, which form encoding allows.
+    for (id, sent) in [("robot", SECRET), ("robot", &*encoded(SECRET)), ("robot%2D1", &*encoded(SECRET))] {
+        let authorization = basic(id, sent);
         let tokens = token(&app, &alone, authorization).await;
         assert_eq!((tokens.status, tokens.text("scope")), (200, "mcp:read"), "{tokens:?}");
         assert!(tokens.body.get("refresh_token").is_none());
         let whoami = Session::initialize(&app, tokens.access()).await.tool("whoami", json!({})).await;
-        assert_eq!(whoami["result"]["structuredContent"]["user"], "client:robot", "{whoami}");
+        assert_eq!(
+            whoami["result"]["structuredContent"]["user"],
+            format!("client:{}", id.replace("%2D", "-")),
+            "{whoami}"
+        );
     }
     let posted = [("grant_type", "client_credentials"), ("client_id", "robot"), ("client_secret", SECRET)];
     assert_eq!(token(&app, &posted, None).await.status, 200);
@@ -145,6 +152,49 @@ async fn a_client_that_acts_for_itself_gets_what_it_was_given() {
     assert_eq!((alone.status, alone.error()), (400, "unauthorized_client"));
     // Nobody can log in under the name of a client.
     assert_eq!(mcp_bridge::base::username::canonical_username("Client:robot"), None);
+}
+
+#[tokio::test]
+async fn a_client_uses_the_grants_that_it_was_given_and_no_other() {
+    let clients = r#"
+    clients:
+      - {client_id: alone, client_secret: "SECRET", redirect_uris: ["https://client.example/cb"], grant_types: [client_credentials], scopes: ["mcp:read"]}
+      - {client_id: brief, client_secret: "SECRET", redirect_uris: ["https://client.example/cb"], grant_types: [authorization_code]}
+"#;
+    let app = app(clients, &Key::generate());
+    let registered = Client::register(&app).await;
+    // It has an address, but nothing to ask people for: there is no page to log in at, and nothing to redeem.
+    let url = registered.authorize_url(&[("client_id", Some("alone")), ("scope", None)]);
+    let page = Browser::new().open(&url).await;
+    assert!(page.location().contains("error=unauthorized_client"), "{page:?}");
+    for grant in ["authorization_code", "refresh_token"] {
+        let form = [("grant_type", grant), ("code", "x"), ("code_verifier", "x"), ("refresh_token", "x")];
+        let refused = token(&app, &form, basic("alone", SECRET)).await;
+        assert_eq!((refused.status, refused.error()), (400, "unauthorized_client"), "{grant}");
+    }
+    let refused = token(&app, &[("grant_type", "refresh_token"), ("refresh_token", "x")], basic("brief", SECRET)).await;
+    assert_eq!((refused.status, refused.error()), (400, "unauthorized_client"));
+}
+
+#[tokio::test]
+async fn a_refresh_token_ends_with_the_grant_type_that_it_came_of() {
+    let clients = "\n    clients:\n      - {client_id: web, client_secret: \"SECRET\", redirect_uris: [\"https://client.example/cb\"]}\n";
+    let app = app(clients, &Key::generate());
+    let registered = Client::register(&app).await;
+    let mut browser = Browser::new();
+    let page = registered.authorize(&mut browser, "alice", &[("client_id", Some("web"))]).await;
+    let mut form = registered.redemption(&page.answer("code").unwrap());
+    form.retain(|(name, _)| *name != "client_id");
+    let form: Vec<_> = form.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let tokens = token(&app, &form, basic("web", SECRET)).await;
+    let path = app.folder.path().join("config.yaml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let brief = text.replace("client_id: web,", "client_id: web, grant_types: [authorization_code],");
+    std::fs::write(&path, brief).unwrap();
+    let app = app.restart_in_place();
+    let refreshed = [("grant_type", "refresh_token"), ("refresh_token", tokens.refresh())];
+    let refused = token(&app, &refreshed, basic("web", SECRET)).await;
+    assert_eq!((refused.status, refused.error()), (400, "unauthorized_client"));
 }
 
 #[tokio::test]

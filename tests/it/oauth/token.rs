@@ -353,3 +353,22 @@ async fn tok_18_the_database_holds_no_token() {
         }
     }
 }
+
+#[tokio::test]
+async fn tok_11_no_parameter_comes_twice() {
+    let app = App::start();
+    let client = Client::register(&app).await;
+    let code = client.code().await;
+    // RFC 6749 §3.2: whether the grant reads it or not, whether it is known or not.
+    for name in ["grant_type", "code", "client_id", "scope", "refresh_token", "x", "audience"] {
+        let mut form = client.redemption(&code);
+        form.extend([(name, "1".to_owned()), (name, "1".to_owned())]);
+        let refused = client.token(&form).await;
+        assert_eq!((refused.status, refused.error()), (400, "invalid_request"), "{name}");
+    }
+    let mut form = client.redemption(&code);
+    form.push(("resource", app.resource()));
+    let refused = client.token(&form).await;
+    assert_eq!((refused.status, refused.error()), (400, "invalid_target"), "RFC 8707 §2 has a word of its own");
+    assert_eq!(client.redeem(&code).await.status, 200, "none of them used the code up");
+}

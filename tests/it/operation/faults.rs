@@ -31,6 +31,9 @@ const FAULTS: [(&str, &str, &str); 11] = [
     ("password_hash: BAD", "password_hash: \"$2x$04$aaaa\"", "users[0].password_hash"),
 ];
 
+/// Makes a file unreadable.
+type Spoil = fn(&Path);
+
 /// The good file without `rita`, with another upstream, and with one fault.
 fn faulty(yaml: &str, fault: &(&str, &str, &str)) -> String {
     let mut lines: Vec<String> = yaml.lines().filter(|line| !line.contains("rita")).map(str::to_owned).collect();
@@ -84,7 +87,7 @@ async fn ops_4_a_file_that_cannot_be_read_changes_nothing() {
     let rita = log_in(&register(&program).await, "rita").await;
     let session = session(&program, rita.access()).await;
     let path = program.folder.path().join("config.yaml");
-    let spoil: [(&str, fn(&Path)); 5] = [
+    let ways: [(&str, Spoil); 5] = [
         ("cannot be read", |path| fs::remove_file(path).unwrap()),
         ("cannot be read", |path| fs::create_dir(path).unwrap()),
         ("is empty", |path| {
@@ -94,7 +97,7 @@ async fn ops_4_a_file_that_cannot_be_read_changes_nothing() {
         ("is empty", |path| fs::write(path, "\n# later\n\n").unwrap()),
         ("not UTF-8", |path| fs::write(path, b"log: \xff\n").unwrap()),
     ];
-    for (told, spoil) in spoil {
+    for (told, spoil) in ways {
         spoil(&path);
         let before = program.log().len();
         assert!(!program.reload(), "{told}");

@@ -87,8 +87,10 @@ async fn ops_5_a_stop_while_a_reload_waits_for_an_upstream_is_heard() {
     program.hang_up();
     until(|| Path::new(&place).join("begun").exists()).await;
     assert_eq!(connect(&program).await.status().await, 200, "everybody is served meanwhile");
+    let told = std::time::Instant::now();
     program.terminate();
     assert_eq!(program.ended(), Some(0));
+    assert!(told.elapsed() < LONG, "not the minute that the upstream may take");
     until(|| crate::children::support::processes(&place).is_empty()).await;
 }
 

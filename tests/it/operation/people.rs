@@ -108,3 +108,25 @@ async fn jwt_16_tokens_of_a_key_that_was_taken_away_are_refused_after_a_reload()
     let renewed = client.refresh(alice.refresh()).await;
     assert_eq!(session_status(&program, &renewed).await, 200, "nobody has to log in again");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ops_3_a_door_that_is_closed_ends_what_came_in_while_it_was_open() {
+    let yaml = hashed(PEOPLE);
+    let open = yaml.replace("  oauth_server:\n", "  auth: {type: none}\n  oauth_server:\n");
+    let program = Program::start(bare_folder(&open), &[]);
+    let anybody = session(&program, "none").await;
+    let stream = anybody.listen().await;
+    let status = |path: &str| {
+        let request = http().get(format!("{}{path}", program.url));
+        async move { request.send().await.unwrap().status().as_u16() }
+    };
+    assert_eq!(status("/.well-known/oauth-protected-resource").await, 404);
+    program.configure(&yaml);
+    assert!(program.reload(), "{}", program.log());
+    let rest = tokio::time::timeout(LONG, stream.text()).await.expect("its stream ends");
+    assert!(rest.is_ok(), "{rest:?}");
+    assert_eq!((anybody.status().await, status("/.well-known/oauth-protected-resource").await), (401, 200));
+    program.configure(&open);
+    assert!(program.reload(), "{}", program.log());
+    assert_eq!(anybody.status().await, 200);
+}

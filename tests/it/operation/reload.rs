@@ -148,6 +148,9 @@ async fn ops_3_other_settings_are_another_child_and_its_subscribers_go_along() {
     session.tool("fake__touch", json!({"uri": "fake://one"})).await;
     let updated = async { while events.next().await.unwrap()["method"] != "notifications/resources/updated" {} };
     tokio::time::timeout(LONG, updated).await.expect("it hears of it from the new one");
+    // The stream of before holds nothing of it.
+    let former = format!("/proc/{child}");
+    until(|| !std::path::Path::new(&former).exists()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,5 +1,7 @@
 //! An OAuth client whose every request a test can bend.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use mcp_bridge::base::digest::Digest;
 use serde_json::{Value, json};
 
@@ -73,10 +75,19 @@ pub async fn register(app: &App, body: impl Into<reqwest::Body>) -> Page {
     Page::read(request.body(body).send().await.unwrap()).await
 }
 
+/// What no other client says.
+fn unique() -> String {
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+    COUNT.fetch_add(1, Ordering::Relaxed).to_string()
+}
+
 impl Client {
     /// A public client with [`REDIRECT_URI`].
     pub async fn register(app: &App) -> Self {
-        Self::register_as(app, json!({"client_name": "Test client", "redirect_uris": [REDIRECT_URI]})).await
+        // Who registers the same again is taken for the same client.
+        let metadata =
+            json!({"client_name": "Test client", "redirect_uris": [REDIRECT_URI], "software_version": unique()});
+        Self::register_as(app, metadata).await
     }
 
     /// A client with these metadata.
@@ -88,15 +99,10 @@ impl Client {
         Self { http: http(), base: app.url.clone(), resource: app.resource(), id, registration }
     }
 
-    /// A public client of the configuration.
-    pub fn known(app: &App, id: &str) -> Self {
-        let (base, resource, id) = (app.url.clone(), app.resource(), id.to_owned());
-        Self { http: http(), base, resource, id, registration: Value::Null }
-    }
-
     /// A public client of a bridge whose public address is not the one it listens on.
     pub async fn register_at(app: &App, base: &str) -> Self {
-        Self::register_for(&app.resource(), base, json!({"redirect_uris": [REDIRECT_URI]})).await
+        let metadata = json!({"redirect_uris": [REDIRECT_URI], "software_version": unique()});
+        Self::register_for(&app.resource(), base, metadata).await
     }
 
     /// A client with these metadata that asks for `resource` and reaches the issuer at `base`.
@@ -105,6 +111,12 @@ impl Client {
         let registration: Value = request.send().await.unwrap().json().await.unwrap();
         let id = registration["client_id"].as_str().unwrap_or_else(|| panic!("{registration}")).to_owned();
         Self { http: http(), base: base.to_owned(), resource: resource.to_owned(), id, registration }
+    }
+
+    /// A client of the bridge at `base` that somebody else made known there, or its configuration, with [`REDIRECT_URI`].
+    pub fn known(base: &str, id: &str) -> Self {
+        let resource = format!("{base}/mcp");
+        Self { http: http(), base: base.to_owned(), resource, id: id.to_owned(), registration: Value::Null }
     }
 
     /// Forgets its connections, which end with the bridge that it was connected to.

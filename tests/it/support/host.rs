@@ -3,14 +3,16 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 
 /// A host that publishes documents.
 #[derive(Clone)]
 pub struct Host {
     /// `127.0.0.1:PORT`.
     pub address: String,
+    scheme: &'static str,
     shared: Arc<Mutex<Shared>>,
 }
 
@@ -18,6 +20,7 @@ pub struct Host {
 struct Shared {
     pages: HashMap<String, Page>,
     hits: HashMap<String, usize>,
+    connections: usize,
 }
 
 /// What lies at a path.
@@ -32,14 +35,34 @@ enum Page {
 impl Host {
     /// A host with nothing on it.
     pub async fn start() -> Self {
+        Self::start_with(None).await
+    }
+
+    /// The same, over TLS.
+    pub async fn start_tls(config: Arc<rustls::ServerConfig>) -> Self {
+        Self::start_with(Some(config.into())).await
+    }
+
+    async fn start_with(tls: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let shared = Arc::new(Mutex::new(Shared::default()));
-        let host = Self { address, shared };
+        let host = Self { address, scheme: if tls.is_some() { "https" } else { "http" }, shared };
         let serving = host.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(serving.clone().answer(stream));
+                serving.shared.lock().unwrap().connections += 1;
+                let (serving, tls) = (serving.clone(), tls.clone());
+                tokio::spawn(async move {
+                    match tls {
+                        None => serving.answer(stream).await,
+                        Some(tls) => {
+                            // Who does not believe us goes away.
+                            let Ok(stream) = tls.accept(stream).await else { return };
+                            serving.answer(stream).await;
+                        }
+                    }
+                });
             }
         });
         host
@@ -47,7 +70,7 @@ impl Host {
 
     /// The URL of a path.
     pub fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.address)
+        format!("{}://{}{path}", self.scheme, self.address)
     }
 
     /// Lays JSON at a path, with further header lines.
@@ -71,11 +94,16 @@ impl Host {
         self.shared.lock().unwrap().hits.get(path).copied().unwrap_or_default()
     }
 
+    /// How many have connected.
+    pub fn connections(&self) -> usize {
+        self.shared.lock().unwrap().connections
+    }
+
     fn put(&self, path: &str, page: Page) {
         self.shared.lock().unwrap().pages.insert(path.to_owned(), page);
     }
 
-    async fn answer(self, mut stream: TcpStream) {
+    async fn answer(self, mut stream: impl AsyncRead + AsyncWrite + Unpin) {
         let mut head = Vec::new();
         let mut piece = [0; 1024];
         while !head.windows(4).any(|end| end == b"\r\n\r\n") {

@@ -3,9 +3,36 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use quick_cache::sync::Cache;
 use tokio::sync::MutexGuard as TurnGuard;
+use url::Url;
 
 use crate::base::clock::Timestamp;
+use crate::base::limit::Limit;
+
+/// A copy is not asked for more often than this, whatever its server says.
+const SHORTEST: Duration = Duration::from_secs(5 * 60);
+/// Before a copy that could not be renewed is asked for again.
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What is shown of them.
+pub const LIMITS: [Limit; 2] = [
+    Limit::time("use of a client's document or keys, at least", SHORTEST, "they are fetched anew no sooner"),
+    Limit::time("before those that could not be renewed are asked for again", PATIENCE, "the last good copy counts"),
+];
+
+/// How long a copy will do whose server says `said`.
+pub(super) fn lifetime(said: Option<Duration>, longest: Duration) -> Duration {
+    said.unwrap_or(longest).clamp(SHORTEST.min(longest), longest)
+}
+
+/// The place of what is at `url`.
+pub(super) fn slot<T>(slots: &Cache<Url, Arc<Slot<T>>>, url: &Url) -> Arc<Slot<T>> {
+    let made: Result<_, std::convert::Infallible> = slots.get_or_insert_with(url, || Ok(Arc::default()));
+    match made {
+        Ok(slot) => slot,
+    }
+}
 
 /// A copy, and until when nobody asks for another.
 pub(super) struct Copy<T> {

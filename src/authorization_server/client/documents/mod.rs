@@ -4,59 +4,58 @@
 //! A copy is used as long as its server says, within bounds; then it is asked for anew. While that fails, the last good copy
 //! counts on, across restarts too: a client does not lose its people because its server does not answer. A failure is never
 //! kept: who tries again, tries.
+//!
+//! A document that names other keys, another way to prove itself or other hosts than the one before is another client as far as
+//! people are concerned: they are asked anew, and what the old keys held ends (CIMD, Changes in Client Metadata). A client that
+//! changes its keys from time to time keeps them at its `jwks_uri`.
 
 mod copy;
 mod hosts;
+mod key_sets;
 
+pub use copy::LIMITS as COPY_LIMITS;
 pub use hosts::LIMITS as HOST_LIMITS;
+pub use key_sets::{KeySets, LIMITS as KEY_LIMITS};
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use quick_cache::sync::Cache;
 use url::Url;
 
-use crate::authorization_server::client::documents::copy::{Copy, Slot};
+use crate::authorization_server::client::documents::copy::{Copy, PATIENCE, Slot, lifetime, slot};
 use crate::authorization_server::client::documents::hosts::Hosts;
 use crate::base::clock::Timestamp;
 use crate::base::id::ClientId;
 use crate::base::limit::Limit;
 use crate::config::section::MetadataDocuments;
 use crate::fetch::{Document, FetchError, PublicClient, PublicFault};
-use crate::keys::KeySet;
 use crate::model::client::{Authentication, Client, GrantTypes, Origin};
 use crate::protocol::oauth::client_document::{ClientDocument, DocumentAuthentication, DocumentFault, DocumentUrl};
-use crate::store::{Store, StoreError};
+use crate::store::{DocumentChange, Store, StoreError};
 
-/// How many documents, and how many key sets, are kept in memory. What drops out is fetched again.
+/// How many documents are kept in memory. What drops out is fetched again.
 const KEPT: usize = 1000;
-/// A copy is not asked for more often than this, whatever its server says.
-const SHORTEST: Duration = Duration::from_secs(5 * 60);
-/// Before a copy that could not be renewed is asked for again.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// How often somebody whose key we do not have may have a key set fetched anew.
-const RENEWAL: Duration = Duration::from_secs(60);
-/// The largest key set that is taken, in bytes.
-const MAX_KEYS: usize = 64 * 1024;
 
 /// What is shown of them.
-pub const LIMITS: [Limit; 5] = [
-    Limit::count("metadata documents of clients in memory", KEPT, "the least used is fetched anew"),
-    Limit::time("use of such a document, at least", SHORTEST, "it is fetched anew no sooner"),
-    Limit::time("before one that could not be renewed is asked for again", PATIENCE, "the last good copy counts"),
-    Limit::time("before a client's keys are fetched anew for one unknown", RENEWAL, "401"),
-    Limit::bytes("keys of a client", MAX_KEYS, "they are not taken"),
-];
+pub const LIMITS: [Limit; 1] =
+    [Limit::count("metadata documents of clients in memory", KEPT, "the least used is fetched anew")];
+
+/// What clients keep elsewhere: their documents, and their keys.
+pub struct Elsewhere {
+    /// The documents; `None`: no client is named by the address of one.
+    pub documents: Option<Documents>,
+    /// The keys.
+    pub key_sets: KeySets,
+}
 
 /// The documents of clients.
 pub struct Documents {
     settings: MetadataDocuments,
-    fetcher: PublicClient,
     store: Arc<dyn Store>,
-    hosts: Hosts,
+    hosts: Arc<Hosts>,
     clients: Cache<Url, Arc<Slot<Client>>>,
-    key_sets: Cache<Url, Arc<Slot<KeySet>>>,
 }
 
 /// Why a client with a document does not come in. Nothing that its server sent is in it.
@@ -79,26 +78,21 @@ pub enum DocumentRefusal {
     Store(#[from] StoreError),
 }
 
-impl Documents {
-    /// Documents, fetched as `settings` say; `None` when they are off.
+impl Elsewhere {
+    /// Documents and keys, fetched as `settings` say.
     ///
     /// # Errors
     /// No TLS on this machine.
-    pub fn new(settings: &MetadataDocuments, store: Arc<dyn Store>) -> Result<Option<Self>, FetchError> {
-        if !settings.enabled {
-            return Ok(None);
-        }
+    pub fn new(settings: &MetadataDocuments, store: Arc<dyn Store>) -> Result<Self, FetchError> {
         let exempt: &[SocketAddr] = &settings.danger_allow_addresses;
-        Ok(Some(Self {
-            fetcher: PublicClient::new(settings.timeout, exempt)?,
-            settings: settings.clone(),
-            store,
-            hosts: Hosts::default(),
-            clients: Cache::new(KEPT),
-            key_sets: Cache::new(KEPT),
-        }))
+        let hosts = Arc::new(Hosts::new(PublicClient::new(settings.timeout, exempt)?, settings.timeout));
+        let key_sets = KeySets::new(Arc::clone(&hosts), settings.cache_ttl);
+        let documents = Documents { settings: settings.clone(), store, hosts, clients: Cache::new(KEPT) };
+        Ok(Self { documents: settings.enabled.then_some(documents), key_sets })
     }
+}
 
+impl Documents {
     /// The client of this identifier, which is an address.
     ///
     /// # Errors
@@ -121,14 +115,19 @@ impl Documents {
         }
         match self.fetch(&url, now).await {
             Ok((client, document)) => {
-                slot.put(Copy { value: Arc::new(client.clone()), until: now + self.lifetime(document.max_age) });
-                self.store.record_document(id, &document.body, now).await?;
+                let change = self.change(&url, &client).await?;
+                if change != DocumentChange::None {
+                    tracing::warn!(oauth.client = %id, ?change, "a client's document has changed; what was built on the old one ends");
+                }
+                self.store.record_document(id, &document.body, change, now).await?;
+                let until = now + lifetime(document.max_age, self.settings.cache_ttl);
+                slot.put(Copy { value: Arc::new(client.clone()), until });
                 Ok(client)
             }
             // A document that says something else now is what counts, also when it cannot be had afterwards.
             Err(refusal @ (DocumentRefusal::Invalid(_) | DocumentRefusal::NotAllowed(_))) => {
                 slot.forget();
-                self.store.remove_document(id).await?;
+                self.store.refuse_document(id, now).await?;
                 Err(refusal)
             }
             Err(refusal) => match self.last_good(&url, &slot).await? {
@@ -150,57 +149,21 @@ impl Documents {
         self.last_good(url, &slot(&self.clients, url.url())).await
     }
 
-    /// The keys at `url`; newer than `used` when that set was found wanting. `None`: there is none newer, and it is too early
-    /// to ask again.
-    ///
-    /// # Errors
-    /// See [`DocumentRefusal`].
-    pub async fn keys(
-        &self,
-        url: &Url,
-        used: Option<&Arc<KeySet>>,
-        now: Timestamp,
-    ) -> Result<Option<Arc<KeySet>>, DocumentRefusal> {
-        let slot = slot(&self.key_sets, url);
-        let other = |copy: Arc<KeySet>| Some(copy).filter(|copy| used.is_none_or(|used| !Arc::ptr_eq(used, copy)));
-        if let Some(copy) = slot.fresh(now).and_then(other) {
-            return Ok(Some(copy));
-        }
-        let _turn = slot.turn().await;
-        if let Some(copy) = slot.fresh(now).and_then(other) {
-            return Ok(Some(copy));
-        }
-        if used.is_some() && !slot.may_renew(now, RENEWAL) {
-            return Ok(None);
-        }
-        match self.fetch_keys(url, now).await {
-            Ok((keys, max_age)) => {
-                let keys = Arc::new(keys);
-                slot.put(Copy { value: Arc::clone(&keys), until: now + self.lifetime(max_age) });
-                Ok(Some(keys))
-            }
-            Err(refusal) => match slot.last() {
-                Some(old) if used.is_none() => {
-                    slot.put(Copy { value: Arc::clone(&old), until: now + PATIENCE });
-                    Ok(Some(old))
-                }
-                _ => Err(refusal),
-            },
-        }
-    }
-
     async fn fetch(&self, url: &DocumentUrl, now: Timestamp) -> Result<(Client, Document), DocumentRefusal> {
-        self.hosts.ask(&url.host(), now).map_err(|()| DocumentRefusal::TooOften)?;
-        let document = self.fetcher.json(url.url(), self.settings.max_size).await?;
+        let document = self.hosts.fetch(url.url(), self.settings.max_size, now).await?;
         let client = client(url, ClientDocument::parse(url, &document.body)?);
         Ok((client, document))
     }
 
-    async fn fetch_keys(&self, url: &Url, now: Timestamp) -> Result<(KeySet, Option<Duration>), DocumentRefusal> {
-        self.hosts.ask(url.host_str().unwrap_or_default(), now).map_err(|()| DocumentRefusal::TooOften)?;
-        let document = self.fetcher.json(url, MAX_KEYS).await?;
-        let keys = KeySet::parse(&document.body).map_err(|_| DocumentFault("its jwks_uri has no key set"))?;
-        Ok((keys, document.max_age))
+    /// How a document that came now differs from the one that let its client in before.
+    async fn change(&self, url: &DocumentUrl, new: &Client) -> Result<DocumentChange, StoreError> {
+        let kept = self.store.find_document(&ClientId::new(url.url().as_str())).await?;
+        let old = kept.and_then(|kept| ClientDocument::parse(url, &kept.body).ok()).map(|old| client(url, old));
+        Ok(match old {
+            Some(old) if old.authentication != new.authentication => DocumentChange::Authentication,
+            Some(old) if destinations(&old) != destinations(new) => DocumentChange::Destinations,
+            _ => DocumentChange::None,
+        })
     }
 
     /// The last copy that let the client in, from memory or from the store.
@@ -209,20 +172,15 @@ impl Documents {
             return Ok(Some(Client::clone(&copy)));
         }
         let kept = self.store.find_document(&ClientId::new(url.url().as_str())).await?;
-        Ok(kept.and_then(|body| ClientDocument::parse(url, &body).ok()).map(|document| client(url, document)))
-    }
-
-    fn lifetime(&self, said: Option<Duration>) -> Duration {
-        let longest = self.settings.cache_ttl;
-        said.unwrap_or(longest).clamp(SHORTEST.min(longest), longest)
+        let good = kept.filter(|kept| !kept.is_refused);
+        Ok(good.and_then(|kept| ClientDocument::parse(url, &kept.body).ok()).map(|document| client(url, document)))
     }
 }
 
-fn slot<T>(slots: &Cache<Url, Arc<Slot<T>>>, url: &Url) -> Arc<Slot<T>> {
-    let made: Result<_, std::convert::Infallible> = slots.get_or_insert_with(url, || Ok(Arc::default()));
-    match made {
-        Ok(slot) => slot,
-    }
+/// The schemes and hosts that people can be sent to.
+fn destinations(client: &Client) -> BTreeSet<(String, String)> {
+    let parsed = client.redirect_uris.iter().filter_map(|uri| Url::parse(uri).ok());
+    parsed.map(|url| (url.scheme().to_owned(), url.host_str().unwrap_or_default().to_owned())).collect()
 }
 
 fn client(url: &DocumentUrl, document: ClientDocument) -> Client {
@@ -237,7 +195,13 @@ fn client(url: &DocumentUrl, document: ClientDocument) -> Client {
                 Authentication::PrivateKey { keys, is_optional }
             }
         },
-        grants: GrantTypes { refresh_token: document.may_refresh, client_credentials: false },
+        // Its document says nothing of assertions; the enterprise's provider does, which names the client in each.
+        grants: GrantTypes {
+            authorization_code: true,
+            refresh_token: document.may_refresh,
+            client_credentials: false,
+            jwt_bearer: true,
+        },
         scopes: None,
     }
 }

@@ -95,6 +95,17 @@ pub struct Round {
     pub envelope: Envelope,
 }
 
+/// An answer that comes in pieces.
+#[derive(Debug)]
+pub struct Passing {
+    /// The id it gets, as written.
+    pub id: Bytes,
+    /// Where it goes.
+    pub mailbox: Arc<Mailbox>,
+    /// What the server is, JSON, and whether the result is one that says how long it may be kept.
+    pub completed: (Arc<str>, bool),
+}
+
 impl Exchange {
     /// An exchange in its first round, and what must be kept while the client waits.
     #[must_use]
@@ -184,6 +195,26 @@ impl Exchange {
             Stage::Parked => state.stage = Stage::Settled(Outcome::Answer(Box::new(message.clone()))),
             other => state.stage = other,
         }
+    }
+
+    /// Where an answer goes that comes in pieces, and what is added to it. `None` when it has to be held: nobody waits, or
+    /// something else may be said in its place.
+    #[must_use]
+    pub fn passing(&self) -> Option<Passing> {
+        let state = self.lock();
+        match &state.stage {
+            Stage::Attached(round) if state.missing.is_none() && state.questions.is_empty() => Some(Passing {
+                id: round.id.clone(),
+                mailbox: Arc::clone(&round.mailbox),
+                completed: (Arc::clone(&self.identity), self.is_cacheable),
+            }),
+            _ => None,
+        }
+    }
+
+    /// Notes that all of an answer has passed: that its client leaves now cancels nothing.
+    pub fn passed(&self) {
+        self.lock().stage = Stage::Over;
     }
 
     /// Ends it with an error of the bridge's own.

@@ -204,7 +204,7 @@ async fn is_over(link: &Link, stream: Option<&mut Stream>) -> bool {
             () = link.listening.wish.notified() => return false,
             event = stream.reader.next() => match event {
                 Some(Event::Related(_) | Event::Delayed) => {}
-                Some(Event::Last(_)) | None => return true,
+                Some(Event::Last(_) | Event::Passing(_)) | None => return true,
             },
         }
     }

@@ -33,7 +33,7 @@ pub struct Admission {
 }
 
 impl Admission {
-    pub(super) fn read(reader: &mut Reader<'_>, around: &Surroundings<'_>) -> Self {
+    pub(in crate::config::section) fn read(reader: &mut Reader<'_>, around: &Surroundings<'_>) -> Self {
         let admission = Self {
             allowed_domains: reader.list(
                 "allowed_domains",
@@ -75,7 +75,7 @@ impl Admission {
     }
 
     /// What is legal, but does not do what it looks like.
-    pub(super) fn advise(&self, reader: &Reader<'_>) {
+    pub(in crate::config::section) fn advise(&self, reader: &Reader<'_>) {
         for (key, other) in [("admin_users", "admin_scopes"), ("admin_scopes", "admin_users")] {
             let empty = |key| !reader.is_set(key) || reader.is_empty(key);
             if !empty(key) && empty(other) {

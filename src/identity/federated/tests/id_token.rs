@@ -21,7 +21,8 @@ fn verdict_under(algorithm: &str, change: &Value, nonce: Option<&str>) -> Result
             value => claims.as_object_mut().unwrap().insert(name.clone(), value.clone()),
         };
     }
-    let verified = Verified { payload: claims.to_string().into_bytes(), algorithm: algorithm.to_owned() };
+    let verified =
+        Verified { payload: claims.to_string().into_bytes(), algorithm: algorithm.to_owned(), token_type: None };
     let (access_token, nonce) = (Secret::new("access token"), nonce.map(Secret::new));
     let expected =
         Expected { issuer: ISSUER, client_id: "bridge", nonce: nonce.as_ref(), access_token: &access_token, now: NOW };
@@ -99,7 +100,8 @@ fn fed_7_a_payload_that_is_no_object_is_refused() {
     let (access_token, now) = (Secret::new("a"), NOW);
     let expected = Expected { issuer: ISSUER, client_id: "bridge", nonce: None, access_token: &access_token, now };
     for payload in ["", "null", "[]", "1e400", "{\"exp\":1e400}", "{", "\u{feff}{}"] {
-        let verified = Verified { payload: payload.as_bytes().to_vec(), algorithm: "RS256".to_owned() };
+        let verified =
+            Verified { payload: payload.as_bytes().to_vec(), algorithm: "RS256".to_owned(), token_type: None };
         assert!(check(&verified, &expected).is_err(), "{payload}");
     }
 }

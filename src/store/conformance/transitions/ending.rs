@@ -7,7 +7,7 @@ use crate::base::id::{ClientId, FlowId, GrantId, UserId};
 use crate::model::grant::{Grant, Redemption, RefreshPolicy, Rotation};
 use crate::protocol::oauth::scope::ScopeSet;
 use crate::store::conformance::sample::{ACCESS_TOKEN_LIFETIME, NOW, POLICY, Sample, digest, minutes};
-use crate::store::{Present, Store};
+use crate::store::{DocumentChange, Present, Store};
 
 pub(in crate::store::conformance) async fn a_removed_client_takes_everything_along(store: &Arc<dyn Store>) {
     let (gone, stays) = (Sample::new("gone"), Sample::new("stays"));
@@ -236,7 +236,7 @@ pub(in crate::store::conformance) async fn documents_of_clients_in_use_make_room
     let id = |number: u64| ClientId::new(format!("https://client.example/{number}"));
     store.add_grant(grant_of(&id(0), "grant")).await.unwrap();
     for number in 0..=1001 {
-        store.record_document(&id(number), b"{}", NOW + minutes(number)).await.unwrap();
+        store.record_document(&id(number), b"{}", DocumentChange::None, NOW + minutes(number)).await.unwrap();
     }
     let mut kept = Vec::new();
     for number in 0..=4 {

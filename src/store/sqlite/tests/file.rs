@@ -9,6 +9,7 @@ use rusqlite::Connection;
 
 use crate::base::digest::Digest;
 use crate::base::random;
+use crate::model::client::Authentication;
 use crate::store::conformance::{NOW, POLICY, Sample, minutes};
 use crate::store::sqlite::tests::{folder, open, try_open};
 use crate::store::sqlite::{OpenError, schema};
@@ -120,8 +121,8 @@ async fn tok_18_reg_14_no_plaintext_is_in_the_files() {
     let [code, refresh, successor, secret, cookie, session] = [(); 6].map(|()| random::token());
     let sample = Sample::new("a");
     let mut client = sample.client();
-    client.secret = Some(Digest::of(&secret));
-    let bounds = ClientBounds { max_clients: 10, unused_expiry: minutes(1) };
+    client.authentication = Authentication::Secret(Digest::of(&secret));
+    let bounds = ClientBounds { max_clients: 10, unused_expiry: minutes(1), expiry: None };
     store.add_client(client, bounds, NOW).await.unwrap();
     let mut flow = sample.flow();
     flow.browser = Digest::of(&cookie);

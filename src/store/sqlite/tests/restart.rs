@@ -90,6 +90,27 @@ async fn rt_10_a_shorter_lifetime_brings_no_revoked_token_back() {
     assert!(!store.revoked().has_grant(&sample.code().grant), "the longer tokens have ended");
 }
 
+/// The same while it runs, and the other way round.
+#[tokio::test]
+async fn rt_10_a_lifetime_that_changes_while_it_runs_loses_no_revocation() {
+    let (_folder, path) = folder();
+    let storage = Storage::Sqlite { path };
+    let store = Sqlite::open(&storage, NOW, minutes(5)).unwrap_or_else(|error| panic!("{error}"));
+    let samples = [Sample::new("a"), Sample::new("b"), Sample::new("c")];
+    for sample in &samples {
+        sample.grant(&*store).await;
+    }
+    store.expect_lifetime(minutes(60), NOW).await.unwrap();
+    store.revoke_grant(&samples[0].code().grant, NOW).await.unwrap();
+    // What is revoked later has the lists read anew.
+    store.revoke_grant(&samples[1].code().grant, NOW + minutes(30)).await.unwrap();
+    assert!(store.revoked().has_grant(&samples[0].code().grant), "its tokens may live for an hour");
+    store.expect_lifetime(minutes(5), NOW + minutes(31)).await.unwrap();
+    assert!(store.revoked().has_grant(&samples[0].code().grant), "those of before live on");
+    store.revoke_grant(&samples[2].code().grant, NOW + minutes(63)).await.unwrap();
+    assert!(!store.revoked().has_grant(&samples[0].code().grant), "they have ended");
+}
+
 /// The files as `kill -9` would leave them: copied while the store is open, without the shared memory.
 #[tokio::test]
 async fn crash_1_what_was_answered_is_in_the_files() {

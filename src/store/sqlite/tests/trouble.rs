@@ -71,13 +71,13 @@ fn crash_11_processes_that_start_together_make_one_database() {
 }
 
 #[tokio::test]
-async fn crash_5_a_full_disk_is_told_and_survived() {
+async fn crash_5_reg_28_a_full_disk_is_told_and_survived() {
     let (_folder, path) = folder();
     let store = patient(&path, minutes(1));
     let sample = Sample::new("a");
     sample.grant(&store).await;
     limit_pages(&store, 1).await;
-    let bounds = ClientBounds { max_clients: 10_000, unused_expiry: minutes(1) };
+    let bounds = ClientBounds { max_clients: 10_000, unused_expiry: minutes(1), expiry: None };
     let mut added = 0;
     let refused = loop {
         let client = Sample::new(&format!("client {added}")).client();

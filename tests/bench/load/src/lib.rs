@@ -6,6 +6,7 @@ pub mod echo;
 pub mod http;
 pub mod posts;
 pub mod process;
+pub mod requests;
 pub mod streams;
 pub mod target;
 pub mod tools;

@@ -86,6 +86,13 @@ impl Target {
         .into_bytes()
     }
 
+    /// Any request; `headers` are whole lines.
+    #[must_use]
+    pub fn any(&self, method: &str, path: &str, headers: &str, body: &str) -> Vec<u8> {
+        let length = if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
+        format!("{method} {path} HTTP/1.1\r\nHost: {}\r\n{headers}{length}\r\n{body}", self.address).into_bytes()
+    }
+
     /// A tool call, with the `_meta` that this era wants.
     #[must_use]
     pub fn call(&self, seat: &Seat, id: u64, asked: &Asked) -> Vec<u8> {

@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, mpsc};
 use std::thread::JoinHandle;
 
 use mcp_bridge::base::clock::{Clock, Timestamp};
+use serde_json::Value;
 use tokio::sync::oneshot;
 
 use endpoints::Issued;
@@ -92,6 +93,11 @@ impl Provider {
     /// Changes what it does from now on.
     pub fn script<T>(&self, change: impl FnOnce(&mut Script) -> T) -> T {
         change(&mut self.shared.script())
+    }
+
+    /// A token of these claims that it signs, of this type unless the script says otherwise.
+    pub fn signed(&self, kind: &str, claims: &Value) -> String {
+        tokens::signed(&self.shared.script(), kind, claims)
     }
 
     /// Everything it was asked, in order.

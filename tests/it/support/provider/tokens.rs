@@ -61,7 +61,13 @@ pub fn strangers_key() -> Value {
 /// An ID token of these claims, as the script has it.
 pub fn id_token(script: &Script, mut claims: Value) -> String {
     lay(&script.id_token, &mut claims);
+    signed(script, "JWT", &claims)
+}
+
+/// A token of these claims, and of this type unless the script says otherwise.
+pub fn signed(script: &Script, kind: &str, claims: &Value) -> String {
     let mut header = honest_header(script);
+    header["typ"] = json!(kind);
     lay(&script.header, &mut header);
     let message = format!("{}.{}", encode(header.to_string()), encode(claims.to_string()));
     let signature = signature(script, message.as_bytes());
@@ -75,10 +81,10 @@ pub fn half_hash(token: &str) -> String {
 
 fn honest_header(script: &Script) -> Value {
     match script.signer {
-        Signer::P256 => json!({"typ": "JWT", "alg": "ES256", "kid": "ec-1"}),
-        Signer::PublicKeyAsSecret | Signer::ClientSecret => json!({"typ": "JWT", "alg": "HS256"}),
-        Signer::Nobody => json!({"typ": "JWT", "alg": "none"}),
-        _ => json!({"typ": "JWT", "alg": "RS256", "kid": keys().rsa[script.rotation].key_id()}),
+        Signer::P256 => json!({"alg": "ES256", "kid": "ec-1"}),
+        Signer::PublicKeyAsSecret | Signer::ClientSecret => json!({"alg": "HS256"}),
+        Signer::Nobody => json!({"alg": "none"}),
+        _ => json!({"alg": "RS256", "kid": keys().rsa[script.rotation].key_id()}),
     }
 }
 

@@ -7,10 +7,12 @@
 //!
 //! `streams --count N --hold S`: sessions with an open stream on which nothing happens.
 //!
+//! `requests --connections N --seconds S --requests FILE [--expect STATUS] [--contains TEXT]`: the requests of a file, see requests.rs.
+//!
 //! `posts --connections N --count N --body TEXT`: so many POSTs of one JSON body in all.
 
 use mcp_bench::target::Target;
-use mcp_bench::{Result, calls, posts, streams};
+use mcp_bench::{Result, calls, posts, requests, streams};
 use tokio::task::LocalSet;
 
 #[tokio::main(flavor = "current_thread")]
@@ -21,6 +23,7 @@ async fn main() -> Result<()> {
         Some("calls") => local.run_until(calls::run(target)).await,
         Some("streams") => local.run_until(streams::run(target)).await,
         Some("posts") => local.run_until(posts::run(target)).await,
-        _ => Err("mcp-load calls|streams|posts, see the head of mcp-load.rs".into()),
+        Some("requests") => local.run_until(requests::run(target)).await,
+        _ => Err("mcp-load calls|streams|posts|requests, see the head of mcp-load.rs".into()),
     }
 }

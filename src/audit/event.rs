@@ -1,0 +1,214 @@
+//! What is recorded, and what of each event stands in its line.
+//!
+//! Whatever a client, a person or a provider says freely has no place in an event: reasons are words of ours, so that no
+//! secret and no forged line can come in by them.
+
+use crate::audit::line::Record;
+use crate::audit::origin::Origin;
+use crate::base::id::{ClientId, GrantId, ProviderName, UserId};
+use crate::model::grant::Grant;
+use crate::model::principal::Principal;
+use crate::protocol::oauth::scope::ScopeSet;
+
+/// A security event. Recording one: `audit.record(Event::LoggedOut { user: &user }).await?`.
+#[derive(Clone, Copy, Debug)]
+#[expect(missing_docs, reason = "each field is called what it is, everywhere the same")]
+pub enum Event<'a> {
+    /// `login`, accepted: with a password, or at an identity provider.
+    LoggedIn { user: &'a UserId, at: Option<&'a ProviderName> },
+    /// `login`, refused. An unknown user name is not among it: it may be a password, typed into the wrong field.
+    LoginRefused { user: Option<&'a UserId>, at: Option<&'a ProviderName>, reason: &'static str },
+    /// `logout`: the browser's session ended.
+    LoggedOut { user: &'a UserId },
+    /// `session`, ended by the person from elsewhere: a browser is logged out.
+    SessionEnded { user: &'a UserId },
+    /// `password`, changed by its user.
+    PasswordChanged { user: &'a UserId },
+    /// `consent`, allowed: the client gets a code for these scopes.
+    Consented { user: &'a UserId, client: &'a ClientId, scopes: &'a ScopeSet, by: ConsentBy },
+    /// `consent`, denied; before login nobody knows by whom.
+    ConsentDenied { user: Option<&'a UserId>, client: &'a ClientId },
+    /// `consent`, withdrawn by the person.
+    ConsentWithdrawn { user: &'a UserId, client: &'a ClientId },
+    /// `grant`, issued for this grant type.
+    Granted { grant: &'a Grant, grant_type: &'static str },
+    /// `token`, refused: the client did not prove itself, or what it presented is worth nothing. `client`: the one it says it
+    /// is, if there is such a one.
+    TokenRefused { client: Option<&'a ClientId>, reason: &'static str },
+    /// `authorize`, refused: an authorization request or a form that nobody trusts.
+    AuthorizeRefused { reason: &'static str },
+    /// `refresh_grace`: a refresh token was presented again within its grace, and answered with the same successor.
+    RefreshRepeated { grant: &'a Grant },
+    /// `refresh_reuse`: a refresh token was presented again after its grace; its grant is revoked (RFC 9700 §4.14.2).
+    RefreshReused { grant: &'a Grant },
+    /// `code_replay`: a code was redeemed twice; what it gave is revoked (RFC 6749 §4.1.2).
+    CodeReplayed { grant: &'a GrantId, user: &'a UserId, client: &'a ClientId },
+    /// `grant`, revoked.
+    GrantRevoked { grant: &'a Grant, reason: &'static str },
+    /// `grant`, revoked: all those of a person or of a client.
+    GrantsRevoked { user: Option<&'a UserId>, client: Option<&'a ClientId>, reason: &'static str },
+    /// `access_token`, revoked alone.
+    AccessTokenRevoked { user: &'a UserId, client: &'a ClientId, grant: &'a GrantId },
+    /// `access`, refused: a token at the MCP endpoint. `holder`: whose it is, when we signed it.
+    AccessRefused { holder: Option<&'a Principal>, reason: &'static str },
+    /// `client`, registered by itself or added by the operator.
+    ClientAdded { client: &'a ClientId },
+    /// `client`, changed.
+    ClientChanged { client: &'a ClientId },
+    /// `client`, removed, and its grants revoked.
+    ClientRemoved { client: &'a ClientId },
+    /// `user`, changed by the operator.
+    UserChanged { user: &'a UserId, change: UserChange },
+    /// `key`: a step of the life of a signing key.
+    KeyChanged { key_id: &'a str, change: KeyChange },
+}
+
+/// Whose yes a consent is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConsentBy {
+    /// The person was asked in this flow.
+    Person,
+    /// The person was asked before, or the operator answers for everybody.
+    Memory,
+}
+
+/// What became of a user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UserChange {
+    /// There is a new one.
+    Added,
+    /// Has another password, and no grants.
+    Password,
+    /// May not log in any more.
+    Disabled,
+    /// May log in again.
+    Enabled,
+    /// Is gone.
+    Removed,
+}
+
+/// What became of a signing key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyChange {
+    /// Is in the key set, and will sign.
+    Published,
+    /// Signs from now on.
+    Signs,
+    /// Is no longer in the key set.
+    Retired,
+}
+
+/// For whom a line is withheld once he had his: an event's name, its reason, and where it comes from.
+pub(super) type Stranger = (&'static str, &'static str, String);
+
+impl<'a> Event<'a> {
+    /// Whether what it tells of may not happen without its line: whatever hands something out.
+    #[must_use]
+    pub const fn is_required(&self) -> bool {
+        matches!(
+            self,
+            Self::LoggedIn { .. }
+                | Self::PasswordChanged { .. }
+                | Self::Consented { .. }
+                | Self::Granted { .. }
+                | Self::RefreshRepeated { .. }
+                | Self::ClientAdded { .. }
+                | Self::ClientChanged { .. }
+                | Self::UserChanged { change: UserChange::Added | UserChange::Password | UserChange::Enabled, .. }
+                | Self::KeyChanged { change: KeyChange::Published | KeyChange::Signs, .. }
+        )
+    }
+
+    /// Whoever can cause it as often as he likes, if anybody can: strangers who try tokens and names, and the holder of one
+    /// token that is worth nothing any more. They must not be able to fill a disk, or to push what happened out of the files
+    /// that are kept.
+    pub(super) fn stranger(&self, origin: &Origin) -> Option<Stranger> {
+        match self {
+            Self::LoginRefused { user: None, reason, .. } => Some(("login", reason, origin.network())),
+            Self::TokenRefused { client: None, reason } => Some(("token", reason, origin.network())),
+            Self::TokenRefused { client: Some(client), reason } => {
+                Some(("token", reason, format!("{} {client}", origin.network())))
+            }
+            Self::AuthorizeRefused { reason } => Some(("authorize", reason, origin.network())),
+            Self::AccessRefused { holder: None, reason } => Some(("access", reason, origin.network())),
+            Self::AccessRefused { holder: Some(holder), reason } => {
+                Some(("access", reason, holder.grant.as_ref().map(ToString::to_string).unwrap_or_default()))
+            }
+            _ => None,
+        }
+    }
+
+    /// Its line, without what all lines have.
+    pub(super) fn record(&self) -> Record<'a> {
+        match *self {
+            Self::LoggedIn { user, at } => Record::new("login", "accepted").subject(user).provider(at),
+            Self::LoginRefused { user, at, reason } => {
+                Record::new("login", "refused").maybe(user, None).provider(at).reason(reason)
+            }
+            Self::LoggedOut { user } => Record::new("logout", "done").subject(user),
+            Self::SessionEnded { user } => Record::new("session", "ended").subject(user),
+            Self::PasswordChanged { user } => Record::new("password", "changed").subject(user),
+            Self::Consented { user, client, scopes, by } => {
+                Record::new("consent", "allowed").maybe(Some(user), Some(client)).scopes(scopes).reason(by.word())
+            }
+            Self::ConsentDenied { user, client } => Record::new("consent", "denied").maybe(user, Some(client)),
+            Self::ConsentWithdrawn { user, client } => {
+                Record::new("consent", "withdrawn").maybe(Some(user), Some(client))
+            }
+            Self::Granted { grant, grant_type } => Record::new("grant", "issued").of_grant(grant).reason(grant_type),
+            Self::TokenRefused { client, reason } => Record::new("token", "refused").maybe(None, client).reason(reason),
+            Self::AuthorizeRefused { reason } => Record::new("authorize", "refused").reason(reason),
+            Self::RefreshRepeated { grant } => Record::new("refresh_grace", "repeated").of_grant(grant),
+            Self::RefreshReused { grant } => Record::new("refresh_reuse", "revoked").of_grant(grant),
+            Self::CodeReplayed { grant, user, client } => {
+                Record::new("code_replay", "revoked").maybe(Some(user), Some(client)).grant(Some(grant))
+            }
+            Self::GrantRevoked { grant, reason } => Record::new("grant", "revoked").of_grant(grant).reason(reason),
+            Self::GrantsRevoked { user, client, reason } => {
+                Record::new("grants", "revoked").maybe(user, client).reason(reason)
+            }
+            Self::AccessTokenRevoked { user, client, grant } => {
+                Record::new("access_token", "revoked").maybe(Some(user), Some(client)).grant(Some(grant))
+            }
+            Self::AccessRefused { holder, reason } => {
+                Record::new("access", "refused").maybe_holder(holder).reason(reason)
+            }
+            Self::ClientAdded { client } => Record::new("client", "added").maybe(None, Some(client)),
+            Self::ClientChanged { client } => Record::new("client", "changed").maybe(None, Some(client)),
+            Self::ClientRemoved { client } => Record::new("client", "removed").maybe(None, Some(client)),
+            Self::UserChanged { user, change } => Record::new("user", change.word()).subject(user),
+            Self::KeyChanged { key_id, change } => Record::new("key", change.word()).key(key_id),
+        }
+    }
+}
+
+impl ConsentBy {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Person => "asked",
+            Self::Memory => "remembered",
+        }
+    }
+}
+
+impl UserChange {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Added => "added",
+            Self::Password => "password_set",
+            Self::Disabled => "disabled",
+            Self::Enabled => "enabled",
+            Self::Removed => "removed",
+        }
+    }
+}
+
+impl KeyChange {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Published => "published",
+            Self::Signs => "signs",
+            Self::Retired => "retired",
+        }
+    }
+}

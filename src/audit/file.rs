@@ -1,0 +1,147 @@
+//! The file of the trail, which several processes may write: the bridge, and commands beside it.
+//!
+//! Whoever writes holds a lock on the file and looks whether it is still the one of that name, so that no line gets into a file
+//! that was put aside meanwhile, by us or by the operator's own rotation.
+
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::base::clock::Timestamp;
+use crate::config::section::Audit;
+
+/// The file of this name, whichever that is now.
+pub(super) struct TrailFile {
+    path: PathBuf,
+    max_size: u64,
+    max_age: Duration,
+    keep: u32,
+    current: File,
+    /// The time in the first line of `current`, as it is written there; `None`: not read, or there is no line yet.
+    began: Option<String>,
+}
+
+impl TrailFile {
+    pub(super) fn open(section: &Audit, path: &Path) -> io::Result<Self> {
+        if let Some(folder) = path.parent().filter(|folder| !folder.exists()) {
+            fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        }
+        let (max_size, max_age, keep) = (section.max_size, section.max_age, section.keep);
+        Ok(Self { path: path.to_owned(), max_size, max_age, keep, current: create(path)?, began: None })
+    }
+
+    /// Writes whole lines and waits for the disk; on a fault takes back what was written of them.
+    pub(super) fn append(&mut self, lines: &[u8], now: Timestamp) -> io::Result<()> {
+        self.lock()?;
+        let written = self.append_locked(lines, now);
+        let unlocked = self.current.unlock();
+        written.and(unlocked)
+    }
+
+    fn append_locked(&mut self, lines: &[u8], now: Timestamp) -> io::Result<()> {
+        let metadata = self.current.metadata()?;
+        // A device or a pipe has no length, no age, and nothing to wait for.
+        if !metadata.is_file() {
+            return self.current.write_all(lines);
+        }
+        let mut length = metadata.len();
+        if length > 0 && (length + lines.len() as u64 > self.max_size || self.is_old(now)?) {
+            self.put_aside()?;
+            length = self.current.metadata()?.len();
+        }
+        let written = self.end_torn_line(length).and_then(|()| self.current.write_all(lines));
+        if let Err(error) = written.and_then(|()| self.current.sync_data()) {
+            // Half a line would swallow the next one. What cannot be taken back is ended by `end_torn_line`.
+            let _ = self.current.set_len(length);
+            return Err(error);
+        }
+        Ok(())
+    }
+
+    /// Locks the file that has the name now.
+    fn lock(&mut self) -> io::Result<()> {
+        loop {
+            self.current.lock()?;
+            let (ours, named) = (self.current.metadata()?, fs::metadata(&self.path));
+            if named.is_ok_and(|named| (named.dev(), named.ino()) == (ours.dev(), ours.ino())) {
+                return Ok(());
+            }
+            // Dropping the other one unlocks it.
+            self.current = create(&self.path)?;
+            self.began = None;
+        }
+    }
+
+    /// A process that ended in the middle of a line leaves it without an end.
+    fn end_torn_line(&mut self, length: u64) -> io::Result<()> {
+        let mut last = [b'\n'];
+        if length > 0 {
+            self.current.seek(SeekFrom::End(-1))?;
+            self.current.read_exact(&mut last)?;
+        }
+        if last == [b'\n'] { Ok(()) } else { self.current.write_all(b"\n") }
+    }
+
+    /// Whether the first line was written too long ago.
+    fn is_old(&mut self, now: Timestamp) -> io::Result<bool> {
+        if self.max_age.is_zero() {
+            return Ok(false);
+        }
+        if self.began.is_none() {
+            let mut first = String::new();
+            self.current.seek(SeekFrom::Start(0))?;
+            BufReader::new(&self.current).take(64 * 1024).read_line(&mut first)?;
+            let line: Value = serde_json::from_str(&first).unwrap_or_default();
+            self.began = Some(line["ts"].as_str().unwrap_or_default().to_owned());
+        }
+        // Times of this form stand in the order of their letters. A first line that is none of ours is old.
+        Ok(self.began.as_ref().is_some_and(|began| *began <= (now - self.max_age).rfc3339()))
+    }
+
+    /// `path` becomes `path.1`, `path.1` becomes `path.2`, and the last one goes. The lock on the file that is put aside is
+    /// held until the new one has ours: who waits for it finds another file under the name.
+    fn put_aside(&mut self) -> io::Result<()> {
+        for number in (1..self.keep).rev() {
+            match fs::rename(numbered(&self.path, number), numbered(&self.path, number + 1)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        fs::rename(&self.path, numbered(&self.path, 1))?;
+        let next = create(&self.path)?;
+        next.lock()?;
+        self.current = next;
+        self.began = None;
+        Ok(())
+    }
+}
+
+/// The file that was put aside so many rotations ago.
+pub(super) fn numbered(path: &Path, number: u32) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(format!(".{number}"));
+    PathBuf::from(name)
+}
+
+/// Opens the file, making it if there is none, and has its name on disk.
+fn create(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.append(true).mode(0o600);
+    // Read, too: the first line tells the age, the last byte whether a line was torn. What is no file may not allow it.
+    let open = |options: &OpenOptions| options.open(path);
+    match open(options.clone().read(true).create_new(true)) {
+        Ok(file) => {
+            if let Some(folder) = path.parent() {
+                File::open(folder)?.sync_all()?;
+            }
+            Ok(file)
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => open(options.read(true)),
+        Err(error) => Err(error),
+    }
+}

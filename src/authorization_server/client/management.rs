@@ -1,0 +1,113 @@
+//! What a client does with its registration later. [RFC 7592](https://www.rfc-editor.org/rfc/rfc7592)
+
+use serde::Deserialize;
+
+use crate::authorization_server::AuthorizationServer;
+use crate::authorization_server::client::registration::{Registered, RegistrationFault, authentication};
+use crate::authorization_server::error::Refused;
+use crate::base::digest::Digest;
+use crate::base::id::ClientId;
+use crate::base::secret::Secret;
+use crate::model::client::{Authentication, RegisteredClient};
+use crate::protocol::oauth::client_metadata::{AcceptedProof, ClientMetadata};
+use crate::protocol::oauth::error::ErrorCode;
+
+/// What of an update is no metadata (RFC 7592 §2.2). What else the client must not send there is not looked at: many send back
+/// everything that they were sent.
+#[derive(Deserialize)]
+struct Identity {
+    client_id: Option<String>,
+    client_secret: Option<String>,
+}
+
+impl AuthorizationServer {
+    /// What the client registered (RFC 7592 §2.1). Its secret is not there: only a digest is kept.
+    ///
+    /// # Errors
+    /// [`RegistrationFault`].
+    pub async fn read_registration(&self, id: &str, token: Option<&str>) -> Result<Registered, RegistrationFault> {
+        let (client, token) = self.find_managed(id, token).await?;
+        let management = self.management(&client.id, token);
+        Ok(Registered { client, secret: None, management: Some(management) })
+    }
+
+    /// Replaces what the client registered (RFC 7592 §2.2).
+    ///
+    /// # Errors
+    /// [`RegistrationFault`].
+    pub async fn update_registration(
+        &self,
+        id: &str,
+        token: Option<&str>,
+        body: &[u8],
+    ) -> Result<Registered, RegistrationFault> {
+        let (before, token) = self.find_managed(id, token).await?;
+        let metadata = ClientMetadata::parse(body)?;
+        let shown = check_identity(&before, body)?;
+        let accepted = self.accept(metadata)?;
+        let (authentication, secret) = match (&accepted.proof, &before.authentication) {
+            // RFC 7592 §2.2: MUST NOT be overwritten by one of the client's choice; it keeps the one that it has.
+            (AcceptedProof::Secret, Authentication::Secret(digest)) => (Authentication::Secret(*digest), shown),
+            _ => authentication(accepted.proof),
+        };
+        let client = RegisteredClient {
+            name: accepted.name,
+            redirect_uris: accepted.redirect_uris,
+            authentication,
+            may_refresh: accepted.may_refresh,
+            metadata: accepted.echo,
+            // Who has changed it is not to be taken for one who sends what it was.
+            fingerprint: None,
+            ..before
+        };
+        if !self.services.store.update_client(client.clone(), self.services.clock.now()).await? {
+            return Err(RegistrationFault::Unauthorized("this client is not registered here any more"));
+        }
+        let management = self.management(&client.id, token);
+        Ok(Registered { client, secret, management: Some(management) })
+    }
+
+    /// Removes the client and all that it was granted (RFC 7592 §2.3).
+    ///
+    /// # Errors
+    /// [`RegistrationFault`].
+    pub async fn remove_registration(&self, id: &str, token: Option<&str>) -> Result<(), RegistrationFault> {
+        let (client, _) = self.find_managed(id, token).await?;
+        self.services.store.remove_client(&client.id, self.services.clock.now()).await?;
+        Ok(())
+    }
+
+    /// The client of this identifier, to whoever has its registration access token, and the token.
+    async fn find_managed(
+        &self,
+        id: &str,
+        token: Option<&str>,
+    ) -> Result<(RegisteredClient, Secret), RegistrationFault> {
+        self.client_bounds()?;
+        let token = token.ok_or(RegistrationFault::Unauthorized("send the registration access token"))?;
+        let token = Secret::new(token);
+        let client = self.services.store.find_client(&ClientId::new(id)).await?;
+        // RFC 7592 §2: 401 too for a client that is not there; nobody learns which are.
+        let managed = client.filter(|client| client.management == Some(Digest::of(&token)));
+        let managed = managed.filter(|client| !self.has_expired(client));
+        managed
+            .map(|client| (client, token))
+            .ok_or(RegistrationFault::Unauthorized("no client is managed by this token"))
+    }
+}
+
+/// RFC 7592 §2.2: `client_id` MUST be there and be the client's, `client_secret` may be and must be its own. Gives the secret.
+fn check_identity(client: &RegisteredClient, body: &[u8]) -> Result<Option<Secret>, Refused> {
+    let refused = |text| Refused::new(ErrorCode::InvalidClientMetadata, text);
+    let identity: Identity =
+        serde_json::from_slice(body).map_err(|_| refused("client_id or client_secret is no text"))?;
+    if identity.client_id.as_deref() != Some(client.id.as_str()) {
+        return Err(refused("client_id must be that of the client"));
+    }
+    let shown = identity.client_secret.map(Secret::new);
+    match (&shown, &client.authentication) {
+        (None, _) => Ok(None),
+        (Some(secret), Authentication::Secret(digest)) if Digest::of(secret) == *digest => Ok(shown),
+        (Some(_), _) => Err(refused("client_secret is not the one that was issued")),
+    }
+}
