@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::support::app::PASSWORD;
-use crate::support::client::{REDIRECT_URI, http};
+use crate::support::client::{REDIRECT_URI, http, unique};
 use crate::support::mcp::Session;
 use crate::support::{Browser, Client, Program};
 
@@ -62,7 +62,8 @@ fn refused(folder: &Path, code: i32, arguments: &[&str]) -> String {
 }
 
 async fn connect(program: &Program) -> Client {
-    let metadata = json!({"redirect_uris": [REDIRECT_URI], "client_name": "Named\u{202e} here"});
+    let metadata =
+        json!({"redirect_uris": [REDIRECT_URI], "client_name": "Named\u{202e} here", "software_version": unique()});
     Client::register_for(&format!("{}/mcp", program.url), &program.url, metadata).await
 }
 
@@ -312,7 +313,7 @@ async fn log_6_a_reader_of_standard_output_that_stops_holds_up_nothing_else() {
     let client = Client::register_for(&connector, &base, json!({"redirect_uris": [REDIRECT_URI]})).await;
     let session = Session::at(&connector, tokens(&client).await.access());
     let register = async || {
-        let metadata = json!({"redirect_uris": [REDIRECT_URI]});
+        let metadata = json!({"redirect_uris": [REDIRECT_URI], "software_version": unique()});
         let request = http().post(format!("{base}/oauth/register")).json(&metadata);
         request.send().await.unwrap().status().as_u16()
     };

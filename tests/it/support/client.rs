@@ -76,7 +76,7 @@ pub async fn register(app: &App, body: impl Into<reqwest::Body>) -> Page {
 }
 
 /// What no other client says.
-fn unique() -> String {
+pub fn unique() -> String {
     static COUNT: AtomicUsize = AtomicUsize::new(0);
     COUNT.fetch_add(1, Ordering::Relaxed).to_string()
 }

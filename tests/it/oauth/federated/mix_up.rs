@@ -96,7 +96,8 @@ async fn fed_5_a_provider_cannot_speak_for_people_of_another() {
         s.id_token = json!({});
     });
     app.clock.advance(std::time::Duration::from_secs(48 * 3600));
-    let mut browser = Browser::new();
+    // The first client was never granted anything, and has expired.
+    let (client, mut browser) = (Client::register(&app).await, Browser::new());
     let login = browser.open(&client.authorize_url(&[])).await;
     let question = browser.submit(&login, &[("provider", "evil")]).await;
     let page = super::allow(&mut browser, &question).await;
