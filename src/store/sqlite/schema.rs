@@ -16,9 +16,9 @@ pub(super) const MIGRATIONS: [&str; 7] = [
     include_str!("migrations/0002_federation.sql"),
     include_str!("migrations/0003_assertions.sql"),
     include_str!("migrations/0004_client_documents.sql"),
-    include_str!("migrations/0006_account.sql"),
-    include_str!("migrations/0007_operator_clients.sql"),
-    include_str!("migrations/0008_client_management.sql"),
+    include_str!("migrations/0005_account.sql"),
+    include_str!("migrations/0006_operator_clients.sql"),
+    include_str!("migrations/0007_client_management.sql"),
 ];
 
 /// The version after all migrations.
