@@ -6,7 +6,6 @@ use std::net::IpAddr;
 
 use serde::{Serialize, Serializer};
 
-use crate::audit::event::Event;
 use crate::audit::origin::Origin;
 use crate::base::clock::Timestamp;
 use crate::base::id::{ClientId, GrantId, ProviderName, UserId};
@@ -126,9 +125,8 @@ fn escape(character: char, line: &mut String) {
     }
 }
 
-/// The line of an event, its line break included. `withheld`: how many like it are in no line.
-pub(super) fn of(event: &Event<'_>, origin: &Origin, now: Timestamp, withheld: u64) -> String {
-    let record = event.record();
+/// The line of a record, its line break included. `withheld`: how many like it are in no line.
+pub(super) fn of(record: Record<'_>, origin: &Origin, now: Timestamp, withheld: u64) -> String {
     let origin = origin.parts();
     Record {
         ts: now.rfc3339(),

@@ -96,7 +96,7 @@ impl Audit {
         let Some(trail) = &self.0 else { return Ok(()) };
         let (origin, now) = (origin::current(), trail.clock.now());
         let Some(withheld) = trail.bound.admit(event.stranger(&origin), now) else { return Ok(()) };
-        let line = line::of(&event, &origin, now, withheld);
+        let line = line::of(event.record(), &origin, now, withheld);
         let written = trail.writer.write(line, event.is_required()).await;
         if event.is_required() { written } else { Ok(()) }
     }

@@ -58,7 +58,7 @@ fn log_2_whatever_a_name_holds_it_is_one_harmless_line() {
     let hostile = "eve\n{\"event\":\"login\"}\r\x1b[2J\u{9b}1m\u{2028}\u{2029}\u{85}\u{202e}\u{200b}\u{feff}\u{e0041}\u{7f}\"\\end";
     let (user, client) = (UserId::new(hostile), ClientId::new(hostile));
     let event = Event::ConsentDenied { user: Some(&user), client: &client };
-    let printed = line::of(&event, &Origin::Bridge, NOW, 0);
+    let printed = line::of(event.record(), &Origin::Bridge, NOW, 0);
     let only = printed.strip_suffix('\n').unwrap();
     assert!(only.is_ascii() && !only.chars().any(char::is_control), "{only:?}");
     let value: Value = serde_json::from_str(only).unwrap();
@@ -69,7 +69,7 @@ fn log_2_whatever_a_name_holds_it_is_one_harmless_line() {
 #[test]
 fn log_2_a_value_of_a_megabyte_is_cut() {
     let client = ClientId::new("ä".repeat(1 << 19));
-    let printed = line::of(&Event::ClientAdded { client: &client }, &Origin::Bridge, NOW, 0);
+    let printed = line::of(Event::ClientAdded { client: &client }.record(), &Origin::Bridge, NOW, 0);
     let value: Value = serde_json::from_str(&printed).unwrap();
     assert!(printed.len() < 2000 && value["oauth_client_id"].as_str().unwrap().ends_with("ä…"), "{printed}");
 }
@@ -80,14 +80,14 @@ fn every_line_has_the_same_first_members() {
     let request = Request::new(address);
     assert_eq!(request.id(), None, "no event has asked for it");
     let event = Event::LoginRefused { user: None, at: None, reason: "wrong_credentials" };
-    let printed = line::of(&event, &Origin::Request(request.clone()), NOW, 7);
+    let printed = line::of(event.record(), &Origin::Request(request.clone()), NOW, 7);
     let id = request.id().unwrap();
     let expected = format!(
         "{{\"ts\":\"2027-01-15T08:00:00Z\",\"event\":\"login\",\"outcome\":\"refused\",\"reason\":\"wrong_credentials\",\
          \"request_id\":\"{id}\",\"address\":\"192.0.2.1\",\"subject\":null,\"oauth_client_id\":null,\"count\":7}}\n"
     );
     assert_eq!(printed, expected);
-    let again = line::of(&event, &Origin::Request(request.clone()), NOW, 0);
+    let again = line::of(event.record(), &Origin::Request(request.clone()), NOW, 0);
     assert!(again.contains(id), "one request has one identifier");
 }
 

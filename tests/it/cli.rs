@@ -12,6 +12,8 @@ use mcp_bridge::model::account::{Account, Profile};
 use mcp_bridge::store::Sqlite;
 use tempfile::TempDir;
 
+use crate::support::program::{heard, run};
+
 const CONFIG: &str = r#"
 server:
   listen: 127.0.0.1:0
@@ -30,18 +32,8 @@ fn folder(yaml: &str) -> TempDir {
     folder
 }
 
-fn command(folder: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_mcp-bridge"));
-    command.args(arguments).current_dir(folder).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
-}
-
-fn run(folder: &Path, arguments: &[&str]) -> Output {
-    command(folder, arguments).output().unwrap()
-}
-
 fn with_input(folder: &Path, arguments: &[&str], input: &str) -> Output {
-    let mut child = command(folder, arguments).stdin(Stdio::piped()).spawn().unwrap();
+    let mut child = heard(folder, arguments).stdin(Stdio::piped()).spawn().unwrap();
     // A program that refuses to go on ends without reading.
     let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
     child.wait_with_output().unwrap()
@@ -59,7 +51,7 @@ struct Started {
 
 impl Started {
     fn new(folder: &Path) -> Self {
-        let mut child = command(folder, &["-c", "config.yaml"]).spawn().unwrap();
+        let mut child = heard(folder, &["-c", "config.yaml"]).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut greeting = Vec::new();
         while !greeting.last().is_some_and(|line: &String| line.starts_with("  keys")) {
@@ -219,7 +211,7 @@ fn a_start_that_waits_for_an_upstream_can_be_stopped() {
     let silent = "silent: {command: sh, args: [-c, 'echo started >&2; while read -r line; do :; done'], required: true, startup_timeout: 60s}";
     let folder = folder(&CONFIG.replace("me: {builtin: whoami}", silent));
     for signal in [rustix::process::Signal::INT, rustix::process::Signal::TERM] {
-        let mut child = command(folder.path(), &[]).spawn().unwrap();
+        let mut child = heard(folder.path(), &[]).spawn().unwrap();
         let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
         assert!(log.any(|line| line.unwrap().contains("started")), "the upstream runs");
         rustix::process::kill_process(rustix::process::Pid::from_child(&child), signal).unwrap();

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::support::app::PASSWORD;
 use crate::support::client::{REDIRECT_URI, http, unique};
 use crate::support::mcp::Session;
+use crate::support::program::{heard, run};
 use crate::support::{Browser, Client, Program};
 
 const CONFIG: &str = r#"
@@ -33,16 +34,6 @@ fn folder(yaml: &str) -> tempfile::TempDir {
     let hash = format!("\"{}\"", bcrypt::hash(PASSWORD, 4).unwrap());
     std::fs::write(folder.path().join("config.yaml"), yaml.replace("HASH", &hash)).unwrap();
     folder
-}
-
-fn command(folder: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_mcp-bridge"));
-    command.args(arguments).current_dir(folder).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
-}
-
-fn run(folder: &Path, arguments: &[&str]) -> Output {
-    command(folder, arguments).output().unwrap()
 }
 
 fn text(output: &Output) -> String {
@@ -211,7 +202,7 @@ fn user_commands_stand_in_the_trail_of_a_bridge_that_is_not_running_too() {
     let folder = folder(CONFIG);
     let password = |arguments: &[&str]| {
         use std::io::Write as _;
-        let mut child = command(folder.path(), arguments).stdin(Stdio::piped()).spawn().unwrap();
+        let mut child = heard(folder.path(), arguments).stdin(Stdio::piped()).spawn().unwrap();
         child.stdin.take().unwrap().write_all(b"a good password\n").unwrap();
         assert!(child.wait().unwrap().success());
     };
@@ -236,7 +227,7 @@ fn user_commands_stand_in_the_trail_of_a_bridge_that_is_not_running_too() {
 }
 
 fn follow(folder: &Path, arguments: &[&str]) -> (Child, impl Iterator<Item = String> + use<>) {
-    let mut child = command(folder, arguments).spawn().unwrap();
+    let mut child = heard(folder, arguments).spawn().unwrap();
     let lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
     (child, lines)
 }
@@ -291,7 +282,7 @@ fn on_standard_output_there_are_events_and_nothing_else() {
         "builtin: {create_first_user: true}",
     );
     let folder = folder(&yaml);
-    let mut child = command(folder.path(), &[]).spawn().unwrap();
+    let mut child = heard(folder.path(), &[]).spawn().unwrap();
     let mut greeting = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
     assert!(greeting.any(|line| line.starts_with("  password")), "the greeting goes to standard error");
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
@@ -305,7 +296,7 @@ fn on_standard_output_there_are_events_and_nothing_else() {
 #[tokio::test]
 async fn log_6_a_reader_of_standard_output_that_stops_holds_up_nothing_else() {
     let folder = folder(&CONFIG.replace("path: audit.jsonl", "path: stdout"));
-    let mut child = command(folder.path(), &[]).spawn().unwrap();
+    let mut child = heard(folder.path(), &[]).spawn().unwrap();
     let greeting = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
     let said: Vec<String> = greeting.take_while(|line| !line.starts_with("  keys")).collect();
     let connector = said.iter().find_map(|line| line.strip_prefix("  connector  ")).unwrap().to_owned();

@@ -9,7 +9,7 @@ use crate::config::document::Node;
 use crate::config::quantity::{parse_duration, print_duration};
 use crate::config::reader::Reader;
 use crate::config::reader::kind::{self, Kind};
-use crate::config::section::server::RateLimit;
+use crate::config::section::rate_limit::RateLimit;
 use crate::config::section::static_client::{SECRET_HASH, check_length};
 
 /// `registration`.

@@ -10,6 +10,7 @@ use crate::config::document::Node;
 use crate::config::reader::kind::{self, Kind, expected};
 use crate::config::reader::{Hoisted, Reader};
 use crate::config::section::oauth_server::OauthServer;
+use crate::config::section::rate_limit::RateLimit;
 use crate::config::section::upstream::Upstream;
 use crate::config::value::name::{HOST, PATH};
 use crate::config::value::url::ORIGIN;
@@ -80,15 +81,6 @@ pub struct ToolSearch {
     pub enabled: bool,
     /// `results`: so many tools, at most, come of one search.
     pub results: usize,
-}
-
-/// So many in an interval.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RateLimit {
-    /// `limit`; 0: no bound.
-    pub limit: u32,
-    /// `interval`.
-    pub interval: Duration,
 }
 
 /// Where MCP is served, and to whom.
@@ -216,15 +208,6 @@ impl ToolSearch {
         let doc = "Clients are given two tools, search and execute, in place of the list.";
         let results = reader.value("results", &kind::POSITIVE_COUNT, 10, "What one search gives, at most.");
         Self { enabled: reader.boolean("enabled", false, doc), results: to_usize(results) }
-    }
-}
-
-impl RateLimit {
-    fn read(reader: &mut Reader<'_>) -> Self {
-        Self {
-            limit: reader.count("limit", 20, "So many in one interval. 0: no bound."),
-            interval: reader.duration("interval", "1m", "The interval."),
-        }
     }
 }
 

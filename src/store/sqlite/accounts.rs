@@ -1,7 +1,7 @@
 //! People known from identity providers.
 
 use async_trait::async_trait;
-use rusqlite::{OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::base::id::UserId;
 use crate::model::account::Account;
@@ -87,4 +87,15 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Account> {
         created_at: row.get(6)?,
         confirmed_at: row.get(7)?,
     })
+}
+
+/// Whether a login of this user may lead to anything: nobody who is disabled, and nobody from an identity provider who is
+/// not known (any more). Of the users of the configuration nothing is known here.
+pub(super) fn may_come_in(connection: &Connection, user: &UserId) -> rusqlite::Result<bool> {
+    connection
+        .prepare_cached(
+            "SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM users WHERE id = ?1 AND disabled = 1)
+                        AND (?2 = 0 OR EXISTS (SELECT 1 FROM accounts WHERE user_id = ?1 AND disabled = 0))",
+        )?
+        .exists(params![user, user.is_federated()])
 }

@@ -8,7 +8,7 @@ use crate::base::digest::Digest;
 use crate::base::id::UserId;
 use crate::model::browser_session::BrowserSession;
 use crate::store::sqlite::Sqlite;
-use crate::store::sqlite::users;
+use crate::store::sqlite::accounts;
 use crate::store::sqlite::writer::Writing;
 use crate::store::{BrowserSessions, StoreError};
 
@@ -17,7 +17,7 @@ impl BrowserSessions for Sqlite {
     async fn add_session(&self, session: BrowserSession) -> Result<(), StoreError> {
         self.write(move |writing| {
             // Otherwise a login that was under way when the user was disabled would count once the user is enabled again.
-            if users::may_come_in(writing, &session.user)? {
+            if accounts::may_come_in(writing, &session.user)? {
                 insert(writing, &session)?;
             }
             Ok(())

@@ -10,9 +10,9 @@ use crate::base::limit::Limit;
 use crate::model::authorization::{AuthorizationCode, Flow, Stage};
 use crate::model::consent::Consent;
 use crate::store::sqlite::Sqlite;
+use crate::store::sqlite::accounts;
 use crate::store::sqlite::consents;
 use crate::store::sqlite::tokens;
-use crate::store::sqlite::users;
 use crate::store::sqlite::value::Json;
 use crate::store::sqlite::writer::Writing;
 use crate::store::{Flows, StoreError};
@@ -57,7 +57,7 @@ impl Flows for Sqlite {
             let step = Step { browser: from.browser, stage: Stage::Finished, now: code.issued_at };
             // A user who was disabled between login and approval gets no code, nor does a person of an identity provider
             // who was removed: who it is was known only after the answer came, so the flow did not go with the person.
-            if !users::may_come_in(writing, &code.user)? || !advance(writing, &from, &step)? {
+            if !accounts::may_come_in(writing, &code.user)? || !advance(writing, &from, &step)? {
                 return Ok(false);
             }
             tokens::insert_code(writing, &code)?;

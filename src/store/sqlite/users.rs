@@ -1,7 +1,7 @@
 //! Users with a password that are managed with `mcp-bridge user`.
 
 use async_trait::async_trait;
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{OptionalExtension, Row, params};
 
 use crate::base::clock::Timestamp;
 use crate::base::id::UserId;
@@ -122,17 +122,6 @@ impl Users for Sqlite {
     async fn revoke_absent_users(&self, present: Present, now: Timestamp) -> Result<(), StoreError> {
         self.write_at(now, move |writing| grants::revoke_of_absent(writing, &present, now)).await
     }
-}
-
-/// Whether a login of this user may lead to anything: nobody who is disabled, and nobody from an identity provider who is
-/// not known (any more). Of the users of the configuration nothing is known here.
-pub(super) fn may_come_in(connection: &Connection, user: &UserId) -> rusqlite::Result<bool> {
-    connection
-        .prepare_cached(
-            "SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM users WHERE id = ?1 AND disabled = 1)
-                        AND (?2 = 0 OR EXISTS (SELECT 1 FROM accounts WHERE user_id = ?1 AND disabled = 0))",
-        )?
-        .exists(params![user, user.is_federated()])
 }
 
 /// `false`: no such user. Users and people of identity providers share no identifier.

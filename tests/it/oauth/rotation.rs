@@ -1,7 +1,7 @@
 //! Signing keys change while clients are at work, and none of them notices.
 
 use std::collections::{HashMap, HashSet};
-use std::process::{Command, Output, Stdio};
+use std::process::{Output, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,7 @@ use tempfile::TempDir;
 use crate::support::app::{BASIC, PASSWORD};
 use crate::support::client::{REDIRECT_URI, http};
 use crate::support::mcp::Session;
+use crate::support::program::{command, run};
 use crate::support::{App, Client, Program};
 
 const PROGRAM: &str = r#"
@@ -46,16 +47,6 @@ fn key_of(token: &str) -> String {
 async fn published(url: &str) -> HashSet<String> {
     let set: Value = http().get(format!("{url}/oauth/jwks")).send().await.unwrap().json().await.unwrap();
     set["keys"].as_array().unwrap().iter().map(|key| key["kid"].as_str().unwrap().to_owned()).collect()
-}
-
-fn command(folder: &TempDir, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_mcp-bridge"));
-    command.args(arguments).current_dir(folder.path()).stdin(Stdio::null());
-    command
-}
-
-fn run(folder: &TempDir, arguments: &[&str]) -> Output {
-    command(folder, arguments).output().unwrap()
 }
 
 fn said(output: &Output) -> String {

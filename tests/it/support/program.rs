@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -133,8 +133,21 @@ fn listens(log: &Path) -> String {
     panic!("the log does not say where it listens");
 }
 
-fn command(folder: &Path, arguments: &[&str]) -> Command {
+/// The program in a folder with its `config.yaml`, to be started; it reads nothing, and what it says goes nowhere.
+pub fn command(folder: impl AsRef<Path>, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mcp-bridge"));
     command.args(arguments).current_dir(folder).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command
+}
+
+/// The same with standard output and error to be read.
+pub fn heard(folder: impl AsRef<Path>, arguments: &[&str]) -> Command {
+    let mut command = command(folder, arguments);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// Runs a command to its end.
+pub fn run(folder: impl AsRef<Path>, arguments: &[&str]) -> Output {
+    heard(folder, arguments).output().unwrap()
 }
