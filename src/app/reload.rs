@@ -3,6 +3,8 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::app::made::{Before, Made};
@@ -10,11 +12,12 @@ use crate::app::tasks::Retention;
 use crate::app::{Ground, Running, StartError, absent, restart};
 use crate::audit::Audit;
 use crate::base::clock::Clock;
-use crate::base::id::UserId;
+use crate::base::id::{ClientId, UserId};
 use crate::base::username::canonical_username;
 use crate::config::Config;
-use crate::config::section::{BuiltinUser, OauthServer};
+use crate::config::section::{BuiltinUser, OauthServer, StaticClient};
 use crate::http::state::State;
+use crate::protocol::oauth::scope::ScopeSet;
 use crate::store::{Present, Store, StoreError};
 
 /// How long requests that came before the reload may make grants of somebody whose password has changed.
@@ -67,11 +70,7 @@ impl Running {
         }
         self.config = config;
         self.behind = made.behind;
-        let late = late(leavers, Arc::downgrade(&before), &self.ground);
-        if let Some(earlier) = self.late.replace(tokio::spawn(late)) {
-            // It knows who was there by a configuration that is no more; this one looks for the same.
-            earlier.abort();
-        }
+        self.late.add(leavers, Arc::downgrade(&before), &self.ground);
     }
 }
 
@@ -97,27 +96,42 @@ impl Leavers {
     }
 }
 
-/// What requests that came before the reload still granted to those who leave is found afterwards.
-fn late(mut leavers: Leavers, before: Weak<State>, ground: &Ground) -> impl Future<Output = ()> + Send + use<> {
-    let (store, clock) = (Arc::clone(&ground.store), ground.surroundings.clock.clone());
-    let audit = ground.audit.clone();
-    async move {
-        for patience in [SOON, AT_LAST] {
-            let end = Instant::now() + patience;
-            while before.strong_count() > 0 && Instant::now() < end {
-                tokio::time::sleep(INTERVAL).await;
+/// What requests that came before a reload still granted to those who leave is found afterwards. Ends with whoever holds it.
+#[derive(Default)]
+pub(super) struct Late {
+    tasks: JoinSet<()>,
+    reloads: watch::Sender<u64>,
+}
+
+impl Late {
+    fn add(&mut self, mut leavers: Leavers, before: Weak<State>, ground: &Ground) {
+        while self.tasks.try_join_next().is_some() {}
+        self.reloads.send_modify(|count| *count += 1);
+        let (mine, reloads) = (*self.reloads.borrow(), self.reloads.subscribe());
+        let (store, audit, clock) =
+            (Arc::clone(&ground.store), ground.audit.clone(), ground.surroundings.clock.clone());
+        self.tasks.spawn(async move {
+            for patience in [SOON, AT_LAST] {
+                let end = Instant::now() + patience;
+                while before.strong_count() > 0 && Instant::now() < end {
+                    tokio::time::sleep(INTERVAL).await;
+                }
+                if *reloads.borrow() > mine {
+                    // Who was there by a configuration that is no more; the task of the one in force looks for the same.
+                    leavers.present = None;
+                }
+                while let Err(error) = leavers.log_out(&audit, store.as_ref(), &clock).await {
+                    tracing::error!(%error, "who left the configuration could not be looked for once more; trying again");
+                    tokio::time::sleep(INTERVAL * 10).await;
+                }
+                // They may have logged in again since.
+                leavers.changed.clear();
             }
-            while let Err(error) = leavers.log_out(&audit, store.as_ref(), &clock).await {
-                tracing::error!(%error, "who left the configuration could not be looked for once more; trying again");
-                tokio::time::sleep(INTERVAL * 10).await;
-            }
-            // They may have logged in again since.
-            leavers.changed.clear();
-        }
+        });
     }
 }
 
-/// Users of both configurations whose password is another one, or who may do less than before.
+/// Who of both configurations has another password or secret, or may do less than before: users, and clients as themselves.
 fn changed_users(before: &Config, after: &Config) -> Vec<UserId> {
     let users = |config: &Config| -> Vec<BuiltinUser> {
         config.oauth_server.as_ref().map(|section: &OauthServer| section.users.clone()).unwrap_or_default()
@@ -131,5 +145,22 @@ fn changed_users(before: &Config, after: &Config) -> Vec<UserId> {
         same(old)
             .is_some_and(|new| new.password != old.password || !old.scopes.iter().all(|scope| new.scopes.allows(scope)))
     };
-    old.iter().filter(is_changed).filter_map(|user| canonical_username(&user.username)).collect()
+    let users = old.iter().filter(is_changed).filter_map(|user| canonical_username(&user.username));
+    users.chain(changed_clients(before, after)).collect()
+}
+
+fn changed_clients(before: &Config, after: &Config) -> Vec<UserId> {
+    let clients = |config: &Config| -> Vec<StaticClient> {
+        config.oauth_server.as_ref().map(|section| section.clients.clone()).unwrap_or_default()
+    };
+    let after = clients(after);
+    let is_less = |old: &ScopeSet, new: &ScopeSet| !old.iter().all(|scope| new.allows(scope));
+    let is_changed = |old: &StaticClient| {
+        after.iter().find(|new| new.client_id == old.client_id).is_some_and(|new| {
+            let scopes = (old.scopes.clone().unwrap_or_default(), new.scopes.clone().unwrap_or_default());
+            new.authentication != old.authentication || is_less(&scopes.0, &scopes.1)
+        })
+    };
+    let changed = clients(before).into_iter().filter(|old| old.acts_alone && is_changed(old));
+    changed.map(|old| UserId::of_client(&ClientId::new(&old.client_id))).collect()
 }

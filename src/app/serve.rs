@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::app::made::{Behind, Made};
+use crate::app::reload::Late;
 use crate::app::tasks::Retention;
 use crate::app::{App, Ground, StartError, connections, tasks};
 use crate::config::Config;
@@ -34,8 +35,8 @@ pub struct Running {
     /// For how long tokens and clients are kept.
     pub(super) retention: Option<watch::Sender<Retention>>,
     cleanup: Option<JoinHandle<()>>,
-    /// What a reload left to be looked at once more.
-    pub(super) late: Option<JoinHandle<()>>,
+    /// What reloads left to be looked at once more.
+    pub(super) late: Late,
 }
 
 impl App {
@@ -78,7 +79,7 @@ impl App {
             tokio::spawn(tasks::clean_up(store, retention.subscribe(), clock))
         });
         let server = tokio::spawn(server);
-        Ok(Running { server, handle, live, ground, config, behind, retention, cleanup, late: None })
+        Ok(Running { server, handle, live, ground, config, behind, retention, cleanup, late: Late::default() })
     }
 }
 
@@ -109,7 +110,7 @@ impl Running {
     }
 
     async fn finish(self) {
-        for task in [self.cleanup, self.late].into_iter().flatten() {
+        if let Some(task) = self.cleanup {
             task.abort();
         }
         self.live.current().bridge.shutdown().await;

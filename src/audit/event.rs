@@ -125,6 +125,7 @@ impl<'a> Event<'a> {
     pub(super) fn stranger(&self, origin: &Origin) -> Option<Stranger> {
         match self {
             Self::LoginRefused { user: None, reason, .. } => Some(("login", reason, origin.network())),
+            Self::ConsentDenied { user: None, .. } => Some(("consent", "denied", origin.network())),
             Self::TokenRefused { client: None, reason } => Some(("token", reason, origin.network())),
             Self::TokenRefused { client: Some(client), reason } => {
                 Some(("token", reason, format!("{} {client}", origin.network())))

@@ -127,7 +127,7 @@ async fn revoke(beside: &Beside, config: &Config, id: &ClientId) -> Result<(), F
     let (store, now) = (&beside.store, beside.now);
     let mut configured = config.oauth_server.iter().flat_map(|section| &section.clients);
     let is_configured = configured.any(|client| client.client_id == id.as_str());
-    if !is_configured && store.remove_client(id, now).await? {
+    if !is_configured && store.remove_client(id, None, now).await? {
         beside.audit.record(Event::ClientRemoved { client: id }).await?;
         return say(format!("{id} is removed, and what it was granted is revoked"));
     }

@@ -20,7 +20,7 @@ pub(super) fn run(path: &Path, command: &KeyCommand) -> Result<(), Failure> {
         }
         KeyCommand::Rotate { now: at_once } => {
             let begin = if *at_once { Begin::AtOnce } else { Begin::Published };
-            recorded(&config, async |audit, now| rotate(&section.signing, begin, audit, now).await)
+            recorded(&config, async |audit, _| rotate(&section.signing, begin, audit).await)
         }
     }
 }
@@ -39,7 +39,7 @@ fn row(key: &ListedKey) -> Result<(), Failure> {
     say([key.key_id.as_str(), key.algorithm, role, &time, &path].join("\t"))
 }
 
-async fn rotate(signing: &Signing, begin: Begin, audit: &Audit, now: Timestamp) -> Result<(), Failure> {
+async fn rotate(signing: &Signing, begin: Begin, audit: &Audit) -> Result<(), Failure> {
     if let Some(key_file) = &signing.key_file {
         let path = key_file.display();
         return Err(Failure::usage(format!(
@@ -50,7 +50,7 @@ async fn rotate(signing: &Signing, begin: Begin, audit: &Audit, now: Timestamp) 
         return Err(Failure::usage("signing.ephemeral keeps the keys in memory; a restart makes new ones"));
     }
     audit.check().await?;
-    match Keys::rotate(signing, begin, now).map_err(failed)? {
+    match Keys::rotate(signing, begin, &Clock::system()).map_err(failed)? {
         Rotated::Added(key) => {
             let (KeyRole::Next(from) | KeyRole::Signs(from) | KeyRole::Before(from)) = key.role else { return Ok(()) };
             audit.record(Event::KeyChanged { key_id: &key.key_id, change: KeyChange::Published }).await?;

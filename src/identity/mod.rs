@@ -117,6 +117,15 @@ struct Candidate {
     stored: Option<Secret>,
 }
 
+/// Somebody who gave the right password.
+#[derive(Debug)]
+pub struct Proven {
+    /// Who.
+    pub user: UserId,
+    /// The hash that it matched, of a user of the store.
+    stored: Option<Secret>,
+}
+
 impl Identity {
     /// The users of the configuration, behind them those of the store, and the people of identity providers. Plain
     /// passwords are hashed in the background.
@@ -175,10 +184,22 @@ impl Identity {
     ///
     /// # Errors
     /// See [`LoginError`]; only [`LoginError::Wrong`] says anything about the password.
-    pub async fn log_in(&self, username: &str, password: &Secret, address: IpAddr) -> Result<UserId, LoginError> {
-        let known = self.prove(username, password, address).await?;
-        self.log(Some(&known.id), username, "login succeeded");
-        Ok(known.id)
+    pub async fn log_in(&self, username: &str, password: &Secret, address: IpAddr) -> Result<Proven, LoginError> {
+        let Candidate { id, stored, .. } = self.prove(username, password, address).await?;
+        self.log(Some(&id), username, "login succeeded");
+        Ok(Proven { user: id, stored })
+    }
+
+    /// Whether the password is still what it was when it was looked at. Checking it takes as long as changing it: asked when
+    /// everything that follows from the login is written, since a change ends what is there by then.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn still_counts(&self, proven: &Proven) -> Result<bool, StoreError> {
+        // A user of the configuration gets another password with a reload, which looks for this itself.
+        let Some(hash) = &proven.stored else { return Ok(true) };
+        let user = self.store.find_user(&proven.user).await?;
+        Ok(user.is_some_and(|user| !user.disabled && user.password_hash == *hash))
     }
 
     /// Looks at the hashes in the store, so that the first attempt already takes as long as every other.

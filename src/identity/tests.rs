@@ -118,7 +118,7 @@ fn alice() -> BuiltinUser {
 }
 
 async fn try_password(identity: &Identity, name: &str, password: &str, address: IpAddr) -> Result<UserId, LoginError> {
-    identity.log_in(name, &Secret::new(password), address).await
+    identity.log_in(name, &Secret::new(password), address).await.map(|proven| proven.user)
 }
 
 #[tokio::test]
@@ -369,4 +369,20 @@ async fn an_unknown_name_cannot_be_recognised_in_the_log() {
 fn takes_a_store(store: &Arc<dyn crate::store::Store>) -> Result<Identity, IdentityError> {
     let passwords = PasswordLogin { accepted: true, users: &[], lockout: NARROW, least_cost: password::COST };
     Identity::new(passwords, store.clone(), Federation::new(Vec::new(), store.clone()))
+}
+
+#[tokio::test]
+async fn rt_10_a_password_that_was_changed_while_it_was_checked_counts_no_more() {
+    let identity = identity(WIDE, &[alice()], vec![stored("bob", hash("right", 4))]).await;
+    for (name, counts) in [("alice", true), ("bob", false)] {
+        let proven = identity.log_in(name, &Secret::new("right"), HERE).await.unwrap();
+        assert!(identity.still_counts(&proven).await.unwrap());
+        identity.store.add_user(stored("bob", hash("another", 4))).await.unwrap();
+        assert_eq!(identity.still_counts(&proven).await.unwrap(), counts, "{name}");
+        identity.store.add_user(stored("bob", hash("right", 4))).await.unwrap();
+    }
+    let proven = identity.log_in("bob", &Secret::new("right"), HERE).await.unwrap();
+    let disabled = User { disabled: true, ..identity.store.find_user(&proven.user).await.unwrap().unwrap() };
+    identity.store.add_user(disabled).await.unwrap();
+    assert!(!identity.still_counts(&proven).await.unwrap());
 }

@@ -1,7 +1,8 @@
 //! Generated signing keys in their folder. The name of a file says from when on its key signs, `signing-es256-1800000000.pem`;
 //! a file is never changed, only added and removed, so that no crash leaves anything half done.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -79,8 +80,10 @@ impl<'a> Turn<'a> {
     }
 
     fn lock(folder: &'a Folder, operation: FlockOperation) -> Result<Self, KeyError> {
-        let path = folder.path("");
-        let lock = File::open(&path).map_err(|source| KeyError::file(&path, source))?;
+        // A file of ours rather than the folder: whoever may list the folder could lock that, and no key would change any more.
+        let path = folder.path(".lock");
+        let lock = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
+        let lock = lock.map_err(|source| KeyError::file(&path, source))?;
         flock(&lock, operation).map_err(|error| KeyError::file(&path, error.into()))?;
         Ok(Self { folder, _lock: lock })
     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::base::clock::Timestamp;
+use crate::base::clock::{Clock, Timestamp};
 use crate::config::section::{Signing, SigningAlgorithm};
 use crate::keys::folder::Folder;
 use crate::keys::generated::Turn;
@@ -143,9 +143,10 @@ impl Keys {
     ///
     /// # Errors
     /// As [`Keys::open`].
-    pub fn rotate(signing: &Signing, begin: Begin, now: Timestamp) -> Result<Rotated, KeyError> {
+    pub fn rotate(signing: &Signing, begin: Begin, clock: &Clock) -> Result<Rotated, KeyError> {
         let folder = Folder::open(&signing.key_dir)?;
         let turn = Turn::wait(&folder)?;
+        let now = clock.now();
         let ring = Ring::load(signing, &folder, None)?;
         let signs_from = match begin {
             _ if ring.signing.is_empty() => now,

@@ -74,14 +74,20 @@ pub trait Clients: Send + Sync {
 
     /// Replaces what a client registered; `registered_at` and `last_granted_at` stay what they were. What was under way for it
     /// ends, consents too: a person allowed what it was. Its grants are revoked if it proves itself in another way than before,
-    /// though a secret in place of another is none. `false`: there is no such client.
+    /// though a secret in place of another is none. `false`: there is no such client, or not with this management.
     async fn update_client(&self, client: RegisteredClient, now: Timestamp) -> Result<bool, StoreError>;
 
     /// Removes the clients that have expired: never used for `unused_expiry`, or used, without a grant left, for `expiry`.
     async fn remove_expired_clients(&self, bounds: ClientBounds, now: Timestamp) -> Result<(), StoreError>;
 
-    /// Removes a client, its consents and flows, and revokes its grants. `false`: there was none.
-    async fn remove_client(&self, id: &ClientId, now: Timestamp) -> Result<bool, StoreError>;
+    /// Removes a client, its consents and flows, and revokes its grants; if somebody manages it, only while that is so.
+    /// `false`: there was none.
+    async fn remove_client(
+        &self,
+        id: &ClientId,
+        managed_by: Option<Digest>,
+        now: Timestamp,
+    ) -> Result<bool, StoreError>;
 }
 
 /// What the operator sees of all clients and grants, and what only the operator does.

@@ -120,6 +120,8 @@ async function authorize({ url, username, password, decision = "allow", profile,
       const kind = view.login ? "login" : "consent";
       if (pages.includes(kind)) throw new Failure(`the ${kind} page came a second time: ${view.alert || view.text}`);
       pages.push(kind);
+      // A profile that is used again is a browser of which the person wants to be known.
+      if (view.login && profile) await page.check("input[name=stay]");
       if (view.login) await logIn(page, username, password);
       else await press(page, `button[name=decision][value=${decision}]`);
     }

@@ -144,7 +144,7 @@ fn the_first_start_prints_the_login_once() {
     assert_eq!((again.said("login"), again.said("password")), (None, None));
     let keys = std::fs::read_dir(folder.path().join("keys")).unwrap().map(|entry| entry.unwrap().path());
     let files: Vec<_> = keys.chain([folder.path().join("data/mcp-bridge.db")]).collect();
-    assert_eq!(files.len(), 3, "{files:?}");
+    assert_eq!(files.len(), 4, "{files:?}");
     for file in files {
         let mode = std::fs::metadata(&file).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode, 0o600, "{file:?}");

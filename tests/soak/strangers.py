@@ -160,8 +160,8 @@ def expect_refused(soak, client, way):
 
 
 def manage(soak, command, user):
-    """`mcp-bridge user …` beside the running bridge."""
-    done = subprocess.run([str(BINARY), "user", command, user, "-c", str(soak.bridge.config)], cwd=soak.bridge.directory, env=soak.bridge.environment, capture_output=True, text=True, timeout=30)
+    """`mcp-bridge user …` beside the running bridge, with the configuration of the start: a reload may be trying a wrong one."""
+    done = subprocess.run([str(BINARY), "user", command, user, "-c", str(soak.bridge.directory / "commands.yaml")], cwd=soak.bridge.directory, env=soak.bridge.environment, capture_output=True, text=True, timeout=30)
     report.equal(done.returncode, 0, f"exit code of user {command} ({done.stdout}{done.stderr})")
 
 

@@ -92,21 +92,34 @@ impl AuthorizationServer {
         if !can_log_in {
             return Err(FlowFault::Gone("nobody logs in with a password at this stage").into());
         }
-        let user = self.services.identity.log_in(login.username, login.password, login.address).await;
-        self.record_login(user.as_ref()).await?;
-        let user = user.map_err(|error| match error {
+        let proven = self.services.identity.log_in(login.username, login.password, login.address).await;
+        self.record_login(proven.as_ref().map(|proven| &proven.user)).await?;
+        let proven = proven.map_err(|error| match error {
             LoginError::Wrong { .. } => LogInFault::Wrong,
             LoginError::Throttled { retry_after } => LogInFault::Throttled(retry_after),
             LoginError::Busy { retry_after } => LogInFault::Busy(retry_after),
             LoginError::Store(error) => error.into(),
         })?;
-        let active = self.services.identity.find_active(&user).await?.ok_or(LogInFault::Wrong)?;
+        let logged_in = self.let_in(bound, &proven.user, &login.browser).await?;
+        if self.services.identity.still_counts(&proven).await? {
+            return Ok(logged_in);
+        }
+        // What was written since is in nobody's hands: neither cookie nor code has left.
+        if let Some(session) = &logged_in.session {
+            self.services.store.remove_session(&Digest::of(&session.cookie)).await?;
+        }
+        self.record_login(Err(&LoginError::Wrong { known: Some(proven.user) })).await?;
+        Err(LogInFault::Wrong)
+    }
+
+    async fn let_in(&self, bound: &Bound, user: &UserId, browser: &ThisBrowser<'_>) -> Result<LoggedIn, LogInFault> {
+        let active = self.services.identity.find_active(user).await?.ok_or(LogInFault::Wrong)?;
         if bound.is_to_account() {
-            return Ok(self.enter_account(bound, &user, &login.browser).await?);
+            return Ok(self.enter_account(bound, user, browser).await?);
         }
         // Before the flow moves, so that a store that fails leaves the person where another try is possible.
-        let session = self.remember_browser(&user, &login.browser).await?;
-        Ok(LoggedIn { next: self.after_login(bound, &user, &active.scopes).await?, session })
+        let session = self.remember_browser(user, browser).await?;
+        Ok(LoggedIn { next: self.after_login(bound, user, &active.scopes).await?, session })
     }
 
     /// Records how an attempt with a password ended.

@@ -151,6 +151,7 @@ impl AuthorizationServer {
             FederatedError::Failure(failure) => failed(failure),
             FederatedError::Store(error) => error.into(),
         })?;
+        self.services.audit.record(Event::LoggedIn { user: &user.id, at: Some(provider.name()) }).await?;
         if returned.is_to_account() {
             return self.enter_account(returned, &user.id, browser).await;
         }
@@ -159,7 +160,6 @@ impl AuthorizationServer {
             let cause = format!("{} may grant {}, the client asks for {scopes}", user.id, user.scopes);
             return Err(failed(Failure::new(Reason::NothingToGrant, cause)));
         }
-        self.services.audit.record(Event::LoggedIn { user: &user.id, at: Some(provider.name()) }).await?;
         // Before the code, so that a store that fails costs no code.
         let session = self.remember_browser(&user.id, browser).await?;
         Ok(LoggedIn {

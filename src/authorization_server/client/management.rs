@@ -21,6 +21,9 @@ struct Identity {
     client_secret: Option<String>,
 }
 
+/// It was there a moment ago, and with this token.
+const GONE: RegistrationFault = RegistrationFault::Unauthorized("no client is managed by this token any more");
+
 impl AuthorizationServer {
     /// What the client registered (RFC 7592 §2.1). Its secret is not there: only a digest is kept.
     ///
@@ -63,7 +66,7 @@ impl AuthorizationServer {
         };
         self.services.audit.check().await?;
         if !self.services.store.update_client(client.clone(), self.services.clock.now()).await? {
-            return Err(RegistrationFault::Unauthorized("this client is not registered here any more"));
+            return Err(GONE);
         }
         self.services.audit.record(Event::ClientChanged { client: &client.id }).await?;
         let management = self.management(&client.id, token);
@@ -76,7 +79,9 @@ impl AuthorizationServer {
     /// [`RegistrationFault`].
     pub async fn remove_registration(&self, id: &str, token: Option<&str>) -> Result<(), RegistrationFault> {
         let (client, _) = self.find_managed(id, token).await?;
-        self.services.store.remove_client(&client.id, self.services.clock.now()).await?;
+        if !self.services.store.remove_client(&client.id, client.management, self.services.clock.now()).await? {
+            return Err(GONE);
+        }
         Ok(self.services.audit.record(Event::ClientRemoved { client: &client.id }).await?)
     }
 

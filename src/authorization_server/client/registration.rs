@@ -76,11 +76,14 @@ impl AuthorizationServer {
         let bounds = self.client_bounds()?;
         self.check_initial_access_token(token)?;
         let accepted = self.accept(ClientMetadata::parse(body)?)?;
+        // Before anybody else's place is taken.
+        self.services.audit.check().await?;
         let now = self.services.clock.now();
         let fingerprint = (accepted.proof == AcceptedProof::None).then(|| self.fingerprint(&accepted, address));
         if let Some(fingerprint) = &fingerprint
             && let Some(client) = self.services.store.renew_client(fingerprint, now).await?
         {
+            self.services.audit.record(Event::ClientAdded { client: &client.id }).await?;
             return Ok(Registered { client, secret: None, management: None });
         }
         let registered = self.make_client(accepted, fingerprint);

@@ -103,16 +103,21 @@ impl Follower {
 
 impl Drop for Follower {
     fn drop(&mut self) {
-        if self.passage.take().is_none() {
-            return;
-        }
-        // What passed was not kept. A client that comes back learns that, rather than wait.
+        let Some(passage) = self.passage.take() else { return };
+        // What passed was not kept. A client that comes back learns that, rather than wait; or why there was no more of it,
+        // if that has been said already.
         let mut state = self.reader.mailbox.lock();
         state.ended = true;
+        let last = state.last.take();
         if let Some(sent) = &mut state.sent {
-            sent.add_too_large();
+            match last {
+                Some(answer) => sent.put_answer_by(self.stream, &answer),
+                None => sent.add_too_large(),
+            }
         }
         wake_newest(state);
+        // Only now: whoever passes it on hears of it, and would give this mailbox another answer.
+        drop(passage);
     }
 }
 

@@ -289,12 +289,6 @@ impl Mailbox {
         wake_newest(state);
     }
 
-    /// Whether what was sent is kept, so that its client can come back for it.
-    #[must_use]
-    pub fn is_kept(&self) -> bool {
-        self.lock().sent.is_some()
-    }
-
     /// Ends the stream after what is waiting.
     pub fn end(&self) {
         let mut state = self.lock();

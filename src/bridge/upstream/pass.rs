@@ -30,7 +30,7 @@ pub const LIMITS: [Limit; 3] = [
     Limit::bytes("part of an answer that passes, within the time of a call", PROGRESS, "the call fails"),
     Limit::bytes("answer of an HTTP upstream that is held whole", HELD, "a larger one is passed on as it comes"),
     Limit::bytes(
-        "answer of an HTTP upstream on a stream that can be resumed",
+        "answer of an HTTP upstream to a session, which may come back for it",
         HELD_TO_KEEP,
         "a larger one is passed on as it comes, and cannot be fetched again",
     ),
@@ -64,7 +64,8 @@ pub enum Stopped {
 /// How many bytes of an answer to this call are held before it may be handed on.
 #[must_use]
 pub fn held(call: &Call) -> usize {
-    if call.takes_pieces && call.mailbox.is_kept() { HELD_TO_KEEP } else { HELD }
+    // Not whether its stream is kept by now: that begins with the first message on it, which may be a moment ago.
+    if call.takes_pieces && matches!(call.owner, Owner::Session(_)) { HELD_TO_KEEP } else { HELD }
 }
 
 /// The reason in words. That a client went away is no fault of the upstream, and ends the call quietly.

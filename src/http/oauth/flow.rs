@@ -2,7 +2,7 @@
 
 use actix_web::http::StatusCode;
 use actix_web::http::header;
-use actix_web::web::{Path, Payload};
+use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 
 use crate::audit::Event;
@@ -13,7 +13,7 @@ use crate::base::id::{FlowId, ProviderName};
 use crate::base::secret::Secret;
 use crate::http::account;
 use crate::http::answer;
-use crate::http::live::Current;
+use crate::http::live::{Current, Live};
 use crate::http::oauth::fault;
 use crate::http::oauth::form::PageForm;
 use crate::http::oauth::{flow_path, set_cookie};
@@ -122,9 +122,19 @@ fn login_page(state: &State, bound: &Bound, login: &Login<'_>) -> HttpResponse {
 }
 
 /// `POST /oauth/authorize/{flow}/login`
-pub async fn log_in(request: HttpRequest, flow: Path<FlowId>, payload: Payload, state: Current) -> HttpResponse {
+pub async fn log_in(
+    request: HttpRequest,
+    flow: Path<FlowId>,
+    payload: Payload,
+    state: Current,
+    live: Data<Live>,
+) -> HttpResponse {
     match PageForm::read(&request, &flow, payload, &state, &state.limits.login).await {
-        Ok(form) => check_login(&form, &state).await.unwrap_or_else(|fault| fault::page(&state, &fault)),
+        Ok(form) => {
+            // What counts is the password of now: a form can be held back for as long as a body may take.
+            let state = live.current();
+            check_login(&form, &state).await.unwrap_or_else(|fault| fault::page(&state, &fault))
+        }
         Err(response) => {
             if response.status() == StatusCode::TOO_MANY_REQUESTS {
                 let event = Event::LoginRefused { user: None, at: None, reason: "address_throttled" };

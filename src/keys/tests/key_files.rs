@@ -121,7 +121,7 @@ fn generated_files_are_private_and_stay() {
         names.push(entry.file_name().into_string().unwrap());
     }
     names.sort();
-    assert_eq!(names, ["derivation.key", "signing-es256-1800000000.pem"]);
+    assert_eq!(names, [".lock", "derivation.key", "signing-es256-1800000000.pem"]);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::{NOW, open, openssl, signing};
-use crate::base::clock::Timestamp;
+use crate::base::clock::{Clock, Timestamp};
 use crate::config::section::{AdditionalKey, Signing, SigningAlgorithm};
 use crate::keys::{Begin, KeyChange, KeyError, KeyRole, Keys, Rotated, TokenFault, generate};
 use crate::protocol::oauth::claims::AccessTokenClaims;
@@ -77,7 +77,7 @@ fn jwt_15_whoever_rotates_and_however_many_there_is_one_next_key() {
     std::thread::scope(|scope| {
         for keys in &replicas {
             scope.spawn(|| keys.tend(due, LONGEST).unwrap());
-            scope.spawn(|| Keys::rotate(&settings, Begin::Published, due).unwrap());
+            scope.spawn(|| Keys::rotate(&settings, Begin::Published, &Clock::fixed(due)).unwrap());
         }
     });
     assert_eq!(files(folder.path()).len(), 2, "{:?}", files(folder.path()));
@@ -85,7 +85,7 @@ fn jwt_15_whoever_rotates_and_however_many_there_is_one_next_key() {
         keys.tend(due, LONGEST).unwrap();
         assert_eq!(published(keys), published(&replicas[0]));
     }
-    assert!(matches!(Keys::rotate(&settings, Begin::Published, due), Ok(Rotated::Waiting(_))));
+    assert!(matches!(Keys::rotate(&settings, Begin::Published, &Clock::fixed(due)), Ok(Rotated::Waiting(_))));
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn jwt_15_a_key_that_others_did_not_see_published_waits_until_all_who_share_the_
     let folder = tempfile::tempdir().unwrap();
     let settings = signing(folder.path());
     let keys = open(&settings).unwrap();
-    let Rotated::Added(next) = Keys::rotate(&settings, Begin::AtOnce, NOW).unwrap() else { panic!() };
+    let Rotated::Added(next) = Keys::rotate(&settings, Begin::AtOnce, &Clock::fixed(NOW)).unwrap() else { panic!() };
     assert_eq!(next.role, KeyRole::Next(NOW + Duration::from_secs(3)));
     keys.tend(NOW, LONGEST).unwrap();
     assert_ne!(key_of(&keys, &token(&keys, NOW)), next.key_id);

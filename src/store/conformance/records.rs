@@ -182,7 +182,7 @@ pub(super) async fn what_is_not_there_is_none(store: &Arc<dyn Store>) {
     assert_eq!(store.find_account(&UserId::federated("https://idp.example", "nobody")).await.unwrap(), None);
     assert_eq!(store.find_session(&digest("x"), NOW).await.unwrap(), None);
     assert!(!store.remove_session(&digest("x")).await.unwrap());
-    assert!(!store.remove_client(&ClientId::new("a"), NOW).await.unwrap());
+    assert!(!store.remove_client(&ClientId::new("a"), None, NOW).await.unwrap());
     assert!(!store.revoke_grant(&sample.code().grant, NOW).await.unwrap());
     assert!(!store.set_password(&nobody, "x".to_owned().into(), NOW).await.unwrap());
     assert!(!store.disable_user(&nobody, NOW).await.unwrap());

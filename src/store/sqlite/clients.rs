@@ -59,7 +59,9 @@ impl Clients for Sqlite {
 
     async fn update_client(&self, client: RegisteredClient, now: Timestamp) -> Result<bool, StoreError> {
         self.write_at(now, move |writing| {
-            let Some(before) = find(writing, &client.id)? else { return Ok(false) };
+            let before = find(writing, &client.id)?;
+            // Somebody else may have registered it meanwhile.
+            let Some(before) = before.filter(|before| before.management == client.management) else { return Ok(false) };
             update(writing, &client)?;
             if (&before.name, &before.redirect_uris) != (&client.name, &client.redirect_uris) {
                 end_pending(writing, &client.id)?;
@@ -77,10 +79,16 @@ impl Clients for Sqlite {
         self.write_at(now, move |writing| remove_expired(writing, bounds, now)).await
     }
 
-    async fn remove_client(&self, id: &ClientId, now: Timestamp) -> Result<bool, StoreError> {
+    async fn remove_client(
+        &self,
+        id: &ClientId,
+        managed_by: Option<Digest>,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
         let id = id.clone();
         self.write_at(now, move |writing| {
-            if writing.change("DELETE FROM clients WHERE id = ?1", [&id])? == 0 {
+            let sql = "DELETE FROM clients WHERE id = ?1 AND (?2 IS NULL OR management = ?2)";
+            if writing.change(sql, params![id, managed_by])? == 0 {
                 return Ok(false);
             }
             grants::revoke_of_client(writing, &id, now)?;

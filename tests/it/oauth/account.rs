@@ -1,5 +1,6 @@
 //! `/account`: what a person sees of apps, browsers and password, and what ends when it is ended there.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use mcp_bridge::base::clock::Timestamp;
@@ -8,8 +9,8 @@ use mcp_bridge::base::secret::Secret;
 use mcp_bridge::config::section::Storage;
 use mcp_bridge::model::user::User;
 use mcp_bridge::protocol::oauth::scope::ScopeSet;
-use mcp_bridge::store::Sqlite;
-use serde_json::json;
+use mcp_bridge::store::{Sqlite, Store};
+use serde_json::{Value, json};
 
 use crate::oauth::{audit, federated};
 use crate::support::app::{BASIC, PASSWORD, WRONG};
@@ -58,10 +59,15 @@ async fn post(app: &App, browser: &mut Browser, page: &Page, path: &str, fields:
     page
 }
 
+/// The store, as a command beside the bridge has it.
+fn store(app: &App) -> Arc<dyn Store> {
+    let path = app.folder.path().join("data/mcp-bridge.db");
+    Sqlite::open(&Storage::Sqlite { path }, app.clock.now(), Duration::from_secs(3600)).unwrap()
+}
+
 /// Adds a user to the store, as `mcp-bridge user add` does.
 async fn add_user(app: &App, name: &str, hash: &str) {
-    let path = app.folder.path().join("data/mcp-bridge.db");
-    let store = Sqlite::open(&Storage::Sqlite { path }, app.clock.now(), Duration::from_secs(3600)).unwrap();
+    let store = store(app);
     let user = User {
         id: UserId::new(name),
         password_hash: Secret::new(hash),
@@ -450,4 +456,40 @@ async fn cons_9_what_a_person_ends_or_changes_stands_in_the_trail() {
         "password changed - bob -",
     ];
     assert_eq!(audit::told(app.folder.path(), &client)[before..], expected);
+}
+
+#[tokio::test]
+async fn rt_10_a_login_under_way_with_the_old_password_comes_to_nothing() {
+    let app = App::start();
+    // So slow that the password changes while it is checked.
+    add_user(&app, "bob", &bcrypt::hash(PASSWORD, 12).unwrap()).await;
+    let store = store(&app);
+    let mut browser = Browser::new();
+    let login = account(&app, &mut browser).await;
+    let fields = [("username", "bob"), ("password", PASSWORD), ("decision", "login")];
+    let changing = async {
+        // By then the other request has read the hash.
+        assert!(is_login(&account(&app, &mut Browser::new()).await));
+        let hash = Secret::new(bcrypt::hash(NEW, 4).unwrap());
+        store.set_password(&UserId::new("bob"), hash, app.clock.now()).await.unwrap()
+    };
+    let (page, changed) = tokio::join!(browser.submit(&login, &fields), changing);
+    assert!(changed && page.status == 401, "{page:?}");
+    assert!(!is_account(&account(&app, &mut browser).await));
+    assert!(store.list_sessions(&UserId::new("bob"), app.clock.now()).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn log_1_who_logs_in_at_a_provider_for_the_account_stands_in_the_trail() {
+    let provider = Provider::start();
+    let mut config: Value = serde_json::from_str(&federated::config(&federated::oauth_server(&provider))).unwrap();
+    config["audit"] = json!({"enabled": true, "path": "audit.jsonl"});
+    let app = App::with_clock(&config.to_string(), provider.clock.clone());
+    let mut browser = Browser::new();
+    let login = account(&app, &mut browser).await;
+    let away = browser.submit(&login, &[("provider", "default")]).await;
+    let back = federated::visit(&mut browser, &away.refresh()).await;
+    assert!(is_account(&browser.arrive(&back).await));
+    let lines = audit::lines(app.folder.path());
+    assert_eq!((lines.len(), &lines[0]["event"], &lines[0]["outcome"]), (1, &json!("login"), &json!("accepted")));
 }

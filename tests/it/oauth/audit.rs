@@ -20,7 +20,7 @@ fn trail(folder: &Path) -> PathBuf {
     folder.join("audit.jsonl")
 }
 
-fn lines(folder: &Path) -> Vec<Value> {
+pub fn lines(folder: &Path) -> Vec<Value> {
     let text = std::fs::read_to_string(trail(folder)).unwrap_or_default();
     text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
 }

@@ -220,7 +220,8 @@ fn a_generated_key_that_others_can_read_is_a_fault_at_start_and_in_config_check(
     use std::os::unix::fs::PermissionsExt as _;
     let folder = program_folder(PROGRAM);
     assert!(run(&folder, &["key", "rotate"]).status.success());
-    let file = std::fs::read_dir(folder.path().join("keys")).unwrap().next().unwrap().unwrap().path();
+    let mut files = std::fs::read_dir(folder.path().join("keys")).unwrap().map(|entry| entry.unwrap().path());
+    let file = files.find(|path| path.extension().is_some_and(|extension| extension == "pem")).unwrap();
     for mode in [0o640, 0o644] {
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
         for arguments in [&["config", "check"][..], &["serve"], &["key", "list"]] {

@@ -84,6 +84,27 @@ async fn login_23_who_is_removed_disabled_or_changed_is_out_at_once_and_nobody_e
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn login_23_a_client_that_acts_for_itself_with_another_secret_or_less_is_out_at_once() {
+    let wide = ROBOT.replace("[\"mcp:read\"]", "[\"mcp:read\", \"mcp:write\"]");
+    let hidden = wide.replace("client_secret: \"a secret", "client_secret: \"another secret");
+    let yaml = hashed(&people(&[("alice", BOTH)], &wide));
+    let program = Program::start(bare_folder(&yaml), &[]);
+    let first = robot(&program).await;
+    assert!(program.reload());
+    assert_eq!(session_status(&program, &first).await, 200, "nothing changed");
+    program.configure(&yaml.replace(&wide, ROBOT));
+    assert!(program.reload());
+    assert_eq!(session_status(&program, &first).await, 401, "it may do less");
+    program.configure(&yaml);
+    assert!(program.reload());
+    let second = robot(&program).await;
+    assert_eq!(session_status(&program, &second).await, 200, "nothing ends for more");
+    program.configure(&yaml.replace(&wide, &hidden));
+    assert!(program.reload());
+    assert_eq!(session_status(&program, &second).await, 401, "another secret");
+}
+
 async fn session_status(program: &Program, tokens: &Tokens) -> u16 {
     crate::support::mcp::Session::at(&format!("{}/mcp", program.url), tokens.access()).status().await
 }

@@ -13,7 +13,7 @@ use crate::bridge::upstream::stateless::inquiry;
 use crate::bridge::upstream::stateless::state::Binding;
 use crate::protocol::mcp::message::{Kind, Message};
 use crate::protocol::mcp::method::Method;
-use crate::protocol::mcp::object;
+use crate::protocol::mcp::object::{self, ObjectFault};
 use crate::protocol::mcp::reply;
 use crate::protocol::mcp::splice::{Edit, Span};
 
@@ -22,6 +22,7 @@ enum ResultType {
     Complete,
     InputRequired,
     Other,
+    Ambiguous,
 }
 
 /// Takes the answer `message` to the call `number`; `id` is where its id stands. False when nobody waits for it.
@@ -45,6 +46,8 @@ pub fn take(link: &Arc<Link>, number: u64, message: &Message, id: Span) -> bool 
         (ResultType::InputRequired, Owner::Nobody) => {
             fail(link, number, "The MCP server asks the client for more, which it can do in a session only");
         }
+        // Whoever reads the other one would take a question that nobody looked at for ours.
+        (ResultType::Ambiguous, _) => fail(link, number, "The MCP server's answer can be read in two ways"),
         // MCP 2026-07-28, Responses: a result of a kind that is not known is an error. A client of this era judges itself.
         (ResultType::Other, Owner::Session(_) | Owner::Nobody) => {
             fail(link, number, "The MCP server answered with a result of a kind that this client does not know");
@@ -69,7 +72,11 @@ fn answer(link: &Link, number: u64, message: &Message, id: Span) {
 }
 
 fn result_type(result: &str) -> ResultType {
-    let kind = object::members(result, &["resultType"]).ok().and_then(|[kind]| kind);
+    let kind = match object::members(result, &["resultType"]) {
+        Ok([kind]) => kind,
+        Err(ObjectFault::Duplicate(_) | ObjectFault::CaseFolded(..)) => return ResultType::Ambiguous,
+        Err(ObjectFault::NotAnObject(_)) => None,
+    };
     match kind.and_then(|kind| serde_json::from_str::<String>(kind.get()).ok()).as_deref() {
         Some("input_required") => ResultType::InputRequired,
         // MCP 2026-07-28, Responses: without one, a result is complete.

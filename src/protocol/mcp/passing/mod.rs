@@ -226,10 +226,7 @@ impl Passing {
         };
         match depth {
             1 => self.outer_name(name.into_owned()),
-            2 if self.is_in_result() => {
-                self.result_name(&name);
-                Ok(())
-            }
+            2 if self.is_in_result() => self.result_name(&name),
             3 if self.is_in_meta() => {
                 self.found.in_meta = true;
                 self.found.server_info |= name == meta::SERVER_INFO;
@@ -242,7 +239,7 @@ impl Passing {
     /// A name that means nothing has ended.
     fn unknown(&mut self, depth: usize) -> Result<(), PassFault> {
         match depth {
-            2 if self.is_in_result() => self.result_name(""),
+            2 if self.is_in_result() => self.result_name("")?,
             3 if self.is_in_meta() => self.found.in_meta = true,
             _ => {}
         }
@@ -262,7 +259,7 @@ impl Passing {
         Ok(())
     }
 
-    fn result_name(&mut self, name: &str) {
+    fn result_name(&mut self, name: &str) -> Result<(), PassFault> {
         self.found.members = true;
         self.names[1] = RESULT.into_iter().find(|known| *known == name);
         let seen = match self.names[1] {
@@ -272,9 +269,15 @@ impl Passing {
             Some("cacheScope") => std::mem::replace(&mut self.has.scope, true),
             _ => RESULT.iter().any(|known| object::equal_but_for_case(known, name)),
         };
+        // Of two ways to read it one may be a question, which is not to pass for a result.
+        let is_kind = object::equal_but_for_case("resultType", name) || self.names[1] == Some("resultType");
+        if seen && is_kind && self.terms.kinds != Kinds::Any {
+            return Err(PassFault::Ambiguous);
+        }
         self.found.is_ambiguous |= seen;
         let may_be_of_question = self.names[1].is_some() || matches!(name, "inputRequests" | "requestState");
         self.found.no_question |= !may_be_of_question;
+        Ok(())
     }
 
     fn outer_value(&mut self, first: u8) -> Result<(), PassFault> {

@@ -67,8 +67,13 @@ pub(in crate::store::conformance) async fn reg_26_who_registers_the_same_unused_
         RegisteredClient { authentication: Authentication::None, fingerprint: Some(fingerprint), ..sample.client() };
     assert!(store.add_client(client.clone(), BOUNDS, NOW).await.unwrap());
     assert_eq!(store.renew_client(&digest("another"), later).await.unwrap(), None);
+    let managed = store.find_client(&client.id).await.unwrap().unwrap();
+    assert!(managed.management.is_some());
     let renewed = RegisteredClient { registered_at: later, management: None, ..client.clone() };
     assert_eq!(store.renew_client(&fingerprint, later).await.unwrap(), Some(renewed.clone()));
+    // Who managed it until then, and is about to write, comes too late.
+    assert!(!store.update_client(managed.clone(), later).await.unwrap());
+    assert!(!store.remove_client(&client.id, managed.management, later).await.unwrap());
     assert_eq!(store.find_client(&client.id).await.unwrap(), Some(renewed), "and it stays so");
     in_use(store, &client.id).await;
     assert_eq!(store.renew_client(&fingerprint, later).await.unwrap(), None, "once used, it is one client's alone");

@@ -17,7 +17,7 @@ pub(in crate::store::conformance) async fn a_removed_client_takes_everything_alo
     flow.id = FlowId::new("second");
     store.add_flow(flow.clone(), NOW).await.unwrap();
 
-    assert!(store.remove_client(&ClientId::new("gone"), NOW).await.unwrap());
+    assert!(store.remove_client(&ClientId::new("gone"), None, NOW).await.unwrap());
     assert!(store.find_client(&gone.client().id).await.unwrap().is_none());
     assert!(store.revoked().has_grant(&gone.code().grant) && !store.revoked().has_grant(&stays.code().grant));
     assert_eq!(gone.rotate(&**store, 1, NOW).await, Rotation::Unknown);

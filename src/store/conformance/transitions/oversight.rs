@@ -22,7 +22,7 @@ pub(in crate::store::conformance) async fn reg_17_the_operators_clients_never_ma
     let names: Vec<_> = listed.iter().map(|listed| (listed.client.id.as_str(), listed.by_operator)).collect();
     assert_eq!(names, [("kept", true), ("other", true), ("c", false), ("d", false)]);
     assert_eq!(listed[0], ListedClient { client: kept, by_operator: true, grants: 0 });
-    assert!(store.remove_client(&ClientId::new("kept"), later).await.unwrap());
+    assert!(store.remove_client(&ClientId::new("kept"), None, later).await.unwrap());
 }
 
 pub(in crate::store::conformance) async fn a_grant_is_listed_while_a_token_of_it_may_work(store: &Arc<dyn Store>) {
