@@ -45,6 +45,22 @@ fn both(folder: &Path, yaml: &str) -> [Program; 2] {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn meta_16_two_bridges_on_one_folder_say_the_same_byte_for_byte() {
+    let (folder, yaml) = shared();
+    let programs = both(folder.path(), &yaml);
+    for path in ["/.well-known/oauth-authorization-server", "/.well-known/oauth-protected-resource/mcp", "/oauth/jwks"]
+    {
+        let mut said = Vec::new();
+        for program in &programs {
+            let answer = http().get(format!("{}{path}", program.url)).send().await.unwrap();
+            assert_eq!(answer.status(), 200, "{path}");
+            said.push(answer.bytes().await.unwrap());
+        }
+        assert_eq!(said[0], said[1], "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ops_2_two_bridges_on_one_database_are_one_authorization_server() {
     let (folder, yaml) = shared();
     let [one, other] = both(folder.path(), &yaml);
