@@ -16,6 +16,7 @@ use crate::bridge::session::Session;
 use crate::bridge::stateless::exchange::Exchange;
 use crate::bridge::tenant::Tenant;
 use crate::bridge::upstream::call::{Call, Owner};
+use crate::bridge::upstream::elicited::Elicited;
 use crate::bridge::upstream::hello::{Hello, Speaks};
 use crate::bridge::upstream::stateless::dress;
 use crate::bridge::upstream::stateless::listening::Listening;
@@ -45,6 +46,8 @@ pub struct Link {
     pub hello: OnceLock<Hello>,
     /// Which lists the upstream said have changed.
     pub changes: Changes,
+    /// Who was sent to a web page for the upstream.
+    pub elicited: Elicited,
     /// What an upstream without sessions tells by itself.
     pub listening: Listening,
     /// The rank of the level that the upstream's log messages were last set to.
@@ -135,6 +138,7 @@ impl Link {
             hub,
             hello: OnceLock::new(),
             changes: Changes::default(),
+            elicited: Elicited::default(),
             listening: Listening::default(),
             log_level: AtomicU8::new(LogLevel::UNSET),
             wire,
