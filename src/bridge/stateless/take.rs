@@ -36,6 +36,9 @@ const STREAM_AFTER: Duration = Duration::from_millis(400);
 /// So long at most a client that waits for an answer on a stream hears nothing: MCP-21 has an upstream hear within a second
 /// that the client has left, and it may take two comments to find out.
 const LONGEST_SILENCE: Duration = Duration::from_millis(400);
+// Security catalogue, MCP-21: an upstream hears within a second that its client has left.
+const _: () =
+    assert!(STREAM_AFTER.as_millis() + LONGEST_SILENCE.as_millis() < 1000 && 2 * LONGEST_SILENCE.as_millis() < 1000);
 /// Shown by `config show --limits`.
 pub const LIMITS: [Limit; 1] =
     [Limit::time("silence on the stream of a call (2026-07-28)", LONGEST_SILENCE, "a comment is sent")];
