@@ -253,13 +253,13 @@ fn request(link: &Arc<Link>, message: &Message, (id, method, params): (Span, &Me
         return link.tell_now(reply::result(&their_id, b"{}"));
     }
     let call = owner(link, origin);
-    if let Some((Owner::Stateless(exchange), call)) = call.as_ref().map(|call| (&call.owner, call)) {
-        if is_certain(link, call, origin) {
-            return question::ask(link, exchange, message, (id, method, params));
-        }
-        // What another call of the same caller is answered with would be nobody's question; and without people to tell apart
-        // (`auth: none`), everybody is the same caller.
-        return refuse(reply::UNAVAILABLE, NOBODYS);
+    if call.as_ref().is_some_and(|call| matches!(call.owner, Owner::Stateless(_))) {
+        // Its question becomes the answer of one call, so that it is not enough to be of some call of the caller.
+        let call = if origin.is_some() { call } else { link.call_that_asks() };
+        return match call.as_ref().map(|call| &call.owner) {
+            Some(Owner::Stateless(exchange)) => question::ask(link, exchange, message, (id, method, params)),
+            _ => refuse(reply::UNAVAILABLE, NOBODYS),
+        };
     }
     let session = match &call {
         Some(call) => call.owner.session().map(Arc::clone),

@@ -25,8 +25,9 @@ fn before(server: &FakeServer, settings: &str) -> App {
 
 const INJECTED: &str = ", auth: {token: upstream-token}, headers: {X-Api-Key: real, X-User: bridge}";
 /// Every header field that a request to an upstream has.
-const OURS: [&str; 11] = [
+const OURS: [&str; 12] = [
     "accept",
+    "accept-encoding",
     "authorization",
     "content-length",
     "content-type",

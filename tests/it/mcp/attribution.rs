@@ -55,6 +55,24 @@ async fn mcp_18_a_question_reaches_no_other_call_of_the_same_caller() {
 }
 
 #[tokio::test]
+async fn mcp_18_where_nobody_is_known_one_persons_open_question_keeps_anothers_from_being_put() {
+    let none = format!("server: {{listen: 127.0.0.1:0, auth: {{type: none}}}}\nupstreams:\n  fake: {}\n", child(""));
+    let known = BASIC.replace("me: {builtin: whoami}", &format!("fake: {}", child("")));
+    for (yaml, is_known) in [(none, false), (known, true)] {
+        let app = App::with(&yaml);
+        let token =
+            if is_known { Client::register(&app).await.tokens().await.access().to_owned() } else { String::new() };
+        let client = Stateless::new(&app, &token).able(json!({"elicitation": {}}));
+        let mut asked = Vec::new();
+        for _ in 0..2 {
+            let answer = client.tool("ask", json!({"method": "elicitation/create"})).await;
+            asked.push(answer["result"]["resultType"].clone());
+        }
+        assert_eq!(asked, ["input_required", if is_known { "input_required" } else { "complete" }]);
+    }
+}
+
+#[tokio::test]
 async fn mcp_18_a_question_that_is_open_when_its_call_ends_is_answered() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("journal");

@@ -158,6 +158,12 @@ impl Exchange {
         self.attached(|round| round.accepts_stream).unwrap_or_default()
     }
 
+    /// Whether its client was asked something, and has not come back.
+    #[must_use]
+    pub fn is_parked(&self) -> bool {
+        matches!(self.lock().stage, Stage::Parked)
+    }
+
     /// Where the client's messages wait.
     #[must_use]
     pub fn mailbox(&self) -> Option<Arc<Mailbox>> {
