@@ -428,12 +428,11 @@ fn read_params(json: &str, params: Option<&RawValue>) -> Result<Params, MessageF
         let known = ["progressToken", meta::PROTOCOL_VERSION, meta::CLIENT_CAPABILITIES, meta::LOG_LEVEL];
         let [progress_token, protocol_version, client_capabilities, log_level] =
             object::members(meta.get(), &known).map_err(fault)?;
-        let set = |value: Option<&RawValue>| place(value.filter(|value| !is_null(value)));
         read.meta = Meta {
-            progress_token: set(progress_token),
+            progress_token: place(progress_token.filter(|token| !is_null(token))),
             protocol_version: place(protocol_version),
             client_capabilities: place(client_capabilities),
-            log_level: set(log_level),
+            log_level: place(log_level),
         };
     }
     if let Some(reference) = member(Param::Ref) {
