@@ -17,6 +17,7 @@ use crate::app::made::{Behind, Made};
 use crate::app::reload::Late;
 use crate::app::tasks::Retention;
 use crate::app::{App, Ground, StartError, connections, tasks};
+use crate::audit::Audit;
 use crate::config::Config;
 use crate::http::live::Live;
 use crate::http::{middleware, routes};
@@ -76,7 +77,7 @@ impl App {
         let retention = config.oauth_server.as_ref().map(|section| watch::Sender::new(Retention::of(section)));
         let cleanup = retention.as_ref().map(|retention| {
             let (store, clock) = (Arc::clone(&ground.store), ground.surroundings.clock.clone());
-            tokio::spawn(tasks::clean_up(store, retention.subscribe(), clock))
+            tokio::spawn(tasks::clean_up(store, ground.audit.clone(), retention.subscribe(), clock))
         });
         let server = tokio::spawn(server);
         Ok(Running { server, handle, live, ground, config, behind, retention, cleanup, late: Late::default() })
@@ -107,6 +108,12 @@ impl Running {
     /// Waits until the server ends by itself, which it does only when it fails.
     pub async fn wait(&mut self) -> std::io::Result<()> {
         (&mut self.server).await.unwrap_or_else(|error| Err(std::io::Error::other(error)))
+    }
+
+    /// The trail of this bridge.
+    #[must_use]
+    pub const fn audit(&self) -> &Audit {
+        &self.ground.audit
     }
 
     async fn finish(self) {

@@ -52,6 +52,17 @@ pub enum StoreError {
     Broken(String),
 }
 
+/// What became of a client that wants a place, and of others for it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Admission {
+    /// Whether there was room for it.
+    pub is_admitted: bool,
+    /// Who was gone because its time was up.
+    pub expired: Vec<ClientId>,
+    /// Who made room for it.
+    pub made_room: Vec<ClientId>,
+}
+
 /// Registered clients.
 #[async_trait]
 pub trait Clients: Send + Sync {
@@ -59,14 +70,14 @@ pub trait Clients: Send + Sync {
     async fn find_client(&self, id: &ClientId) -> Result<Option<RegisteredClient>, StoreError>;
 
     /// Adds a client, having removed those that have expired. When `max_clients` are there, the
-    /// oldest that was never used makes room, or else the one whose grants ended longest ago. `false`: every one has a
-    /// grant, so there is no room.
+    /// oldest that was never used makes room, or else the one whose grants ended longest ago. When every one has a
+    /// grant, there is no room.
     async fn add_client(
         &self,
         client: RegisteredClient,
         bounds: ClientBounds,
         now: Timestamp,
-    ) -> Result<bool, StoreError>;
+    ) -> Result<Admission, StoreError>;
 
     /// The client of this fingerprint that was never used, as one that registers at `now`. From then on nobody can manage it:
     /// whoever registered it first may be somebody else. `None`: there is none.
@@ -78,7 +89,8 @@ pub trait Clients: Send + Sync {
     async fn update_client(&self, client: RegisteredClient, now: Timestamp) -> Result<bool, StoreError>;
 
     /// Removes the clients that have expired: never used for `unused_expiry`, or used, without a grant left, for `expiry`.
-    async fn remove_expired_clients(&self, bounds: ClientBounds, now: Timestamp) -> Result<(), StoreError>;
+    /// Gives who is gone.
+    async fn remove_expired_clients(&self, bounds: ClientBounds, now: Timestamp) -> Result<Vec<ClientId>, StoreError>;
 
     /// Removes a client, its consents and flows, and revokes its grants; if somebody manages it, only while that is so.
     /// `false`: there was none.

@@ -29,7 +29,7 @@ pub(super) async fn a_client_comes_back_as_it_was_added(store: &Arc<dyn Store>) 
     let inline = signing("c", KeySource::Inline("{\"keys\": []}".to_owned()));
     let kept_elsewhere = signing("d", KeySource::Url("https://client.example/jwks".parse().unwrap()));
     for client in [confidential, public, inline, kept_elsewhere] {
-        assert!(store.add_client(client.clone(), BOUNDS, NOW).await.unwrap());
+        assert!(store.add_client(client.clone(), BOUNDS, NOW).await.unwrap().is_admitted);
         assert_eq!(store.find_client(&client.id).await.unwrap(), Some(client));
     }
 }

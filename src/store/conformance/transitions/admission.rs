@@ -20,13 +20,16 @@ pub(in crate::store::conformance) async fn reg_17_only_clients_never_used_make_r
     let used = Sample::new("used");
     used.grant(&**store).await;
     for (name, minute) in [("b", 2), ("a", 1), ("c", 3)] {
-        assert!(store.add_client(client_at(name, minute), BOUNDS, NOW + minutes(3)).await.unwrap());
+        assert!(store.add_client(client_at(name, minute), BOUNDS, NOW + minutes(3)).await.unwrap().is_admitted);
     }
     assert!(!exists(store, "a").await, "the oldest never used made room");
     assert!(exists(store, "b").await && exists(store, "c").await && exists(store, "used").await);
 
     let one = ClientBounds { max_clients: 1, ..BOUNDS };
-    assert!(!store.add_client(client_at("d", 4), one, NOW + minutes(4)).await.unwrap(), "everyone left was used");
+    assert!(
+        !store.add_client(client_at("d", 4), one, NOW + minutes(4)).await.unwrap().is_admitted,
+        "everyone left was used"
+    );
     assert!(!exists(store, "d").await);
     assert!(exists(store, "b").await && exists(store, "c").await && exists(store, "used").await);
 }
@@ -39,15 +42,15 @@ pub(in crate::store::conformance) async fn reg_17_clients_whose_grants_have_ende
     }
     let (now, two) = (NOW + POLICY.absolute * 3, ClientBounds { max_clients: 2, ..BOUNDS });
     let at = |name: &str, now| RegisteredClient { registered_at: now, ..Sample::new(name).client() };
-    assert!(!store.add_client(at("refused", NOW), two, NOW).await.unwrap(), "both have a grant");
+    assert!(!store.add_client(at("refused", NOW), two, NOW).await.unwrap().is_admitted, "both have a grant");
     store.remove_expired(POLICY, now).await.unwrap();
     assert!(
         exists(store, "first").await && exists(store, "second").await,
         "nobody is removed before the room is needed"
     );
-    assert!(store.add_client(at("new", now), two, now).await.unwrap());
+    assert!(store.add_client(at("new", now), two, now).await.unwrap().is_admitted);
     assert!(!exists(store, "first").await && exists(store, "second").await);
-    assert!(store.add_client(at("newer", now), two, now).await.unwrap());
+    assert!(store.add_client(at("newer", now), two, now).await.unwrap().is_admitted);
     assert!(!exists(store, "new").await && exists(store, "second").await, "who was never used goes first");
 }
 
@@ -55,8 +58,8 @@ pub(in crate::store::conformance) async fn clients_never_used_expire(store: &Arc
     Sample::new("used").grant(&**store).await;
     let waiting = Sample::new("waiting");
     waiting.approve(&**store).await;
-    assert!(store.add_client(client_at("young", 1), BOUNDS, NOW + minutes(1)).await.unwrap());
-    assert!(store.add_client(client_at("new", 60), BOUNDS, NOW + minutes(60)).await.unwrap());
+    assert!(store.add_client(client_at("young", 1), BOUNDS, NOW + minutes(1)).await.unwrap().is_admitted);
+    assert!(store.add_client(client_at("new", 60), BOUNDS, NOW + minutes(60)).await.unwrap().is_admitted);
     assert!(!exists(store, "waiting").await && exists(store, "young").await && exists(store, "used").await);
     assert_eq!(store.find_code(&waiting.code().digest).await.unwrap(), None, "its code has gone with it");
 }

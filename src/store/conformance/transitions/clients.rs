@@ -65,7 +65,7 @@ pub(in crate::store::conformance) async fn reg_26_who_registers_the_same_unused_
     let sample = Sample::new("a");
     let client =
         RegisteredClient { authentication: Authentication::None, fingerprint: Some(fingerprint), ..sample.client() };
-    assert!(store.add_client(client.clone(), BOUNDS, NOW).await.unwrap());
+    assert!(store.add_client(client.clone(), BOUNDS, NOW).await.unwrap().is_admitted);
     assert_eq!(store.renew_client(&digest("another"), later).await.unwrap(), None);
     let managed = store.find_client(&client.id).await.unwrap().unwrap();
     assert!(managed.management.is_some());
@@ -85,7 +85,7 @@ pub(in crate::store::conformance) async fn reg_24_an_update_ends_what_was_built_
     let client = Sample::new("a").client();
     assert!(!store.update_client(client.clone(), NOW).await.unwrap(), "there is none");
     let id = client.id.clone();
-    assert!(store.add_client(client.clone(), BOUNDS, NOW).await.unwrap());
+    assert!(store.add_client(client.clone(), BOUNDS, NOW).await.unwrap().is_admitted);
     let (granted, pending) = in_use(store, &id).await;
     let used = RegisteredClient { last_granted_at: Some(NOW), ..client };
     let update = async |client: &RegisteredClient| {
