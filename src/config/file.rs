@@ -40,7 +40,7 @@ pub fn read(path: &Path, occasion: Occasion) -> io::Result<Vec<u8>> {
 }
 
 /// Whether the path stands for something open that the program was started with; `/dev/null` is nothing at all.
-fn is_handed_over(path: &Path) -> bool {
+pub fn is_handed_over(path: &Path) -> bool {
     let of_descriptors = |folder| path.parent() == Some(Path::new(folder));
     ["/dev/stdin", "/dev/null"].iter().any(|name| path == Path::new(name))
         || ["/dev/fd", "/proc/self/fd"].into_iter().any(of_descriptors)

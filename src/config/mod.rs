@@ -133,9 +133,10 @@ fn read_text(path: &Path, occasion: Occasion) -> Result<String, Faults> {
 }
 
 fn parse_file(text: &str, path: &Path, occasion: Occasion) -> Result<(Config, Node), Faults> {
-    // Relative to the file, also when the file is named without a folder.
-    let folder = std::path::absolute(path).map_err(|error| unreadable(path, &error.to_string()))?;
-    let folder = folder.parent().unwrap_or(Path::new("/"));
+    // Relative to the file, also when the file is named without a folder; what is no file stands where the program was started.
+    let place = if file::is_handed_over(path) { Path::new("config.yaml") } else { path };
+    let place = std::path::absolute(place).map_err(|error| unreadable(path, &error.to_string()))?;
+    let folder = place.parent().unwrap_or(Path::new("/"));
     let shared = Shared::new(folder.to_owned(), Environment::process(), occasion);
     parse(text, path, shared)
 }

@@ -102,7 +102,11 @@ impl Keys {
     fn try_tend(&self, now: Timestamp, longest_token: Duration, changes: &mut Vec<KeyChange>) -> Result<(), KeyError> {
         let before = self.ring.load_full();
         if !before.is_of(&Ring::scan(&self.settings, &self.folder)?) {
-            let (mut ring, fault) = Ring::load_anew(&self.settings, &self.folder, &before)?;
+            let (mut ring, mut fault) = Ring::load_anew(&self.settings, &self.folder, &before)?;
+            if let Some(fault) = fault.take_if(|_| self.settings.key_file.is_some()) {
+                // Files that an operator is just replacing are taken together, or not yet.
+                return Err(fault);
+            }
             if ring.signer(now).is_none() {
                 // All of them were taken away: others have to learn of the new one as they can.
                 ring = add_key(&self.settings, &self.folder, &ring, now)?;

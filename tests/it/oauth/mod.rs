@@ -16,6 +16,7 @@ mod program;
 mod refresh;
 mod registration;
 mod registration_management;
+mod resolver;
 mod revocation;
 mod rotation;
 mod static_clients;

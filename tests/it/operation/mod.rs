@@ -2,7 +2,10 @@
 
 mod faults;
 mod hang_ups;
+mod held;
+mod key_folder;
 mod people;
+mod pipes;
 mod process;
 mod reload;
 mod replicas;

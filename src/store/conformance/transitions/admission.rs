@@ -6,7 +6,7 @@ use crate::base::id::{ClientId, FlowId};
 use crate::model::authorization::Stage;
 use crate::model::client::RegisteredClient;
 use crate::store::conformance::sample::{BOUNDS, NOW, POLICY, Sample, digest, minutes};
-use crate::store::{ClientBounds, Store, StoreError};
+use crate::store::{Admission, ClientBounds, Store, StoreError};
 
 fn client_at(name: &str, minute: u64) -> RegisteredClient {
     RegisteredClient { registered_at: NOW + minutes(minute), ..Sample::new(name).client() }
@@ -19,8 +19,10 @@ async fn exists(store: &Arc<dyn Store>, name: &str) -> bool {
 pub(in crate::store::conformance) async fn reg_17_only_clients_never_used_make_room(store: &Arc<dyn Store>) {
     let used = Sample::new("used");
     used.grant(&**store).await;
-    for (name, minute) in [("b", 2), ("a", 1), ("c", 3)] {
-        assert!(store.add_client(client_at(name, minute), BOUNDS, NOW + minutes(3)).await.unwrap().is_admitted);
+    for (name, minute, gone) in [("b", 2, None), ("a", 1, None), ("c", 3, Some("a"))] {
+        let admission = store.add_client(client_at(name, minute), BOUNDS, NOW + minutes(3)).await.unwrap();
+        let made_room = gone.into_iter().map(ClientId::new).collect();
+        assert_eq!(admission, Admission { is_admitted: true, expired: Vec::new(), made_room });
     }
     assert!(!exists(store, "a").await, "the oldest never used made room");
     assert!(exists(store, "b").await && exists(store, "c").await && exists(store, "used").await);
@@ -59,7 +61,8 @@ pub(in crate::store::conformance) async fn clients_never_used_expire(store: &Arc
     let waiting = Sample::new("waiting");
     waiting.approve(&**store).await;
     assert!(store.add_client(client_at("young", 1), BOUNDS, NOW + minutes(1)).await.unwrap().is_admitted);
-    assert!(store.add_client(client_at("new", 60), BOUNDS, NOW + minutes(60)).await.unwrap().is_admitted);
+    let admission = store.add_client(client_at("new", 60), BOUNDS, NOW + minutes(60)).await.unwrap();
+    assert_eq!((admission.is_admitted, admission.expired), (true, vec![ClientId::new("waiting")]));
     assert!(!exists(store, "waiting").await && exists(store, "young").await && exists(store, "used").await);
     assert_eq!(store.find_code(&waiting.code().digest).await.unwrap(), None, "its code has gone with it");
 }
