@@ -173,17 +173,9 @@ async fn check_login(form: &PageForm, state: &State) -> Result<HttpResponse, Flo
 }
 
 /// `POST /oauth/authorize/{flow}/consent`
-pub async fn decide(
-    request: HttpRequest,
-    flow: Path<FlowId>,
-    payload: Payload,
-    state: Current,
-    live: Data<Live>,
-) -> HttpResponse {
+pub async fn decide(request: HttpRequest, flow: Path<FlowId>, payload: Payload, state: Current) -> HttpResponse {
     match PageForm::read(&request, &flow, payload, &state, &state.limits.authorization).await {
         Ok(form) => {
-            // What somebody may allow is decided by the configuration of now, as who may log in is.
-            let state = live.current();
             check_decision(&form, &state).await.unwrap_or_else(|fault| fault::bound_page(&state, &form.bound, &fault))
         }
         Err(response) => response,

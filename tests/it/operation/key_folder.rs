@@ -10,7 +10,7 @@ use std::time::Instant;
 use rustix::fs::{CWD, FlockOperation, Mode, flock, mkfifoat};
 use tempfile::TempDir;
 
-use crate::operation::{LONG, PEOPLE, bare_folder, hashed, log_in, register};
+use crate::operation::{LONG, PEOPLE, bare_folder, hashed, log_in, refusal, register};
 use crate::support::mcp::Session;
 use crate::support::program::run;
 use crate::support::{Program, client::Tokens};
@@ -30,11 +30,10 @@ fn mode(path: &Path) -> u32 {
 }
 
 /// What the start of the bridge in this folder is refused with; `config check` says the same.
-fn refusal(folder: &TempDir) -> String {
+fn refused(folder: &TempDir) -> String {
     let said = [&[][..], &["config", "check"]].map(|arguments| {
-        let output = run(folder, arguments);
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(78), "{arguments:?}: {said}");
+        let (code, said) = refusal(folder.path(), arguments);
+        assert_eq!(code, Some(78), "{arguments:?}: {said}");
         said
     });
     assert_eq!(said[0], said[1]);
@@ -69,7 +68,7 @@ fn crash_8_a_folder_or_a_key_of_somebody_else_is_refused() {
     }
     let theirs = folder(0o700);
     chown(theirs.path().join("keys"), Some(NOBODY), None).unwrap();
-    let said = refusal(&theirs);
+    let said = refused(&theirs);
     assert!(said.contains("keys belongs to user 65534") && said.contains("chown -R 0 "), "{said}");
     assert_eq!(fs::read_dir(theirs.path().join("keys")).unwrap().count(), 0, "nothing is made there");
     // What somebody put there while he could.
@@ -77,7 +76,7 @@ fn crash_8_a_folder_or_a_key_of_somebody_else_is_refused() {
     let path = planted.path().join("keys/signing-es256-1.pem");
     assert!(run(&planted, &["keygen", "--out", path.to_str().unwrap()]).status.success());
     chown(&path, Some(NOBODY), None).unwrap();
-    assert!(refusal(&planted).contains("signing-es256-1.pem belongs to user 65534"));
+    assert!(refused(&planted).contains("signing-es256-1.pem belongs to user 65534"));
     chown(&path, Some(0), None).unwrap();
     drop(Program::start(planted, &[]));
 }
@@ -85,9 +84,8 @@ fn crash_8_a_folder_or_a_key_of_somebody_else_is_refused() {
 #[test]
 fn jwt_15_the_lock_of_the_keys_is_a_file_of_ours_or_none() {
     let refused = |folder: &TempDir| {
-        let output = run(folder, &[]);
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(78), "{said}");
+        let (code, said) = refusal(folder.path(), &[]);
+        assert_eq!(code, Some(78), "{said}");
         said
     };
     let linked = folder(0o700);
@@ -137,9 +135,8 @@ fn jwt_15_a_lock_that_is_never_given_back_is_told_and_stops_no_running_bridge() 
     let lock = program.folder.path().join("keys/.lock");
     let held = File::open(&lock).unwrap();
     flock(&held, FlockOperation::LockExclusive).unwrap();
-    let output = run(&program.folder, &["key", "rotate", "--now"]);
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(74), "{said}");
+    let (code, said) = refusal(program.folder.path(), &["key", "rotate", "--now"]);
+    assert_eq!(code, Some(74), "{said}");
     assert!(said.contains(".lock is held by another process"), "{said}");
     assert!(program.reload(), "{}", program.log());
     let told = Instant::now();

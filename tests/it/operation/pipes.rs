@@ -1,16 +1,15 @@
 //! A configuration, or a file that it names, whose reading would never end.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{CWD, Mode, mkfifoat};
 
-use crate::operation::{LONG, bare_folder};
+use crate::operation::{LONG, bare_folder, ended, refusal};
 use crate::support::Program;
-use crate::support::program::heard;
 
 const PLAIN: &str = "log: {output: log}\nserver: {listen: \"127.0.0.1:0\"}\nstorage: {type: memory}\nupstreams: {me: {builtin: whoami}}\n";
 const WITH_SECRET: &str = "log: {output: log}\nserver:\n  listen: 127.0.0.1:0\n  oauth_server:\n    enabled: true\n    \
@@ -21,29 +20,6 @@ const SECRET: &str = "a secret of more than 32 characters, long";
 fn pipe(path: &Path) {
     let _ = fs::remove_file(path);
     mkfifoat(CWD, path, Mode::RUSR | Mode::WUSR).unwrap();
-}
-
-/// Waits for its end, which has to come; gives its exit code.
-fn ended(child: &mut Child) -> Option<i32> {
-    let began = Instant::now();
-    while began.elapsed() < LONG {
-        if let Some(status) = child.try_wait().unwrap() {
-            return status.code();
-        }
-        std::thread::park_timeout(Duration::from_millis(5));
-    }
-    child.kill().unwrap();
-    child.wait().unwrap();
-    panic!("it did not end");
-}
-
-/// Its exit code, and what it said to people.
-fn refusal(folder: &Path, arguments: &[&str]) -> (Option<i32>, String) {
-    let mut child = heard(folder, arguments).spawn().unwrap();
-    let code = ended(&mut child);
-    let mut said = String::new();
-    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
-    (code, said)
 }
 
 #[test]
