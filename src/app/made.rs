@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::app::{AUTHORIZATIONS, Addresses, Ground, LOGINS, StartError, TOKENS, connections, tasks};
+use crate::app::{AUTHORIZATIONS, Addresses, Ground, LOGINS, StartError, TOKENS, absent, connections, tasks};
 use crate::authorization_server::client::documents::Elsewhere;
 use crate::authorization_server::{AuthorizationServer, Services};
 use crate::base::id::{ClientId, ProviderName, UserId};
@@ -16,6 +16,7 @@ use crate::identity::federated::{EnterpriseIssuer, Federation, Provider};
 use crate::identity::throttle::AddressLimit;
 use crate::identity::{Identity, PasswordLogin};
 use crate::keys::Keys;
+use crate::model::enrolled::Enrolled;
 use crate::protocol::oauth::scope;
 use crate::resource_server::{ResourceServer, Settings};
 use crate::store::Present;
@@ -82,9 +83,20 @@ impl Made {
         let issuing = self.behind.issuing.as_ref()?;
         config.oauth_server.as_ref().map(|section| present(section, &issuing.identity))
     }
+
+    /// What grants of users and clients of the configuration depend on.
+    pub fn enrolled(&self, config: &Config) -> Vec<Enrolled> {
+        self.behind.enrolled(config)
+    }
 }
 
 impl Behind {
+    /// See [`Made::enrolled`].
+    pub fn enrolled(&self, config: &Config) -> Vec<Enrolled> {
+        let issuing = self.issuing.as_ref().zip(config.oauth_server.as_ref());
+        issuing.map(|(issuing, section)| absent::enrolled(section, &issuing.identity)).unwrap_or_default()
+    }
+
     /// Whether tokens are checked with the same keys.
     pub fn has_keys_of(&self, other: &Self) -> bool {
         let keys = |behind: &Self| behind.issuing.as_ref().map(|issuing| issuing.keys.jwks());
@@ -124,7 +136,7 @@ impl Issuing {
         let keys = keys(section, ground, known).await?;
         let federation = Federation::new(providers(section, &ground.addresses.issuer, &keys)?, ground.store.clone());
         let federation = federation.with_enterprise(enterprise(section)?);
-        let identity = Arc::new(identity(section, ground, federation, known.map(|(issuing, _)| &*issuing.identity))?);
+        let identity = Arc::new(identity(section, ground, (federation, &keys), known.map(|(issuing, _)| &*issuing.identity))?);
         let elsewhere = match known.filter(|(_, before)| before.metadata_documents == section.metadata_documents) {
             Some((issuing, _)) => Arc::clone(&issuing.elsewhere),
             None => Elsewhere::new(&section.metadata_documents, Arc::clone(&ground.store))
@@ -181,7 +193,7 @@ fn present(section: &OauthServer, identity: &Identity) -> Present {
 fn identity(
     section: &OauthServer,
     ground: &Ground,
-    federation: Federation,
+    (federation, keys): (Federation, &Keys),
     before: Option<&Identity>,
 ) -> Result<Identity, StartError> {
     let passwords = PasswordLogin {
@@ -189,6 +201,7 @@ fn identity(
         users: &section.users,
         lockout: section.lockout,
         least_cost: ground.surroundings.password_cost,
+        digest_key: &keys.derive("configured passwords", &[]),
     };
     let store = ground.store.clone();
     let identity = match before {

@@ -22,6 +22,7 @@ use crate::config::Config;
 use crate::config::section::Storage;
 use crate::keys::KeyError;
 use crate::store::Store;
+use crate::store::Review;
 use crate::store::sqlite::Sqlite;
 
 pub use address::Addresses;
@@ -120,7 +121,8 @@ impl App {
         let ground = Ground { store, audit, surroundings, addresses: addresses.clone(), connections };
         let made = Made::of(&config, &ground, None).await?;
         if let Some(present) = made.present(&config) {
-            let ended = absent::revoke(ground.store.as_ref(), &ground.audit, present, now).await;
+            let review = Review { people: made.enrolled(&config), only: None };
+            let ended = absent::look(&ground, (present, review), now).await;
             ended.map_err(|error| StartError::Io(error.to_string()))?;
         }
         Ok(Self { listener, ground, config, made, addresses })

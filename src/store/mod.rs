@@ -20,6 +20,7 @@ use crate::model::account::Account;
 use crate::model::authorization::{AuthorizationCode, Flow, Stage};
 use crate::model::browser_session::BrowserSession;
 use crate::model::client::RegisteredClient;
+use crate::model::enrolled::Enrolled;
 use crate::model::connection::Connection;
 use crate::model::consent::Consent;
 use crate::model::grant::{
@@ -347,6 +348,25 @@ pub trait Users: Send + Sync {
     /// Revokes the grants of everybody, person or client, who is not among `present`: called at start, so that who was removed
     /// from the configuration file is out.
     async fn revoke_absent_users(&self, present: Present, now: Timestamp) -> Result<(), StoreError>;
+
+    /// Compares who is in the configuration with who was when grants were last made by it, and puts the one in the place of the
+    /// other. Whoever has another credential, may do less, or is gone loses the grants; so does whoever has the name that was
+    /// another person's until now, of the store or of the configuration. Who they are. The second of two reviews of one
+    /// configuration, by whichever process, finds nothing.
+    async fn review_configured(&self, review: Review, now: Timestamp) -> Result<Vec<UserId>, StoreError>;
+
+    /// Who was last in the configuration by this name, of whichever process.
+    async fn find_configured(&self, id: &UserId) -> Result<Option<Enrolled>, StoreError>;
+}
+
+/// A look at who is in the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Review {
+    /// Who may hold grants by it: disabled ones may not.
+    pub people: Vec<Enrolled>,
+    /// Whom it is about; the others are left alone. `None`: everybody, which is for the start. A process that goes on with an
+    /// older configuration must not take back what a newer one has done.
+    pub only: Option<Vec<UserId>>,
 }
 
 /// A password that its user replaces.

@@ -9,6 +9,7 @@ mod browser_sessions;
 mod clean_up;
 mod client_documents;
 mod clients;
+mod configured;
 mod connections;
 mod consents;
 mod error;
