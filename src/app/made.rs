@@ -13,7 +13,7 @@ use crate::config::section::{self, EndpointAuth, Mode, OauthServer, RateLimit};
 use crate::http::guard::Guard;
 use crate::http::state::{AddressLimits, Authorization, Endpoint, Pages, State};
 use crate::identity::federated::{EnterpriseIssuer, Federation, Provider};
-use crate::identity::throttle::AddressLimit;
+use crate::identity::throttle::{AddressLimit, LoginThrottle};
 use crate::identity::{Identity, PasswordLogin};
 use crate::keys::Keys;
 use crate::model::enrolled::Enrolled;
@@ -109,6 +109,7 @@ struct Issuing {
     keys: Arc<Keys>,
     identity: Arc<Identity>,
     elsewhere: Arc<Elsewhere>,
+    guesses: Arc<LoginThrottle>,
 }
 
 /// The keys go on where nothing is said of them, and with them what is in memory alone; a file that was taken away or changed
@@ -145,7 +146,10 @@ impl Issuing {
         };
         // Beside the start: a provider that does not answer keeps nobody else from logging in.
         tokio::spawn(tasks::warm_up(Arc::clone(&identity), ground.surroundings.clock.clone()));
-        Ok(Self { keys, identity, elsewhere })
+        // What was guessed wrong counts on, unless another number of tries is allowed.
+        let guesses = known.map(|(issuing, _)| &issuing.guesses).filter(|guesses| guesses.is_of(section.lockout));
+        let guesses = guesses.map_or_else(|| Arc::new(LoginThrottle::new(section.lockout)), Arc::clone);
+        Ok(Self { keys, identity, elsewhere, guesses })
     }
 
     fn halves(&self, section: &OauthServer, ground: &Ground) -> (Authorization, ResourceServer) {
@@ -160,13 +164,14 @@ impl Issuing {
             metadata_url: addresses.resource_metadata.clone(),
             resource_name: Some(section.branding.page_title.clone()),
         };
-        let revoked = ground.store.revoked().clone();
-        let resource = ResourceServer::new(Arc::clone(&self.keys), settings, revoked, clock.clone());
+        let lists = (ground.store.revoked().clone(), ground.store.calls().clone());
+        let resource = ResourceServer::new(Arc::clone(&self.keys), settings, lists, clock.clone());
         let services = Services {
             store: Arc::clone(&ground.store),
             keys: Arc::clone(&self.keys),
             identity: Arc::clone(&self.identity),
             elsewhere: Arc::clone(&self.elsewhere),
+            guesses: Arc::clone(&self.guesses),
             audit: ground.audit.clone(),
             clock: clock.clone(),
         };

@@ -21,8 +21,7 @@ use crate::base::clock::{Clock, Timestamp};
 use crate::config::Config;
 use crate::config::section::Storage;
 use crate::keys::KeyError;
-use crate::store::Store;
-use crate::store::Review;
+use crate::store::{Review, Store};
 use crate::store::sqlite::Sqlite;
 
 pub use address::Addresses;
