@@ -137,7 +137,8 @@ impl Issuing {
         let keys = keys(section, ground, known).await?;
         let federation = Federation::new(providers(section, &ground.addresses.issuer, &keys)?, ground.store.clone());
         let federation = federation.with_enterprise(enterprise(section)?);
-        let identity = Arc::new(identity(section, ground, (federation, &keys), known.map(|(issuing, _)| &*issuing.identity))?);
+        let identity =
+            Arc::new(identity(section, ground, (federation, &keys), known.map(|(issuing, _)| &*issuing.identity))?);
         let elsewhere = match known.filter(|(_, before)| before.metadata_documents == section.metadata_documents) {
             Some((issuing, _)) => Arc::clone(&issuing.elsewhere),
             None => Elsewhere::new(&section.metadata_documents, Arc::clone(&ground.store))

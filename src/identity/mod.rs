@@ -163,10 +163,8 @@ impl Identity {
         federation: Federation,
         before: Option<&Self>,
     ) -> Result<Self, IdentityError> {
-        let (configured, highest) = credential::configured(
-            (passwords.users, passwords.digest_key),
-            before.map(|before| &before.configured),
-        )?;
+        let (configured, highest) =
+            credential::configured((passwords.users, passwords.digest_key), before.map(|before| &before.configured))?;
         let ceiling = Ceiling::new(highest.max(Work { cost: passwords.least_cost, ..Work::default() }));
         if let Some(before) = before {
             // What was learnt of users of the store holds.

@@ -172,7 +172,8 @@ async fn where_passwords_are_not_accepted_none_is_right_and_each_costs_the_same(
     assert!(store.add_user(stored("bob", hash("right", 4))).await.unwrap());
     let users = [alice()];
     let digest_key = Secret::new("digests");
-    let passwords = PasswordLogin { accepted: false, users: &users, lockout: WIDE, least_cost: 4, digest_key: &digest_key };
+    let passwords =
+        PasswordLogin { accepted: false, users: &users, lockout: WIDE, least_cost: 4, digest_key: &digest_key };
     let identity = Identity::new(passwords, store.clone(), Federation::new(Vec::new(), store)).unwrap();
     for name in ["alice", "bob", "nobody"] {
         let before = identity.rounds.load(Ordering::Relaxed);
@@ -378,7 +379,13 @@ async fn an_unknown_name_cannot_be_recognised_in_the_log() {
 #[expect(dead_code, reason = "it only has to compile")]
 fn takes_a_store(store: &Arc<dyn crate::store::Store>) -> Result<Identity, IdentityError> {
     let digest_key = Secret::new("digests");
-    let passwords = PasswordLogin { accepted: true, users: &[], lockout: NARROW, least_cost: password::COST, digest_key: &digest_key };
+    let passwords = PasswordLogin {
+        accepted: true,
+        users: &[],
+        lockout: NARROW,
+        least_cost: password::COST,
+        digest_key: &digest_key,
+    };
     Identity::new(passwords, store.clone(), Federation::new(Vec::new(), store.clone()))
 }
 

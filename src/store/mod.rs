@@ -21,9 +21,9 @@ use crate::model::account::Account;
 use crate::model::authorization::{AuthorizationCode, Flow, Stage};
 use crate::model::browser_session::BrowserSession;
 use crate::model::client::RegisteredClient;
-use crate::model::enrolled::Enrolled;
 use crate::model::connection::Connection;
 use crate::model::consent::{Consent, Decided};
+use crate::model::enrolled::Enrolled;
 use crate::model::grant::{
     AssertionOutcome, CheckedAssertion, Grant, Redemption, RefreshPolicy, RefreshToken, Rotation,
 };
