@@ -202,7 +202,7 @@ async fn cons_2_a_yes_counts_as_long_as_it_says_however_often_it_is_used() {
         &BASIC.replace("    allowed_redirect_uris:", "    consent: {remember: 2d}\n    allowed_redirect_uris:"),
     );
     let client = Client::register(&app).await;
-    client.authorize(&mut Browser::new(), "alice", &[]).await;
+    client.tokens().await;
     for (hours, asked) in [(24, false), (23, false), (2, true)] {
         app.clock.advance(std::time::Duration::from_secs(hours * 3600));
         let page = logged_in(&client, &mut Browser::new(), "alice", &[]).await;

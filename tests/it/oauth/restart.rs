@@ -140,9 +140,13 @@ fn add_user(app: &App, name: &str) {
 
 #[tokio::test]
 async fn rt_10_a_namesake_in_the_store_takes_over_nothing() {
-    let lines = [user("bob", BOTH), user("kept", BOTH)];
-    let app = restarted(App::with(&people(&lines)), |text| text);
+    let app = restarted(App::with(&people(&[user("kept", BOTH)])), |text| text);
     add_user(&app, "bob");
+    let with = |text: String| {
+        let kept = "        - {username: kept";
+        text.replace(kept, &format!("{}{kept}", user("bob", BOTH)))
+    };
+    let app = restarted(app, with);
     let mut client = Client::register(&app).await;
     let (mut bob, mut kept) = (log_in(&client, "bob").await, log_in(&client, "kept").await);
     let without =
