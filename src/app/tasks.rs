@@ -53,6 +53,20 @@ pub(super) async fn clean_up(store: Arc<dyn Store>, audit: Audit, retention: wat
     }
 }
 
+/// How often it is written down which grants were used.
+const CALLS_INTERVAL: Duration = Duration::from_secs(30);
+
+/// Writes down which grants were used, until the process ends.
+pub(super) async fn record_calls(store: Arc<dyn Store>) {
+    let mut interval = tokio::time::interval(CALLS_INTERVAL);
+    loop {
+        interval.tick().await;
+        if let Err(error) = store.record_calls().await {
+            tracing::debug!(%error, "when apps were last used could not be written down; trying again later");
+        }
+    }
+}
+
 /// How often the folder of the keys is looked at.
 const KEY_INTERVAL: Duration = Duration::from_secs(1);
 

@@ -156,6 +156,7 @@ impl AuthorizationServer {
             fingerprint,
             registered_at: self.services.clock.now(),
             last_granted_at: None,
+            by_operator: true,
         };
         Registered { client, secret, management: Some(self.management(&id, token)) }
     }

@@ -100,7 +100,7 @@ pub(super) async fn cons_10_of_twenty_approvals_one_wins(store: &Arc<dyn Store>)
     flow.stage = sample.consenting();
     store.add_flow(flow.clone(), NOW).await.unwrap();
     let outcomes = crowd(|number| {
-        let (store, flow, mut code, consent) = (Arc::clone(store), flow.clone(), sample.code(), sample.consent());
+        let (store, flow, mut code, consent) = (Arc::clone(store), flow.clone(), sample.code(), sample.decided());
         code.digest = digest(&format!("code {number}"));
         async move { store.approve_flow(&flow, code, consent).await.unwrap() }
     })

@@ -108,7 +108,7 @@ fn find(connection: &Connection, id: &ClientId) -> rusqlite::Result<Option<Regis
 }
 
 /// What [`read`] takes.
-pub(super) const COLUMN_NAMES: &str = "id, name, redirect_uris, secret, may_refresh, metadata, registered_at, last_granted_at, keys, management, fingerprint";
+pub(super) const COLUMN_NAMES: &str = "id, name, redirect_uris, secret, may_refresh, metadata, registered_at, last_granted_at, keys, management, fingerprint, by_operator";
 
 pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<RegisteredClient> {
     Ok(RegisteredClient {
@@ -126,6 +126,7 @@ pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<RegisteredClient> {
         last_granted_at: row.get(7)?,
         management: row.get(9)?,
         fingerprint: row.get(10)?,
+        by_operator: row.get(11)?,
     })
 }
 

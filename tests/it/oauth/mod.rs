@@ -14,6 +14,7 @@ mod metadata_documents;
 mod metadata_documents_changed;
 mod program;
 mod refresh;
+mod restart;
 mod registration;
 mod registration_management;
 mod resolver;

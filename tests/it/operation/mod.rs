@@ -1,5 +1,6 @@
 //! The program as it is operated: started, told to stop, told to reload, and in want of something.
 
+mod configured;
 mod faults;
 mod hang_ups;
 mod held;

@@ -95,14 +95,14 @@ pub(in crate::store::conformance) async fn cons_10_a_flow_answers_once(store: &A
     assert_eq!(finished.stage, Stage::Finished);
     let mut code = sample.code();
     code.digest = digest("second code");
-    assert!(!store.approve_flow(&finished, code.clone(), sample.consent()).await.unwrap());
+    assert!(!store.approve_flow(&finished, code.clone(), sample.decided()).await.unwrap());
     assert!(!store.advance_flow(&finished, finished.browser, Stage::Login { afresh: false }, NOW).await.unwrap());
     assert_eq!(store.find_code(&code.digest).await.unwrap(), None);
 
     let denied = Sample::new("denied").flow();
     store.add_flow(denied.clone(), NOW).await.unwrap();
     assert!(store.advance_flow(&denied, denied.browser, Stage::Finished, NOW).await.unwrap());
-    assert!(!store.approve_flow(&denied, code.clone(), sample.consent()).await.unwrap());
+    assert!(!store.approve_flow(&denied, code.clone(), sample.decided()).await.unwrap());
     assert_eq!(store.find_code(&code.digest).await.unwrap(), None);
 }
 
@@ -112,10 +112,10 @@ pub(in crate::store::conformance) async fn an_approval_that_fails_changes_nothin
     first.approve(&**store).await;
     let flow = second.flow();
     store.add_flow(flow.clone(), NOW).await.unwrap();
-    let failed = store.approve_flow(&flow, first.code(), second.consent()).await;
+    let failed = store.approve_flow(&flow, first.code(), second.decided()).await;
     assert!(matches!(failed, Err(StoreError::Broken(_))), "{failed:?}");
     assert_eq!(store.find_flow(&flow.id, NOW).await.unwrap(), Some(flow.clone()));
-    assert!(store.approve_flow(&flow, second.code(), second.consent()).await.unwrap());
+    assert!(store.approve_flow(&flow, second.code(), second.decided()).await.unwrap());
 }
 
 pub(in crate::store::conformance) async fn flows_are_bounded(store: &Arc<dyn Store>) {

@@ -29,9 +29,9 @@ async fn in_use(store: &Arc<dyn Store>, client: &ClientId) -> (Sample, Sample) {
         store.add_flow(flow.clone(), NOW).await.unwrap();
         let mut code = sample.code();
         code.client_id = client.clone();
-        let mut consent = sample.consent();
-        consent.client_id = client.clone();
-        assert!(store.approve_flow(&flow, code, consent).await.unwrap());
+        let mut decided = sample.decided().unwrap();
+        decided.consent.client_id = client.clone();
+        assert!(store.approve_flow(&flow, code, Some(decided)).await.unwrap());
     }
     granted.redeem(&**store).await;
     (granted, pending)
