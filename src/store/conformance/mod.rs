@@ -68,7 +68,7 @@ macro_rules! back_ends {
                 reg_17_clients_whose_grants_have_ended_make_room_last
                 clients_never_used_expire
                 clients_whose_grants_have_ended_expire_when_that_is_wanted
-                reg_26_who_registers_the_same_unused_is_known_again_and_managed_by_nobody
+                reg_26_who_registers_the_same_unused_is_known_again_where_nobody_manages_it
                 reg_24_an_update_ends_what_was_built_on_what_it_replaced
                 cimd_15_a_changed_document_ends_what_was_built_on_the_old_one
                 a_removed_client_takes_everything_along
