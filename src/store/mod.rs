@@ -163,13 +163,8 @@ pub trait ClientDocuments: Send + Sync {
 
     /// Keeps the keys at this address in place of those before, `client` being who came with one of them. Of two hundred others the
     /// oldest make room, of clients without a grant first.
-    async fn record_key_set(
-        &self,
-        url: &Url,
-        keys: &[u8],
-        client: &ClientId,
-        now: Timestamp,
-    ) -> Result<(), StoreError>;
+    async fn record_key_set(&self, url: &Url, keys: &[u8], client: &ClientId, now: Timestamp)
+    -> Result<(), StoreError>;
 }
 
 /// A document that once let its client in.

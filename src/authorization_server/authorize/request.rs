@@ -116,7 +116,8 @@ impl PageFault {
 /// listen on a port and a path of their own choice; it is that or turning them away. The path keeps nobody out: who may listen on
 /// any port of that computer may answer on any path there.
 fn is_registered(client: &Client, one: &str, requested: &str) -> bool {
-    let is_open = matches!(client.origin, Origin::Document { .. }) && redirect_uri::is_under_bare_loopback(one, requested);
+    let is_open =
+        matches!(client.origin, Origin::Document { .. }) && redirect_uri::is_under_bare_loopback(one, requested);
     is_open || redirect_uri::is_same(one, requested)
 }
 

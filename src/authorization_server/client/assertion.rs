@@ -96,11 +96,7 @@ impl AuthorizationServer {
         }
     }
 
-    async fn verify_with_keys_elsewhere(
-        &self,
-        wanted: Wanted<'_>,
-        assertion: &Assertion,
-    ) -> Result<Verified, Refused> {
+    async fn verify_with_keys_elsewhere(&self, wanted: Wanted<'_>, assertion: &Assertion) -> Result<Verified, Refused> {
         let token = assertion.token.expose();
         let (key_sets, now) = (&self.services.elsewhere.key_sets, self.services.clock.now());
         let unavailable = |refusal: DocumentRefusal| Refused::from(ResolveFault::Document(refusal));

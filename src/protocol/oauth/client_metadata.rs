@@ -230,7 +230,8 @@ impl ClientMetadata {
     fn echo_languages(&self, echo: &mut Map<String, Value>) -> Result<(), OauthError> {
         let texts = self.others.iter().filter_map(|(name, value)| {
             let (member, language) = name.split_once('#')?;
-            let is_tag = language.len() <= 64 && language.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+            let is_tag =
+                language.len() <= 64 && language.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
             let is_meant = is_tag && !language.is_empty() && IN_LANGUAGES.contains(&member);
             let text = value.as_str().filter(|text| is_meant && !text.is_empty())?;
             Some((name, member, text))

@@ -58,6 +58,7 @@ macro_rules! back_ends {
                 a_code_and_its_refresh_token_come_back_with_what_they_are_bound_to
                 the_last_consent_counts
                 a_document_is_the_last_that_was_kept
+                a_key_set_is_the_last_that_was_found
                 users_come_back_by_name
                 people_come_back_as_they_were_last_described
                 a_browser_session_comes_back_until_it_expires
@@ -98,6 +99,7 @@ macro_rules! back_ends {
                 clean_up_removes_what_has_ended
                 clean_up_removes_what_clients_used
                 documents_of_clients_in_use_make_room_last
+                key_sets_of_clients_in_use_make_room_last
                 ema_6_an_assertion_gives_one_grant
                 ema_who_is_disabled_gets_no_grant
                 an_assertion_says_little_of_whom_others_described

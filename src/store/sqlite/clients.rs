@@ -39,7 +39,8 @@ impl Clients for Sqlite {
     async fn renew_client(&self, fingerprint: &Digest, now: Timestamp) -> Result<Renewal, StoreError> {
         let fingerprint = *fingerprint;
         let find_known = move |connection: &Connection| {
-            let sql = "SELECT id, management IS NOT NULL FROM clients WHERE fingerprint = ?1 AND last_granted_at IS NULL
+            let sql =
+                "SELECT id, management IS NOT NULL FROM clients WHERE fingerprint = ?1 AND last_granted_at IS NULL
                        ORDER BY 2 LIMIT 1";
             let read = |row: &Row<'_>| Ok((row.get::<_, ClientId>(0)?, row.get::<_, bool>(1)?));
             connection.prepare_cached(sql)?.query_row([fingerprint], read).optional()

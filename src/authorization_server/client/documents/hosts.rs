@@ -38,7 +38,11 @@ const MANY: usize = 10_000;
 pub const LIMITS: [Limit; 6] = [
     Limit::count("fetches from one host in a minute, known and unknown each", MOST as usize, "a page, or 503"),
     Limit::count("fetches of unknown documents for one address in a minute", MOST_OF_ONE as usize, "a page, or 503"),
-    Limit::count("fetches from one host at once, known and unknown each", AT_ONCE, "they wait, as long as one may take"),
+    Limit::count(
+        "fetches from one host at once, known and unknown each",
+        AT_ONCE,
+        "they wait, as long as one may take",
+    ),
     Limit::count("fetches for one address at once", AT_ONCE_OF_ONE, "they wait, as long as one may take"),
     Limit::count("fetches of documents and keys at once, known and unknown each", AT_ONCE_OF_ALL, "they wait"),
     Limit::count("hosts and addresses whose fetches are counted", MANY, "counting begins anew"),

@@ -75,7 +75,11 @@ pub(in crate::store::conformance) async fn reg_26_who_registers_the_same_unused_
     assert_eq!(store.renew_client(&fingerprint, later).await.unwrap(), Renewal::Done(renewed.clone()));
     assert_eq!(store.find_client(&renewed.id).await.unwrap(), Some(renewed.clone()), "and it stays so");
     in_use(store, &renewed.id).await;
-    assert_eq!(store.renew_client(&fingerprint, later).await.unwrap(), Renewal::Managed, "once used, it is one client's alone");
+    assert_eq!(
+        store.renew_client(&fingerprint, later).await.unwrap(),
+        Renewal::Managed,
+        "once used, it is one client's alone"
+    );
 }
 
 pub(in crate::store::conformance) async fn reg_24_an_update_ends_what_was_built_on_what_it_replaced(
