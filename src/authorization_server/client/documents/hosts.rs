@@ -9,7 +9,7 @@ use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 use url::{Position, Url};
 
@@ -27,15 +27,17 @@ const MOST_OF_ONE: u32 = 10;
 const INTERVAL: Duration = Duration::from_secs(60);
 /// How many requests to one host are under way at once, in each of the two shares.
 const AT_ONCE: usize = 8;
-/// How many one address may have under way, and others that wait for these, to all hosts together.
+/// How many one address may have under way to one host.
 const AT_ONCE_OF_ONE: usize = 2;
+/// How many one address may have under way to all hosts together.
+const EVERYWHERE_OF_ONE: usize = 8;
 /// How many are under way at once, whoever asks, in each of the two shares.
-const AT_ONCE_OF_ALL: usize = 32;
+const AT_ONCE_OF_ALL: usize = 64;
 /// How many hosts, and how many addresses, are remembered; when there are more, the intervals of all begin anew.
 const MANY: usize = 10_000;
 
 /// What is shown of them.
-pub const LIMITS: [Limit; 6] = [
+pub const LIMITS: [Limit; 7] = [
     Limit::count("fetches from one host in a minute, known and unknown each", MOST as usize, "a page, or 503"),
     Limit::count("fetches of unknown documents for one address in a minute", MOST_OF_ONE as usize, "a page, or 503"),
     Limit::count(
@@ -43,7 +45,8 @@ pub const LIMITS: [Limit; 6] = [
         AT_ONCE,
         "they wait, as long as one may take",
     ),
-    Limit::count("fetches for one address at once", AT_ONCE_OF_ONE, "they wait, as long as one may take"),
+    Limit::count("fetches for one address from one host at once", AT_ONCE_OF_ONE, "they wait, as long as one may take"),
+    Limit::count("fetches for one address at once", EVERYWHERE_OF_ONE, "they wait, as long as one may take"),
     Limit::count("fetches of documents and keys at once, known and unknown each", AT_ONCE_OF_ALL, "they wait"),
     Limit::count("hosts and addresses whose fetches are counted", MANY, "counting begins anew"),
 ];
@@ -54,6 +57,7 @@ pub(super) struct Hosts {
     timeout: Duration,
     hosts: Counts<(String, Share)>,
     askers: Counts<AddressKey>,
+    askers_at_hosts: Counts<(AddressKey, String)>,
     known: Semaphore,
     unknown: Semaphore,
 }
@@ -67,8 +71,8 @@ enum Share {
 /// A fetch that somebody is about to cause, and until when it waits for its turn.
 pub(super) struct Errand {
     until: Instant,
-    /// Whose it is, and one of the places that this one has; `None`: everybody's.
-    asker: Option<(AddressKey, OwnedSemaphorePermit)>,
+    /// Whose it is, and the places of this one that it takes, at the host and of all; `None`: everybody's.
+    asker: Option<(AddressKey, [OwnedSemaphorePermit; 2])>,
 }
 
 impl Errand {
@@ -86,7 +90,8 @@ impl Hosts {
             fetcher,
             timeout,
             hosts: Counts::new(MOST, AT_ONCE),
-            askers: Counts::new(MOST_OF_ONE, AT_ONCE_OF_ONE),
+            askers: Counts::new(MOST_OF_ONE, EVERYWHERE_OF_ONE),
+            askers_at_hosts: Counts::new(MOST_OF_ONE, AT_ONCE_OF_ONE),
             known: Semaphore::new(AT_ONCE_OF_ALL),
             unknown: Semaphore::new(AT_ONCE_OF_ALL),
         }
@@ -102,14 +107,20 @@ impl Hosts {
         Errand { until: Instant::now() + self.timeout, asker: None }
     }
 
-    /// For something that somebody at `asker` names. This comes before the turn of the document: who waits for the own places
-    /// keeps nobody else from it.
-    pub async fn for_stranger(&self, asker: AddressKey, now: Timestamp) -> Result<Errand, DocumentRefusal> {
-        let until = Instant::now() + self.timeout;
-        let place = timeout_at(until, self.askers.places(asker, now).acquire_owned()).await;
+    /// For something at `url` that somebody at `asker` names. This comes before the turn of the document: who waits for the own
+    /// places keeps nobody else from it.
+    pub async fn for_stranger(&self, asker: AddressKey, url: &Url, now: Timestamp) -> Result<Errand, DocumentRefusal> {
+        let mut errand = self.for_known();
+        let at_host = self.askers_at_hosts.places((asker, host(url)), now);
+        let everywhere = self.askers.places(asker, now);
+        // The one at the host first: many people may be behind one address, and a host that hangs is to hold up only those who
+        // want something of it.
+        let places =
+            async { Ok::<_, AcquireError>([at_host.acquire_owned().await?, everywhere.acquire_owned().await?]) };
         // The semaphores are never closed.
-        let place = place.ok().and_then(Result::ok).ok_or(DocumentRefusal::Busy)?;
-        Ok(Errand { until, asker: Some((asker, place)) })
+        let places = errand.wait(places).await?.map_err(|_| DocumentRefusal::Busy)?;
+        errand.asker = Some((asker, places));
+        Ok(errand)
     }
 
     /// Fetches a JSON document of at most `limit` bytes.
@@ -124,7 +135,7 @@ impl Hosts {
             Some(_) => (Share::Unknown, &self.unknown),
             None => (Share::Known, &self.known),
         };
-        let host = (url[Position::BeforeHost..Position::AfterPort].to_owned(), share);
+        let host = (host(url), share);
         // The asker is counted first: who has used up the own part takes nothing of what there is for all.
         let is_within = errand.asker.as_ref().is_none_or(|(asker, _)| self.askers.count(*asker, now))
             && self.hosts.count(host.clone(), now);
@@ -137,6 +148,10 @@ impl Hosts {
         let _places = errand.wait(places).await?;
         Ok(self.fetcher.json(url, limit).await?)
     }
+}
+
+fn host(url: &Url) -> String {
+    url[Position::BeforeHost..Position::AfterPort].to_owned()
 }
 
 /// How often in an interval, and how many at once, for each of many.

@@ -85,7 +85,7 @@ impl KeySets {
         // Whoever can write a name of a key can find a set wanting: that is as good as a stranger's wish.
         let errand = match used {
             None if self.last_good(wanted.url, &slot).await?.is_some() => self.hosts.for_known(),
-            _ => self.hosts.for_stranger(wanted.asker, now).await?,
+            _ => self.hosts.for_stranger(wanted.asker, wanted.url, now).await?,
         };
         let Ok(_turn) = errand.wait(slot.turn()).await else {
             return self.fall_back(wanted.url, &slot, used, DocumentRefusal::Busy).await;

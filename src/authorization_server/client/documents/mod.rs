@@ -123,7 +123,7 @@ impl Documents {
         }
         let errand = match (self.last_good(&url, &slot).await?, asker) {
             (Some(_), _) => self.hosts.for_known(),
-            (None, Some(asker)) => self.hosts.for_stranger(asker, now).await?,
+            (None, Some(asker)) => self.hosts.for_stranger(asker, url.url(), now).await?,
             (None, None) => return Err(DocumentRefusal::Unknown),
         };
         // One request at a time for one document; who waited finds what it brought.
