@@ -94,7 +94,7 @@ pub trait Clients: Send + Sync {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Renewal {
     /// It is this one.
-    Done(RegisteredClient),
+    Done(Box<RegisteredClient>),
     /// There is one that registered the same, and may manage what it registered: its own alone.
     Managed,
     /// There is none.

@@ -86,7 +86,7 @@ impl AuthorizationServer {
         };
         if let Renewal::Done(client) = renewal {
             self.services.audit.record(Event::ClientAdded { client: &client.id }).await?;
-            return Ok(Registered { client, secret: None, management: None });
+            return Ok(Registered { client: *client, secret: None, management: None });
         }
         let mut registered = self.make_client(accepted, fingerprint);
         if renewal == Renewal::Managed {

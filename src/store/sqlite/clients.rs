@@ -55,7 +55,7 @@ impl Clients for Sqlite {
             // Looked for again: a grant may have been made meanwhile.
             let Some((id, false)) = find_known(writing)? else { return Ok(Renewal::None) };
             writing.change("UPDATE clients SET registered_at = ?2 WHERE id = ?1", params![id, now])?;
-            Ok(find(writing, &id)?.map_or(Renewal::None, Renewal::Done))
+            Ok(find(writing, &id)?.map_or(Renewal::None, |client| Renewal::Done(Box::new(client))))
         })
         .await
     }

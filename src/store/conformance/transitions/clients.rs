@@ -72,7 +72,7 @@ pub(in crate::store::conformance) async fn reg_26_who_registers_the_same_unused_
     let common = RegisteredClient { management: None, ..client("b") };
     assert!(store.add_client(common.clone(), BOUNDS, NOW).await.unwrap());
     let renewed = RegisteredClient { registered_at: later, ..common };
-    assert_eq!(store.renew_client(&fingerprint, later).await.unwrap(), Renewal::Done(renewed.clone()));
+    assert_eq!(store.renew_client(&fingerprint, later).await.unwrap(), Renewal::Done(Box::new(renewed.clone())));
     assert_eq!(store.find_client(&renewed.id).await.unwrap(), Some(renewed.clone()), "and it stays so");
     in_use(store, &renewed.id).await;
     assert_eq!(
