@@ -11,6 +11,7 @@ mod conformance;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use url::Url;
 
 use crate::base::clock::Timestamp;
 use crate::base::digest::Digest;
@@ -85,9 +86,8 @@ pub trait Clients: Send + Sync {
         now: Timestamp,
     ) -> Result<Admission, StoreError>;
 
-    /// The client of this fingerprint that was never used, as one that registers at `now`. From then on nobody can manage it:
-    /// whoever registered it first may be somebody else. `None`: there is none.
-    async fn renew_client(&self, fingerprint: &Digest, now: Timestamp) -> Result<Option<RegisteredClient>, StoreError>;
+    /// The client of this fingerprint that was never used and that nobody manages, as one that registers at `now`.
+    async fn renew_client(&self, fingerprint: &Digest, now: Timestamp) -> Result<Renewal, StoreError>;
 
     /// Replaces what a client registered; `registered_at` and `last_granted_at` stay what they were. What was under way for it
     /// ends, consents too: a person allowed what it was. Its grants are revoked if it proves itself in another way than before,
@@ -106,6 +106,17 @@ pub trait Clients: Send + Sync {
         managed_by: Option<Digest>,
         now: Timestamp,
     ) -> Result<bool, StoreError>;
+}
+
+/// Whether a client that registers is there already.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Renewal {
+    /// It is this one.
+    Done(Box<RegisteredClient>),
+    /// There is one that registered the same, and may manage what it registered: its own alone.
+    Managed,
+    /// There is none.
+    None,
 }
 
 /// What the operator sees of all clients and grants, and what only the operator does.
@@ -143,7 +154,8 @@ pub struct ListedGrant {
     pub refreshed_at: Option<Timestamp>,
 }
 
-/// The metadata documents of clients that are named by an address, as they last let the client in.
+/// What clients keep elsewhere: the metadata documents of those that are named by an address, as they last let the client in, and
+/// key sets.
 #[async_trait]
 pub trait ClientDocuments: Send + Sync {
     /// The document, which may have been refused since.
@@ -161,6 +173,14 @@ pub trait ClientDocuments: Send + Sync {
 
     /// Marks a document as refused, if there is one: it lets nobody in any more.
     async fn refuse_document(&self, client: &ClientId, now: Timestamp) -> Result<(), StoreError>;
+
+    /// The keys that clients keep at this address, as they last were found there.
+    async fn find_key_set(&self, url: &Url) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Keeps the keys at this address in place of those before, `client` being who came with one of them. Of two hundred others the
+    /// oldest make room, of clients without a grant first.
+    async fn record_key_set(&self, url: &Url, keys: &[u8], client: &ClientId, now: Timestamp)
+    -> Result<(), StoreError>;
 }
 
 /// A document that once let its client in.

@@ -221,7 +221,7 @@ impl AuthorizationServer {
 
     async fn asked(&self, bound: &Bound) -> Result<Asked, FlowFault> {
         let request = bound.request()?;
-        let client = self.find_client(&request.client_id).await?;
+        let client = self.find_client(&request.client_id, None).await?;
         let client = client.ok_or(FlowFault::Gone("its client is not registered any more"))?;
         let vouched_by = match client.origin {
             Origin::Document { host } => Some(host),

@@ -258,7 +258,7 @@ impl AuthorizationServer {
         user: &UserId,
         scopes: &ScopeSet,
     ) -> Result<bool, FlowFault> {
-        let client = self.find_client(&request.client_id).await?;
+        let client = self.find_client(&request.client_id, None).await?;
         let Consent { mode, remember } = self.settings.consent;
         let is_answered_for = match client.map(|client| client.origin) {
             Some(Origin::Configured { skip_consent, .. }) => {

@@ -10,6 +10,8 @@ mod provider;
 mod request;
 mod response;
 
+use std::net::IpAddr;
+
 use crate::authorization_server::AuthorizationServer;
 use crate::authorization_server::authorize::decision::Yes;
 use crate::base::digest::Digest;
@@ -87,8 +89,9 @@ impl From<StoreError> for AuthorizeFault {
 }
 
 impl AuthorizationServer {
-    /// Begins a flow for an authorization request, or answers it, if who is signed in has nothing to decide. `cross_site`: whether another site sent the browser here, or the
-    /// browser did not say. `session`: the one this browser has.
+    /// Begins a flow for an authorization request, or answers it, if who is signed in has nothing to decide. `cross_site`:
+    /// whether another site sent the browser here, or the browser did not say. `session`: the one this browser has.
+    /// `address`: where it is.
     ///
     /// # Errors
     /// [`AuthorizeFault`], which says who is to be told.
@@ -97,13 +100,14 @@ impl AuthorizationServer {
         query: &[u8],
         cross_site: bool,
         session: Option<&Secret>,
+        address: IpAddr,
     ) -> Result<Begun, AuthorizeFault> {
         let page = |fault| AuthorizeFault::Page(fault);
         if query.len() > LONGEST_QUERY {
             return Err(page(PageFault::TooLong));
         }
         let parameters = Parameters::parse(query).map_err(|fault| page(fault.into()))?;
-        let target = self.find_target(&parameters).await.map_err(page)?;
+        let target = self.find_target(&parameters, address).await.map_err(page)?;
         let request = match self.check_request(&target, &parameters, cross_site) {
             Ok(request) => request,
             Err(error) => return Err(AuthorizeFault::Answer(self.refusal(&target, error))),

@@ -1,12 +1,14 @@
 //! The checks an authorization request passes, in order. [RFC 6749 §4.1.1](https://www.rfc-editor.org/rfc/rfc6749#section-4.1.1)
 
+use std::net::IpAddr;
+
 use crate::authorization_server::AuthorizationServer;
 use crate::authorization_server::authorize::response::Answer;
 use crate::authorization_server::client::ResolveFault;
 use crate::authorization_server::client::documents::DocumentRefusal;
 use crate::base::id::ClientId;
 use crate::model::authorization::AuthorizationRequest;
-use crate::model::client::Client;
+use crate::model::client::{Client, Origin};
 use crate::protocol::oauth::error::{ErrorCode, OauthError};
 use crate::protocol::oauth::parameters::{Malformed, Parameters, Repeated};
 use crate::protocol::oauth::pkce;
@@ -108,6 +110,17 @@ impl PageFault {
     }
 }
 
+/// Whether `requested` is what the client registered as `one`.
+///
+/// Deviation: RFC 8252 §7.3 leaves only the port open. Goose's document has `http://localhost` without any path, for programs that
+/// listen on a port and a path of their own choice; it is that or turning them away. The path keeps nobody out: who may listen on
+/// any port of that computer may answer on any path there.
+fn is_registered(client: &Client, one: &str, requested: &str) -> bool {
+    let is_open =
+        matches!(client.origin, Origin::Document { .. }) && redirect_uri::is_under_bare_loopback(one, requested);
+    is_open || redirect_uri::is_same(one, requested)
+}
+
 type Check = fn(&AuthorizationServer, &Parameters) -> Result<(), OauthError>;
 
 /// Checks that only pass or fail, in the order in which they are answered.
@@ -130,17 +143,17 @@ const ONCE: [&str; 11] = [
 
 impl AuthorizationServer {
     /// Who asks, and where the answer would go.
-    pub(super) async fn find_target(&self, parameters: &Parameters) -> Result<Target, PageFault> {
+    pub(super) async fn find_target(&self, parameters: &Parameters, asker: IpAddr) -> Result<Target, PageFault> {
         let id = parameters.one("client_id")?.ok_or(PageFault::NoClient)?;
         let requested = parameters.one("redirect_uri")?;
-        let found = match self.find_client(&ClientId::new(id)).await {
+        let found = match self.find_client(&ClientId::new(id), Some(asker)).await {
             Ok(found) => found,
             Err(ResolveFault::Store(error)) => return Err(error.into()),
             Err(ResolveFault::Document(refusal)) => return Err(PageFault::Document(refusal)),
         };
         let client = found.ok_or(PageFault::UnknownClient)?;
         let redirect_uri = match (requested, client.redirect_uris.as_slice()) {
-            (Some(requested), registered) if registered.iter().any(|one| redirect_uri::is_same(one, requested)) => {
+            (Some(requested), registered) if registered.iter().any(|one| is_registered(&client, one, requested)) => {
                 requested
             }
             (Some(_), _) => return Err(PageFault::UnregisteredRedirectUri),

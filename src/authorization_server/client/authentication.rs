@@ -95,7 +95,7 @@ impl AuthorizationServer {
 
     async fn authenticate(&self, credentials: Credentials, address: IpAddr) -> Result<AuthenticatedClient, Refused> {
         let Credentials { id, proof } = credentials;
-        let found = self.find_client(&id).await?;
+        let found = self.find_client(&id, Some(address)).await?;
         let Some(client) = found else {
             self.services.audit.record(Event::TokenRefused { client: None, reason: "unknown_client" }).await?;
             return Err(Refused::new(ErrorCode::InvalidClient, "this client is not registered here"));
@@ -107,7 +107,7 @@ impl AuthorizationServer {
             }
             (Authentication::PrivateKey { is_optional: true, .. }, Proof::None) => true,
             (Authentication::PrivateKey { keys, .. }, Proof::Assertion(assertion)) => {
-                self.check_assertion(&client.id, keys, assertion).await?;
+                self.check_assertion(&client.id, keys, assertion, address).await?;
                 true
             }
             (Authentication::None | Authentication::Secret(_) | Authentication::PrivateKey { .. }, _) => false,

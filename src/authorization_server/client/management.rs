@@ -1,6 +1,7 @@
 //! What a client does with its registration later. [RFC 7592](https://www.rfc-editor.org/rfc/rfc7592)
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::audit::Event;
 use crate::authorization_server::AuthorizationServer;
@@ -46,7 +47,12 @@ impl AuthorizationServer {
         body: &[u8],
     ) -> Result<Registered, RegistrationFault> {
         let (before, token) = self.find_managed(id, token).await?;
-        let metadata = ClientMetadata::parse(body)?;
+        let mut metadata = ClientMetadata::parse(body)?;
+        // Deviation: RFC 7592 §2.2 lets what is left out go to its default. No update weakens a client without saying so.
+        if metadata.token_endpoint_auth_method.is_none() {
+            let method = before.metadata.get("token_endpoint_auth_method").and_then(Value::as_str);
+            metadata.token_endpoint_auth_method = method.map(str::to_owned);
+        }
         let shown = check_identity(&before, body)?;
         let accepted = self.accept(metadata)?;
         let (authentication, secret) = match (&accepted.proof, &before.authentication) {

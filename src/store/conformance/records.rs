@@ -213,3 +213,13 @@ pub(super) async fn a_document_is_the_last_that_was_kept(store: &Arc<dyn Store>)
     store.refuse_document(&other, NOW).await.unwrap();
     assert_eq!(store.find_document(&other).await.unwrap(), None);
 }
+
+pub(super) async fn a_key_set_is_the_last_that_was_found(store: &Arc<dyn Store>) {
+    let url = |path: &str| url::Url::parse("https://client.example/").unwrap().join(path).unwrap();
+    assert_eq!(store.find_key_set(&url("jwks")).await.unwrap(), None);
+    for keys in [&b"{}"[..], b"\xff not even text"] {
+        store.record_key_set(&url("jwks"), keys, &ClientId::new("a"), NOW).await.unwrap();
+        assert_eq!(store.find_key_set(&url("jwks")).await.unwrap().as_deref(), Some(keys));
+    }
+    assert_eq!(store.find_key_set(&url("JWKS")).await.unwrap(), None);
+}
