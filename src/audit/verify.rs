@@ -260,11 +260,15 @@ impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::BeginsLater(place) => write!(f, "{place}: lines before this one were written, and are not here"),
-            Self::Older(place, count) => write!(f, "{place}: the {count} lines up to here have no chain, as before there were chains"),
+            Self::Older(place, count) => {
+                write!(f, "{place}: the {count} lines up to here have no chain, as before there were chains")
+            }
             Self::Torn(place) => write!(f, "{place}: breaks off, as a crash leaves a line"),
             Self::Foreign(place) => write!(f, "{place}: FAULT: the bridge did not write this line"),
             Self::Missing(place) => write!(f, "{place}: FAULT: lines before this one are missing"),
-            Self::Changed(first, last) => write!(f, "{}: FAULT: changed since, or in the place of others", Span(first, last)),
+            Self::Changed(first, last) => {
+                write!(f, "{}: FAULT: changed since, or in the place of others", Span(first, last))
+            }
             Self::Inserted(first, last) => write!(f, "{}: FAULT: put in since", Span(first, last)),
             Self::LastDoesNotFollow(place) => {
                 write!(f, "{place}: FAULT: the last line was changed since, or lines before it are missing")

@@ -73,9 +73,9 @@ pub(super) fn verify(path: &Path, options: &VerifyOptions) -> Result<(), Failure
     say(format!("chain {}", harmless(found.last.as_deref().unwrap_or("-"))))?;
     match &options.contains {
         _ if found.faults > 0 => fail("the trail is not as it was written"),
-        Some(wanted) if !found.is_found => {
-            fail(&format!("no line has the chain {wanted}: lines were taken away, written anew, or put aside too long ago"))
-        }
+        Some(wanted) if !found.is_found => fail(&format!(
+            "no line has the chain {wanted}: lines were taken away, written anew, or put aside too long ago"
+        )),
         _ => Ok(()),
     }
 }

@@ -10,24 +10,41 @@ use crate::base::digest::Digest;
 use crate::base::id::UserId;
 use crate::base::secret::Secret;
 use crate::identity::{ActiveUser, Standing};
-use crate::model::grant::{Grant, Rotation};
+use crate::model::grant::{Grant, RefreshToken, Rotation};
 use crate::protocol::oauth::error::{ErrorCode, OauthError};
+use crate::protocol::oauth::grant_type;
 use crate::protocol::oauth::parameters::Parameters;
 use crate::protocol::oauth::scope::ScopeSet;
 use crate::protocol::oauth::token_response::TokenResponse;
 
+/// The refresh token of a request, and what is stored of it.
+pub(super) struct Presented {
+    token: Secret,
+    digest: Digest,
+    stored: Option<RefreshToken>,
+}
+
 impl AuthorizationServer {
+    /// The refresh token of a request with this grant type, if it has one.
+    pub(super) async fn find_presented(&self, sent: &str, form: &Parameters) -> Result<Option<Presented>, Refused> {
+        if sent != grant_type::REFRESH_TOKEN {
+            return Ok(None);
+        }
+        let Some(token) = form.one("refresh_token")?.map(Secret::new) else { return Ok(None) };
+        let digest = Digest::of(&token);
+        let stored = self.services.store.find_refresh(&digest).await?;
+        Ok(Some(Presented { token, digest, stored }))
+    }
+
     pub(super) async fn refresh(
         &self,
         client: &AuthenticatedClient,
         form: &Parameters,
+        presented: Option<Presented>,
     ) -> Result<TokenResponse, Refused> {
-        let sent = form.one("refresh_token")?;
-        let token =
-            Secret::new(sent.ok_or_else(|| Refused::new(ErrorCode::InvalidRequest, "refresh_token is missing"))?);
-        let digest = Digest::of(&token);
-        let found = self.services.store.find_refresh(&digest).await?;
-        let bound = found.ok_or_else(|| invalid_grant("unknown refresh token"))?.grant;
+        let missing = || Refused::new(ErrorCode::InvalidRequest, "refresh_token is missing");
+        let Presented { token, digest, stored } = presented.ok_or_else(missing)?;
+        let bound = stored.ok_or_else(|| invalid_grant("unknown refresh token"))?.grant;
         // OAuth 2.1 §4.3.1: bound to the client it was issued to. The owner's token still works.
         if bound.client_id != client.0.id {
             return Err(invalid_grant("refresh token of another client"));

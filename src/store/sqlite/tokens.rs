@@ -191,13 +191,14 @@ fn redeem(
     Ok(Redemption::Granted(grant))
 }
 
-fn find_refresh(connection: &Connection, token: Digest) -> rusqlite::Result<Option<RefreshToken>> {
+pub(super) const FIND_REFRESH: &str =
+    "SELECT g.id, g.user_id, g.client_id, g.resource, g.scopes, g.created_at, g.revoked_at, t.expires_at,
+            t.successor IS NOT NULL
+     FROM refresh_tokens t JOIN grants g ON g.id = t.grant_id WHERE t.digest = ?1";
+
+pub(super) fn find_refresh(connection: &Connection, token: Digest) -> rusqlite::Result<Option<RefreshToken>> {
     connection
-        .prepare_cached(
-            "SELECT g.id, g.user_id, g.client_id, g.resource, g.scopes, g.created_at, g.revoked_at, t.expires_at,
-                    t.successor IS NOT NULL
-             FROM refresh_tokens t JOIN grants g ON g.id = t.grant_id WHERE t.digest = ?1",
-        )?
+        .prepare_cached(FIND_REFRESH)?
         .query_row([token], |row| {
             Ok(RefreshToken {
                 digest: token,
