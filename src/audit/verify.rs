@@ -32,8 +32,8 @@ pub enum Finding {
     Older(Place, u64),
     /// No fault: a line breaks off, as a crash leaves it.
     Torn(Place),
-    /// A line without a chain, which the bridge did not write.
-    Foreign(Place),
+    /// These lines have no chain, and were there when the next one was written.
+    Foreign(Place, Place),
     /// Lines are missing before it.
     Missing(Place),
     /// These lines were changed, or others are in their place.
@@ -231,11 +231,11 @@ impl Reading<'_> {
             return (self.tell)(Finding::Older(suspects.last, suspects.count));
         }
         match suspects.last_kind {
+            Kind::Torn if suspects.count == 1 => (self.tell)(Finding::Torn(suspects.last)),
+            _ if !suspects.is_tied => self.fault(Finding::Foreign(suspects.first, suspects.last)),
             // The last one does not follow because the one before it is another.
             _ if suspects.count > 1 => self.fault(Finding::Changed(suspects.first, suspects.last_but_one)),
-            Kind::Torn => (self.tell)(Finding::Torn(suspects.last)),
-            Kind::Foreign => self.fault(Finding::Foreign(suspects.last)),
-            Kind::Tied => self.fault(alone(suspects.last)),
+            _ => self.fault(alone(suspects.last)),
         }
     }
 
@@ -264,7 +264,9 @@ impl fmt::Display for Finding {
                 write!(f, "{place}: the {count} lines up to here have no chain, as before there were chains")
             }
             Self::Torn(place) => write!(f, "{place}: breaks off, as a crash leaves a line"),
-            Self::Foreign(place) => write!(f, "{place}: FAULT: the bridge did not write this line"),
+            Self::Foreign(first, last) => {
+                write!(f, "{}: FAULT: not written by the bridge, or by a version without chains", Span(first, last))
+            }
             Self::Missing(place) => write!(f, "{place}: FAULT: lines before this one are missing"),
             Self::Changed(first, last) => {
                 write!(f, "{}: FAULT: changed since, or in the place of others", Span(first, last))
