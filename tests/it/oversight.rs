@@ -284,7 +284,7 @@ async fn what_was_changed_in_the_trail_is_found() {
     let text = std::fs::read_to_string(&trail).unwrap();
     let last = text.lines().last().unwrap();
     let copy = folder.join("copy");
-    let mut verify = |text: &str, options: &[&str]| {
+    let verify = |text: &str, options: &[&str]| {
         std::fs::write(&copy, text).unwrap();
         refused(folder, 1, &[&["audit", "verify", "copy"], options].concat())
     };
