@@ -138,7 +138,7 @@ impl WriterThread {
         let now = self.clock.now();
         let mut lines = if self.lost > 0 { line::of_lost(self.lost, now) } else { String::new() };
         lines.extend(group.iter().map(|job| job.line.as_str()));
-        let written = if lines.is_empty() { Ok(()) } else { self.sink.append(lines.as_bytes(), now) };
+        let written = if lines.is_empty() { Ok(()) } else { self.sink.append(&lines, now) };
         match &written {
             Ok(()) => self.caught_up(),
             Err(error) => self.fall_behind(error, group.iter().filter(|job| !job.line.is_empty()).count()),

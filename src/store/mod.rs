@@ -263,6 +263,10 @@ pub trait Tokens: Send + Sync {
     /// What a refresh token is bound to, rotated or not, revoked or not. Checked by the caller before [`Tokens::rotate_refresh`].
     async fn find_refresh(&self, token: &Digest) -> Result<Option<RefreshToken>, StoreError>;
 
+    /// All that is asked for a refresh, read at one moment and in one go: the token as [`Tokens::find_refresh`] finds it, its
+    /// person if that is one of the store, and the client of this identifier.
+    async fn find_refreshing(&self, token: &Digest, client: &ClientId) -> Result<Refreshing, StoreError>;
+
     /// Replaces a refresh token by its successor. Of twenty rotations of one token with one successor all are answered
     /// with that successor, and the chain has one live end. See [`Rotation`].
     async fn rotate_refresh(
@@ -306,6 +310,17 @@ pub trait Tokens: Send + Sync {
 
     /// Removes what no decision needs any more: expired flows, codes, refresh tokens past reuse detection, revocations of ended tokens.
     async fn remove_expired(&self, policy: RefreshPolicy, now: Timestamp) -> Result<(), StoreError>;
+}
+
+/// What is asked before a refresh.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Refreshing {
+    /// The refresh token that was presented.
+    pub token: Option<RefreshToken>,
+    /// Its person, if one whom `mcp-bridge user` manages.
+    pub user: Option<User>,
+    /// The registered client that says it presents it.
+    pub client: Option<RegisteredClient>,
 }
 
 /// A refresh token about to be stored.

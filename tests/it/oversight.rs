@@ -191,6 +191,7 @@ fn where_there_is_nothing_to_see_it_is_said() {
     assert!(refused(silent.path(), 78, &["audit", "tail"]).contains("enabled: true"));
     let streamed = folder(&CONFIG.replace("path: audit.jsonl", "path: stdout"));
     assert!(refused(streamed.path(), 78, &["audit", "tail"]).contains("stdout"));
+    assert!(refused(streamed.path(), 78, &["audit", "verify"]).contains("stdout"));
     let fresh = folder(CONFIG);
     assert_eq!(ok(fresh.path(), &["audit", "tail"]).lines().count(), 1, "the names of the columns");
     let nowhere = folder(&CONFIG.replace("path: audit.jsonl", "path: config.yaml/audit.jsonl"));
@@ -262,6 +263,43 @@ async fn the_trail_is_read_filtered_and_followed() {
     following.kill().unwrap();
     following.wait().unwrap();
     assert_eq!(ok(folder, &["audit", "tail", "--json"]).lines().count(), 6, "those that were put aside are read, too");
+}
+
+#[tokio::test]
+async fn what_was_changed_in_the_trail_is_found() {
+    let program = Program::start(folder(CONFIG), &[]);
+    let folder = program.folder.path();
+    let trail = folder.join("audit.jsonl");
+    assert_eq!(ok(folder, &["audit", "verify"]), "lines 0, files 0, faults 0\nchain -\n");
+    let client = connect(&program).await;
+    tokens(&client).await;
+    ok(folder, &["client", "revoke", &client.id]);
+    let report = ok(folder, &["audit", "verify"]);
+    let (counted, chain) = report.trim_end().split_once("\nchain ").unwrap();
+    assert!(counted.starts_with("lines ") && counted.ends_with(", files 1, faults 0"), "{report}");
+    assert!(std::fs::read_to_string(&trail).unwrap().ends_with(&format!("\"chain\":\"{chain}\"}}\n")));
+    connect(&program).await;
+    ok(folder, &["audit", "verify", "--contains", chain]);
+
+    let text = std::fs::read_to_string(&trail).unwrap();
+    let last = text.lines().last().unwrap();
+    let copy = folder.join("copy");
+    let verify = |text: &str, options: &[&str]| {
+        std::fs::write(&copy, text).unwrap();
+        refused(folder, 1, &[&["audit", "verify", "copy"], options].concat())
+    };
+    let changed = verify(&text.replacen("\"alice\"", "\"mallory\"", 1), &[]);
+    assert!(changed.contains("copy:2: FAULT: changed") && changed.ends_with("is not as it was written\n"), "{changed}");
+    let without = text.lines().enumerate().filter(|(number, _)| *number != 2).map(|(_, line)| format!("{line}\n"));
+    assert!(verify(&without.collect::<String>(), &[]).contains("copy:3: FAULT: lines before this one are missing"));
+    let forged = text.replace(last, &format!("{{\"event\":\"login\",\"subject\":\"\u{1b}[2J\"}}\n{last}"));
+    let shown = verify(&forged, &[]);
+    assert!(shown.contains("FAULT: put in since") && !shown.contains('\u{1b}'), "{shown}");
+    let cut: String = text.lines().take(2).map(|line| format!("{line}\n")).collect();
+    let cut = verify(&cut, &["--contains", chain]);
+    assert!(cut.contains("faults 0") && cut.contains("no line has the chain"), "{cut}");
+    assert!(refused(folder, 74, &["audit", "verify", "nowhere"]).contains("nowhere"));
+    ok(folder, &["audit", "verify", "audit.jsonl"]);
 }
 
 #[test]

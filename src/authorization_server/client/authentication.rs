@@ -14,7 +14,7 @@ use crate::base::digest::Digest;
 use crate::base::id::ClientId;
 use crate::base::id::UserId;
 use crate::base::secret::Secret;
-use crate::model::client::{Authentication, Client};
+use crate::model::client::{Authentication, Client, RegisteredClient};
 use crate::protocol::oauth::error::{ErrorCode, OauthError};
 use crate::protocol::oauth::parameters::{self, Parameters};
 
@@ -68,7 +68,20 @@ impl AuthorizationServer {
         form: &Parameters,
         request: &ClientRequest<'_>,
     ) -> Result<AuthenticatedClient, Refused> {
-        self.authenticate(credentials(form, request.authorization)?, request.address).await
+        self.find_authenticated_read(form, request, None).await
+    }
+
+    /// The same, with a registered client that was read before its proof was looked at. It may be another one.
+    ///
+    /// # Errors
+    /// As [`AuthorizationServer::find_authenticated`].
+    pub(in crate::authorization_server) async fn find_authenticated_read(
+        &self,
+        form: &Parameters,
+        request: &ClientRequest<'_>,
+        read: Option<RegisteredClient>,
+    ) -> Result<AuthenticatedClient, Refused> {
+        self.authenticate(credentials(form, request.authorization)?, request.address, read).await
     }
 
     /// The same of a client that has something to prove itself with: what anybody may say of itself is not enough.
@@ -90,12 +103,17 @@ impl AuthorizationServer {
         if matches!(credentials.proof, Proof::None) {
             return Err(unproven());
         }
-        self.authenticate(credentials, request.address).await
+        self.authenticate(credentials, request.address, None).await
     }
 
-    async fn authenticate(&self, credentials: Credentials, address: IpAddr) -> Result<AuthenticatedClient, Refused> {
+    async fn authenticate(
+        &self,
+        credentials: Credentials,
+        address: IpAddr,
+        read: Option<RegisteredClient>,
+    ) -> Result<AuthenticatedClient, Refused> {
         let Credentials { id, proof } = credentials;
-        let found = self.find_client(&id, Some(address)).await?;
+        let found = self.find_client_read(&id, read, Some(address)).await?;
         let Some(client) = found else {
             self.services.audit.record(Event::TokenRefused { client: None, reason: "unknown_client" }).await?;
             return Err(Refused::new(ErrorCode::InvalidClient, "this client is not registered here"));

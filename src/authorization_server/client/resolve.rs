@@ -35,8 +35,29 @@ impl AuthorizationServer {
                 Err(refusal) => Err(ResolveFault::Document(refusal)),
             };
         }
-        let registered = self.services.store.find_client(id).await?;
-        Ok(registered.filter(|client| !self.has_expired(client)).map(Client::from))
+        Ok(self.unexpired(self.services.store.find_client(id).await?))
+    }
+
+    /// The same for a caller who has read from the store, together with other things, what may be this client.
+    ///
+    /// # Errors
+    /// As [`AuthorizationServer::find_client`].
+    pub(super) async fn find_client_read(
+        &self,
+        id: &ClientId,
+        read: Option<RegisteredClient>,
+        asker: Option<IpAddr>,
+    ) -> Result<Option<Client>, ResolveFault> {
+        // Nobody can register under a name of the configuration, or an address; should there be one, it is not asked for.
+        let is_registered = !self.settings.clients.contains_key(id) && !DocumentUrl::is_address(id.as_str());
+        match read.filter(|client| is_registered && client.id == *id) {
+            Some(client) => Ok(self.unexpired(Some(client))),
+            None => self.find_client(id, asker).await,
+        }
+    }
+
+    fn unexpired(&self, registered: Option<RegisteredClient>) -> Option<Client> {
+        registered.filter(|client| !self.has_expired(client)).map(Client::from)
     }
 
     /// Whether a client that registered was not used in time; it is removed at the next opportunity.

@@ -34,7 +34,10 @@ impl AuthorizationServer {
             let text = format!("grant_type must be one of {}", self.settings.grant_types.join(", "));
             return Err(Refused::new(ErrorCode::UnsupportedGrantType, text));
         }
-        let client = self.find_authenticated(&form, request).await?;
+        // What a refresh is about is read before the client has proven itself, and looked at after: one hand-over to the store.
+        let mut presented = self.find_presented(sent, &form).await?;
+        let read = presented.as_mut().and_then(|presented| presented.stored.client.take());
+        let client = self.find_authenticated_read(&form, request, read).await?;
         // RFC 6749 §5.2: unauthorized_client.
         if !client.0.grants.allow(sent) {
             return Err(Refused::new(ErrorCode::UnauthorizedClient, "this client may not use this grant_type"));
@@ -43,7 +46,7 @@ impl AuthorizationServer {
             grant_type::AUTHORIZATION_CODE => self.redeem_authorization_code(&client, &form).await,
             grant_type::CLIENT_CREDENTIALS => self.act_alone(&client, &form).await,
             grant_type::JWT_BEARER => self.redeem_assertion(&client, &form).await,
-            _ => self.refresh(&client, &form).await,
+            _ => self.refresh(&client, &form, presented).await,
         }
     }
 }

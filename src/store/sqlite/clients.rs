@@ -103,7 +103,7 @@ impl Clients for Sqlite {
     }
 }
 
-fn find(connection: &Connection, id: &ClientId) -> rusqlite::Result<Option<RegisteredClient>> {
+pub(super) fn find(connection: &Connection, id: &ClientId) -> rusqlite::Result<Option<RegisteredClient>> {
     connection
         .prepare_cached(&format!("SELECT {COLUMN_NAMES} FROM clients WHERE id = ?1"))?
         .query_row([id], read)

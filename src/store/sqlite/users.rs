@@ -1,7 +1,7 @@
 //! Users with a password that are managed with `mcp-bridge user`.
 
 use async_trait::async_trait;
-use rusqlite::{OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::base::clock::Timestamp;
 use crate::base::id::UserId;
@@ -19,15 +19,7 @@ use crate::store::{PasswordChange, Present, Review, StoreError, Users};
 impl Users for Sqlite {
     async fn find_user(&self, id: &UserId) -> Result<Option<User>, StoreError> {
         let id = id.clone();
-        self.read(move |connection| {
-            connection
-                .prepare_cached(
-                    "SELECT id, password_hash, scopes, email, disabled, created_at FROM users WHERE id = ?1",
-                )?
-                .query_row([id], read)
-                .optional()
-        })
-        .await
+        self.read(move |connection| find(connection, &id)).await
     }
 
     async fn list_users(&self) -> Result<Vec<User>, StoreError> {
@@ -140,6 +132,13 @@ fn set_disabled(writing: &Writing<'_>, id: &UserId, disabled: bool) -> rusqlite:
     let of_users = writing.change("UPDATE users SET disabled = ?2 WHERE id = ?1", params![id, disabled])?;
     let of_accounts = writing.change("UPDATE accounts SET disabled = ?2 WHERE user_id = ?1", params![id, disabled])?;
     Ok(of_users + of_accounts > 0)
+}
+
+pub(super) fn find(connection: &Connection, id: &UserId) -> rusqlite::Result<Option<User>> {
+    connection
+        .prepare_cached("SELECT id, password_hash, scopes, email, disabled, created_at FROM users WHERE id = ?1")?
+        .query_row([id], read)
+        .optional()
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<User> {

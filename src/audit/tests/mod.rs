@@ -1,5 +1,7 @@
 //! Lines, bounds, disks and readers that fail, and files that are put aside.
 
+mod tied;
+
 use std::fs;
 use std::io::{self, Write};
 use std::net::IpAddr;
@@ -271,7 +273,7 @@ async fn what_was_withheld_at_the_end_is_told() {
 #[tokio::test]
 async fn a_file_that_grows_too_large_is_put_aside_and_so_many_are_kept() {
     let (folder, path, clock) = folder();
-    let audit = open(&section::Audit { max_size: 400, ..section(&path) }, &clock);
+    let audit = open(&section::Audit { max_size: 600, ..section(&path) }, &clock);
     for number in 0..20 {
         assert!(log_in(&audit, &number.to_string()).await);
     }
@@ -282,7 +284,7 @@ async fn a_file_that_grows_too_large_is_put_aside_and_so_many_are_kept() {
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 4);
     for entry in fs::read_dir(folder.path()).unwrap().map(Result::unwrap) {
         let metadata = entry.metadata().unwrap();
-        assert!(metadata.len() <= 400 && metadata.permissions().mode() & 0o777 == 0o600, "{entry:?}");
+        assert!(metadata.len() <= 600 && metadata.permissions().mode() & 0o777 == 0o600, "{entry:?}");
     }
 }
 
@@ -356,7 +358,7 @@ async fn of_four_writers_of_one_file_none_loses_a_line() {
 #[tokio::test]
 async fn the_last_lines_are_found_across_files_and_followed_into_the_next() {
     let (_folder, path, clock) = folder();
-    let audit = open(&section::Audit { max_size: 400, keep: 100, ..section(&path) }, &clock);
+    let audit = open(&section::Audit { max_size: 600, keep: 100, ..section(&path) }, &clock);
     for number in 0..20 {
         assert!(log_in(&audit, &number.to_string()).await);
     }
