@@ -113,8 +113,9 @@ async fn keys(
         return Ok(Arc::clone(&issuing.keys));
     }
     let keys = Arc::new(Keys::open(&section.signing, now)?);
+    let signs = tasks::tell_of_first_keys(&ground.audit, &keys, now).await;
     let (store, clock) = (Arc::clone(&ground.store), ground.surroundings.clock.clone());
-    tokio::spawn(tasks::tend_keys(Arc::downgrade(&keys), store, ground.audit.clone(), clock));
+    tokio::spawn(tasks::tend_keys((Arc::downgrade(&keys), signs), store, ground.audit.clone(), clock));
     Ok(keys)
 }
 
@@ -127,7 +128,7 @@ impl Issuing {
         let identity = Arc::new(identity(section, ground, federation, known.map(|(issuing, _)| &*issuing.identity))?);
         let elsewhere = match known.filter(|(_, before)| before.metadata_documents == section.metadata_documents) {
             Some((issuing, _)) => Arc::clone(&issuing.elsewhere),
-            None => Elsewhere::new(&section.metadata_documents, Arc::clone(&ground.store))
+            None => Elsewhere::new(&section.metadata_documents, Arc::clone(&ground.store), ground.audit.clone())
                 .map(Arc::new)
                 .map_err(|error| StartError::Failed(error.to_string()))?,
         };

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use crate::audit::{self, Audit, Event};
 use crate::authorization_server::{client_bounds, refresh_policy};
-use crate::base::clock::Clock;
+use crate::base::clock::{Clock, Timestamp};
 use crate::config::section::OauthServer;
 use crate::identity::Identity;
 use crate::keys::{KeyChange, Keys};
@@ -53,8 +53,14 @@ pub(super) async fn clean_up(store: Arc<dyn Store>, retention: watch::Receiver<R
 /// How often the folder of the keys is looked at.
 const KEY_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Makes the next signing key when it is due and learns of what others did to the keys, as long as somebody uses them.
-pub(super) async fn tend_keys(keys: Weak<Keys>, store: Arc<dyn Store>, audit: Audit, clock: Clock) {
+/// Makes the next signing key when it is due and learns of what others did to the keys, as long as somebody uses them. With the
+/// keys comes which of them is known to sign.
+pub(super) async fn tend_keys(
+    (keys, mut signs): (Weak<Keys>, Option<String>),
+    store: Arc<dyn Store>,
+    audit: Audit,
+    clock: Clock,
+) {
     let mut interval = tokio::time::interval(KEY_INTERVAL);
     let mut said = String::new();
     loop {
@@ -62,11 +68,16 @@ pub(super) async fn tend_keys(keys: Weak<Keys>, store: Arc<dyn Store>, audit: Au
         let Some(keys) = keys.upgrade() else { return };
         let (now, longest_token) = (clock.now(), store.longest_access_token());
         // The folder may be on a disk that makes one wait.
-        let tended = tokio::task::spawn_blocking(move || keys.tend(now, longest_token)).await;
+        let tended = tokio::task::spawn_blocking(move || (keys.tend(now, longest_token), keys.signing_key(now))).await;
+        let tended = tended.map(|(changes, signing)| changes.map(|changes| (changes, signing)));
         match tended.map_err(|error| error.to_string()).and_then(|tended| tended.map_err(|error| error.to_string())) {
-            Ok(changes) => {
+            Ok((changes, signing)) => {
                 said.clear();
                 tell_of_keys(&audit, &changes).await;
+                if signing != signs {
+                    tell_of_signing(&audit, signing.as_deref()).await;
+                    signs = signing;
+                }
             }
             // Once, not every second.
             Err(error) if error != said => {
@@ -76,6 +87,23 @@ pub(super) async fn tend_keys(keys: Weak<Keys>, store: Arc<dyn Store>, audit: Au
             Err(_) => {}
         }
     }
+}
+
+/// What a bridge begins with: a key that it has just made, and the one that signs. That one is told at every start, as it may have
+/// begun while no bridge ran. Gives it.
+pub(super) async fn tell_of_first_keys(audit: &Audit, keys: &Keys, now: Timestamp) -> Option<String> {
+    let signing = keys.signing_key(now);
+    if let Some(key_id) = keys.first_key() {
+        tell_of_keys(audit, &[KeyChange::Added { key_id: key_id.to_owned(), signs_from: now }]).await;
+    }
+    tell_of_signing(audit, signing.as_deref()).await;
+    signing
+}
+
+async fn tell_of_signing(audit: &Audit, key_id: Option<&str>) {
+    let Some(key_id) = key_id else { return };
+    tracing::info!(key_id, "this key signs");
+    let _ = audit.record(Event::KeyChanged { key_id, change: audit::KeyChange::Signs }).await;
 }
 
 /// What became of the keys, in the log and in the trail. It has happened already, here or in another process: a trail that

@@ -9,7 +9,7 @@ use crate::authorization_server::authorize::{Answer, AuthorizeFault, FLOW_LIFETI
 use crate::http::answer;
 use crate::http::live::Current;
 use crate::http::oauth::flow_path;
-use crate::http::oauth::{is_visit, within};
+use crate::http::oauth::{is_visit, tell, within};
 use crate::http::page::Link;
 use crate::http::page::respond::{self, Trouble};
 use crate::http::state::State;
@@ -28,12 +28,16 @@ pub async fn get(request: HttpRequest, state: Current) -> HttpResponse {
         Ok(started) => begin(&request, &state, &started),
         Err(AuthorizeFault::Page(fault)) => {
             if let Some(reason) = fault.word() {
-                // Nothing is handed out, so nothing depends on it.
-                let _ = state.audit.record(Event::AuthorizeRefused { reason }).await;
+                tell(&state, Event::AuthorizeRefused { client: fault.client(), user: None, reason }).await;
             }
             page(&state, &fault)
         }
-        Err(AuthorizeFault::Answer(answer)) => refusal(&state, &answer),
+        Err(AuthorizeFault::Answer(client, reason, answer)) => {
+            if let Some(reason) = reason {
+                tell(&state, Event::AuthorizeRefused { client: Some(&client), user: None, reason }).await;
+            }
+            refusal(&state, &answer)
+        }
     }
 }
 
