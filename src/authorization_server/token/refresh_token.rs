@@ -53,7 +53,9 @@ impl AuthorizationServer {
                 self.services.audit.record(Event::RefreshRepeated { grant: &grant }).await?;
                 grant
             }
-            Rotation::Repeated { .. } => return Err(invalid_grant("rotated under another derivation key").of(&bound.user)),
+            Rotation::Repeated { .. } => {
+                return Err(invalid_grant("rotated under another derivation key").of(&bound.user));
+            }
             Rotation::Reused(grant) => {
                 tracing::warn!(oauth.grant = %grant, oauth.client = %bound.client_id, "a refresh token was used again after its grace period; its grant is revoked");
                 self.services.audit.record(Event::RefreshReused { grant: &bound }).await?;
