@@ -40,7 +40,7 @@ impl Bridge {
         match needed(self) {
             Ok(()) => Ok(()),
             // It may be a tool that came since the list was read.
-            Err(_) if self.learn_tool(&caller.own, &name).await => needed(self),
+            Err(_) if self.learn(&caller.own, ListKind::Tools, &name).await => needed(self),
             Err(refusal) => Err(refusal),
         }
     }
@@ -56,20 +56,20 @@ impl Bridge {
         Needed::by_tool(upstream.settings.tools.get(name), is_read_only)
     }
 
-    /// Reads the tools again of upstreams that may have this one and do not tell when their list changes. True when
-    /// any was read, now or for the first time.
-    pub(super) async fn learn_tool(&self, upstreams: &[Arc<Upstream>], shown: &str) -> bool {
+    /// Reads the tools or prompts again of upstreams that may have this one and do not tell when their list changes. True
+    /// when any was read, now or for the first time.
+    pub(super) async fn learn(&self, upstreams: &[Arc<Upstream>], kind: ListKind, shown: &str) -> bool {
         // Nothing is known of one whose first try is under way; an early caller would be refused for that alone.
         let mut has_read = upstreams.iter().any(|upstream| upstream.state() == State::Starting);
         self.wait_for_first_try(upstreams).await;
         for upstream in upstreams {
             let Some(name) = upstream.view().naming.original(shown) else { continue };
-            let is_listed = upstream.catalogue().tools.find(name).is_some();
-            if is_listed || !upstream.has_list(ListKind::Tools) || upstream.tells_changes(ListKind::Tools) {
+            let is_listed = upstream.catalogue().list(kind).find(name).is_some();
+            if is_listed || !upstream.has_list(kind) || upstream.tells_changes(kind) {
                 continue;
             }
             if let Some(link) = upstream.link() {
-                upstream.read_list(&link, ListKind::Tools).await;
+                upstream.read_list(&link, kind).await;
                 has_read = true;
             }
         }
@@ -135,8 +135,7 @@ impl Bridge {
         };
         let mut found = route::by_name(&caller.own, kind, &shown);
         if found.is_none() {
-            self.wait_for_first_try(&caller.own).await;
-            self.learn_tool(&caller.own, &shown).await;
+            self.learn(&caller.own, kind, &shown).await;
             found = route::by_name(&caller.own, kind, &shown);
         }
         let Some(Named { upstream, name }) = found else {
@@ -154,9 +153,41 @@ impl Bridge {
     }
 
     async fn resource(&self, caller: &Caller, message: &Message, at: Option<Span>) -> Result<Begun, Refusal> {
-        match upstream_of(caller, message, at)? {
+        match self.upstream_of(caller, message, at).await? {
             Ok((upstream, _)) => self.forward(caller, message, upstream, &[]).await,
             Err(error) => Ok(Begun::Answered(error)),
+        }
+    }
+
+    /// The upstream whose resource it is, and the URI. The inner `Err` is the answer that says that there is none.
+    pub(super) async fn upstream_of<'a>(
+        &self,
+        caller: &'a Caller,
+        message: &Message,
+        at: Option<Span>,
+    ) -> Result<Result<(&'a Arc<Upstream>, String), Bytes>, Refusal> {
+        let Some(uri) = at.and_then(|at| message.string(at)) else {
+            return Ok(Err(post::error(message, reply::INVALID_PARAMS, "The URI of the resource is not a string")));
+        };
+        let own = &caller.own;
+        let mut found = route::by_uri(own, &uri);
+        if found.is_none() {
+            self.wait_for_first_try(own).await;
+            merge::freshen_resources(own).await;
+            found = route::by_uri(own, &uri).or_else(|| route::by_likeness(own, &uri));
+        }
+        match (found, own.missing_resource()) {
+            (Some(upstream), None) => Ok(Ok((upstream, uri.into_owned()))),
+            // An only one that is there does not answer for those that are not.
+            (Some(upstream), Some(_)) if upstream.catalogue().has_resource(&uri) => {
+                Ok(Ok((upstream, uri.into_owned())))
+            }
+            (_, Some(refusal)) => Err(refusal),
+            (None, None) => {
+                // MCP 2025-11-25, Resources, Error Handling.
+                let (data, id) = (json!({"uri": uri}), message.id_or_null());
+                Ok(Err(reply::error_with_data(id, reply::RESOURCE_NOT_FOUND, "Resource not found", Some(&data))))
+            }
         }
     }
 
@@ -224,28 +255,6 @@ impl Bridge {
             Ok(begun) => Ok(begun),
             Err(SendFault::Busy) => Err(Refusal::Busy { retry_after: RETRY_AFTER }),
             Err(SendFault::Lost) => Ok(Begun::Answered(unavailable(message, upstream))),
-        }
-    }
-}
-
-/// The upstream whose resource it is, and the URI. The inner `Err` is the answer that says that there is none.
-pub(super) fn upstream_of<'a>(
-    caller: &'a Caller,
-    message: &Message,
-    at: Option<Span>,
-) -> Result<Result<(&'a Arc<Upstream>, String), Bytes>, Refusal> {
-    let Some(uri) = at.and_then(|at| message.string(at)) else {
-        return Ok(Err(post::error(message, reply::INVALID_PARAMS, "The URI of the resource is not a string")));
-    };
-    match (route::by_uri(&caller.own, &uri), caller.own.missing_resource()) {
-        (Some(upstream), None) => Ok(Ok((upstream, uri.into_owned()))),
-        // An only one that is there does not answer for those that are not.
-        (Some(upstream), Some(_)) if upstream.catalogue().has_resource(&uri) => Ok(Ok((upstream, uri.into_owned()))),
-        (_, Some(refusal)) => Err(refusal),
-        (None, None) => {
-            // MCP 2025-11-25, Resources, Error Handling.
-            let (data, id) = (json!({"uri": uri}), message.id_or_null());
-            Ok(Err(reply::error_with_data(id, reply::RESOURCE_NOT_FOUND, "Resource not found", Some(&data))))
         }
     }
 }
