@@ -243,13 +243,13 @@ async fn the_trail_is_read_filtered_and_followed() {
     assert!(rows[0].starts_with("ts                    event          outcome"), "{table}");
     assert_eq!(rows.len(), 7, "the names of the columns, the key and what it is for, and four: {table}");
     let words: Vec<&str> = rows[4].split_whitespace().collect();
-    assert_eq!(words[1..7], ["login", "accepted", "-", "alice", "-", "127.0.0.1"], "{table}");
+    assert_eq!(words[1..7], ["login", "accepted", "-", "alice", &client.id, "127.0.0.1"], "{table}");
     let logins = ok(folder, &["audit", "tail", "--event", "login", "--event", "grant", "--json"]);
     let logins: Vec<Value> = logins.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(logins.iter().map(|line| line["event"].as_str().unwrap()).collect::<Vec<_>>(), ["login", "grant"]);
     let by = |filter: &[&str]| ok(folder, &[&["audit", "tail", "--json"], filter].concat()).lines().count();
     assert_eq!((by(&["--user", "Alice"]), by(&["--user", "eve"])), (3, 0));
-    assert_eq!((by(&["--client", &client.id]), by(&["--client", &client.id, "-n", "1"])), (3, 1));
+    assert_eq!((by(&["--client", &client.id]), by(&["--client", &client.id, "-n", "1"])), (4, 1));
 
     let (mut following, mut lines) =
         follow(folder, &["audit", "tail", "--json", "-f", "-n", "1", "--client", &client.id]);

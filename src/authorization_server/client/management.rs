@@ -64,11 +64,12 @@ impl AuthorizationServer {
         self.services.audit.check().await?;
         let ended = self.services.store.update_client(client.clone(), self.services.clock.now()).await?;
         let ended = ended.ok_or_else(gone)?;
-        let (client_id, reason) = (Some(&client.id), "client_authentication_changed");
+        let recorded = self.services.audit.record(Event::ClientChanged { client: &client.id }).await;
         if ended > 0 {
-            self.services.audit.record(Event::GrantsRevoked { user: None, client: client_id, reason }).await?;
+            let (client, reason) = (Some(&client.id), "client_authentication_changed");
+            self.services.audit.record(Event::GrantsRevoked { user: None, client, reason }).await?;
         }
-        self.services.audit.record(Event::ClientChanged { client: &client.id }).await?;
+        recorded?;
         let management = self.management(&client.id, token);
         Ok(Registered { client, secret, management: Some(management) })
     }
