@@ -235,7 +235,7 @@ impl Identity {
             // Not looked up, so only a configured name is certain to be one.
             let known = name.as_ref().filter(|name| self.configured.contains_key(*name));
             self.log(known, username, "login refused: too many failures");
-            LoginError::Throttled { retry_after }
+            LoginError::Throttled { known: known.cloned(), retry_after }
         })?;
         let candidate = match self.candidate(name).await {
             Ok(candidate) => candidate,

@@ -91,8 +91,9 @@ pub trait Clients: Send + Sync {
 
     /// Replaces what a client registered; `registered_at` and `last_granted_at` stay what they were. What was under way for it
     /// ends, consents too: a person allowed what it was. Its grants are revoked if it proves itself in another way than before,
-    /// though a secret in place of another is none. `false`: there is no such client, or not with this management.
-    async fn update_client(&self, client: RegisteredClient, now: Timestamp) -> Result<bool, StoreError>;
+    /// though a secret in place of another is none. How many they were; `None`: there is no such client, or not with this
+    /// management.
+    async fn update_client(&self, client: RegisteredClient, now: Timestamp) -> Result<Option<usize>, StoreError>;
 
     /// Removes the clients that have expired: never used for `unused_expiry`, or used, without a grant left, for `expiry`.
     /// Gives who is gone.
@@ -161,15 +162,15 @@ pub trait ClientDocuments: Send + Sync {
     /// The document, which may have been refused since.
     async fn find_document(&self, client: &ClientId) -> Result<Option<KeptDocument>, StoreError>;
 
-    /// Keeps a document in place of the one before, and ends what was built on that one and not on this. Of a thousand others
-    /// the oldest makes room, of clients without a grant first, and consents to it are forgotten.
+    /// Keeps a document in place of the one before, and ends what was built on that one and not on this; how many grants these
+    /// were. Of a thousand others the oldest makes room, of clients without a grant first, and consents to it are forgotten.
     async fn record_document(
         &self,
         client: &ClientId,
         document: &[u8],
         change: DocumentChange,
         now: Timestamp,
-    ) -> Result<(), StoreError>;
+    ) -> Result<usize, StoreError>;
 
     /// Marks a document as refused, if there is one: it lets nobody in any more.
     async fn refuse_document(&self, client: &ClientId, now: Timestamp) -> Result<(), StoreError>;
@@ -388,9 +389,9 @@ pub trait Users: Send + Sync {
     async fn set_password(&self, id: &UserId, password_hash: Secret, now: Timestamp) -> Result<bool, StoreError>;
 
     /// Replaces the password of a user, who proved to know the one with the hash of `old`. Every browser session but the one
-    /// it was done in ends, and what waits for a yes in any browser; the grants end if that is wanted. `false`: it is another
+    /// it was done in ends, and what waits for a yes in any browser; the grants end if that is wanted. `None`: it is another
     /// password by now, and nothing changed.
-    async fn change_password(&self, change: PasswordChange, now: Timestamp) -> Result<bool, StoreError>;
+    async fn change_password(&self, change: PasswordChange, now: Timestamp) -> Result<Option<Ended>, StoreError>;
 
     /// Disables a user, one of an identity provider too, and revokes the user's grants. `false`: no such user.
     async fn disable_user(&self, id: &UserId, now: Timestamp) -> Result<bool, StoreError>;
@@ -441,6 +442,15 @@ pub struct PasswordChange {
     pub here: Digest,
     /// Whether the grants end, too.
     pub disconnects: bool,
+}
+
+/// How much ended with something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// Grants.
+    pub grants: usize,
+    /// Browser sessions.
+    pub sessions: usize,
 }
 
 /// Who can log in at all.

@@ -3,7 +3,7 @@
 use crate::authorization_server::AuthorizationServer;
 use crate::authorization_server::authorize::fault::FlowFault;
 use crate::base::digest::Digest;
-use crate::base::id::{FlowId, ProviderName};
+use crate::base::id::{ClientId, FlowId, ProviderName};
 use crate::base::secret::Secret;
 use crate::identity::federated::Provider;
 use crate::model::authorization::{AuthorizationRequest, Flow, Stage};
@@ -113,6 +113,12 @@ impl Bound {
     /// What a client asked, for the steps that only such a flow takes.
     pub(super) fn request(&self) -> Result<&AuthorizationRequest, FlowFault> {
         self.flow.request.as_ref().ok_or(FlowFault::Gone("no client asked anything: it leads to the own account"))
+    }
+
+    /// The client that asked; `None`: it leads to the own account.
+    #[must_use]
+    pub fn client_id(&self) -> Option<&ClientId> {
+        self.flow.request.as_ref().map(|request| &request.client_id)
     }
 
     /// Whether it leads to the own account and not to a client.

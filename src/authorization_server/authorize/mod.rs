@@ -15,7 +15,7 @@ use std::net::IpAddr;
 use crate::authorization_server::AuthorizationServer;
 use crate::authorization_server::authorize::decision::Yes;
 use crate::base::digest::Digest;
-use crate::base::id::FlowId;
+use crate::base::id::{ClientId, FlowId};
 use crate::base::limit::Limit;
 use crate::base::random;
 use crate::base::secret::Secret;
@@ -78,8 +78,8 @@ pub enum Begun {
 pub enum AuthorizeFault {
     /// The client or its redirect URI cannot be trusted: the person is told, nothing is sent anywhere.
     Page(PageFault),
-    /// The client is told.
-    Answer(Answer),
+    /// This client is told. With the reason in the audit trail, if it says something of whoever asks.
+    Answer(ClientId, Option<&'static str>, Answer),
 }
 
 impl From<StoreError> for AuthorizeFault {
@@ -110,7 +110,7 @@ impl AuthorizationServer {
         let target = self.find_target(&parameters, address).await.map_err(page)?;
         let request = match self.check_request(&target, &parameters, cross_site) {
             Ok(request) => request,
-            Err(error) => return Err(AuthorizeFault::Answer(self.refusal(&target, error))),
+            Err(refused) => return Err(self.refusal(&target, refused)),
         };
         let stage = self.first_stage(&request, request::wants_login(&parameters), session).await?;
         let unseen = match &stage {

@@ -92,7 +92,7 @@ impl AuthorizationServer {
         let spent = Digest::of_bytes(claims.jti.as_bytes());
         match self.services.store.spend_assertion(client, &spent, expires_at, now).await? {
             true => Ok(()),
-            false => Err(refused("its jti was used before")),
+            false => Err(refused("its jti was used before").word("client_assertion_replayed")),
         }
     }
 
@@ -144,5 +144,5 @@ fn wrong(fault: ForeignTokenFault) -> Refused {
 /// `invalid_client`, with what was wrong for the log alone.
 pub(super) fn refused(cause: &str) -> Refused {
     let public = OauthError::new(ErrorCode::InvalidClient, "client authentication failed");
-    Refused { public, cause: Some(format!("client assertion: {cause}")) }
+    Refused::with_cause(public, format!("client assertion: {cause}")).word("client_assertion_refused")
 }

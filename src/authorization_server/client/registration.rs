@@ -47,9 +47,34 @@ pub enum RegistrationFault {
     /// Registration is off: there is no such endpoint.
     Off,
     /// The token that it takes is not there, or wrong.
-    Unauthorized(&'static str),
+    Unauthorized {
+        /// What is answered.
+        text: &'static str,
+        /// The reason in the audit trail.
+        reason: &'static str,
+        /// The client that is not managed so, where there is such a one.
+        client: Option<ClientId>,
+    },
     /// Something else.
     Refused(Refused),
+}
+
+impl RegistrationFault {
+    pub(super) fn unauthorized(reason: &'static str, text: &'static str) -> Self {
+        Self::Unauthorized { text, reason, client: None }
+    }
+
+    /// What the audit trail is told of it. Metadata that cannot be registered for another reason are no event.
+    #[must_use]
+    pub fn event(&self) -> Option<Event<'_>> {
+        match self {
+            Self::Off => None,
+            Self::Unauthorized { reason, client, .. } => Some(Event::ClientRefused { client: client.as_ref(), reason }),
+            Self::Refused(refused) => {
+                refused.reason().map(|reason| Event::ClientRefused { client: refused.client(), reason })
+            }
+        }
+    }
 }
 
 impl<T: Into<Refused>> From<T> for RegistrationFault {
@@ -136,8 +161,14 @@ impl AuthorizationServer {
         match token {
             // Digests of something long and random: comparing them tells nothing about it.
             Some(token) if Digest::of(&Secret::new(token)) == *digest => Ok(()),
-            Some(_) => Err(RegistrationFault::Unauthorized("this is not the initial access token of this server")),
-            None => Err(RegistrationFault::Unauthorized("registering takes an initial access token of the operator")),
+            Some(_) => {
+                let text = "this is not the initial access token of this server";
+                Err(RegistrationFault::unauthorized("wrong_initial_access_token", text))
+            }
+            None => {
+                let text = "registering takes an initial access token of the operator";
+                Err(RegistrationFault::unauthorized("no_initial_access_token", text))
+            }
         }
     }
 

@@ -117,7 +117,8 @@ impl From<ResolveFault> for Refused {
                 (ErrorCode::InvalidClient, "the client's metadata document, or its key set, is not accepted here")
             }
         };
-        Self { public: OauthError::new(code, text), cause: Some(refusal.to_string()) }
+        let refused = Self::with_cause(OauthError::new(code, text), refusal.to_string());
+        if code == ErrorCode::InvalidClient { refused.word("client_document_refused") } else { refused }
     }
 }
 

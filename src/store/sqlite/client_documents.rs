@@ -34,22 +34,24 @@ impl ClientDocuments for Sqlite {
         document: &[u8],
         change: DocumentChange,
         now: Timestamp,
-    ) -> Result<(), StoreError> {
+    ) -> Result<usize, StoreError> {
         let (client, document) = (client.clone(), document.to_vec());
         self.write_at(now, move |writing| {
             if change != DocumentChange::None {
                 clients::end_pending(writing, &client)?;
             }
-            if change == DocumentChange::Authentication {
-                grants::revoke_of_client(writing, &client, now)?;
-            }
+            let ended = match change {
+                DocumentChange::Authentication => grants::revoke_of_client(writing, &client, now)?,
+                DocumentChange::None | DocumentChange::Destinations => 0,
+            };
             writing.change(
                 "INSERT INTO client_documents (client_id, document, fetched_at) VALUES (?1, ?2, ?3)
                  ON CONFLICT (client_id) DO UPDATE
                  SET document = excluded.document, fetched_at = excluded.fetched_at, refused_at = NULL",
                 params![client, document, now],
             )?;
-            make_room(writing)
+            make_room(writing)?;
+            Ok(ended)
         })
         .await
     }

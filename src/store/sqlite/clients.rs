@@ -61,20 +61,20 @@ impl Clients for Sqlite {
         .await
     }
 
-    async fn update_client(&self, client: RegisteredClient, now: Timestamp) -> Result<bool, StoreError> {
+    async fn update_client(&self, client: RegisteredClient, now: Timestamp) -> Result<Option<usize>, StoreError> {
         self.write_at(now, move |writing| {
             let before = find(writing, &client.id)?;
             // Somebody else may have registered it meanwhile.
-            let Some(before) = before.filter(|before| before.management == client.management) else { return Ok(false) };
+            let Some(before) = before.filter(|before| before.management == client.management) else { return Ok(None) };
             update(writing, &client)?;
             if (&before.name, &before.redirect_uris) != (&client.name, &client.redirect_uris) {
                 end_pending(writing, &client.id)?;
             }
-            if !before.authentication.is_alike(&client.authentication) {
-                end_pending(writing, &client.id)?;
-                grants::revoke_of_client(writing, &client.id, now)?;
+            if before.authentication.is_alike(&client.authentication) {
+                return Ok(Some(0));
             }
-            Ok(true)
+            end_pending(writing, &client.id)?;
+            grants::revoke_of_client(writing, &client.id, now).map(Some)
         })
         .await
     }

@@ -13,7 +13,7 @@ use crate::store::sqlite::browser_sessions;
 use crate::store::sqlite::configured;
 use crate::store::sqlite::grants;
 use crate::store::sqlite::writer::Writing;
-use crate::store::{PasswordChange, Present, Review, StoreError, Users};
+use crate::store::{Ended, PasswordChange, Present, Review, StoreError, Users};
 
 #[async_trait]
 impl Users for Sqlite {
@@ -57,7 +57,7 @@ impl Users for Sqlite {
         .await
     }
 
-    async fn change_password(&self, change: PasswordChange, now: Timestamp) -> Result<bool, StoreError> {
+    async fn change_password(&self, change: PasswordChange, now: Timestamp) -> Result<Option<Ended>, StoreError> {
         self.write_at(now, move |writing| {
             let values = params![change.user, change.new.expose(), change.old.expose()];
             // Compared here, so that of two changes at once, or one by the operator, the later finds that it was too late.
@@ -66,13 +66,11 @@ impl Users for Sqlite {
                 values,
             )?;
             if changed == 0 {
-                return Ok(false);
+                return Ok(None);
             }
-            if change.disconnects {
-                grants::revoke_granted(writing, &change.user, now)?;
-            }
-            browser_sessions::remove_elsewhere(writing, &change.user, &change.here, None)?;
-            Ok(true)
+            let grants = if change.disconnects { grants::revoke_granted(writing, &change.user, now)? } else { 0 };
+            let sessions = browser_sessions::remove_elsewhere(writing, &change.user, &change.here, None)?;
+            Ok(Some(Ended { grants, sessions }))
         })
         .await
     }

@@ -2,6 +2,8 @@
 
 mod account;
 pub mod audit;
+mod audit_ended;
+mod audit_refused;
 mod authorize;
 mod client_keys;
 mod consent;

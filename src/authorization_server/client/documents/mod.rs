@@ -24,6 +24,7 @@ use std::sync::Arc;
 use quick_cache::sync::Cache;
 use url::Url;
 
+use crate::audit::{Audit, Event};
 use crate::authorization_server::client::documents::copy::{Copy, PATIENCE, Slot, lifetime, slot};
 use crate::authorization_server::client::documents::hosts::{Errand, Hosts};
 use crate::base::clock::Timestamp;
@@ -55,6 +56,7 @@ pub struct Elsewhere {
 pub struct Documents {
     settings: MetadataDocuments,
     store: Arc<dyn Store>,
+    audit: Audit,
     hosts: Arc<Hosts>,
     clients: Cache<Url, Arc<Slot<Client>>>,
 }
@@ -86,15 +88,15 @@ pub enum DocumentRefusal {
 }
 
 impl Elsewhere {
-    /// Documents and keys, fetched as `settings` say.
+    /// Documents and keys, fetched as `settings` say. What changes in them is told to `audit`.
     ///
     /// # Errors
     /// No TLS on this machine.
-    pub fn new(settings: &MetadataDocuments, store: Arc<dyn Store>) -> Result<Self, FetchError> {
+    pub fn new(settings: &MetadataDocuments, store: Arc<dyn Store>, audit: Audit) -> Result<Self, FetchError> {
         let exempt: &[SocketAddr] = &settings.danger_allow_addresses;
         let hosts = Arc::new(Hosts::new(PublicClient::new(settings.timeout, exempt)?, settings.timeout));
         let key_sets = KeySets::new(Arc::clone(&hosts), Arc::clone(&store), settings.cache_ttl);
-        let documents = Documents { settings: settings.clone(), store, hosts, clients: Cache::new(KEPT) };
+        let documents = Documents { settings: settings.clone(), store, audit, hosts, clients: Cache::new(KEPT) };
         Ok(Self { documents: settings.enabled.then_some(documents), key_sets })
     }
 }
@@ -150,7 +152,8 @@ impl Documents {
                 if change != DocumentChange::None {
                     tracing::warn!(oauth.client = %id, ?change, "a client's document has changed; what was built on the old one ends");
                 }
-                self.store.record_document(&id, &document.body, change, now).await?;
+                let ended = self.store.record_document(&id, &document.body, change, now).await?;
+                self.tell(&id, change, ended).await;
                 let until = now + lifetime(document.max_age, self.settings.cache_ttl);
                 slot.put(Copy { value: Arc::new(client.clone()), until });
                 Ok(client)
@@ -189,6 +192,17 @@ impl Documents {
         let document = self.hosts.fetch(url.url(), self.settings.max_size, errand, now).await?;
         let client = client(url, ClientDocument::parse(url, &document.body)?);
         Ok((client, document))
+    }
+
+    /// Records what a document that changed has ended. It has happened, so nothing depends on it.
+    async fn tell(&self, client: &ClientId, change: DocumentChange, ended: usize) {
+        if change != DocumentChange::None {
+            let _ = self.audit.record(Event::ClientChanged { client }).await;
+        }
+        if ended > 0 {
+            let (client, reason) = (Some(client), "client_authentication_changed");
+            let _ = self.audit.record(Event::GrantsRevoked { user: None, client, reason }).await;
+        }
     }
 
     /// How a document that came now differs from the one that let its client in before.

@@ -86,15 +86,17 @@ pub(in crate::store::conformance) async fn reg_24_an_update_ends_what_was_built_
     store: &Arc<dyn Store>,
 ) {
     let client = Sample::new("a").client();
-    assert!(!store.update_client(client.clone(), NOW).await.unwrap(), "there is none");
+    assert_eq!(store.update_client(client.clone(), NOW).await.unwrap(), None, "there is none");
     let id = client.id.clone();
     assert!(store.add_client(client.clone(), BOUNDS, NOW).await.unwrap().is_admitted);
     let (granted, pending) = in_use(store, &id).await;
     let used = RegisteredClient { last_granted_at: Some(NOW), ..client };
     let update = async |client: &RegisteredClient| {
-        assert!(store.update_client(client.clone(), NOW).await.unwrap());
+        let ended = store.update_client(client.clone(), NOW).await.unwrap().unwrap();
         assert_eq!(store.find_client(&id).await.unwrap().as_ref(), Some(client));
-        left(store, &granted, &pending, &id).await
+        let left = left(store, &granted, &pending, &id).await;
+        assert_eq!(ended, usize::from(!left[3]), "the grant, when it ended");
+        left
     };
     let described = RegisteredClient { metadata: serde_json::Map::new(), may_refresh: false, ..used.clone() };
     assert_eq!(update(&described).await, [true; 4], "nothing that people saw has changed");
@@ -112,8 +114,10 @@ pub(in crate::store::conformance) async fn cimd_15_a_changed_document_ends_what_
     let id = ClientId::new("https://client.example/x");
     let (granted, pending) = in_use(store, &id).await;
     let record = async |change| {
-        store.record_document(&id, b"{}", change, NOW).await.unwrap();
-        left(store, &granted, &pending, &id).await
+        let ended = store.record_document(&id, b"{}", change, NOW).await.unwrap();
+        let left = left(store, &granted, &pending, &id).await;
+        assert_eq!(ended, usize::from(!left[3]), "the grant, when it ended");
+        left
     };
     assert_eq!(record(DocumentChange::None).await, [true; 4]);
     assert_eq!(record(DocumentChange::Destinations).await, [false, false, false, true]);
