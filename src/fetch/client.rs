@@ -1,21 +1,41 @@
 //! A client for servers that the operator named: certificates are checked, only what is given is sent.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::dns::Resolve;
-use url::Url;
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::{Body as _, Incoming};
+use hyper::client::conn::http1;
+use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
+use hyper::{Method, Uri};
+use hyper_util::rt::TokioIo;
+use url::{Position, Url};
 
 use crate::fetch::connection::Connection;
-use crate::fetch::fault::{FetchError, fault};
+use crate::fetch::connector::{self, Connector, Lookup};
+use crate::fetch::fault::{FetchError, transport};
+use crate::fetch::kept::{Kept, Opened};
+use crate::fetch::proxy::Proxy;
 
-/// Makes requests, over kept connections.
-#[derive(Clone, Debug)]
+/// What we say we are, unless something else is configured.
+const USER_AGENT: HeaderValue = HeaderValue::from_static(concat!("mcp-bridge/", env!("CARGO_PKG_VERSION")));
+
+/// Makes requests (HTTP/1.1), over kept connections. It follows no redirect, and sends nothing twice.
+///
+/// It is hyper's connections and as little else as can be: the layers of reqwest cost a quarter of a call.
+#[derive(Clone)]
 pub struct Client {
-    inner: reqwest::Client,
-    /// The host that requests are sent to in place of their own, which stays in `Host`.
-    alias: Option<Arc<str>>,
+    connector: Arc<Connector>,
+    /// `None`: every request has a connection of its own.
+    kept: Option<Arc<Kept>>,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("kept", &self.kept).finish_non_exhaustive()
+    }
 }
 
 /// What is done.
@@ -42,7 +62,11 @@ pub struct Request<'a> {
 
 /// An answer whose content is still to be read.
 #[derive(Debug)]
-pub struct Response(reqwest::Response);
+pub struct Response {
+    inner: hyper::Response<Incoming>,
+    /// The connection that it comes on, and where that goes when all of it has come.
+    kept: Option<(Opened, Arc<Kept>)>,
+}
 
 /// An answer with all of its content.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,37 +88,17 @@ impl Client {
     /// # Errors
     /// No TLS on this machine, or certificates or a proxy that cannot be used.
     pub fn new(connection: Connection<'_>) -> Result<Self, FetchError> {
-        Self::build(connection, |builder| builder)
+        let connector = Arc::new(Connector::new(&connection, connector::system())?);
+        Ok(Self { connector, kept: Some(Arc::default()) })
     }
 
-    /// A client that connects to what `resolver` lets through, and anew for every request, so that it is asked every time.
+    /// A client that finds names by `lookup` alone, and connects anew for every request, so that it is asked every time.
     ///
     /// # Errors
     /// No TLS on this machine.
-    pub(super) fn guarded<R: Resolve + 'static>(
-        connect_timeout: Duration,
-        resolver: Arc<R>,
-    ) -> Result<Self, FetchError> {
-        let connection = Connection::new(connect_timeout);
-        Self::build(connection, |builder| builder.dns_resolver(resolver).pool_max_idle_per_host(0))
-    }
-
-    fn build(
-        connection: Connection<'_>,
-        further: impl FnOnce(reqwest::ClientBuilder) -> reqwest::ClientBuilder,
-    ) -> Result<Self, FetchError> {
-        // Another provider that was installed before is as good.
-        let _installed = rustls::crypto::ring::default_provider().install_default();
-        let builder = reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .referer(false)
-            .tcp_nodelay(true)
-            .http1_only()
-            .user_agent(concat!("mcp-bridge/", env!("CARGO_PKG_VERSION")));
-        let builder = further(connection.build(builder)?);
-        let inner = builder.build().map_err(|error| FetchError::Unsendable(error.to_string()))?;
-        Ok(Self { inner, alias: connection.alias.map(|(name, _)| name.into()) })
+    pub(super) fn guarded(connect_timeout: Duration, lookup: Lookup) -> Result<Self, FetchError> {
+        let connector = Arc::new(Connector::new(&Connection::new(connect_timeout), lookup)?);
+        Ok(Self { connector, kept: None })
     }
 
     /// Sends a request; gives the answer as soon as its head is there.
@@ -102,30 +106,67 @@ impl Client {
     /// # Errors
     /// See [`FetchError`]; only after [`FetchError::Connect`] is it certain that nothing was sent.
     pub async fn send(&self, request: Request<'_>) -> Result<Response, FetchError> {
-        let verb = match request.verb {
-            Verb::Get => reqwest::Method::GET,
-            Verb::Post => reqwest::Method::POST,
-            Verb::Delete => reqwest::Method::DELETE,
-        };
-        let mut url = request.url.clone();
-        let mut builder = match &self.alias {
-            Some(alias) => {
-                let host = url[url::Position::BeforeHost..url::Position::AfterPort].to_owned();
-                url.set_host(Some(alias)).map_err(|error| FetchError::Unsendable(error.to_string()))?;
-                self.inner.request(verb, url).header("host", host)
+        let url = request.url;
+        let origin = &url[..Position::BeforePath];
+        let mut message = self.message(request)?;
+        loop {
+            let idle = self.kept.as_ref().and_then(|kept| kept.take(origin));
+            let is_new = idle.is_none();
+            let mut opened = match idle {
+                Some(opened) => opened,
+                None => self.open(url, origin).await?,
+            };
+            match opened.sender.try_send_request(message).await {
+                Ok(inner) => return Ok(Response::new(inner, self.kept.clone().map(|kept| (opened, kept)))),
+                // Of what is given back nothing was sent: the server ended the connection while nobody used it.
+                Err(mut error) => match error.take_message() {
+                    Some(unsent) if !is_new => message = unsent,
+                    _ => return Err(transport(error.into_error())),
+                },
             }
-            None => self.inner.request(verb, url),
-        };
+        }
+    }
+
+    /// Opens a connection, which is carried on the runtime of whoever asks for it.
+    async fn open(&self, url: &Url, origin: &str) -> Result<Opened, FetchError> {
+        let stream = self.connector.connect(url).await?;
+        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(transport)?;
+        // How it ends is said to the request that is on it.
+        tokio::spawn(async move { drop(connection.await) });
+        Ok(Opened { origin: origin.into(), sender })
+    }
+
+    fn message(&self, request: Request<'_>) -> Result<hyper::Request<Full<Bytes>>, FetchError> {
+        let unsendable = |what: &str| FetchError::Unsendable(format!("{what} has a value that cannot be sent"));
+        let url = request.url;
+        let mut headers = HeaderMap::with_capacity(request.headers.len() + 4);
+        let host = HeaderValue::from_str(&url[Position::BeforeHost..Position::AfterPort]);
+        headers.insert(header::HOST, host.map_err(|_| unsendable("the URL"))?);
         for (name, value) in request.headers {
-            let mut value = reqwest::header::HeaderValue::from_str(value)
-                .map_err(|_| FetchError::Unsendable(format!("the header {name} has a value that cannot be sent")))?;
+            let field = HeaderName::from_bytes(name.as_bytes()).ok().zip(HeaderValue::from_str(value).ok());
+            let (field, mut value) = field.ok_or_else(|| unsendable(&format!("the header {name}")))?;
             value.set_sensitive(true);
-            builder = builder.header(name, value);
+            headers.append(field, value);
         }
-        if let Some(body) = request.body {
-            builder = builder.body(body);
+        headers.entry(header::USER_AGENT).or_insert(USER_AGENT);
+        headers.entry(header::ACCEPT).or_insert(const { HeaderValue::from_static("*/*") });
+        let mut target = &url[Position::BeforePath..Position::AfterQuery];
+        if let Some(proxy) = self.connector.proxy.as_ref().filter(|proxy| proxy.forwards(url)) {
+            // RFC 9112 §3.2.2: to a proxy, the whole of it.
+            target = &url[..Position::AfterQuery];
+            if let Proxy::Http { authorization: Some(authorization), .. } = proxy {
+                headers.insert(header::PROXY_AUTHORIZATION, authorization.clone());
+            }
         }
-        builder.send().await.map(Response).map_err(fault)
+        let mut message = hyper::Request::new(Full::new(request.body.unwrap_or_default()));
+        *message.method_mut() = match request.verb {
+            Verb::Get => Method::GET,
+            Verb::Post => Method::POST,
+            Verb::Delete => Method::DELETE,
+        };
+        *message.uri_mut() = Uri::try_from(target).map_err(|_| unsendable("the URL"))?;
+        *message.headers_mut() = headers;
+        Ok(message)
     }
 
     /// Sends a request and takes the whole answer, of at most `limit` bytes; all of it, from the connection to the last
@@ -146,16 +187,31 @@ impl Client {
 }
 
 impl Response {
+    fn new(inner: hyper::Response<Incoming>, kept: Option<(Opened, Arc<Kept>)>) -> Self {
+        let mut response = Self { inner, kept };
+        if response.inner.body().is_end_stream() {
+            response.is_over();
+        }
+        response
+    }
+
+    /// Its connection can take another request.
+    fn is_over(&mut self) {
+        if let Some((opened, kept)) = self.kept.take() {
+            kept.keep(opened);
+        }
+    }
+
     /// The status code.
     #[must_use]
     pub fn status(&self) -> u16 {
-        self.0.status().as_u16()
+        self.inner.status().as_u16()
     }
 
     /// A header field, if it is there once and in ASCII.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
-        let mut values = self.0.headers().get_all(name).iter();
+        let mut values = self.inner.headers().get_all(name).iter();
         let value = values.next()?.to_str().ok()?;
         values.next().is_none().then_some(value)
     }
@@ -172,7 +228,19 @@ impl Response {
     /// # Errors
     /// The connection failed before the end: never a silently shortened content.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, FetchError> {
-        self.0.chunk().await.map_err(fault)
+        loop {
+            match self.inner.body_mut().frame().await.transpose().map_err(transport)? {
+                Some(frame) => match frame.into_data() {
+                    Ok(data) if !data.is_empty() => return Ok(Some(data)),
+                    // Trailers.
+                    _ => {}
+                },
+                None => {
+                    self.is_over();
+                    return Ok(None);
+                }
+            }
+        }
     }
 
     /// All of the content, if it has at most `limit` bytes.
@@ -215,7 +283,7 @@ impl Response {
             Begun::Part(pieces) => pieces,
         };
         // A length that was announced is room for all of it at once; growing piece by piece holds it twice.
-        let announced = self.0.content_length().and_then(|length| usize::try_from(length).ok());
+        let announced = self.inner.body().size_hint().exact().and_then(|length| usize::try_from(length).ok());
         let mut all = Vec::with_capacity(announced.unwrap_or(0).min(limit));
         for piece in pieces {
             all.extend_from_slice(&piece);

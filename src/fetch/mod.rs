@@ -2,8 +2,12 @@
 
 mod client;
 mod connection;
+mod connector;
 mod fault;
+mod kept;
+mod proxy;
 mod public;
+mod tls;
 
 pub use client::{Answer, Begun, Client, Request, Response, Verb};
 pub use connection::Connection;

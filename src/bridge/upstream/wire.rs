@@ -99,11 +99,11 @@ impl Slot<'_> {
             Self::Stdio(permit) => permit.send(text),
             Self::Http(wire) => {
                 let task = Arc::clone(wire).call(Arc::clone(link), id, Arc::clone(call), text);
-                call.carried_by(link.hub.runtime.spawn(task).abort_handle());
+                call.carried_by(tokio::spawn(task).abort_handle());
             }
             Self::Sse(wire) => {
                 let task = Arc::clone(wire).call(Arc::clone(link), id, text);
-                call.carried_by(link.hub.runtime.spawn(task).abort_handle());
+                call.carried_by(tokio::spawn(task).abort_handle());
             }
         }
     }
