@@ -114,7 +114,8 @@ impl Client {
             let is_new = idle.is_none();
             let mut opened = match idle {
                 Some(opened) => opened,
-                None => self.open(url, origin).await?,
+                // Boxed: it is large, rare, and would make every call's task as large.
+                None => Box::pin(self.open(url, origin)).await?,
             };
             match opened.sender.try_send_request(message).await {
                 Ok(inner) => return Ok(Response::new(inner, self.kept.clone().map(|kept| (opened, kept)))),

@@ -146,7 +146,9 @@ fn admit(found: Vec<SocketAddr>) -> io::Result<Vec<SocketAddr>> {
     }
     match found.iter().all(|address| is_public(address.ip())) {
         true => Ok(found),
-        false => Err(io::Error::new(io::ErrorKind::PermissionDenied, "the name leads to an address that is not public")),
+        false => {
+            Err(io::Error::new(io::ErrorKind::PermissionDenied, "the name leads to an address that is not public"))
+        }
     }
 }
 
