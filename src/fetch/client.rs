@@ -5,8 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full};
-use hyper::body::{Body as _, Incoming};
+use http_body_util::Full;
 use hyper::client::conn::http1;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Uri};
@@ -18,6 +17,7 @@ use crate::fetch::connector::{self, Connector, Lookup};
 use crate::fetch::fault::{FetchError, transport};
 use crate::fetch::kept::{Kept, Opened};
 use crate::fetch::proxy::Proxy;
+use crate::fetch::response::Response;
 
 /// What we say we are, unless something else is configured.
 const USER_AGENT: HeaderValue = HeaderValue::from_static(concat!("mcp-bridge/", env!("CARGO_PKG_VERSION")));
@@ -58,14 +58,6 @@ pub struct Request<'a> {
     pub headers: Vec<(&'a str, &'a str)>,
     /// The content.
     pub body: Option<Bytes>,
-}
-
-/// An answer whose content is still to be read.
-#[derive(Debug)]
-pub struct Response {
-    inner: hyper::Response<Incoming>,
-    /// The connection that it comes on, and where that goes when all of it has come.
-    kept: Option<(Opened, Arc<Kept>)>,
 }
 
 /// An answer with all of its content.
@@ -138,26 +130,13 @@ impl Client {
     }
 
     fn message(&self, request: Request<'_>) -> Result<hyper::Request<Full<Bytes>>, FetchError> {
-        let unsendable = |what: &str| FetchError::Unsendable(format!("{what} has a value that cannot be sent"));
-        let url = request.url;
-        let mut headers = HeaderMap::with_capacity(request.headers.len() + 4);
-        let host = HeaderValue::from_str(&url[Position::BeforeHost..Position::AfterPort]);
-        headers.insert(header::HOST, host.map_err(|_| unsendable("the URL"))?);
-        for (name, value) in request.headers {
-            let field = HeaderName::from_bytes(name.as_bytes()).ok().zip(HeaderValue::from_str(value).ok());
-            let (field, mut value) = field.ok_or_else(|| unsendable(&format!("the header {name}")))?;
-            value.set_sensitive(true);
-            headers.append(field, value);
-        }
-        headers.entry(header::USER_AGENT).or_insert(USER_AGENT);
-        headers.entry(header::ACCEPT).or_insert(const { HeaderValue::from_static("*/*") });
-        let mut target = &url[Position::BeforePath..Position::AfterQuery];
-        if let Some(proxy) = self.connector.proxy.as_ref().filter(|proxy| proxy.forwards(url)) {
-            // RFC 9112 §3.2.2: to a proxy, the whole of it.
-            target = &url[..Position::AfterQuery];
-            if let Proxy::Http { authorization: Some(authorization), .. } = proxy {
-                headers.insert(header::PROXY_AUTHORIZATION, authorization.clone());
-            }
+        let proxy = self.connector.proxy.as_ref().filter(|proxy| proxy.forwards(request.url));
+        // RFC 9112 §3.2.2: a proxy is told all of the URL.
+        let from = if proxy.is_some() { Position::BeforeScheme } else { Position::BeforePath };
+        let target = Uri::try_from(&request.url[from..Position::AfterQuery]);
+        let mut headers = fields(request.url, &request.headers)?;
+        if let Some(Proxy::Http { authorization: Some(authorization), .. }) = proxy {
+            headers.insert(header::PROXY_AUTHORIZATION, authorization.clone());
         }
         let mut message = hyper::Request::new(Full::new(request.body.unwrap_or_default()));
         *message.method_mut() = match request.verb {
@@ -165,7 +144,7 @@ impl Client {
             Verb::Post => Method::POST,
             Verb::Delete => Method::DELETE,
         };
-        *message.uri_mut() = Uri::try_from(target).map_err(|_| unsendable("the URL"))?;
+        *message.uri_mut() = target.map_err(|_| FetchError::Unsendable("the URL cannot be sent".to_owned()))?;
         *message.headers_mut() = headers;
         Ok(message)
     }
@@ -187,126 +166,77 @@ impl Client {
     }
 }
 
-impl Response {
-    fn new(inner: hyper::Response<Incoming>, kept: Option<(Opened, Arc<Kept>)>) -> Self {
-        let mut response = Self { inner, kept };
-        if response.inner.body().is_end_stream() {
-            response.is_over();
-        }
-        response
+/// The header fields of a request: its own, and what every request has.
+fn fields(url: &Url, own: &[(&str, &str)]) -> Result<HeaderMap, FetchError> {
+    let unsendable = |what: &str| FetchError::Unsendable(format!("{what} has a value that cannot be sent"));
+    let mut headers = HeaderMap::with_capacity(own.len() + 4);
+    let host = HeaderValue::from_str(&url[Position::BeforeHost..Position::AfterPort]);
+    headers.insert(header::HOST, host.map_err(|_| unsendable("the URL"))?);
+    for (name, value) in own {
+        let field = HeaderName::from_bytes(name.as_bytes()).ok().zip(HeaderValue::from_str(value).ok());
+        let (field, mut value) = field.ok_or_else(|| unsendable(&format!("the header {name}")))?;
+        value.set_sensitive(true);
+        headers.append(field, value);
     }
-
-    /// Its connection can take another request.
-    fn is_over(&mut self) {
-        if let Some((opened, kept)) = self.kept.take() {
-            kept.keep(opened);
-        }
-    }
-
-    /// The status code.
-    #[must_use]
-    pub fn status(&self) -> u16 {
-        self.inner.status().as_u16()
-    }
-
-    /// A header field, if it is there once and in ASCII.
-    #[must_use]
-    pub fn header(&self, name: &str) -> Option<&str> {
-        let mut values = self.inner.headers().get_all(name).iter();
-        let value = values.next()?.to_str().ok()?;
-        values.next().is_none().then_some(value)
-    }
-
-    /// The media type, without parameters, in small letters.
-    #[must_use]
-    pub fn media_type(&self) -> String {
-        let value = self.header("content-type").unwrap_or_default();
-        value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
-    }
-
-    /// The next piece of the content; `None` at its end.
-    ///
-    /// # Errors
-    /// The connection failed before the end: never a silently shortened content.
-    pub async fn chunk(&mut self) -> Result<Option<Bytes>, FetchError> {
-        loop {
-            match self.inner.body_mut().frame().await.transpose().map_err(transport)? {
-                Some(frame) => match frame.into_data() {
-                    Ok(data) if !data.is_empty() => return Ok(Some(data)),
-                    // Trailers.
-                    _ => {}
-                },
-                None => {
-                    self.is_over();
-                    return Ok(None);
-                }
-            }
-        }
-    }
-
-    /// All of the content, if it has at most `limit` bytes.
-    ///
-    /// # Errors
-    /// Larger, or the connection failed.
-    pub async fn collect(mut self, limit: usize) -> Result<Bytes, FetchError> {
-        let begun = self.begin(KEPT_IN_PIECES).await?;
-        self.collect_after(begun, limit).await
-    }
-
-    /// The beginning of the content: all of it, or more than `enough` bytes of it.
-    ///
-    /// # Errors
-    /// The connection failed.
-    pub async fn begin(&mut self, enough: usize) -> Result<Begun, FetchError> {
-        let (mut pieces, mut length) = (Vec::new(), 0);
-        while let Some(piece) = self.chunk().await? {
-            length += piece.len();
-            pieces.push(piece);
-            if length > enough {
-                return Ok(Begun::Part(pieces));
-            }
-        }
-        Ok(Begun::Whole(match pieces.as_slice() {
-            [] => Bytes::new(),
-            [only] => only.clone(),
-            several => Bytes::from(several.concat()),
-        }))
-    }
-
-    /// All of the content that has begun so, if it has at most `limit` bytes.
-    ///
-    /// # Errors
-    /// Larger, or the connection failed.
-    pub async fn collect_after(mut self, begun: Begun, limit: usize) -> Result<Bytes, FetchError> {
-        let pieces = match begun {
-            Begun::Whole(all) if all.len() <= limit => return Ok(all),
-            Begun::Whole(_) => return Err(FetchError::TooLarge),
-            Begun::Part(pieces) => pieces,
-        };
-        // A length that was announced is room for all of it at once; growing piece by piece holds it twice.
-        let announced = self.inner.body().size_hint().exact().and_then(|length| usize::try_from(length).ok());
-        let mut all = Vec::with_capacity(announced.unwrap_or(0).min(limit));
-        for piece in pieces {
-            all.extend_from_slice(&piece);
-        }
-        while all.len() <= limit {
-            match self.chunk().await? {
-                Some(next) => all.extend_from_slice(&next),
-                None => return Ok(Bytes::from(all)),
-            }
-        }
-        Err(FetchError::TooLarge)
-    }
+    headers.entry(header::USER_AGENT).or_insert(USER_AGENT);
+    headers.entry(header::ACCEPT).or_insert(const { HeaderValue::from_static("*/*") });
+    Ok(headers)
 }
 
-/// A content of more bytes is put together as it comes.
-const KEPT_IN_PIECES: usize = 64 * 1024;
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+    use tokio::runtime::Builder;
 
-/// How a content begins.
-#[derive(Debug)]
-pub enum Begun {
-    /// That is all of it.
-    Whole(Bytes),
-    /// More is to come.
-    Part(Vec<Bytes>),
+    use super::*;
+
+    /// A server that says on the how manieth connection it was asked.
+    async fn counting() -> Url {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = Url::parse(&format!("http://{}/x?y", listener.local_addr().unwrap())).unwrap();
+        tokio::spawn(async move {
+            for number in 1.. {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                tokio::spawn(async move {
+                    let (mut seen, mut piece) = (Vec::new(), [0; 1024]);
+                    while let Ok(length @ 1..) = stream.read(&mut piece).await {
+                        seen.extend_from_slice(&piece[..length]);
+                        if seen.ends_with(b"\r\n\r\n") {
+                            assert!(seen.starts_with(b"GET /x?y HTTP/1.1\r\n"));
+                            seen.clear();
+                            let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n{number}");
+                            stream.write_all(answer.as_bytes()).await.unwrap();
+                        }
+                    }
+                });
+            }
+        });
+        url
+    }
+
+    async fn asked(client: &Client, url: &Url) -> Bytes {
+        let request = Request { verb: Verb::Get, url, headers: Vec::new(), body: None };
+        client.exchange(request, 10, Duration::from_secs(10)).await.unwrap().body
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_used_again_and_on_its_own_runtime_alone() {
+        let url = counting().await;
+        let client = Client::new(Connection::new(Duration::from_secs(5))).unwrap();
+        assert_eq!([asked(&client, &url).await, asked(&client, &url).await], ["1", "1"]);
+        let (other, to) = (client.clone(), url.clone());
+        let elsewhere = tokio::task::spawn_blocking(move || {
+            let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async { [asked(&other, &to).await, asked(&other, &to).await] })
+        });
+        assert_eq!(elsewhere.await.unwrap(), ["2", "2"]);
+        assert_eq!(asked(&client, &url).await, "1");
+        // The other runtime is over, and so is its connection.
+        let (other, to) = (client.clone(), url.clone());
+        let later = tokio::task::spawn_blocking(move || {
+            Builder::new_current_thread().enable_all().build().unwrap().block_on(asked(&other, &to))
+        });
+        assert_eq!(later.await.unwrap(), "3");
+    }
 }

@@ -15,9 +15,9 @@ use tokio::sync::Semaphore;
 use url::{Host, Url};
 
 use crate::base::net::is_public;
-use crate::fetch::client::{self, Response};
+use crate::fetch::client;
 use crate::fetch::connector::Lookup;
-use crate::fetch::{FetchError, Verb};
+use crate::fetch::{FetchError, Response, Verb};
 
 /// How many requests are under way at once, whoever asks for them.
 const AT_ONCE: usize = 32;
