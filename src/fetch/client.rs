@@ -13,14 +13,11 @@ use hyper_util::rt::TokioIo;
 use url::{Position, Url};
 
 use crate::fetch::connection::Connection;
-use crate::fetch::connector::{self, Connector, Lookup};
+use crate::fetch::connector::{self, Connector, Lookup, USER_AGENT};
 use crate::fetch::fault::{FetchError, transport};
 use crate::fetch::kept::{Kept, Opened};
 use crate::fetch::proxy::Proxy;
 use crate::fetch::response::Response;
-
-/// What we say we are, unless something else is configured.
-const USER_AGENT: HeaderValue = HeaderValue::from_static(concat!("mcp-bridge/", env!("CARGO_PKG_VERSION")));
 
 /// Makes requests (HTTP/1.1), over kept connections. It follows no redirect, and sends nothing twice.
 ///

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use hyper::Uri;
+use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::Name;
 use hyper_util::client::legacy::connect::proxy::{SocksV5, Tunnel};
@@ -28,6 +29,9 @@ const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
 /// and, while nothing is sent, by being asked so often.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 const KEEP_ALIVE_RETRIES: u32 = 3;
+
+/// What we say we are, unless something else is configured.
+pub(super) const USER_AGENT: HeaderValue = HeaderValue::from_static(concat!("mcp-bridge/", env!("CARGO_PKG_VERSION")));
 
 /// How the addresses of a name are found.
 pub(super) type Lookup = Arc<dyn Fn(String) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> + Send + Sync>;
@@ -98,7 +102,8 @@ impl Connector {
             None => dialler.tcp(to).await?,
             Some(proxy @ Proxy::Http { uri, .. }) if proxy.forwards(url) => return dialler.dial(uri.clone()).await,
             Some(Proxy::Http { uri, authorization }) => {
-                let mut tunnel = Tunnel::new(uri.clone(), dialler);
+                let named = HeaderMap::from_iter([(header::USER_AGENT, USER_AGENT)]);
+                let mut tunnel = Tunnel::new(uri.clone(), dialler).with_headers(named);
                 if let Some(authorization) = authorization {
                     tunnel = tunnel.with_auth(authorization.clone());
                 }
