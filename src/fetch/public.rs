@@ -11,11 +11,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
 
 use crate::base::net::is_public;
 use crate::fetch::client;
+use crate::fetch::connector::Lookup;
 use crate::fetch::{FetchError, Verb};
 
 /// Fetches documents from the public internet.
@@ -67,8 +67,8 @@ impl PublicClient {
     }
 
     /// The same, with names looked up in another way.
-    fn looking_up(timeout: Duration, exempt: &[SocketAddr], lookup: Lookup) -> Result<Self, FetchError> {
-        let client = client::Client::guarded(timeout, Arc::new(Guard { lookup }))?;
+    fn looking_up(timeout: Duration, exempt: &[SocketAddr], lookup: Unjudged) -> Result<Self, FetchError> {
+        let client = client::Client::guarded(timeout, guarded(lookup))?;
         Ok(Self { client, exempt: exempt.into(), timeout })
     }
 
@@ -120,37 +120,27 @@ impl PublicClient {
     }
 }
 
-/// How the addresses of a name are found.
-type Lookup = fn(String) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>>;
+/// How the addresses of a name are found, before they are judged.
+type Unjudged = fn(String) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>>;
 
 /// Looks names up, and keeps the public addresses of what is found.
-struct Guard {
-    lookup: Lookup,
+fn guarded(lookup: Unjudged) -> Lookup {
+    Arc::new(move |name| {
+        let found = lookup(name);
+        Box::pin(async move { admit(found.await?) })
+    })
 }
 
-impl Guard {
-    /// CIMD-8: of a name that has public addresses and others, none is dialled: it is up to something.
-    fn admit(found: Vec<SocketAddr>) -> io::Result<Vec<SocketAddr>> {
-        if found.is_empty() {
-            return Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
-        }
-        match found.iter().all(|address| is_public(address.ip())) {
-            true => Ok(found),
-            false => {
-                Err(io::Error::new(io::ErrorKind::PermissionDenied, "the name leads to an address that is not public"))
-            }
-        }
+/// CIMD-8: of a name that has public addresses and others, none is dialled: it is up to something.
+fn admit(found: Vec<SocketAddr>) -> io::Result<Vec<SocketAddr>> {
+    if found.is_empty() {
+        return Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
     }
-}
-
-impl Resolve for Guard {
-    fn resolve(&self, name: Name) -> Resolving {
-        let found = (self.lookup)(name.as_str().to_owned());
-        Box::pin(async move {
-            let found = found.await?;
-            let admitted: Addrs = Box::new(Self::admit(found)?.into_iter());
-            Ok(admitted)
-        })
+    match found.iter().all(|address| is_public(address.ip())) {
+        true => Ok(found),
+        false => {
+            Err(io::Error::new(io::ErrorKind::PermissionDenied, "the name leads to an address that is not public"))
+        }
     }
 }
 
@@ -199,9 +189,9 @@ mod tests {
     #[test]
     fn cimd_7_cimd_8_every_answer_of_the_resolver_is_judged_as_a_whole() {
         let public = addresses(&["1.1.1.1", "2606:4700:4700::1111"]);
-        assert_eq!(Guard::admit(public.clone()).unwrap(), public);
+        assert_eq!(admit(public.clone()).unwrap(), public);
         for found in [&["127.0.0.1"][..], &["1.1.1.1", "10.0.0.1"], &["::ffff:169.254.169.254"], &[]] {
-            assert!(Guard::admit(addresses(found)).is_err(), "{found:?}");
+            assert!(admit(addresses(found)).is_err(), "{found:?}");
         }
     }
 
@@ -216,9 +206,8 @@ mod tests {
     #[tokio::test]
     async fn cimd_7_a_name_is_looked_up_once_for_a_connection_and_what_is_found_is_judged() {
         let _provider = rustls::crypto::ring::default_provider().install_default();
-        let guard = Guard { lookup: rebinding };
-        let first = guard.resolve("rebinding.example".parse().unwrap()).await.unwrap();
-        assert_eq!(first.collect::<Vec<_>>(), addresses(&["1.1.1.1"]), "what is judged is what is dialled");
+        let first = guarded(rebinding)("rebinding.example".to_owned()).await.unwrap();
+        assert_eq!(first, addresses(&["1.1.1.1"]), "what is judged is what is dialled");
         let canary = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("https://rebinding.example:{}/x", canary.local_addr().unwrap().port());
         let client = PublicClient::looking_up(Duration::from_secs(5), &[], rebinding).unwrap();
