@@ -7,6 +7,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use crate::bridge::access::Needed;
+use crate::bridge::answer;
 use crate::bridge::catalog::ListKind;
 use crate::bridge::mailbox::Mailbox;
 use crate::bridge::post::{self, Begun, Caller, RETRY_AFTER};
@@ -40,8 +41,14 @@ impl Bridge {
         match needed(self) {
             Ok(()) => Ok(()),
             // It may be a tool that came since the list was read.
-            Err(_) if self.learn_tool(&caller.own, &name).await => needed(self),
-            Err(refusal) => Err(refusal),
+            Err(refusal) => {
+                let again = if self.learn_tool(&caller.own, &name).await { needed(self) } else { Err(refusal) };
+                // What nothing is known of needs no further scope: it is to be asked for again.
+                again.map_err(|refusal| match route::never_up(&caller.own, &name) {
+                    Some(upstream) => Refusal::down(upstream.name()),
+                    None => refusal,
+                })
+            }
         }
     }
 
@@ -135,13 +142,15 @@ impl Bridge {
         };
         let mut found = route::by_name(&caller.own, kind, &shown);
         if found.is_none() {
-            self.wait_for_first_try(&caller.own).await;
             self.learn_tool(&caller.own, &shown).await;
             found = route::by_name(&caller.own, kind, &shown);
         }
         let Some(Named { upstream, name }) = found else {
             if let Some(refusal) = caller.own.missing(&shown) {
                 return Err(refusal);
+            }
+            if let Some(upstream) = route::never_up(&caller.own, &shown) {
+                return Ok(Begun::Answered(unavailable(message, upstream)));
             }
             let text = format!("Unknown {thing}: {shown}");
             return Ok(Begun::Answered(post::error(message, reply::INVALID_PARAMS, &text)));
@@ -154,9 +163,40 @@ impl Bridge {
     }
 
     async fn resource(&self, caller: &Caller, message: &Message, at: Option<Span>) -> Result<Begun, Refusal> {
-        match upstream_of(caller, message, at)? {
+        match self.upstream_of(caller, message, at).await? {
             Ok((upstream, _)) => self.forward(caller, message, upstream, &[]).await,
             Err(error) => Ok(Begun::Answered(error)),
+        }
+    }
+
+    /// The upstream whose resource it is, and the URI. The inner `Err` is the answer that says that there is none.
+    pub(super) async fn upstream_of<'a>(
+        &self,
+        caller: &'a Caller,
+        message: &Message,
+        at: Option<Span>,
+    ) -> Result<Result<(&'a Arc<Upstream>, String), Bytes>, Refusal> {
+        let Some(uri) = at.and_then(|at| message.string(at)) else {
+            return Ok(Err(post::error(message, reply::INVALID_PARAMS, "The URI of the resource is not a string")));
+        };
+        if route::by_uri(&caller.own, &uri).is_none() {
+            self.wait_for_first_try(&caller.own).await;
+        }
+        match (route::by_uri(&caller.own, &uri), caller.own.missing_resource()) {
+            (Some(upstream), None) => Ok(Ok((upstream, uri.into_owned()))),
+            // An only one that is there does not answer for those that are not.
+            (Some(upstream), Some(_)) if upstream.catalogue().has_resource(&uri) => {
+                Ok(Ok((upstream, uri.into_owned())))
+            }
+            (_, Some(refusal)) => Err(refusal),
+            (None, None) => Ok(Err(match caller.own.iter().find(|upstream| upstream.hello().is_none()) {
+                Some(upstream) => unavailable(message, upstream),
+                None => {
+                    // MCP 2025-11-25, Resources, Error Handling.
+                    let (data, id) = (json!({"uri": uri}), message.id_or_null());
+                    reply::error_with_data(id, reply::RESOURCE_NOT_FOUND, "Resource not found", Some(&data))
+                }
+            })),
         }
     }
 
@@ -228,28 +268,6 @@ impl Bridge {
     }
 }
 
-/// The upstream whose resource it is, and the URI. The inner `Err` is the answer that says that there is none.
-pub(super) fn upstream_of<'a>(
-    caller: &'a Caller,
-    message: &Message,
-    at: Option<Span>,
-) -> Result<Result<(&'a Arc<Upstream>, String), Bytes>, Refusal> {
-    let Some(uri) = at.and_then(|at| message.string(at)) else {
-        return Ok(Err(post::error(message, reply::INVALID_PARAMS, "The URI of the resource is not a string")));
-    };
-    match (route::by_uri(&caller.own, &uri), caller.own.missing_resource()) {
-        (Some(upstream), None) => Ok(Ok((upstream, uri.into_owned()))),
-        // An only one that is there does not answer for those that are not.
-        (Some(upstream), Some(_)) if upstream.catalogue().has_resource(&uri) => Ok(Ok((upstream, uri.into_owned()))),
-        (_, Some(refusal)) => Err(refusal),
-        (None, None) => {
-            // MCP 2025-11-25, Resources, Error Handling.
-            let (data, id) = (json!({"uri": uri}), message.id_or_null());
-            Ok(Err(reply::error_with_data(id, reply::RESOURCE_NOT_FOUND, "Resource not found", Some(&data))))
-        }
-    }
-}
-
 /// The arguments of the tool that is called which header fields repeat.
 fn repeated(upstream: &Upstream, message: &Message, edits: &[Edit<'_>]) -> Arc<[ParamHeader]> {
     let Kind::Request { method: Method::ToolsCall, params, .. } = message.kind() else { return Arc::default() };
@@ -264,10 +282,9 @@ fn token(message: &Message, params: &Params) -> Option<Bytes> {
     params.wanted_progress().map(|at| Bytes::copy_from_slice(message.bytes(at)))
 }
 
-/// The error for an upstream that is down. The reason is for the operator's eyes: it is in the log and in the status.
+/// The error for an upstream that is down.
 pub(super) fn unavailable(message: &Message, upstream: &Upstream) -> Bytes {
-    let text = format!("The MCP server {:?} is not available at the moment", upstream.name());
-    post::error(message, reply::UNAVAILABLE, &text)
+    post::error(message, reply::UNAVAILABLE, &answer::unavailable(upstream.name()))
 }
 
 fn unknown_method(message: &Message, method: &str) -> Bytes {

@@ -34,7 +34,7 @@ impl Bridge {
         params: &Params,
     ) -> Result<Begun, Refusal> {
         let session = caller.session().ok_or(Refusal::SessionRequired)?;
-        let (upstream, uri) = match request::upstream_of(caller, message, params.get(Param::Uri))? {
+        let (upstream, uri) = match self.upstream_of(caller, message, params.get(Param::Uri)).await? {
             Ok(found) => found,
             Err(error) => return Ok(Begun::Answered(error)),
         };
@@ -69,7 +69,7 @@ impl Bridge {
         params: &Params,
     ) -> Result<Begun, Refusal> {
         let session = caller.session().ok_or(Refusal::SessionRequired)?;
-        let (upstream, uri) = match request::upstream_of(caller, message, params.get(Param::Uri))? {
+        let (upstream, uri) = match self.upstream_of(caller, message, params.get(Param::Uri)).await? {
             Ok(found) => found,
             Err(error) => return Ok(Begun::Answered(error)),
         };
