@@ -10,6 +10,10 @@ use url::Url;
 use crate::fetch::connection::Connection;
 use crate::fetch::fault::{FetchError, fault};
 
+/// How long an idle connection is kept. Node closes those of its servers after 5 s, and a request that meets the close is
+/// lost: it may have been read, so it is not sent again. Its own client keeps them for 4 s too.
+const IDLE: Duration = Duration::from_secs(4);
+
 /// Makes requests, over kept connections.
 #[derive(Clone, Debug)]
 pub struct Client {
@@ -91,6 +95,7 @@ impl Client {
             .referer(false)
             .tcp_nodelay(true)
             .http1_only()
+            .pool_idle_timeout(IDLE)
             .user_agent(concat!("mcp-bridge/", env!("CARGO_PKG_VERSION")));
         let builder = further(connection.build(builder)?);
         let inner = builder.build().map_err(|error| FetchError::Unsendable(error.to_string()))?;

@@ -42,7 +42,8 @@ use crate::base::secret::Secret;
 use crate::config::section::{Signing, SigningAlgorithm};
 use crate::keys::derivation::DerivationKey;
 use crate::keys::folder::Folder;
-use crate::keys::private_key::{PrivateKey, Unfit};
+use crate::keys::pem::Unfit;
+use crate::keys::private_key::PrivateKey;
 use crate::keys::ring::Ring;
 use crate::protocol::oauth::claims::AccessTokenClaims;
 

@@ -14,6 +14,10 @@ pub struct Block {
     pub der: Zeroizing<Vec<u8>>,
 }
 
+/// What a file holds in place of a fit key, as the end of the sentence "the file holds …".
+#[derive(Debug, PartialEq, Eq)]
+pub struct Unfit(pub String);
+
 /// The blocks of a file, in order. Text around them is skipped, as OpenSSL does.
 ///
 /// `None`: a block is not closed or is not base64.

@@ -15,8 +15,8 @@ use zeroize::Zeroizing;
 
 use crate::base::random;
 use crate::config::section::SigningAlgorithm;
-use crate::keys::pem::{self, Block};
-use crate::keys::public_key::PublicKey;
+use crate::keys::pem::{self, Block, Unfit};
+use crate::keys::public_key::{ED25519_SPKI, PublicKey};
 
 const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 const RSA_PSS: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.10");
@@ -26,8 +26,6 @@ const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
 
 /// What precedes the 32 bytes of an Ed25519 private key in PKCS#8 (RFC 8410 §7).
 const ED25519_PKCS8: [u8; 16] = [0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
-/// What precedes the 32 bytes of an Ed25519 public key in SubjectPublicKeyInfo (RFC 8410 §4).
-pub const ED25519_SPKI: [u8; 12] = [0x30, 0x2a, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 3, 0x21, 0];
 
 /// A key that is fit to sign with.
 pub enum PrivateKey {
@@ -44,9 +42,13 @@ pub enum PrivateKey {
     },
 }
 
-/// What a file holds in place of a fit key, as the end of the sentence "the file holds …".
-#[derive(Debug, PartialEq, Eq)]
-pub struct Unfit(pub String);
+/// Reads the one key of a PEM file, be it public or the private one that it belongs to.
+pub fn public_key_from_pem(text: &str) -> Result<PublicKey, Unfit> {
+    match PublicKey::from_pem(text)? {
+        Some(key) => Ok(key),
+        None => PrivateKey::from_pem(text).map(|key| key.public_key()),
+    }
+}
 
 fn unfit<T>(found: impl Into<String>) -> Result<T, Unfit> {
     Err(Unfit(found.into()))

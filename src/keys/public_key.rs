@@ -12,8 +12,10 @@ use serde_json::{Map, Value, json};
 
 use crate::base::digest::Digest;
 use crate::config::section::SigningAlgorithm;
-use crate::keys::pem;
-use crate::keys::private_key::{ED25519_SPKI, PrivateKey, Unfit};
+use crate::keys::pem::{self, Unfit};
+
+/// What precedes the 32 bytes of an Ed25519 public key in SubjectPublicKeyInfo (RFC 8410 §4).
+pub const ED25519_SPKI: [u8; 12] = [0x30, 0x2a, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 3, 0x21, 0];
 
 /// What everybody may know of a key. It has no private member to forget.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,25 +42,28 @@ pub enum PublicKey {
 }
 
 impl PublicKey {
-    /// Reads the one key of a PEM file, be it public or the private one that it belongs to.
-    pub fn from_pem(text: &str) -> Result<Self, Unfit> {
+    /// Reads the one public key of a PEM file; `None` when that holds something else.
+    pub fn from_pem(text: &str) -> Result<Option<Self>, Unfit> {
         let blocks = pem::blocks(text).ok_or_else(|| Unfit("a damaged PEM block".to_owned()))?;
         let (label, der) = match blocks.as_slice() {
             [block] => (block.label.as_str(), block.der.as_slice()),
-            _ => return PrivateKey::from_pem(text).map(|key| key.public_key()),
+            _ => return Ok(None),
         };
         let rsa = match label {
             "RSA PUBLIC KEY" => rsa::RsaPublicKey::from_pkcs1_der(der).ok(),
             "PUBLIC KEY" => rsa::RsaPublicKey::from_public_key_der(der).ok(),
-            _ => return PrivateKey::from_pem(text).map(|key| key.public_key()),
+            _ => return Ok(None),
         };
         match rsa {
             // RFC 7518 §3.3 asks for 2048 bits or more; what is longer costs too much to check.
             Some(key) if !(2048..=4096).contains(&key.n().bits()) => {
                 Err(Unfit(format!("an RSA key of {} bits", key.n().bits())))
             }
-            Some(key) => Ok(Self::Rsa { modulus: key.n().to_bytes_be(), exponent: key.e().to_bytes_be() }),
-            None => Self::from_spki(der).ok_or_else(|| Unfit("a public key of another kind".to_owned())),
+            Some(key) => Ok(Some(Self::Rsa { modulus: key.n().to_bytes_be(), exponent: key.e().to_bytes_be() })),
+            None => match Self::from_spki(der) {
+                Some(key) => Ok(Some(key)),
+                None => Err(Unfit("a public key of another kind".to_owned())),
+            },
         }
     }
 

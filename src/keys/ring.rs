@@ -12,8 +12,8 @@ use crate::base::clock::Timestamp;
 use crate::config::section::{AdditionalKey, Signing, SigningAlgorithm};
 use crate::keys::folder::{self, Folder, Privacy};
 use crate::keys::generated;
-use crate::keys::private_key::{PrivateKey, Unfit};
-use crate::keys::public_key::PublicKey;
+use crate::keys::pem::Unfit;
+use crate::keys::private_key::{self, PrivateKey};
 use crate::keys::schedule;
 use crate::keys::token::{SigningKey, VerifyingKey};
 use crate::keys::{KeyError, unusable};
@@ -208,7 +208,7 @@ fn load_additional(key: &AdditionalKey) -> Result<VerifyingKey, KeyError> {
     if text.contains("PRIVATE KEY") {
         folder::read(path, Privacy::Group)?;
     }
-    PublicKey::from_pem(text)
+    private_key::public_key_from_pem(text)
         .and_then(|public_key| VerifyingKey::new(public_key, key.key_id.as_deref()))
         .map_err(|Unfit(found)| KeyError::UnusableAdditional { path: path.to_owned(), found })
 }

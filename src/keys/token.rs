@@ -11,7 +11,8 @@ use crate::base::secret::Secret;
 use crate::config::section::SigningAlgorithm;
 use crate::keys::KeyError;
 use crate::keys::compact::{self, Compact};
-use crate::keys::private_key::{PrivateKey, Unfit};
+use crate::keys::pem::Unfit;
+use crate::keys::private_key::PrivateKey;
 use crate::keys::public_key::PublicKey;
 use crate::protocol::oauth::claims::{AccessTokenClaims, InvalidClaims};
 

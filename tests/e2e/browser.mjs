@@ -150,9 +150,9 @@ const VARIANTS = [
   { name: "desktop-dark", viewport: { width: 1280, height: 800 }, colorScheme: "dark" },
 ];
 
-// { urls: [one authorization request a variant, each of a client of its own], error_url, username, password, directory }
+// { urls: [one authorization request a variant, each of a client of its own], error_url, site_url: of one whose redirect URI is a site, username, password, directory }
 //   → { pictures: [path, …], problems: [text, …] }
-async function pictures({ urls, error_url, username, password, directory }) {
+async function pictures({ urls, error_url, site_url, username, password, directory }) {
   mkdirSync(directory, { recursive: true });
   const taken = [];
   const problems = [];
@@ -205,6 +205,9 @@ async function pictures({ urls, error_url, username, password, directory }) {
       await picture("error");
       // The login of a moment ago still counts.
       const origin = new URL(url).origin;
+      await page.goto(site_url);
+      await settled(page, (view) => view.consent, "the consent page of a client with a site");
+      await picture("consent-site");
       await page.goto(`${origin}/account`);
       await settled(page, (view) => view.text.includes("Connected apps"), "the account's page");
       await picture("account");
@@ -219,8 +222,9 @@ async function pictures({ urls, error_url, username, password, directory }) {
       await picture("password-wrong");
       await page.goto(`${origin}/account`);
       await press(page, "form[action$='/oauth/logout'] button");
-      await settled(page, (view) => view.text.includes("logged out"), "the page after signing out");
+      await settled(page, (view) => view.text.includes("signed out"), "the page after signing out");
       await page.waitForLoadState("load");
+      await picture("signed-out");
       await page.goto(`${origin}/account`);
       await settled(page, (view) => view.login, "the login page of the account");
       await picture("account-login");

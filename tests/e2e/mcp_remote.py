@@ -137,7 +137,8 @@ def story(what, bridge, tool, arguments, expected):
             path = tokens_file(home)
             before = json.loads(path.read_text())
             report.true("expires_at" in before, f"expected expires_at in {path.name}, came {sorted(before)}")
-            path.write_text(json.dumps({**before, "expires_at": 1}))
+            # As one that has expired it is refused too: where mcp-remote's own try before its first request fails, it goes on with what it has.
+            path.write_text(json.dumps({**before, "expires_at": 1, "access_token": before["access_token"][:-8] + "AAAAAAAA"}))
             remote = McpRemote(bridge.url, home)
             remote.initialize()
             report.contains(remote.call(tool, arguments), expected, f"answer of {tool}")

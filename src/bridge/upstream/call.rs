@@ -213,6 +213,18 @@ impl Call {
         }
     }
 
+    /// Sends its caller something that bears its mark: on its own stream alone, if its caller takes one.
+    ///
+    /// # Errors
+    /// Gives it back when that cannot take it.
+    pub fn deliver_marked(&self, item: Item) -> Result<(), Item> {
+        match &self.owner {
+            // MCP 2025-11-25, Listening for Messages: what comes on the stream of a GET SHOULD be unrelated to any request.
+            Owner::Session(_) if self.accepts_stream => self.mailbox.push(item),
+            _ => self.deliver(item),
+        }
+    }
+
     /// Sends its caller something that belongs to it: on its own stream if that can take it, else on the session's.
     ///
     /// # Errors
@@ -257,16 +269,30 @@ mod tests {
     use crate::bridge::streams::Streams;
     use crate::protocol::mcp::version::ProtocolVersion;
 
+    fn session() -> Arc<Session> {
+        let streams = Streams::new(10, Clock::fixed(Timestamp::from_unix(0)));
+        let introduced = Introduced::read(ProtocolVersion::LATEST, None, None);
+        Arc::new(Session::new("s".to_owned(), Arc::new(Principal::anonymous()), introduced, streams))
+    }
+
+    #[test]
+    fn d_37_progress_of_a_call_whose_client_left_early_comes_on_no_other_stream() {
+        let session = session();
+        let (mailbox, reader) = Mailbox::of_call();
+        drop(reader);
+        let mut call = Call::new(Bytes::new(), Owner::Session(Arc::clone(&session)), mailbox, LONGEST);
+        call.accepts_stream = true;
+        let mut listening = session.mailbox.open().unwrap();
+        let mut heard = || futures_util::future::poll_fn(|context| listening.poll_next(context)).now_or_never();
+        call.deliver_marked(Item::Notification(Bytes::from_static(b"progress"))).unwrap_err();
+        assert_eq!(heard(), None);
+        call.deliver(Item::Request(Bytes::from_static(b"question"))).unwrap();
+        assert!(heard().unwrap().unwrap().ends_with(b"data: question\n\n"), "somebody waits for its answer");
+    }
+
     #[test]
     fn a_question_for_a_stream_that_broke_is_put_where_its_client_listens() {
-        let streams = Streams::new(10, Clock::fixed(Timestamp::from_unix(0)));
-        let session = Session::new(
-            "s".to_owned(),
-            Arc::new(Principal::anonymous()),
-            Introduced::read(ProtocolVersion::LATEST, None, None),
-            streams,
-        );
-        let session = Arc::new(session);
+        let session = session();
         let (mailbox, reader) = Mailbox::of_call();
         drop(session.streams.follow(reader, None, Bytes::new()).unwrap());
         let mut call = Call::new(Bytes::new(), Owner::Session(Arc::clone(&session)), mailbox, LONGEST);

@@ -144,8 +144,10 @@ fn progress(link: &Arc<Link>, message: &Message, params: &Params) {
         return;
     };
     call.progressed(link.now());
-    if let Some(with) = call.progress_token() {
-        hand_over(link, &call, message.rewritten(&mut [Edit { at, with: &with }]));
+    let Some(with) = call.progress_token() else { return };
+    let text = message.rewritten(&mut [Edit { at, with: &with }]);
+    if call.deliver_marked(Item::Notification(text)).is_err() {
+        link.count_dropped();
     }
 }
 

@@ -59,7 +59,7 @@ pub fn failed_login(reason: Reason, label: &str) -> FailedLogin {
         ),
         Reason::Untrusted => (
             StatusCode::BAD_GATEWAY,
-            format!("The answer of {label} did not pass the checks of this server, so nobody was logged in."),
+            format!("The answer of {label} did not pass the checks of this server, so nobody was signed in."),
             "Try again. If it happens again, tell the operator of this server.",
         ),
         Reason::Denied => (
@@ -86,7 +86,7 @@ pub fn failed_login(reason: Reason, label: &str) -> FailedLogin {
         Reason::Ended => (
             StatusCode::FORBIDDEN,
             format!("{label} no longer stands by your login."),
-            "Try again: you will be asked to log in there.",
+            "Try again: you will be asked to sign in there.",
         ),
     };
     FailedLogin { status, explanation, next_step }

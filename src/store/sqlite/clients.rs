@@ -210,10 +210,10 @@ fn remove_expired(writing: &Writing<'_>, bounds: ClientBounds, now: Timestamp) -
     evict(writing, &format!("DELETE FROM clients WHERE rowid IN ({ended}) RETURNING id"), now - expiry)
 }
 
-/// Clients that were used, and of whose grants none is left. Many clients register anew for every connection: if these
-/// were kept for ever, one day nobody could register any more.
+/// Clients that were used, and of whose grants none is left but revoked ones. Many clients register anew for every
+/// connection: if these were kept for ever, one day nobody could register any more.
 const ENDED: &str = "FROM clients WHERE last_granted_at IS NOT NULL AND by_operator = 0
-                     AND NOT EXISTS (SELECT 1 FROM grants WHERE client_id = clients.id)";
+                     AND NOT EXISTS (SELECT 1 FROM grants WHERE client_id = clients.id AND revoked_at IS NULL)";
 
 /// Removes the clients that `sql` deletes and returns, with all that refers to them.
 fn evict(writing: &Writing<'_>, sql: &str, value: impl rusqlite::ToSql) -> rusqlite::Result<()> {

@@ -219,7 +219,7 @@ async fn login_5_a_person_signs_out_in_other_browsers() {
     // The form for signing out here carries a token of its own.
     let out = page.text_between("/oauth/logout\">\n<input type=\"hidden\" name=\"csrf\" value=\"", "\"");
     let bye = here.post(&format!("{}/oauth/logout", app.url), &[("csrf", &out)]).await;
-    assert!(bye.body.contains("You are logged out"), "{bye:?}");
+    assert!(bye.body.contains("You are signed out"), "{bye:?}");
     assert!(is_login(&account(&app, &mut before.copy()).await), "its old cookie is nobody's");
 }
 

@@ -49,6 +49,11 @@ pub(in crate::store::conformance) async fn reg_17_clients_whose_grants_have_ende
     assert!(!exists(store, "first").await && exists(store, "second").await);
     assert!(store.add_client(at("newer", now), two, now).await.unwrap());
     assert!(!exists(store, "new").await && exists(store, "second").await, "who was never used goes first");
+    let (revoked, one) = (Sample::new("revoked"), ClientBounds { max_clients: 1, ..BOUNDS });
+    revoked.grant(&**store).await;
+    assert!(!store.add_client(at("newest", now), one, now).await.unwrap(), "it has a grant");
+    store.revoke_grant(&revoked.code().grant, now).await.unwrap();
+    assert!(store.add_client(at("newest", now), one, now).await.unwrap(), "a revoked one does not count");
 }
 
 pub(in crate::store::conformance) async fn clients_never_used_expire(store: &Arc<dyn Store>) {

@@ -46,9 +46,6 @@ pub(in crate::store::conformance) async fn clients_whose_grants_have_ended_expir
     store.revoke_grant(&grant.id, NOW).await.unwrap();
     let exists = async |sample: &Sample| store.find_client(&sample.client().id).await.unwrap().is_some();
     let (later, bounds) = (NOW + POLICY.absolute * 2, ClientBounds { expiry: Some(minutes(60)), ..BOUNDS });
-    store.remove_expired_clients(bounds, later).await.unwrap();
-    assert!(exists(&ended).await, "its grant is still there, revoked");
-    store.remove_expired(POLICY, later).await.unwrap();
     store.remove_expired_clients(BOUNDS, later).await.unwrap();
     assert!(exists(&ended).await, "nobody expires where the configuration does not say so");
     let before = ClientBounds { expiry: Some(POLICY.absolute * 2 + minutes(1)), ..BOUNDS };

@@ -154,7 +154,7 @@ async fn who_chose_the_wrong_provider_can_choose_again() {
     let mut browser = Browser::new();
     let login = browser.open(&client.authorize_url(&[])).await;
     let question = browser.submit(&login, &[("provider", "one")]).await;
-    assert!(question.body.contains("Log in another way"), "{question:?}");
+    assert!(question.body.contains("Sign in another way"), "{question:?}");
     let login = browser.submit(&question, &[("decision", "switch")]).await;
     assert!(offers_logins(&login), "{login:?}");
     let question = browser.submit(&login, &[("provider", "two")]).await;
