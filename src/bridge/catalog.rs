@@ -18,8 +18,8 @@ use crate::protocol::mcp::object;
 use crate::protocol::mcp::param_header::{self, ParamHeader};
 use crate::protocol::mcp::splice::{self, Edit, Span};
 
-/// How many pages of one list are read.
-const MAX_PAGES: usize = 100;
+/// How many pages of one list are read: enough for all its entries in pages of ten.
+const MAX_PAGES: usize = 1_000;
 /// How many entries of one list are kept.
 const MAX_ENTRIES: usize = 10_000;
 /// Shown by `config show --limits`.
@@ -76,6 +76,16 @@ impl Catalogue {
     #[must_use]
     pub fn has_resource(&self, uri: &str) -> bool {
         self.lists_resource(uri) || self.makes_resource(uri)
+    }
+
+    /// How many bytes a URI has in common with the beginning of one that the upstream lists, or of a template; none
+    /// where the scheme is another.
+    #[must_use]
+    pub fn likeness(&self, uri: &str) -> usize {
+        let scheme = uri.find(':').map_or(usize::MAX, |colon| colon + 1);
+        let listed = self.resources.entries().chain(self.templates.entries());
+        let common = listed.map(|entry| entry.key.bytes().zip(uri.bytes()).take_while(|(a, b)| a == b).count());
+        common.filter(|common| *common >= scheme).max().unwrap_or(0)
     }
 
     /// Whether one of the upstream's templates could make this URI.
@@ -249,13 +259,18 @@ async fn load_all(link: &Arc<Link>, kind: ListKind, view: &View, limit: Duration
     let mut params = "{}".to_owned();
     for _ in 0..MAX_PAGES {
         let answer = link.ask(kind.method(), &params, limit).await?;
-        let Some(cursor) = read_page(&answer, kind, view, &mut list).ok_or(AskFault::Lost(kind.method()))? else {
-            return Ok(list);
+        let next = match read_page(&answer, kind, view, &mut list).ok_or(AskFault::Lost(kind.method()))? {
+            Some(cursor) => format!(r#"{{"cursor":{cursor}}}"#),
+            None => return Ok(list),
         };
+        if next == params {
+            // A server that gives the cursor it was given would do so for ever.
+            return Ok(list);
+        }
         if list.entries.len() >= MAX_ENTRIES {
             break;
         }
-        params = format!(r#"{{"cursor":{cursor}}}"#);
+        params = next;
     }
     tracing::warn!(upstream = %link.name, list = kind.method(), "a list is too long; its end is left out");
     Ok(list)
@@ -273,7 +288,8 @@ fn read_page(answer: &Message, kind: ListKind, view: &View, list: &mut List) -> 
             None => tracing::warn!(list = kind.method(), "an entry without a clear name or URI is left out"),
         }
     }
-    Some(cursor.map(|cursor| cursor.get().to_owned()).filter(|cursor| cursor != "null"))
+    // Some end with an empty one, which would begin anew.
+    Some(cursor.map(|cursor| cursor.get().to_owned()).filter(|cursor| cursor != "null" && cursor != "\"\""))
 }
 
 fn read_entry(raw: &str, kind: ListKind, view: &View) -> Option<Entry> {

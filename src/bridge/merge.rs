@@ -151,6 +151,15 @@ pub async fn freshen_tools(upstreams: &[Arc<Upstream>]) {
     futures_util::future::join_all(upstreams.iter().map(|upstream| freshen(upstream, ListKind::Tools))).await;
 }
 
+/// Reads again the resources and templates of upstreams that do not tell when they change.
+pub async fn freshen_resources(upstreams: &[Arc<Upstream>]) {
+    let both = |upstream| async move {
+        freshen(upstream, ListKind::Resources).await;
+        freshen(upstream, ListKind::Templates).await;
+    };
+    futures_util::future::join_all(upstreams.iter().map(|upstream| both(&**upstream))).await;
+}
+
 fn shown_key(upstream: &Upstream, kind: ListKind, key: &str) -> String {
     match kind {
         ListKind::Tools | ListKind::Prompts => upstream.view().naming.shown(key),

@@ -42,7 +42,8 @@ impl Bridge {
             Ok(()) => Ok(()),
             // It may be a tool that came since the list was read.
             Err(refusal) => {
-                let again = if self.learn_tool(&caller.own, &name).await { needed(self) } else { Err(refusal) };
+                let again =
+                    if self.learn(&caller.own, ListKind::Tools, &name).await { needed(self) } else { Err(refusal) };
                 // What nothing is known of needs no further scope: it is to be asked for again.
                 again.map_err(|refusal| match route::never_up(&caller.own, &name) {
                     Some(upstream) => Refusal::down(upstream.name()),
@@ -63,20 +64,20 @@ impl Bridge {
         Needed::by_tool(upstream.settings.tools.get(name), is_read_only)
     }
 
-    /// Reads the tools again of upstreams that may have this one and do not tell when their list changes. True when
-    /// any was read, now or for the first time.
-    pub(super) async fn learn_tool(&self, upstreams: &[Arc<Upstream>], shown: &str) -> bool {
+    /// Reads the tools or prompts again of upstreams that may have this one and do not tell when their list changes. True
+    /// when any was read, now or for the first time.
+    pub(super) async fn learn(&self, upstreams: &[Arc<Upstream>], kind: ListKind, shown: &str) -> bool {
         // Nothing is known of one whose first try is under way; an early caller would be refused for that alone.
         let mut has_read = upstreams.iter().any(|upstream| upstream.state() == State::Starting);
         self.wait_for_first_try(upstreams).await;
         for upstream in upstreams {
             let Some(name) = upstream.view().naming.original(shown) else { continue };
-            let is_listed = upstream.catalogue().tools.find(name).is_some();
-            if is_listed || !upstream.has_list(ListKind::Tools) || upstream.tells_changes(ListKind::Tools) {
+            let is_listed = upstream.catalogue().list(kind).find(name).is_some();
+            if is_listed || !upstream.has_list(kind) || upstream.tells_changes(kind) {
                 continue;
             }
             if let Some(link) = upstream.link() {
-                upstream.read_list(&link, ListKind::Tools).await;
+                upstream.read_list(&link, kind).await;
                 has_read = true;
             }
         }
@@ -142,7 +143,7 @@ impl Bridge {
         };
         let mut found = route::by_name(&caller.own, kind, &shown);
         if found.is_none() {
-            self.learn_tool(&caller.own, &shown).await;
+            self.learn(&caller.own, kind, &shown).await;
             found = route::by_name(&caller.own, kind, &shown);
         }
         let Some(Named { upstream, name }) = found else {
@@ -179,17 +180,21 @@ impl Bridge {
         let Some(uri) = at.and_then(|at| message.string(at)) else {
             return Ok(Err(post::error(message, reply::INVALID_PARAMS, "The URI of the resource is not a string")));
         };
-        if route::by_uri(&caller.own, &uri).is_none() {
-            self.wait_for_first_try(&caller.own).await;
+        let own = &caller.own;
+        let mut found = route::by_uri(own, &uri);
+        if found.is_none() {
+            self.wait_for_first_try(own).await;
+            merge::freshen_resources(own).await;
+            found = route::by_uri(own, &uri).or_else(|| route::by_likeness(own, &uri));
         }
-        match (route::by_uri(&caller.own, &uri), caller.own.missing_resource()) {
+        match (found, own.missing_resource()) {
             (Some(upstream), None) => Ok(Ok((upstream, uri.into_owned()))),
             // An only one that is there does not answer for those that are not.
             (Some(upstream), Some(_)) if upstream.catalogue().has_resource(&uri) => {
                 Ok(Ok((upstream, uri.into_owned())))
             }
             (_, Some(refusal)) => Err(refusal),
-            (None, None) => Ok(Err(match caller.own.iter().find(|upstream| upstream.hello().is_none()) {
+            (None, None) => Ok(Err(match own.iter().find(|upstream| upstream.hello().is_none()) {
                 Some(upstream) => unavailable(message, upstream),
                 None => {
                     // MCP 2025-11-25, Resources, Error Handling.

@@ -43,6 +43,18 @@ pub fn by_uri<'a>(upstreams: &'a [Arc<Upstream>], uri: &str) -> Option<&'a Arc<U
     }
 }
 
+/// Finds who would have a resource that nobody lists, as one that a tool's result links to need not be: who lists the
+/// URIs most like it, else the only one that has resources at all. Nobody is asked for what may be another's.
+#[must_use]
+pub fn by_likeness<'a>(upstreams: &'a [Arc<Upstream>], uri: &str) -> Option<&'a Arc<Upstream>> {
+    let with_resources = || upstreams.iter().filter(|upstream| upstream.has_list(ListKind::Resources));
+    let likeness = |upstream: &Arc<Upstream>| upstream.catalogue().likeness(uri);
+    let most = with_resources().map(likeness).max()?;
+    let mut most_like = with_resources().filter(|upstream| likeness(upstream) == most);
+    let found = most_like.next()?;
+    most_like.next().is_none().then_some(found)
+}
+
 fn answers_for(named: &Named<'_>, kind: ListKind, is_only: bool) -> bool {
     let upstream = named.upstream;
     // An only upstream answers for everything, listed or not, in its own words; but a filter or a rule decides by

@@ -93,7 +93,7 @@ impl Bridge {
         };
         let mut headers = find();
         // It may be a tool that came since the list was read.
-        if headers.is_none() && !mirror.params.is_empty() && self.learn_tool(&caller.own, &shown).await {
+        if headers.is_none() && !mirror.params.is_empty() && self.learn(&caller.own, ListKind::Tools, &shown).await {
             headers = find();
         }
         let arguments = params.get(Param::Arguments).map(|at| message.json(at));

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::support::{Client, bridge, builtin, child, request, until};
+use super::support::{Client, bridge, builtin, child, command, request, until};
 
 fn names(answer: &Value, member: &str, key: &str) -> Vec<String> {
     let list = answer["result"][member].as_array().unwrap();
@@ -45,7 +45,8 @@ async fn resources_are_found_by_who_listed_them_first() {
     let listed = names(&client.rpc("resources/list", &json!({})).await, "resources", "uri");
     assert_eq!(listed, ["test:shared", "test:red", "test:blue"]);
     let read = async |uri: &str| client.rpc("resources/read", &json!({"uri": uri})).await;
-    for (uri, from) in [("test:shared", "red"), ("test:blue", "blue"), ("made:7", "red")] {
+    // Nobody lists the last: a tool's result may link to such.
+    for (uri, from) in [("test:shared", "red"), ("test:blue", "blue"), ("made:7", "red"), ("test:blue/7", "blue")] {
         assert_eq!(read(uri).await["result"]["contents"][0]["text"], from, "{uri}");
     }
     let unknown = read("test:green").await;
@@ -54,6 +55,23 @@ async fn resources_are_found_by_who_listed_them_first() {
     assert!(client.rpc("completion/complete", &reference).await["result"].is_object());
     assert_eq!(client.rpc("tools/list", &json!({"cursor": "x"})).await["error"]["code"], -32602);
     assert_eq!(client.rpc("vendor/thing", &json!({})).await["error"]["code"], -32601);
+    bridge.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_long_list_in_small_pages_is_read_to_its_end() {
+    let directory = tempfile::tempdir().unwrap();
+    let journal = directory.path().join("journal");
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/children/fake_mcp_server.py");
+    let options = ["--tools", "1500", "--page-size", "10", "--odd-end", "--journal", journal.to_str().unwrap()];
+    let args = [&["-u", script], options.as_slice()].concat();
+    let bridge = bridge(&[command("long", "python3", &args), builtin("me")]).await;
+    let client = Client::connect(&bridge, "ada").await;
+    let tools = names(&client.rpc("tools/list", &json!({})).await, "tools", "name");
+    assert!(tools.len() > 1500 && tools.contains(&"long__extra_1499".to_owned()), "{}", tools.len());
+    let asked = std::fs::read_to_string(&journal).unwrap();
+    let pages = asked.lines().filter(|line| line.contains("tools/list")).count();
+    assert_eq!(pages, (tools.len() - 3).div_ceil(10), "an empty cursor is the end");
     bridge.shutdown().await;
 }
 

@@ -55,9 +55,9 @@ async fn fails(path: &'static str, fault: Fault, timeout: &str) -> Provider {
 #[tokio::test]
 async fn fed_12_an_endpoint_that_never_answers_is_not_waited_for_longer_than_configured() {
     let began = Instant::now();
-    let hanging = ASKED.map(|path| fails(path, Fault::Hang, "1s"));
+    let hanging = ASKED.map(|path| fails(path, Fault::Hang, "4s"));
     futures_util::future::join_all(hanging).await;
-    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
 }
 
 #[tokio::test]
