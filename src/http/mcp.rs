@@ -185,7 +185,9 @@ fn refused(refusal: &Refusal, state: &State) -> HttpResponse {
         Refusal::PostOnly => return answer::method_not_allowed("POST"),
         Refusal::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
         Refusal::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
-        Refusal::Busy { .. } | Refusal::Full { .. } | Refusal::Unfit { .. } => StatusCode::SERVICE_UNAVAILABLE,
+        Refusal::Busy { .. } | Refusal::Full { .. } | Refusal::Unfit { .. } | Refusal::Down { .. } => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
         Refusal::Malformed { .. }
         | Refusal::UnsupportedVersion { .. }
         | Refusal::SessionRequired
@@ -194,8 +196,10 @@ fn refused(refusal: &Refusal, state: &State) -> HttpResponse {
         | Refusal::EventUnknown => StatusCode::BAD_REQUEST,
     };
     let mut response = answer::private_json(status, refusal.body());
-    if let Refusal::TooMany { retry_after } | Refusal::Busy { retry_after } | Refusal::Full { retry_after, .. } =
-        refusal
+    if let Refusal::TooMany { retry_after }
+    | Refusal::Busy { retry_after }
+    | Refusal::Full { retry_after, .. }
+    | Refusal::Down { retry_after, .. } = refusal
     {
         answer::retry_after(&mut response, retry_after.as_secs());
     }

@@ -261,49 +261,31 @@ impl HttpWire {
 async fn bring_answer(link: &Arc<Link>, (id, call): (u64, &Arc<Call>), mut response: Response) -> Result<(), String> {
     let failed = |error: FetchError| error.to_string();
     let begun = response.begin(pass::held(call)).await.map_err(failed)?;
-    match begin_pass(link, (id, call), begun) {
-        Ok(begun) => Box::pin(pass_answer(link, (id, call), response, begun)).await,
-        Err(begun) => {
-            let text = response.collect_after(begun, MAX_MESSAGE).await.map_err(failed)?;
-            inbound::receive(link, text, Some(id));
-            Ok(())
-        }
+    let pass = match &begun {
+        Begun::Whole(_) => None,
+        Begun::Part(pieces) => Pass::begin(link, id, call, pieces),
+    };
+    if let Some(pass) = pass {
+        drop(begun);
+        return Box::pin(pass_answer(link, (id, call), response, pass)).await;
     }
+    let text = response.collect_after(begun, MAX_MESSAGE).await.map_err(failed)?;
+    inbound::receive(link, text, Some(id));
+    Ok(())
 }
 
-/// Passes an answer on as it comes; `begun` is what there is of it.
+/// Passes an answer on as it comes.
 async fn pass_answer(
     link: &Arc<Link>,
     (id, call): (u64, &Arc<Call>),
     mut response: Response,
-    (mut pass, begun): (Pass, Vec<Bytes>),
+    mut pass: Pass,
 ) -> Result<(), String> {
     let failed = |error: FetchError| error.to_string();
-    for piece in begun {
-        pass.push(link, call, &piece).await.map_err(|stopped| pass::stop(link, id, stopped))?;
-    }
     while let Some(piece) = response.chunk().await.map_err(failed)? {
         pass.push(link, call, &piece).await.map_err(|stopped| pass::stop(link, id, stopped))?;
     }
     pass.finish(link, id).await.map_err(|stopped| pass::stop(link, id, stopped))
-}
-
-/// Begins to pass an answer on; gives what of it is to follow. Gives it back when it has to be held.
-fn begin_pass(link: &Link, (id, call): (u64, &Call), begun: Begun) -> Result<(Pass, Vec<Bytes>), Begun> {
-    let Begun::Part(mut pieces) = begun else { return Err(begun) };
-    let (mut head, mut rest) = (Vec::with_capacity(pass::held(call)), Vec::new());
-    for piece in &pieces {
-        let (part, after) = piece.split_at(piece.len().min(pass::held(call) - head.len()));
-        head.extend_from_slice(part);
-        rest.extend((!after.is_empty()).then(|| piece.slice_ref(after)));
-    }
-    match Pass::begin(link, id, call, &head) {
-        Some(pass) => {
-            pieces.clear();
-            Ok((pass, rest))
-        }
-        None => Err(Begun::Part(pieces)),
-    }
 }
 
 /// Brings what comes on a call's own stream. A large answer on it goes on as it comes.
@@ -335,8 +317,9 @@ async fn bring_events(link: &Arc<Link>, (id, call): (u64, &Arc<Call>), mut respo
             // What cannot go on now never can: it is held.
             let head = if tried { None } else { parser.under_way(pass::held(call)) };
             tried |= head.is_some();
-            if let Some(pass) = head.and_then(|head| Pass::begin(link, id, call, &head)) {
+            if let Some(pass) = head.and_then(|head| Pass::begin(link, id, call, &[head])) {
                 let rest = piece.slice(used..);
+                drop(piece);
                 return match pass_event(link, (id, call), (parser, rest, response), pass).await {
                     Ok(()) => finished(link, id, "the answer was given up"),
                     Err(reason) => Ended::Failed(reason),
