@@ -34,6 +34,8 @@ use crate::identity::federated::{Asserted, Attempt, Callback, Failure, Federatio
 use crate::identity::password::{Ceiling, Outcome, PasswordHash, Work};
 use crate::identity::pool::Pool;
 use crate::identity::throttle::{LoginThrottle, RetryAfter};
+use crate::model::enrolled::Enrolled;
+use crate::model::user::User;
 use crate::protocol::oauth::scope::ScopeSet;
 use crate::store::{Present, StoreError, Users};
 
@@ -81,6 +83,9 @@ pub struct PasswordLogin<'a> {
     /// No attempt makes less work than bcrypt of this cost: [`password::COST`], since that is what users of the store have;
     /// tests that log in a hundred times take less.
     pub least_cost: u32,
+    /// Goes into the digests by which another plain password is noticed after a restart: with the store alone nobody can guess
+    /// from them.
+    pub digest_key: &'a Secret,
 }
 
 /// A user who may log in and hold grants.
@@ -159,7 +164,8 @@ impl Identity {
         federation: Federation,
         before: Option<&Self>,
     ) -> Result<Self, IdentityError> {
-        let (configured, highest) = credential::configured(passwords.users, before.map(|before| &before.configured))?;
+        let (configured, highest) =
+            credential::configured((passwords.users, passwords.digest_key), before.map(|before| &before.configured))?;
         let ceiling = Ceiling::new(highest.max(Work { cost: passwords.least_cost, ..Work::default() }));
         if let Some(before) = before {
             // What was learnt of users of the store holds.
@@ -196,8 +202,16 @@ impl Identity {
     /// # Errors
     /// The store cannot be read.
     pub async fn still_counts(&self, proven: &Proven) -> Result<bool, StoreError> {
-        // A user of the configuration gets another password with a reload, which looks for this itself.
-        let Some(hash) = &proven.stored else { return Ok(true) };
+        let enrolled = self.store.find_configured(&proven.user).await?;
+        let Some(hash) = &proven.stored else {
+            // Another one may be in force since, by a reload or in a process that is to replace this one.
+            let mine = self.configured.get(&proven.user).map(|user| &user.enrolled);
+            return Ok(mine.zip(enrolled.as_ref()).is_some_and(|(mine, in_force)| !in_force.ends(mine)));
+        };
+        if enrolled.is_some() {
+            // By this name there is somebody else now.
+            return Ok(false);
+        }
         let user = self.store.find_user(&proven.user).await?;
         Ok(user.is_some_and(|user| !user.disabled && user.password_hash == *hash))
     }
@@ -221,7 +235,7 @@ impl Identity {
             // Not looked up, so only a configured name is certain to be one.
             let known = name.as_ref().filter(|name| self.configured.contains_key(*name));
             self.log(known, username, "login refused: too many failures");
-            LoginError::Throttled { retry_after }
+            LoginError::Throttled { known: known.cloned(), retry_after }
         })?;
         let candidate = match self.candidate(name).await {
             Ok(candidate) => candidate,
@@ -256,19 +270,25 @@ impl Identity {
         if user.is_federated() {
             return self.federation.find_active(user).await;
         }
+        let is_stored = self.passwords && !self.configured.contains_key(user);
+        let stored = if is_stored { self.store.find_user(user).await? } else { None };
+        Ok(self.active(user, stored))
+    }
+
+    /// One who logs in with a password. `stored`: what the store has of this name; a user of the configuration hides it.
+    fn active(&self, user: &UserId, stored: Option<User>) -> Option<ActiveUser> {
         if !self.passwords {
-            return Ok(None);
+            return None;
         }
         if let Some(configured) = self.configured.get(user) {
-            return Ok((!configured.disabled).then(|| configured.user.clone()));
+            return (!configured.disabled).then(|| configured.user.clone());
         }
-        let stored = self.store.find_user(user).await?.filter(|stored| !stored.disabled);
-        Ok(stored.map(|stored| ActiveUser {
+        stored.filter(|stored| !stored.disabled).map(|stored| ActiveUser {
             name: stored.id.as_str().to_owned(),
             id: stored.id,
             scopes: stored.scopes,
             email: stored.email,
-        }))
+        })
     }
 
     /// Whether people can log in with a password.
@@ -341,6 +361,22 @@ impl Identity {
         }
     }
 
+    /// The same for a caller who has read from the store, together with other things, what it has of this user.
+    ///
+    /// # Errors
+    /// As [`Identity::confirm`].
+    pub async fn confirm_read(
+        &self,
+        user: &UserId,
+        stored: Option<User>,
+        now: Timestamp,
+    ) -> Result<Standing, StoreError> {
+        match user.is_federated() {
+            true => self.federation.confirm(user, now).await,
+            false => Ok(own(self.active(user, stored))),
+        }
+    }
+
     /// The same by what is known here alone: a provider that takes its time is given no more of it.
     ///
     /// # Errors
@@ -359,6 +395,13 @@ impl Identity {
         Present { configured, stored: self.passwords, issuers: self.federation.issuers(), ..Present::default() }
     }
 
+    /// What grants of the active users of the configuration depend on.
+    #[must_use]
+    pub fn enrolled(&self) -> Vec<Enrolled> {
+        let active = self.configured.values().filter(|user| self.passwords && !user.disabled);
+        active.map(|user| user.enrolled.clone()).collect()
+    }
+
     /// The active users of the configuration, by name.
     #[must_use]
     pub fn configured(&self) -> Vec<UserId> {
@@ -369,8 +412,7 @@ impl Identity {
     }
 
     async fn own_standing(&self, user: &UserId) -> Result<Standing, StoreError> {
-        let active = self.find_active(user).await?;
-        Ok(active.map_or_else(|| Standing::Ended("the user is gone or disabled".to_owned()), Standing::Active))
+        Ok(own(self.find_active(user).await?))
     }
 
     /// Who has this name, if anybody: the work is done all the same. A user of the configuration hides one of the store.
@@ -418,4 +460,8 @@ impl Identity {
     fn unrecognisable(&self, username: &str) -> Digest {
         Digest::of_bytes(&[self.log_salt.as_slice(), username.as_bytes()].concat())
     }
+}
+
+fn own(active: Option<ActiveUser>) -> Standing {
+    active.map_or_else(|| Standing::Ended("the user is gone or disabled".to_owned()), Standing::Active)
 }
