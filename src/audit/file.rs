@@ -6,7 +6,7 @@
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -18,6 +18,8 @@ use crate::config::section::Audit;
 
 /// No line of ours is longer; what is, is somebody else's.
 pub(super) const LONGEST_LINE: u64 = 64 * 1024;
+/// What others may not do with the file: anything, and the group no more than read it.
+const OTHERS: u32 = 0o037;
 
 /// The file of this name, whichever that is now.
 pub(super) struct TrailFile {
@@ -194,7 +196,27 @@ fn create(path: &Path) -> io::Result<File> {
             }
             Ok(file)
         }
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => open(options.read(true)),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            let file = open(options.read(true))?;
+            close_to_others(&file, path)?;
+            Ok(file)
+        }
         Err(error) => Err(error),
     }
+}
+
+/// Takes from a file that was there already what nobody else may do: everybody's reading, for who was where and when is nobody's
+/// business, and the group's writing. A group that may read stays, as the operator's shipper of logs may be in it. No fault
+/// as with a key: nothing in the trail lets anybody in, and a start that fails would be the worse answer.
+fn close_to_others(file: &File, path: &Path) -> io::Result<()> {
+    let metadata = file.metadata()?;
+    let (mode, path) = (metadata.mode() & 0o7777, path.display());
+    if !metadata.is_file() || mode & OTHERS == 0 {
+        return Ok(());
+    }
+    match file.set_permissions(fs::Permissions::from_mode(mode & !OTHERS)) {
+        Ok(()) => tracing::warn!("the audit trail {path} was open to others (mode {mode:04o}), and is no more"),
+        Err(error) => tracing::warn!(%error, "the audit trail {path} is open to others (mode {mode:04o})"),
+    }
+    Ok(())
 }

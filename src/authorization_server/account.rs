@@ -10,7 +10,7 @@ use crate::authorization_server::session::SignedIn;
 use crate::base::clock::Timestamp;
 use crate::base::id::ClientId;
 use crate::base::secret::Secret;
-use crate::identity::{ChangeError, NewPassword, OwnPassword};
+use crate::identity::{ChangeError, LoginError, NewPassword, OwnPassword};
 use crate::model::browser_session::BrowserSession;
 use crate::model::client::{Client, Origin};
 use crate::model::connection::Connection;
@@ -47,7 +47,7 @@ pub struct App {
     pub scopes: ScopeSet,
     /// Since when it has access; `None`: it has none now, its person just would not be asked again.
     pub connected_at: Option<Timestamp>,
-    /// When it last fetched a token; or when the person last said yes, if it has no access.
+    /// When it last came with a token, or fetched one; or when the person last said yes, if it has no access.
     pub used_at: Timestamp,
 }
 
@@ -73,6 +73,10 @@ impl AuthorizationServer {
     /// The store cannot be read.
     pub async fn account(&self, here: &SignedIn) -> Result<Account, StoreError> {
         let (store, now, user) = (&self.services.store, self.services.clock.now(), &here.person.id);
+        // Best effort: a page that shows less than it could is better than none.
+        if let Err(error) = store.record_calls().await {
+            tracing::debug!(%error, "when apps were last used could not be written down");
+        }
         let connections = store.list_connections(user, now - self.settings.token_lifetime, now).await?;
         let mut consents = store.list_consents(user).await?;
         let remember = self.settings.consent.remember;
@@ -167,11 +171,25 @@ impl AuthorizationServer {
         // What lets somebody in is not changed where it could not be recorded.
         self.services.audit.check().await?;
         let changed = self.services.identity.change_password(change, self.services.clock.now()).await;
-        if let Err(ChangeError::Old(error)) = &changed {
-            self.record_login(Err(error)).await?;
+        let (user, audit) = (&here.person.id, &self.services.audit);
+        match &changed {
+            // Nobody but the person was asked, so it is known whose password it would have been.
+            Err(ChangeError::Old(LoginError::Throttled { .. })) => {
+                audit.record(Event::LoginUnheard { user: Some(user), client: None, reason: "throttled" }).await?;
+            }
+            Err(ChangeError::Old(error)) => self.record_login(None, Err(error)).await?,
+            _ => {}
         }
-        changed?;
-        Ok(self.services.audit.record(Event::PasswordChanged { user: &here.person.id }).await?)
+        let ended = changed?;
+        let recorded = audit.record(Event::PasswordChanged { user }).await;
+        if ended.sessions > 0 {
+            audit.record(Event::SessionEnded { user }).await?;
+        }
+        if ended.grants > 0 {
+            let event = Event::GrantsRevoked { user: Some(user), client: None, reason: "password_changed" };
+            audit.record(event).await?;
+        }
+        Ok(recorded?)
     }
 
     /// Says who the app is, from what is known of it here: a page of a person's does not wait for strangers' servers.

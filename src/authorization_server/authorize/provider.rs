@@ -3,9 +3,10 @@
 
 use std::time::Duration;
 
-use crate::audit::{ConsentBy, Event};
+use crate::audit::Event;
 use crate::authorization_server::AuthorizationServer;
 use crate::authorization_server::authorize::LONGEST_QUERY;
+use crate::authorization_server::authorize::decision::Yes;
 use crate::authorization_server::authorize::fault::FlowFault;
 use crate::authorization_server::authorize::flow::{Bound, Departure};
 use crate::authorization_server::authorize::login::{LoggedIn, Next};
@@ -128,7 +129,8 @@ impl AuthorizationServer {
         let logged_in = self.admit(&returned, provider, &arrival.callback, &browser).await;
         if let Err(fault) = &logged_in {
             if let FlowFault::Provider(_, failure) = fault {
-                let event = Event::LoginRefused { user: None, at: Some(name), reason: failure.reason.word() };
+                let (client, reason) = (returned.client_id(), failure.reason.word());
+                let event = Event::LoginRefused { user: None, client, at: Some(name), reason };
                 self.services.audit.record(event).await?;
             }
             self.begin_again(&returned, fault).await;
@@ -151,7 +153,8 @@ impl AuthorizationServer {
             FederatedError::Failure(failure) => failed(failure),
             FederatedError::Store(error) => error.into(),
         })?;
-        self.services.audit.record(Event::LoggedIn { user: &user.id, at: Some(provider.name()) }).await?;
+        let (client, at) = (returned.client_id(), Some(provider.name()));
+        self.services.audit.record(Event::LoggedIn { user: &user.id, client, at }).await?;
         if returned.is_to_account() {
             return self.enter_account(returned, &user.id, browser).await;
         }
@@ -162,10 +165,9 @@ impl AuthorizationServer {
         }
         // Before the code, so that a store that fails costs no code.
         let session = self.remember_browser(&user.id, browser).await?;
-        Ok(LoggedIn {
-            next: Next::Answer(self.approve(returned, &user.id, &granted, ConsentBy::Person).await?),
-            session,
-        })
+        let offered = self.askable(&returned.request()?.scopes);
+        let yes = Yes { scopes: &granted, of: Some(&offered) };
+        Ok(LoggedIn { next: Next::Answer(self.approve(returned, &user.id, yes).await?), session })
     }
 
     /// Back to the beginning, for another try; as somebody else when the provider's person was the trouble.

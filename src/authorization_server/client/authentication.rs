@@ -6,7 +6,6 @@ use std::time::Instant;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::audit::Event;
 use crate::authorization_server::AuthorizationServer;
 use crate::authorization_server::client::assertion::{self, Assertion};
 use crate::authorization_server::error::Refused;
@@ -113,35 +112,32 @@ impl AuthorizationServer {
         read: Option<RegisteredClient>,
     ) -> Result<AuthenticatedClient, Refused> {
         let Credentials { id, proof } = credentials;
-        let found = self.find_client_read(&id, read).await?;
-        let Some(client) = found else {
-            self.services.audit.record(Event::TokenRefused { client: None, reason: "unknown_client" }).await?;
-            return Err(Refused::new(ErrorCode::InvalidClient, "this client is not registered here"));
-        };
-        let proven = match (&client.authentication, &proof) {
+        let unknown = || Refused::new(ErrorCode::InvalidClient, "this client is not registered here");
+        let found = self.find_client_read(&id, read, Some(address)).await?;
+        let client = found.ok_or_else(|| unknown().word("unknown_client"))?;
+        self.check_proof(&client, &proof, address).await.map_err(|refused| refused.by(&client.id))?;
+        let confidence = if matches!(proof, Proof::None) { Confidence::Claimed } else { Confidence::Proven };
+        Ok(AuthenticatedClient(client, confidence))
+    }
+}
+
+impl AuthorizationServer {
+    async fn check_proof(&self, client: &Client, proof: &Proof, address: IpAddr) -> Result<(), Refused> {
+        let is_proven = match (&client.authentication, proof) {
             (Authentication::None, Proof::None) => true,
             (Authentication::Secret(digest), Proof::Secret(one, other)) => {
                 self.is_secret(&client.id, address, digest, [one, other])?
             }
             (Authentication::PrivateKey { is_optional: true, .. }, Proof::None) => true,
             (Authentication::PrivateKey { keys, .. }, Proof::Assertion(assertion)) => {
-                self.check_assertion(&client.id, keys, assertion).await?;
-                true
+                return self.check_assertion(&client.id, keys, assertion, address).await;
             }
             (Authentication::None | Authentication::Secret(_) | Authentication::PrivateKey { .. }, _) => false,
         };
-        let confidence = if matches!(proof, Proof::None) { Confidence::Claimed } else { Confidence::Proven };
-        if proven {
-            Ok(AuthenticatedClient(client, confidence))
-        } else {
-            let event = Event::TokenRefused { client: Some(&client.id), reason: "client_authentication_failed" };
-            self.services.audit.record(event).await?;
-            Err(Refused::new(ErrorCode::InvalidClient, "client authentication failed"))
-        }
+        let failed = || Refused::new(ErrorCode::InvalidClient, "client authentication failed");
+        if is_proven { Ok(()) } else { Err(failed().word("client_authentication_failed")) }
     }
-}
 
-impl AuthorizationServer {
     /// Whether one of these is the client's secret. Guessing is slowed as guessing of passwords is: OAuth 2.1 §7.7 asks for
     /// it. Assertions cannot be guessed, and what they cost to check is bounded by the limit of their address.
     fn is_secret(
@@ -152,9 +148,10 @@ impl AuthorizationServer {
         sent: [&Secret; 2],
     ) -> Result<bool, Refused> {
         let account = UserId::of_client(client);
-        let reservation = self.guesses.reserve(Some(&account), address, Instant::now()).map_err(|retry| {
+        let reservation = self.services.guesses.reserve(Some(&account), address, Instant::now()).map_err(|retry| {
             let text = "too many wrong secrets for this client from this address; try again later";
             Refused::from(OauthError::new(ErrorCode::SlowDown, text).retry_after(retry.seconds()))
+                .word("too_many_wrong_secrets")
         })?;
         // Both are digests of something long and random: comparing them tells nothing about the secret.
         let is_right = sent.iter().any(|secret| *digest == Digest::of(secret));

@@ -51,13 +51,16 @@ impl AuthorizationServer {
         let bound = stored.token.ok_or_else(|| invalid_grant("unknown refresh token"))?.grant;
         // OAuth 2.1 §4.3.1: bound to the client it was issued to. The owner's token still works.
         if bound.client_id != client.0.id {
-            return Err(invalid_grant("refresh token of another client"));
+            return Err(invalid_grant("refresh token of another client")
+                .word("refresh_token_of_another_client")
+                .of(&bound.user));
         }
         // Codex and older rmcp refresh without resource: it is then the one of the grant.
         if self.check_resource(form)? != bound.resource {
-            return Err(Refused::new(ErrorCode::InvalidTarget, "the refresh token was issued for another resource"));
+            let text = "the refresh token was issued for another resource";
+            return Err(Refused::new(ErrorCode::InvalidTarget, text).of(&bound.user));
         }
-        let asked = self.narrower_scopes(&bound, form)?;
+        let asked = self.narrower_scopes(&bound, form).map_err(|refused| refused.of(&bound.user))?;
         let now = self.services.clock.now();
         let user = self.standing(&bound.user, stored.user, now).await?;
         // The successor is derived, not drawn, so that every racing or repeated request gets the same one although
@@ -71,13 +74,15 @@ impl AuthorizationServer {
                 self.services.audit.record(Event::RefreshRepeated { grant: &grant }).await?;
                 grant
             }
-            Rotation::Repeated { .. } => return Err(invalid_grant("rotated under another derivation key")),
+            Rotation::Repeated { .. } => {
+                return Err(invalid_grant("rotated under another derivation key").of(&bound.user));
+            }
             Rotation::Reused(grant) => {
                 tracing::warn!(oauth.grant = %grant, oauth.client = %bound.client_id, "a refresh token was used again after its grace period; its grant is revoked");
                 self.services.audit.record(Event::RefreshReused { grant: &bound }).await?;
-                return Err(invalid_grant("refresh token reused"));
+                return Err(invalid_grant("refresh token reused").of(&bound.user));
             }
-            Rotation::Unknown => return Err(invalid_grant("refresh token expired or revoked")),
+            Rotation::Unknown => return Err(invalid_grant("refresh token expired or revoked").of(&bound.user)),
         };
         // OAuth 2.1 §4.3.3: the new refresh token keeps the whole scope; this access token may have less.
         self.issue(&grant, client.0.limit(asked.limited_to(&user.scopes)), Some(successor))
@@ -91,12 +96,12 @@ impl AuthorizationServer {
                 self.services.store.revoke_grants_of(user, now).await?;
                 let event = Event::GrantsRevoked { user: Some(user), client: None, reason: "user_not_let_in_any_more" };
                 self.services.audit.record(event).await?;
-                Err(invalid_grant(&cause))
+                Err(invalid_grant(&cause).of(user))
             }
             Standing::Unknown(cause) => {
                 let text = "the identity provider cannot be asked now; try again later";
                 let public = OauthError::new(ErrorCode::TemporarilyUnavailable, text);
-                Err(Refused { public, cause: Some(cause) })
+                Err(Refused::with_cause(public, cause))
             }
         }
     }

@@ -16,7 +16,7 @@ use crate::http::answer;
 use crate::http::live::{Current, Live};
 use crate::http::oauth::fault;
 use crate::http::oauth::form::PageForm;
-use crate::http::oauth::{flow_path, set_cookie};
+use crate::http::oauth::{flow_path, set_cookie, tell};
 use crate::http::page::respond::{self, Trouble};
 use crate::http::page::{self, AwayPage, ClientName, ConsentPage, Link, LoginError, LoginPage, ReturningPage};
 use crate::http::state::State;
@@ -137,9 +137,7 @@ pub async fn log_in(
         }
         Err(response) => {
             if response.status() == StatusCode::TOO_MANY_REQUESTS {
-                let event = Event::LoginRefused { user: None, at: None, reason: "address_throttled" };
-                // Nothing is handed out, so nothing depends on it.
-                let _ = state.audit.record(event).await;
+                tell(&state, Event::LoginUnheard { user: None, client: None, reason: "address_throttled" }).await;
             }
             response
         }
@@ -246,6 +244,13 @@ fn next_page(state: &State, bound: &Bound, cookie: &Secret) -> HttpResponse {
 
 /// Takes the browser back to the client, and forgets the flow's cookie.
 fn returning(state: &State, bound: &Bound, answer: &Answer) -> HttpResponse {
+    let mut response = back(state, answer);
+    set_cookie(&mut response, &state.cookies().clear(bound.id()));
+    response
+}
+
+/// Takes the browser back to the client.
+pub fn back(state: &State, answer: &Answer) -> HttpResponse {
     let told = match &answer.error {
         None => page::Answer::Allowed,
         Some(error) if error.error == ErrorCode::AccessDenied => page::Answer::Denied,
@@ -261,7 +266,5 @@ fn returning(state: &State, bound: &Bound, answer: &Answer) -> HttpResponse {
         link,
         answer: told,
     };
-    let mut response = respond::page(&state.authorization().pages, StatusCode::OK, &page);
-    set_cookie(&mut response, &state.cookies().clear(bound.id()));
-    response
+    respond::page(&state.authorization().pages, StatusCode::OK, &page)
 }

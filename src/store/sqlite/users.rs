@@ -6,12 +6,14 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use crate::base::clock::Timestamp;
 use crate::base::id::UserId;
 use crate::base::secret::Secret;
+use crate::model::enrolled::Enrolled;
 use crate::model::user::User;
 use crate::store::sqlite::Sqlite;
 use crate::store::sqlite::browser_sessions;
+use crate::store::sqlite::configured;
 use crate::store::sqlite::grants;
 use crate::store::sqlite::writer::Writing;
-use crate::store::{PasswordChange, Present, StoreError, Users};
+use crate::store::{Ended, PasswordChange, Present, Review, StoreError, Users};
 
 #[async_trait]
 impl Users for Sqlite {
@@ -55,7 +57,7 @@ impl Users for Sqlite {
         .await
     }
 
-    async fn change_password(&self, change: PasswordChange, now: Timestamp) -> Result<bool, StoreError> {
+    async fn change_password(&self, change: PasswordChange, now: Timestamp) -> Result<Option<Ended>, StoreError> {
         self.write_at(now, move |writing| {
             let values = params![change.user, change.new.expose(), change.old.expose()];
             // Compared here, so that of two changes at once, or one by the operator, the later finds that it was too late.
@@ -64,13 +66,11 @@ impl Users for Sqlite {
                 values,
             )?;
             if changed == 0 {
-                return Ok(false);
+                return Ok(None);
             }
-            if change.disconnects {
-                grants::revoke_granted(writing, &change.user, now)?;
-            }
-            browser_sessions::remove_elsewhere(writing, &change.user, &change.here, None)?;
-            Ok(true)
+            let grants = if change.disconnects { grants::revoke_granted(writing, &change.user, now)? } else { 0 };
+            let sessions = browser_sessions::remove_elsewhere(writing, &change.user, &change.here, None)?;
+            Ok(Some(Ended { grants, sessions }))
         })
         .await
     }
@@ -113,6 +113,15 @@ impl Users for Sqlite {
 
     async fn revoke_absent_users(&self, present: Present, now: Timestamp) -> Result<(), StoreError> {
         self.write_at(now, move |writing| grants::revoke_of_absent(writing, &present, now)).await
+    }
+
+    async fn review_configured(&self, review: Review, now: Timestamp) -> Result<Vec<UserId>, StoreError> {
+        self.write_at(now, move |writing| configured::review(writing, &review, now)).await
+    }
+
+    async fn find_configured(&self, id: &UserId) -> Result<Option<Enrolled>, StoreError> {
+        let id = id.clone();
+        self.read(move |connection| configured::find(connection, &id)).await
     }
 }
 

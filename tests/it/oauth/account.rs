@@ -459,6 +459,27 @@ async fn cons_9_what_a_person_ends_or_changes_stands_in_the_trail() {
 }
 
 #[tokio::test]
+async fn rt_10_what_ends_with_a_password_stands_in_the_trail() {
+    let app = audit::recorded();
+    add_user(&app, "bob", &bcrypt::hash(PASSWORD, 4).unwrap()).await;
+    let client = Client::register(&app).await;
+    let mut here = Browser::new();
+    let page = client.authorize(&mut Browser::new(), "bob", &[]).await;
+    client.redeem(&page.answer("code").unwrap()).await;
+    sign_in(&app, &mut here, "bob", PASSWORD).await;
+    let before = audit::told(app.folder.path(), &client).len();
+    assert!(is_account(&change(&app, &mut here, PASSWORD, NEW, &[("disconnect", "on")]).await));
+    assert!(is_account(&change(&app, &mut here, NEW, PASSWORD, &[("disconnect", "on")]).await));
+    let expected = [
+        "password changed - bob -",
+        "session ended - bob -",
+        "grants revoked password_changed bob -",
+        "password changed - bob -",
+    ];
+    assert_eq!(audit::told(app.folder.path(), &client)[before..], expected, "there was nothing more to end");
+}
+
+#[tokio::test]
 async fn rt_10_a_login_under_way_with_the_old_password_comes_to_nothing() {
     let app = App::start();
     // So slow that the password changes while it is checked.
@@ -492,4 +513,30 @@ async fn log_1_who_logs_in_at_a_provider_for_the_account_stands_in_the_trail() {
     assert!(is_account(&browser.arrive(&back).await));
     let lines = audit::lines(app.folder.path());
     assert_eq!((lines.len(), &lines[0]["event"], &lines[0]["outcome"]), (1, &json!("login"), &json!("accepted")));
+}
+
+#[tokio::test]
+async fn the_last_use_of_an_app_is_when_it_last_came() {
+    let app = App::start();
+    let client = Client::register(&app).await;
+    let tokens = client.tokens().await;
+    let session = Session::new(&app, tokens.access()).initialized(json!({})).await;
+    let mut browser = Browser::new();
+    sign_in(&app, &mut browser, "alice", PASSWORD).await;
+    let used = |page: &Page| {
+        let (_, rest) = page.body.split_once("last used <time datetime=\"").unwrap_or_else(|| panic!("{page:?}"));
+        rest.split_once('"').unwrap().0.to_owned()
+    };
+    let before = used(&account(&app, &mut browser).await);
+    app.clock.advance(Duration::from_secs(600));
+    assert_eq!(used(&account(&app, &mut browser).await), before, "nothing was done");
+    session.tool("whoami", json!({})).await;
+    let after = used(&account(&app, &mut browser).await);
+    assert_ne!(after, before);
+    // It outlives the process.
+    app.clock.advance(Duration::from_secs(120));
+    session.tool("whoami", json!({})).await;
+    let app = app.restart_in_place();
+    browser.reconnect();
+    assert_ne!(used(&account(&app, &mut browser).await), after);
 }

@@ -84,7 +84,7 @@ pub(super) async fn pending_code_of(store: &Arc<dyn Store>, person: &Sample, cli
     store.add_flow(flow.clone(), NOW).await.unwrap();
     let mut code = client.code();
     code.user = person.user_id();
-    assert!(store.approve_flow(&flow, code.clone(), client.consent()).await.unwrap());
+    assert!(store.approve_flow(&flow, code.clone(), client.decided()).await.unwrap());
     code.digest
 }
 
@@ -95,7 +95,7 @@ pub(in crate::store::conformance) async fn a_disabled_user_gets_no_code(store: &
     let mut flow = sample.flow();
     flow.stage = sample.consenting();
     store.add_flow(flow.clone(), NOW).await.unwrap();
-    assert!(!store.approve_flow(&flow, sample.code(), sample.consent()).await.unwrap());
+    assert!(!store.approve_flow(&flow, sample.code(), sample.decided()).await.unwrap());
     assert_eq!(store.find_code(&sample.code().digest).await.unwrap(), None);
 }
 
@@ -243,4 +243,18 @@ pub(in crate::store::conformance) async fn documents_of_clients_in_use_make_room
         kept.push(store.find_document(&id(number)).await.unwrap().is_some());
     }
     assert_eq!(kept, [true, false, false, true, true], "the oldest goes, unless it is in use");
+}
+
+pub(in crate::store::conformance) async fn key_sets_of_clients_in_use_make_room_last(store: &Arc<dyn Store>) {
+    let url = |number: u64| url::Url::parse(&format!("https://client.example/{number}")).unwrap();
+    let id = |number: u64| ClientId::new(number.to_string());
+    store.add_grant(grant_of(&id(0), "grant")).await.unwrap();
+    for number in 0..=201 {
+        store.record_key_set(&url(number), b"{}", &id(number), NOW + minutes(number)).await.unwrap();
+    }
+    let mut kept = Vec::new();
+    for number in 0..=4 {
+        kept.push(store.find_key_set(&url(number)).await.unwrap().is_some());
+    }
+    assert_eq!(kept, [true, false, false, true, true], "the oldest goes, unless its client is in use");
 }

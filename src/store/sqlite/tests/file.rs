@@ -48,7 +48,7 @@ async fn reads_that_wait_together_see_what_was_answered_before() {
     for number in 0..50 {
         let client = Sample::new(&number.to_string()).client();
         let bounds = ClientBounds { max_clients: 100, unused_expiry: minutes(60), expiry: None };
-        assert!(store.add_client(client.clone(), bounds, NOW).await.unwrap());
+        assert!(store.add_client(client.clone(), bounds, NOW).await.unwrap().is_admitted);
         let readers = (0..20).map(|_| {
             let (store, id) = (Arc::clone(&store), client.id.clone());
             tokio::spawn(async move { store.find_client(&id).await })
@@ -171,7 +171,7 @@ async fn tok_18_reg_14_no_plaintext_is_in_the_files() {
     store.add_flow(flow.clone(), NOW).await.unwrap();
     let mut issued = sample.code();
     issued.digest = Digest::of(&code);
-    assert!(store.approve_flow(&flow, issued, sample.consent()).await.unwrap());
+    assert!(store.approve_flow(&flow, issued, sample.decided()).await.unwrap());
     let first = NewRefreshToken { digest: Digest::of(&refresh), expires_at: NOW + POLICY.idle };
     store.redeem_code(&Digest::of(&code), Some(first), NOW).await.unwrap();
     store.rotate_refresh(&Digest::of(&refresh), Digest::of(&successor), POLICY, NOW).await.unwrap();
