@@ -161,9 +161,7 @@ async fn rt_10_a_namesake_in_the_store_takes_over_nothing() {
     let page = browser.submit(&asked, &[("decision", "allow")]).await;
     let mut stored = (browser, client.redeem(&page.answer("code").unwrap()).await);
     assert!(is_in(&app, &mut client, &mut stored).await);
-    let app = restarted(app, |text| {
-        text.replace("        - {username: kept", &format!("{}        - {{username: kept", user("bob", BOTH)))
-    });
+    let app = restarted(app, with);
     assert!(!is_in(&app, &mut client, &mut stored).await, "nor the other way round");
 }
 

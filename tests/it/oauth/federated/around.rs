@@ -113,7 +113,7 @@ async fn login_23_a_change_of_the_mode_ends_the_sessions_of_who_can_log_in_no_mo
     let login = alice.open(&client.authorize_url(&[])).await;
     let question = alice.submit(&login, &[("username", "alice"), ("password", PASSWORD)]).await;
     code(&alice.submit(&question, &[("decision", "allow")]).await);
-    let waiting = alice.open(&client.authorize_url(&[])).await;
+    let waiting = alice.open(&client.authorize_url(&[("prompt", Some("consent"))])).await;
     assert!(asks(&waiting) && waiting.body.contains("alice"), "{waiting:?}");
     let there = leave_for(&mut ada, &client, "default").await;
     let url = visit(&mut ada, &there).await;
