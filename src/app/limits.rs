@@ -1,6 +1,6 @@
 //! Every bound there is, in one list, for `config show --limits`.
 
-use crate::app::connections;
+use crate::app::{connections, serve};
 use crate::audit;
 use crate::authorization_server::authorize;
 use crate::authorization_server::client::documents;
@@ -37,6 +37,7 @@ pub fn limits(config: &Config) -> Vec<Limit> {
 
 fn of_connections(server: &Server) -> Vec<Limit> {
     let most = connections::holdable(server.max_connections);
+    let [unsent] = serve::LIMITS;
     vec![
         Limit::count("connections", most, "they wait to be accepted").set_by("server.max_connections"),
         Limit::count(
@@ -48,6 +49,7 @@ fn of_connections(server: &Server) -> Vec<Limit> {
         Limit::count("open streams, in all", connections::for_streams(most), "503, Retry-After")
             .set_by("server.max_connections"),
         Limit::count("descriptors kept for everything else", connections::RESERVED_DESCRIPTORS, "fewer connections"),
+        unsent,
     ]
 }
 

@@ -70,9 +70,13 @@ impl From<KeyError> for StartError {
                 Self::Io(format!("{error}; this user needs access to what server.oauth_server.signing names"))
             }
             KeyError::Derivation { .. } => Self::Io(error.to_string()),
-            KeyError::Mode { .. } | KeyError::Unusable { .. } | KeyError::UnusableAdditional { .. } => {
-                Self::Configuration(error.to_string())
-            }
+            KeyError::Held { .. } => Self::Io(error.to_string()),
+            KeyError::Mode { .. }
+            | KeyError::Writable { .. }
+            | KeyError::Foreign { .. }
+            | KeyError::Lock { .. }
+            | KeyError::Unusable { .. }
+            | KeyError::UnusableAdditional { .. } => Self::Configuration(error.to_string()),
             KeyError::Generation(_) | KeyError::Signing(_) | KeyError::Sealing(_) => Self::Failed(error.to_string()),
         }
     }

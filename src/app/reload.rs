@@ -104,14 +104,15 @@ impl Leavers {
 #[derive(Default)]
 pub(super) struct Late {
     tasks: JoinSet<()>,
-    reloads: watch::Sender<u64>,
+    /// Who may hold grants by the configuration in force.
+    present: watch::Sender<Option<Present>>,
 }
 
 impl Late {
     fn add(&mut self, mut leavers: Leavers, before: Weak<State>, ground: &Ground) {
         while self.tasks.try_join_next().is_some() {}
-        self.reloads.send_modify(|count| *count += 1);
-        let (mine, reloads) = (*self.reloads.borrow(), self.reloads.subscribe());
+        self.present.send_replace(leavers.present.clone());
+        let present = self.present.subscribe();
         let (store, audit, clock) =
             (Arc::clone(&ground.store), ground.audit.clone(), ground.surroundings.clock.clone());
         self.tasks.spawn(async move {
@@ -120,10 +121,9 @@ impl Late {
                 while before.strong_count() > 0 && Instant::now() < end {
                     tokio::time::sleep(INTERVAL).await;
                 }
-                if *reloads.borrow() > mine {
-                    // Who was there by a configuration that is no more; the task of the one in force looks for the same.
-                    leavers.present = None;
-                }
+                // Another reload may have come since. Who is there is said by the last one; but the requests of before the
+                // first are waited for here and nowhere else.
+                leavers.present.clone_from(&present.borrow());
                 while let Err(error) = leavers.log_out(&audit, store.as_ref(), &clock).await {
                     tracing::error!(%error, "who left the configuration could not be looked for once more; trying again");
                     tokio::time::sleep(INTERVAL * 10).await;

@@ -9,7 +9,7 @@ use actix_web::middleware::from_fn;
 use actix_web::rt::net::TcpStream;
 use actix_web::web::Data;
 use actix_web::{App as Web, HttpServer};
-use rustix::net::sockopt::set_tcp_user_timeout;
+use rustix::net::sockopt::{set_socket_send_buffer_size, set_tcp_user_timeout};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -17,12 +17,22 @@ use crate::app::made::{Behind, Made};
 use crate::app::reload::Late;
 use crate::app::tasks::Retention;
 use crate::app::{App, Ground, StartError, connections, tasks};
+use crate::audit::Audit;
+use crate::base::limit::Limit;
 use crate::config::Config;
 use crate::http::live::Live;
 use crate::http::{middleware, routes};
 
 /// Where actix logs each malformed request as an error, with which strangers could alarm the operator.
 pub const NOISY_TARGET: &str = "actix_http::h1::dispatcher";
+
+/// How many bytes of a connection the kernel takes off our hands. It counts what it needs for them, too, and twice as much at
+/// most. Left to itself it takes four MiB of somebody who reads slowly; this still fills a line of 20 Mbit/s to the other
+/// side of the world.
+const UNSENT: usize = 256 * 1024;
+/// Shown by `config show --limits`.
+pub const LIMITS: [Limit; 1] =
+    [Limit::bytes("sent on one connection and not taken by its client", UNSENT, "the upstream is read no faster")];
 
 /// A bridge that answers.
 pub struct Running {
@@ -66,6 +76,7 @@ impl App {
         .on_connect(move |connection, kept| {
             let state = connected.current();
             bound_stalls(connection, state.write_timeout);
+            bound_unsent(connection);
             addresses.enter(connection, kept, &state.guard.trusted_proxies);
         })
         .disable_signals()
@@ -77,7 +88,8 @@ impl App {
         let cleanup = retention.iter().flat_map(|retention| {
             let (store, clock) = (Arc::clone(&ground.store), ground.surroundings.clock.clone());
             let calls = tasks::record_calls(Arc::clone(&store));
-            [tokio::spawn(tasks::clean_up(store, retention.subscribe(), clock)), tokio::spawn(calls)]
+            let clean_up = tasks::clean_up(store, ground.audit.clone(), retention.subscribe(), clock);
+            [tokio::spawn(clean_up), tokio::spawn(calls)]
         });
         let cleanup = cleanup.collect();
         let server = tokio::spawn(server);
@@ -95,6 +107,14 @@ fn bound_stalls(connection: &dyn Any, stall: Duration) {
     }
 }
 
+/// What a client does not take waits with the upstream, and little of it in the memory of this machine's kernel.
+fn bound_unsent(connection: &dyn Any) {
+    let Some(stream) = connection.downcast_ref::<TcpStream>() else { return };
+    if let Err(error) = set_socket_send_buffer_size(stream, UNSENT) {
+        tracing::debug!(%error, "a connection has the system's own send buffer");
+    }
+}
+
 impl Running {
     /// Stops: balancers are told and given their time, then there are no new connections, streams are ended, requests under
     /// way may finish, children are told to go.
@@ -109,6 +129,12 @@ impl Running {
     /// Waits until the server ends by itself, which it does only when it fails.
     pub async fn wait(&mut self) -> std::io::Result<()> {
         (&mut self.server).await.unwrap_or_else(|error| Err(std::io::Error::other(error)))
+    }
+
+    /// The trail of this bridge.
+    #[must_use]
+    pub const fn audit(&self) -> &Audit {
+        &self.ground.audit
     }
 
     async fn finish(self) {

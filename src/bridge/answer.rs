@@ -12,6 +12,7 @@ use tokio::time::Sleep;
 
 use crate::bridge::load::Place;
 use crate::bridge::mailbox::{Event, Follower, Next, Passage, Reader};
+use crate::bridge::post::RETRY_AFTER;
 use crate::bridge::session::{Attached, Session, UnderWay};
 use crate::bridge::stateless::exchange::Attendance;
 use crate::bridge::stateless::listen::Listening;
@@ -104,6 +105,13 @@ pub enum Refusal {
         /// Why.
         reason: String,
     },
+    /// 503: an upstream that nothing is known of yet, for it was never up.
+    Down {
+        /// Its name.
+        upstream: String,
+        /// For `Retry-After`.
+        retry_after: Duration,
+    },
     /// 503: too many sessions, or an upstream that takes nothing at the moment.
     Busy {
         /// For `Retry-After`.
@@ -112,6 +120,12 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// An upstream of this name was never up.
+    #[must_use]
+    pub fn down(upstream: &str) -> Self {
+        Self::Down { upstream: upstream.to_owned(), retry_after: RETRY_AFTER }
+    }
+
     /// The body that goes with it: a JSON-RPC error, or an OAuth error where scopes are missing.
     #[must_use]
     pub fn body(&self) -> Bytes {
@@ -131,6 +145,7 @@ impl Refusal {
                 let text = format!("The MCP server {upstream:?} serves as many as it can; try again later");
                 rpc(reply::UNAVAILABLE, &text)
             }
+            Self::Down { upstream, .. } => rpc(reply::UNAVAILABLE, &unavailable(upstream)),
             Self::Unfit { upstream, reason } => {
                 rpc(reply::UNAVAILABLE, &format!("The MCP server {upstream:?} cannot be started for you: {reason}"))
             }
@@ -153,6 +168,12 @@ impl Refusal {
             ),
         }
     }
+}
+
+/// An upstream is down. The reason is for the operator's eyes: it is in the log and in the status.
+#[must_use]
+pub fn unavailable(upstream: &str) -> String {
+    format!("The MCP server {upstream:?} is not available at the moment")
 }
 
 /// Server-sent events for one response, each item one event. Dropping it cancels nothing in a session, and the call without

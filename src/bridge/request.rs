@@ -7,6 +7,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use crate::bridge::access::Needed;
+use crate::bridge::answer;
 use crate::bridge::catalog::ListKind;
 use crate::bridge::mailbox::Mailbox;
 use crate::bridge::post::{self, Begun, Caller, RETRY_AFTER};
@@ -40,8 +41,15 @@ impl Bridge {
         match needed(self) {
             Ok(()) => Ok(()),
             // It may be a tool that came since the list was read.
-            Err(_) if self.learn(&caller.own, ListKind::Tools, &name).await => needed(self),
-            Err(refusal) => Err(refusal),
+            Err(refusal) => {
+                let again =
+                    if self.learn(&caller.own, ListKind::Tools, &name).await { needed(self) } else { Err(refusal) };
+                // What nothing is known of needs no further scope: it is to be asked for again.
+                again.map_err(|refusal| match route::never_up(&caller.own, &name) {
+                    Some(upstream) => Refusal::down(upstream.name()),
+                    None => refusal,
+                })
+            }
         }
     }
 
@@ -142,6 +150,9 @@ impl Bridge {
             if let Some(refusal) = caller.own.missing(&shown) {
                 return Err(refusal);
             }
+            if let Some(upstream) = route::never_up(&caller.own, &shown) {
+                return Ok(Begun::Answered(unavailable(message, upstream)));
+            }
             let text = format!("Unknown {thing}: {shown}");
             return Ok(Begun::Answered(post::error(message, reply::INVALID_PARAMS, &text)));
         };
@@ -183,11 +194,14 @@ impl Bridge {
                 Ok(Ok((upstream, uri.into_owned())))
             }
             (_, Some(refusal)) => Err(refusal),
-            (None, None) => {
-                // MCP 2025-11-25, Resources, Error Handling.
-                let (data, id) = (json!({"uri": uri}), message.id_or_null());
-                Ok(Err(reply::error_with_data(id, reply::RESOURCE_NOT_FOUND, "Resource not found", Some(&data))))
-            }
+            (None, None) => Ok(Err(match own.iter().find(|upstream| upstream.hello().is_none()) {
+                Some(upstream) => unavailable(message, upstream),
+                None => {
+                    // MCP 2025-11-25, Resources, Error Handling.
+                    let (data, id) = (json!({"uri": uri}), message.id_or_null());
+                    reply::error_with_data(id, reply::RESOURCE_NOT_FOUND, "Resource not found", Some(&data))
+                }
+            })),
         }
     }
 
@@ -273,10 +287,9 @@ fn token(message: &Message, params: &Params) -> Option<Bytes> {
     params.wanted_progress().map(|at| Bytes::copy_from_slice(message.bytes(at)))
 }
 
-/// The error for an upstream that is down. The reason is for the operator's eyes: it is in the log and in the status.
+/// The error for an upstream that is down.
 pub(super) fn unavailable(message: &Message, upstream: &Upstream) -> Bytes {
-    let text = format!("The MCP server {:?} is not available at the moment", upstream.name());
-    post::error(message, reply::UNAVAILABLE, &text)
+    post::error(message, reply::UNAVAILABLE, &answer::unavailable(upstream.name()))
 }
 
 fn unknown_method(message: &Message, method: &str) -> Bytes {

@@ -24,6 +24,13 @@ pub fn by_name<'a>(upstreams: &'a [Arc<Upstream>], kind: ListKind, shown: &'a st
     candidates.find(|named| answers_for(named, kind, upstreams.len() == 1))
 }
 
+/// The upstream that may have a tool or prompt of this name, for all that is known: it was never up, as one that a reload has
+/// just begun.
+#[must_use]
+pub fn never_up<'a>(upstreams: &'a [Arc<Upstream>], shown: &str) -> Option<&'a Arc<Upstream>> {
+    upstreams.iter().find(|upstream| upstream.hello().is_none() && upstream.view().naming.original(shown).is_some())
+}
+
 /// Finds a resource by its URI: the first upstream in the list that listed it, else the first with a template for it.
 #[must_use]
 pub fn by_uri<'a>(upstreams: &'a [Arc<Upstream>], uri: &str) -> Option<&'a Arc<Upstream>> {

@@ -7,14 +7,16 @@ use actix_web::{HttpRequest, HttpResponse};
 
 use crate::authorization_server::error::Refused;
 use crate::http::body::BodyFault;
+use crate::http::stream;
 use crate::protocol::oauth::error::{ErrorCode, OauthError};
 
 /// A JSON answer that nobody may keep (RFC 6749 §5.1).
 pub fn private_json(status: StatusCode, body: impl Into<Bytes>) -> HttpResponse {
-    HttpResponse::build(status)
-        .insert_header((header::CONTENT_TYPE, "application/json"))
-        .insert_header((header::CACHE_CONTROL, "no-store"))
-        .body(body.into())
+    let mut answer = HttpResponse::build(status);
+    answer
+        .insert_header((header::CONTENT_TYPE, header::HeaderValue::from_static("application/json")))
+        .insert_header((header::CACHE_CONTROL, header::HeaderValue::from_static("no-store")));
+    stream::whole(answer, body.into())
 }
 
 /// A JSON document that is the same for everybody, and for longer than it may be kept: a signing key is published an hour

@@ -2,7 +2,7 @@
 
 use crate::base::limit::Limit;
 use crate::config::section::Server;
-use crate::http::{body, cookie, head};
+use crate::http::{body, cookie, head, stream};
 
 /// All of them.
 #[must_use]
@@ -27,5 +27,5 @@ pub fn limits(server: &Server) -> Vec<Limit> {
         )
         .set_by("server.request_timeout"),
     ];
-    [&head::LIMITS[..], &configured, &body::LIMITS, &cookie::LIMITS].concat()
+    [&head::LIMITS[..], &configured, &body::LIMITS, &cookie::LIMITS, &stream::LIMITS].concat()
 }

@@ -56,6 +56,11 @@ pub async fn serve(request: HttpRequest, payload: Payload, state: Current) -> Ht
         }
         _ => return answer::method_not_allowed(ALLOW),
     };
+    if let Answer::Refused(Refusal::InsufficientScope { .. }) = &answer {
+        let event = Event::AccessRefused { holder: Some(&principal), reason: "insufficient_scope" };
+        // Nothing is handed out, so nothing depends on it.
+        let _ = state.audit.record(event).await;
+    }
     respond(answer, &principal, &state)
 }
 
@@ -180,7 +185,9 @@ fn refused(refusal: &Refusal, state: &State) -> HttpResponse {
         Refusal::PostOnly => return answer::method_not_allowed("POST"),
         Refusal::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
         Refusal::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
-        Refusal::Busy { .. } | Refusal::Full { .. } | Refusal::Unfit { .. } => StatusCode::SERVICE_UNAVAILABLE,
+        Refusal::Busy { .. } | Refusal::Full { .. } | Refusal::Unfit { .. } | Refusal::Down { .. } => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
         Refusal::Malformed { .. }
         | Refusal::UnsupportedVersion { .. }
         | Refusal::SessionRequired
@@ -189,8 +196,10 @@ fn refused(refusal: &Refusal, state: &State) -> HttpResponse {
         | Refusal::EventUnknown => StatusCode::BAD_REQUEST,
     };
     let mut response = answer::private_json(status, refusal.body());
-    if let Refusal::TooMany { retry_after } | Refusal::Busy { retry_after } | Refusal::Full { retry_after, .. } =
-        refusal
+    if let Refusal::TooMany { retry_after }
+    | Refusal::Busy { retry_after }
+    | Refusal::Full { retry_after, .. }
+    | Refusal::Down { retry_after, .. } = refusal
     {
         answer::retry_after(&mut response, retry_after.as_secs());
     }

@@ -18,8 +18,6 @@ pub struct Follower {
     after: u64,
     /// What comes before everything else: it may be too large to be kept.
     first: Option<Bytes>,
-    /// The answer, while it passes.
-    passage: Option<Passage>,
 }
 
 impl Follower {
@@ -38,7 +36,7 @@ impl Follower {
                 own.stream = Some(stream);
             }
         }
-        Self { reader, stream, after: 0, first, passage: None }
+        Self { reader, stream, after: 0, first }
     }
 
     /// Where the stream is: the id after which the next event comes.
@@ -65,14 +63,7 @@ impl Follower {
             self.after = 1;
             return Poll::Ready(Some(first));
         }
-        if let Some(passage) = &mut self.passage {
-            let next = passage.poll_next(context);
-            match next {
-                // Another connection may take the stream up meanwhile.
-                Poll::Pending => _ = state.sleep(self.reader.id, context),
-                Poll::Ready(Next::Part(_)) => {}
-                Poll::Ready(Next::End | Next::Broken) => self.passage = None,
-            }
+        if let Some(next) = state.poll_passing(self.reader.id, context) {
             return next.map(|next| Some(next.on_the_wire()));
         }
         let is_newest = state.is_newest(self.reader.id);
@@ -81,9 +72,8 @@ impl Follower {
             self.after = number;
             return Poll::Ready(Some(frame));
         }
-        if is_newest && let Some((head, passage)) = state.begin_passing(self.stream) {
+        if is_newest && let Some(head) = state.begin_passing(self.reader.id, self.stream) {
             self.after = state.sent.as_ref().map_or(self.after, |sent| sent.last());
-            self.passage = Some(passage);
             return Poll::Ready(Some(head));
         }
         if is_newest && let Some(frame) = state.send_next(self.stream) {
@@ -103,19 +93,13 @@ impl Follower {
 
 impl Drop for Follower {
     fn drop(&mut self) {
-        let Some(passage) = self.passage.take() else { return };
-        // What passed was not kept. A client that comes back learns that, rather than wait; or why there was no more of it,
-        // if that has been said already.
         let mut state = self.reader.mailbox.lock();
-        state.ended = true;
-        let last = state.last.take();
-        if let Some(sent) = &mut state.sent {
-            match last {
-                Some(answer) => sent.put_answer_by(self.stream, &answer),
-                None => sent.add_too_large(),
-            }
+        let passage = state.break_off(self.reader.id, self.stream);
+        if passage.is_some() {
+            wake_newest(state);
+        } else {
+            drop(state);
         }
-        wake_newest(state);
         // Only now: whoever passes it on hears of it, and would give this mailbox another answer.
         drop(passage);
     }
@@ -134,7 +118,7 @@ impl Mailbox {
         let (stream, after) = (sent.open(), sent.last());
         let id = state.add_reader(Some(stream));
         end_surplus(state);
-        Some(Follower { reader: Reader { mailbox: Arc::clone(self), id }, stream, after, first: None, passage: None })
+        Some(Follower { reader: Reader { mailbox: Arc::clone(self), id }, stream, after, first: None })
     }
 
     /// Takes a stream up after the event that its client saw last. The connection it had before ends.
@@ -149,16 +133,13 @@ impl Mailbox {
         }
         let before = state.readers.iter().position(|reader| reader.stream == Some(stream));
         let before = before.and_then(|index| state.readers.remove(index));
+        // Not left to the connection before: one whose client is gone is stuck in a write, and does nothing for a long time.
+        let passage = before.as_ref().and_then(|before| state.break_off(before.id, stream));
         let id = state.add_reader(Some(stream));
         end_surplus(state);
         super::wake(before);
-        Some(Follower {
-            reader: Reader { mailbox: Arc::clone(self), id },
-            stream,
-            after: number,
-            first: None,
-            passage: None,
-        })
+        drop(passage);
+        Some(Follower { reader: Reader { mailbox: Arc::clone(self), id }, stream, after: number, first: None })
     }
 
     /// Keeps nothing any more of what was sent, and nothing for a client that is away.
@@ -214,10 +195,44 @@ impl Next {
 }
 
 impl State {
-    /// Takes the answer that comes in pieces, when it is its turn: the beginning of its event, and the rest.
-    fn begin_passing(&mut self, stream: StreamId) -> Option<(Bytes, Passage)> {
+    /// Takes the answer that comes in pieces, when it is its turn: the beginning of its event.
+    fn begin_passing(&mut self, reader: u64, stream: StreamId) -> Option<Bytes> {
         let passage = self.passage.take_if(|_| self.waiting.is_empty())?;
-        Some((self.sent.as_mut()?.begin_passing(stream), passage))
+        self.passing = Some((reader, passage));
+        Some(self.sent.as_mut()?.begin_passing(stream))
+    }
+
+    /// Polls for the next piece of the answer that passes to this reader. `None` when none does.
+    fn poll_passing(&mut self, reader: u64, context: &mut Context<'_>) -> Option<Poll<Next>> {
+        let (_, passage) = self.passing.as_mut().filter(|(own, _)| *own == reader)?;
+        let next = passage.poll_next(context);
+        match next {
+            // Another connection may take the stream up meanwhile.
+            Poll::Pending => _ = self.sleep(reader, context),
+            Poll::Ready(Next::Part(_)) => {}
+            Poll::Ready(Next::End) => {
+                self.passing = None;
+                // That it was handed to a connection does not say that it arrived.
+                self.sent.iter_mut().for_each(|sent| sent.stand_in());
+            }
+            Poll::Ready(Next::Broken) => self.passing = None,
+        }
+        Some(next)
+    }
+
+    /// Gives up what passes to this reader. What passed was not kept: a client that comes back learns that, rather than wait;
+    /// or why there was no more of it, if that has been said already.
+    fn break_off(&mut self, reader: u64, stream: StreamId) -> Option<Passage> {
+        let (_, passage) = self.passing.take_if(|(own, _)| *own == reader)?;
+        self.ended = true;
+        let last = self.last.take();
+        if let Some(sent) = &mut self.sent {
+            match last {
+                Some(answer) => sent.put_answer_by(stream, &answer),
+                None => sent.add_too_large(),
+            }
+        }
+        Some(passage)
     }
 
     /// The next message as an event of this stream.

@@ -92,6 +92,8 @@ struct State {
     bytes: usize,
     last: Option<Bytes>,
     passage: Option<Passage>,
+    /// The same while it passes to a stream that can be taken up again, with its reader.
+    passing: Option<(u64, Passage)>,
     /// Its answer passes, or did.
     is_passing: bool,
     is_delayed: bool,

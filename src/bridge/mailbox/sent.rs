@@ -149,6 +149,15 @@ impl Sent {
         event_stream::head(Some(&EventId { stream, number: self.last }.to_string()))
     }
 
+    /// Keeps an error under the number of the answer that has just passed: who did not get all of it learns that it is gone.
+    pub(super) fn stand_in(&mut self) {
+        if let Some(call) = &self.call {
+            let (stream, too_large) = (call.stream, call.too_large.clone());
+            self.last -= 1;
+            self.add_answer(stream, &too_large);
+        }
+    }
+
     /// Puts an error in the place of an answer that nobody can be given any more.
     pub(super) fn add_too_large(&mut self) {
         let instead = self.call.as_ref().map(|call| (call.stream, call.too_large.clone()));

@@ -3,6 +3,7 @@
 //! What is small is held whole, for then whatever is wrong with it can still become a clean error. Held is also what must be
 //! looked at whole: a question in place of a result, an error, and what nobody reads at the moment.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -22,7 +23,7 @@ const HELD: usize = 64 * 1024;
 /// The same where it could be fetched again after a broken connection: what passes is not kept.
 const HELD_TO_KEEP: usize = 256 * 1024;
 /// As much is read, written and waited for at a time: what comes in larger pieces is not made ready all at once.
-pub const PIECE: usize = 32 * 1024;
+pub const PIECE: usize = 16 * 1024;
 /// So many bytes of an answer that passes start the time limit of its call anew.
 const PROGRESS: usize = 64 * 1024;
 /// Shown by `config show --limits`.
@@ -42,6 +43,8 @@ pub struct Pass {
     passing: Passing,
     writer: PassageWriter,
     mailbox: Arc<Mailbox>,
+    /// What of its beginning is still to be written.
+    ready: VecDeque<Bytes>,
     length: usize,
     /// What passed since that counted as progress.
     fresh: usize,
@@ -65,7 +68,8 @@ pub enum Stopped {
 #[must_use]
 pub fn held(call: &Call) -> usize {
     // Not whether its stream is kept by now: that begins with the first message on it, which may be a moment ago.
-    if call.takes_pieces && matches!(call.owner, Owner::Session(_)) { HELD_TO_KEEP } else { HELD }
+    let can_come_back = call.accepts_stream && matches!(call.owner, Owner::Session(_));
+    if call.takes_pieces && can_come_back { HELD_TO_KEEP } else { HELD }
 }
 
 /// The reason in words. That a client went away is no fault of the upstream, and ends the call quietly.
@@ -81,10 +85,10 @@ pub fn stop(link: &Link, id: u64, stopped: Stopped) -> String {
 }
 
 impl Pass {
-    /// Begins to hand on the answer that begins with `head`, which is at most a little more than is held. `None` when it has to
-    /// be held.
+    /// Begins to hand on the answer that begins with `head`, of which about as much is there as is held. `None` when all of it
+    /// has to be held.
     #[must_use]
-    pub fn begin(link: &Link, id: u64, call: &Call, head: &[u8]) -> Option<Self> {
+    pub fn begin(link: &Link, id: u64, call: &Call, head: &[Bytes]) -> Option<Self> {
         let is_stateless = link.speaks() == Speaks::Stateless;
         if !call.takes_pieces || call.onward.is_asking() || link.find_call(id).is_none() {
             return None;
@@ -100,11 +104,17 @@ impl Pass {
         let kinds = if is_stateless { kinds } else { Kinds::Any };
         let terms = Terms { expected: id.to_string(), id: client_id, kinds, completed, max_depth: MAX_DEPTH };
         let mut passing = Passing::new(terms);
-        let mut first = Vec::with_capacity(head.len());
-        passing.push(head, &mut first).ok().filter(|()| passing.is_decided())?;
-        let (writer, passage) = Passage::new(Bytes::from(first));
+        let mut ready = VecDeque::new();
+        for piece in head.iter().flat_map(|piece| piece.chunks(PIECE)) {
+            let mut out = Vec::with_capacity(piece.len() + 64);
+            passing.push(piece, &mut out).ok()?;
+            ready.push_back(Bytes::from(out));
+        }
+        let first = ready.pop_front().filter(|_| passing.is_decided())?;
+        let (writer, passage) = Passage::new(first);
         mailbox.pass(passage).ok()?;
-        Some(Self { passing, writer, mailbox, length: head.len(), fresh: 0 })
+        let length = head.iter().map(Bytes::len).sum();
+        Some(Self { passing, writer, mailbox, ready, length, fresh: 0 })
     }
 
     /// Hands the next piece on, when the client has taken the one before.
@@ -119,6 +129,7 @@ impl Pass {
     }
 
     async fn push_some(&mut self, link: &Link, call: &Call, piece: &[u8]) -> Result<(), Stopped> {
+        self.write_ready().await?;
         self.length += piece.len();
         if self.length > MAX_MESSAGE {
             return Err(Stopped::TooLarge);
@@ -137,11 +148,19 @@ impl Pass {
         Ok(())
     }
 
+    async fn write_ready(&mut self) -> Result<(), Stopped> {
+        while let Some(part) = self.ready.pop_front() {
+            self.writer.write(part).await.map_err(|_| Stopped::ClientLeft)?;
+        }
+        Ok(())
+    }
+
     /// Hands the end on, and ends the call.
     ///
     /// # Errors
     /// As with [`Pass::push`].
-    pub async fn finish(self, link: &Link, id: u64) -> Result<(), Stopped> {
+    pub async fn finish(mut self, link: &Link, id: u64) -> Result<(), Stopped> {
+        self.write_ready().await?;
         let mut out = Vec::new();
         self.passing.finish(&mut out)?;
         self.writer.write(Bytes::from(out)).await.map_err(|_| Stopped::ClientLeft)?;

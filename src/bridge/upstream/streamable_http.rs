@@ -1,5 +1,6 @@
 //! An upstream behind a URL. [MCP 2025-11-25, Streamable HTTP](https://modelcontextprotocol.io/specification/2025-11-25/basic/transports#streamable-http)
 
+use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -190,8 +191,9 @@ impl HttpWire {
 
     /// Brings what comes on a call's own stream, or as its only answer.
     async fn bring(&self, link: &Arc<Link>, (id, call): (u64, &Arc<Call>), response: Response) -> Ended {
+        // What is rare and large is boxed, here and below: it would make the task of every call as large.
         if response.media_type() == header::EVENT_STREAM {
-            return bring_events(link, (id, call), response).await;
+            return Box::pin(bring_events(link, (id, call), response)).await;
         }
         match bring_answer(link, (id, call), response).await {
             Ok(()) => finished(link, id, "the server answered with something else"),
@@ -199,17 +201,22 @@ impl HttpWire {
         }
     }
 
-    async fn post(&self, text: Bytes, more: &[(String, String)]) -> Result<Response, FetchError> {
+    async fn post(&self, text: Bytes, more: &[(Cow<'static, str>, String)]) -> Result<Response, FetchError> {
         self.send(Verb::Post, Some(text), more).await
     }
 
     async fn get(&self, last_event_id: Option<&str>) -> Result<Response, FetchError> {
         let last: Vec<_> =
-            last_event_id.map(|id| (header::LAST_EVENT_ID.to_owned(), id.to_owned())).into_iter().collect();
+            last_event_id.map(|id| (Cow::Borrowed(header::LAST_EVENT_ID), id.to_owned())).into_iter().collect();
         self.send(Verb::Get, None, &last).await
     }
 
-    async fn send(&self, verb: Verb, body: Option<Bytes>, more: &[(String, String)]) -> Result<Response, FetchError> {
+    async fn send(
+        &self,
+        verb: Verb,
+        body: Option<Bytes>,
+        more: &[(Cow<'static, str>, String)],
+    ) -> Result<Response, FetchError> {
         let accept = match verb {
             // MCP 2025-11-25, Sending Messages: the client accepts both.
             Verb::Post | Verb::Delete => "application/json, text/event-stream",
@@ -218,7 +225,7 @@ impl HttpWire {
         let mut headers: Vec<(&str, &str)> = vec![("accept", accept)];
         headers.extend(self.session().map(|id| (header::SESSION_ID, id)));
         headers.extend(self.version.get().map(|version| (header::PROTOCOL_VERSION, version.as_str())));
-        headers.extend(more.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+        headers.extend(more.iter().map(|(name, value)| (&**name, value.as_str())));
         self.remote.send(verb, &self.remote.settings().url, headers, body).await
     }
 
@@ -254,39 +261,31 @@ impl HttpWire {
 async fn bring_answer(link: &Arc<Link>, (id, call): (u64, &Arc<Call>), mut response: Response) -> Result<(), String> {
     let failed = |error: FetchError| error.to_string();
     let begun = response.begin(pass::held(call)).await.map_err(failed)?;
-    let (mut pass, begun) = match begin_pass(link, (id, call), begun) {
-        Ok(begun) => begun,
-        Err(begun) => {
-            let text = response.collect_after(begun, MAX_MESSAGE).await.map_err(failed)?;
-            inbound::receive(link, text, Some(id));
-            return Ok(());
-        }
+    let pass = match &begun {
+        Begun::Whole(_) => None,
+        Begun::Part(pieces) => Pass::begin(link, id, call, pieces),
     };
-    for piece in begun {
-        pass.push(link, call, &piece).await.map_err(|stopped| pass::stop(link, id, stopped))?;
+    if let Some(pass) = pass {
+        drop(begun);
+        return Box::pin(pass_answer(link, (id, call), response, pass)).await;
     }
+    let text = response.collect_after(begun, MAX_MESSAGE).await.map_err(failed)?;
+    inbound::receive(link, text, Some(id));
+    Ok(())
+}
+
+/// Passes an answer on as it comes.
+async fn pass_answer(
+    link: &Arc<Link>,
+    (id, call): (u64, &Arc<Call>),
+    mut response: Response,
+    mut pass: Pass,
+) -> Result<(), String> {
+    let failed = |error: FetchError| error.to_string();
     while let Some(piece) = response.chunk().await.map_err(failed)? {
         pass.push(link, call, &piece).await.map_err(|stopped| pass::stop(link, id, stopped))?;
     }
     pass.finish(link, id).await.map_err(|stopped| pass::stop(link, id, stopped))
-}
-
-/// Begins to pass an answer on; gives what of it is to follow. Gives it back when it has to be held.
-fn begin_pass(link: &Link, (id, call): (u64, &Call), begun: Begun) -> Result<(Pass, Vec<Bytes>), Begun> {
-    let Begun::Part(mut pieces) = begun else { return Err(begun) };
-    let (mut head, mut rest) = (Vec::with_capacity(pass::held(call)), Vec::new());
-    for piece in &pieces {
-        let (part, after) = piece.split_at(piece.len().min(pass::held(call) - head.len()));
-        head.extend_from_slice(part);
-        rest.extend((!after.is_empty()).then(|| piece.slice_ref(after)));
-    }
-    match Pass::begin(link, id, call, &head) {
-        Some(pass) => {
-            pieces.clear();
-            Ok((pass, rest))
-        }
-        None => Err(Begun::Part(pieces)),
-    }
 }
 
 /// Brings what comes on a call's own stream. A large answer on it goes on as it comes.
@@ -318,8 +317,9 @@ async fn bring_events(link: &Arc<Link>, (id, call): (u64, &Arc<Call>), mut respo
             // What cannot go on now never can: it is held.
             let head = if tried { None } else { parser.under_way(pass::held(call)) };
             tried |= head.is_some();
-            if let Some(pass) = head.and_then(|head| Pass::begin(link, id, call, &head)) {
+            if let Some(pass) = head.and_then(|head| Pass::begin(link, id, call, &[head])) {
                 let rest = piece.slice(used..);
+                drop(piece);
                 return match pass_event(link, (id, call), (parser, rest, response), pass).await {
                     Ok(()) => finished(link, id, "the answer was given up"),
                     Err(reason) => Ended::Failed(reason),

@@ -227,7 +227,13 @@ impl Sample {
 
     /// Registers the client, and goes through login and approval to a code that waits.
     pub(in crate::store) async fn approve(&self, store: &dyn Store) {
-        assert!(store.add_client(self.client(), ClientBounds { max_clients: 100_000, ..BOUNDS }, NOW).await.unwrap());
+        assert!(
+            store
+                .add_client(self.client(), ClientBounds { max_clients: 100_000, ..BOUNDS }, NOW)
+                .await
+                .unwrap()
+                .is_admitted
+        );
         let mut flow = self.flow();
         store.add_flow(flow.clone(), NOW).await.unwrap();
         assert!(store.advance_flow(&flow, flow.browser, self.consenting(), NOW).await.unwrap());

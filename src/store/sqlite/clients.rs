@@ -11,7 +11,7 @@ use crate::store::sqlite::Sqlite;
 use crate::store::sqlite::grants;
 use crate::store::sqlite::value::Json;
 use crate::store::sqlite::writer::Writing;
-use crate::store::{ClientBounds, Clients, StoreError};
+use crate::store::{Admission, ClientBounds, Clients, Renewal, StoreError};
 
 #[async_trait]
 impl Clients for Sqlite {
@@ -25,57 +25,61 @@ impl Clients for Sqlite {
         client: RegisteredClient,
         bounds: ClientBounds,
         now: Timestamp,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Admission, StoreError> {
         self.write_at(now, move |writing| {
-            let has_room = make_room(writing, bounds, now)?;
-            if has_room {
+            let expired = remove_expired(writing, bounds, now)?;
+            let made_room = make_room(writing, bounds)?;
+            if made_room.is_some() {
                 insert(writing, &client)?;
             }
-            Ok(has_room)
+            Ok(Admission { is_admitted: made_room.is_some(), expired, made_room: made_room.unwrap_or_default() })
         })
         .await
     }
 
-    async fn renew_client(&self, fingerprint: &Digest, now: Timestamp) -> Result<Option<RegisteredClient>, StoreError> {
+    async fn renew_client(&self, fingerprint: &Digest, now: Timestamp) -> Result<Renewal, StoreError> {
         let fingerprint = *fingerprint;
-        let known = "fingerprint = ?1 AND last_granted_at IS NULL";
-        let sql = format!("SELECT id FROM clients WHERE {known}");
-        let find_id = move |connection: &Connection| {
-            connection.prepare_cached(&sql)?.query_row([fingerprint], |row| row.get::<_, ClientId>(0)).optional()
+        let find_known = move |connection: &Connection| {
+            let sql =
+                "SELECT id, management IS NOT NULL FROM clients WHERE fingerprint = ?1 AND last_granted_at IS NULL
+                       ORDER BY 2 LIMIT 1";
+            let read = |row: &Row<'_>| Ok((row.get::<_, ClientId>(0)?, row.get::<_, bool>(1)?));
+            connection.prepare_cached(sql)?.query_row([fingerprint], read).optional()
         };
         // Most often there is none, and then nothing is written.
-        if self.read(find_id.clone()).await?.is_none() {
-            return Ok(None);
+        match self.read(find_known).await? {
+            None => return Ok(Renewal::None),
+            Some((_, true)) => return Ok(Renewal::Managed),
+            Some((_, false)) => {}
         }
         self.write_at(now, move |writing| {
             // Looked for again: a grant may have been made meanwhile.
-            let Some(id) = find_id(writing)? else { return Ok(None) };
-            let sql = "UPDATE clients SET registered_at = ?2, management = NULL WHERE id = ?1";
-            writing.change(sql, params![id, now])?;
-            find(writing, &id)
+            let Some((id, false)) = find_known(writing)? else { return Ok(Renewal::None) };
+            writing.change("UPDATE clients SET registered_at = ?2 WHERE id = ?1", params![id, now])?;
+            Ok(find(writing, &id)?.map_or(Renewal::None, |client| Renewal::Done(Box::new(client))))
         })
         .await
     }
 
-    async fn update_client(&self, client: RegisteredClient, now: Timestamp) -> Result<bool, StoreError> {
+    async fn update_client(&self, client: RegisteredClient, now: Timestamp) -> Result<Option<usize>, StoreError> {
         self.write_at(now, move |writing| {
             let before = find(writing, &client.id)?;
             // Somebody else may have registered it meanwhile.
-            let Some(before) = before.filter(|before| before.management == client.management) else { return Ok(false) };
+            let Some(before) = before.filter(|before| before.management == client.management) else { return Ok(None) };
             update(writing, &client)?;
             if (&before.name, &before.redirect_uris) != (&client.name, &client.redirect_uris) {
                 end_pending(writing, &client.id)?;
             }
-            if !before.authentication.is_alike(&client.authentication) {
-                end_pending(writing, &client.id)?;
-                grants::revoke_of_client(writing, &client.id, now)?;
+            if before.authentication.is_alike(&client.authentication) {
+                return Ok(Some(0));
             }
-            Ok(true)
+            end_pending(writing, &client.id)?;
+            grants::revoke_of_client(writing, &client.id, now).map(Some)
         })
         .await
     }
 
-    async fn remove_expired_clients(&self, bounds: ClientBounds, now: Timestamp) -> Result<(), StoreError> {
+    async fn remove_expired_clients(&self, bounds: ClientBounds, now: Timestamp) -> Result<Vec<ClientId>, StoreError> {
         self.write_at(now, move |writing| remove_expired(writing, bounds, now)).await
     }
 
@@ -99,7 +103,7 @@ impl Clients for Sqlite {
     }
 }
 
-fn find(connection: &Connection, id: &ClientId) -> rusqlite::Result<Option<RegisteredClient>> {
+pub(super) fn find(connection: &Connection, id: &ClientId) -> rusqlite::Result<Option<RegisteredClient>> {
     connection
         .prepare_cached(&format!("SELECT {COLUMN_NAMES} FROM clients WHERE id = ?1"))?
         .query_row([id], read)
@@ -173,22 +177,21 @@ fn write(
     writing.change(sql, &*[changeable, more].concat()).map(drop)
 }
 
-/// Whether there is room for one more, having removed who was never used for too long, or else longest, and when that is
-/// not enough, whose grants have all ended.
-fn make_room(writing: &Writing<'_>, bounds: ClientBounds, now: Timestamp) -> rusqlite::Result<bool> {
-    remove_expired(writing, bounds, now)?;
+/// Makes room for one more: who was never used goes, the oldest first, and when that is not enough, whose grants have all
+/// ended. Gives who went; `None`: there is no room.
+fn make_room(writing: &Writing<'_>, bounds: ClientBounds) -> rusqlite::Result<Option<Vec<ClientId>>> {
     let used = count(writing, "SELECT count(*) FROM clients WHERE last_granted_at IS NOT NULL AND by_operator = 0")?;
     let unused = count(writing, "SELECT count(*) FROM clients WHERE last_granted_at IS NULL AND by_operator = 0")?;
     let excess = used + unused + 1 - i64::from(bounds.max_clients);
     if excess <= 0 {
-        return Ok(true);
+        return Ok(Some(Vec::new()));
     }
     // Counted only when it matters: of these there may be many, and of those never used the index finds the oldest at once.
     let ended = if unused < excess { count(writing, &format!("SELECT count(*) {ENDED}"))? } else { 0 };
     if unused + ended < excess {
-        return Ok(false);
+        return Ok(None);
     }
-    evict(
+    let mut gone = evict(
         writing,
         "DELETE FROM clients WHERE rowid IN
            (SELECT rowid FROM clients WHERE last_granted_at IS NULL AND by_operator = 0
@@ -197,18 +200,28 @@ fn make_room(writing: &Writing<'_>, bounds: ClientBounds, now: Timestamp) -> rus
         excess,
     )?;
     let oldest = format!("SELECT rowid {ENDED} ORDER BY last_granted_at, rowid LIMIT max(?1, 0)");
-    evict(writing, &format!("DELETE FROM clients WHERE rowid IN ({oldest}) RETURNING id"), excess - unused)?;
-    Ok(true)
+    gone.extend(evict(
+        writing,
+        &format!("DELETE FROM clients WHERE rowid IN ({oldest}) RETURNING id"),
+        excess - unused,
+    )?);
+    Ok(Some(gone))
 }
 
-/// Removes who has not been used for too long.
-fn remove_expired(writing: &Writing<'_>, bounds: ClientBounds, now: Timestamp) -> rusqlite::Result<()> {
+/// Removes who has not been used for too long. Gives who that was.
+fn remove_expired(writing: &Writing<'_>, bounds: ClientBounds, now: Timestamp) -> rusqlite::Result<Vec<ClientId>> {
     let unused =
         "DELETE FROM clients WHERE last_granted_at IS NULL AND by_operator = 0 AND registered_at <= ?1 RETURNING id";
-    evict(writing, unused, now - bounds.unused_expiry)?;
-    let Some(expiry) = bounds.expiry else { return Ok(()) };
-    let ended = format!("SELECT rowid {ENDED} AND last_granted_at <= ?1");
-    evict(writing, &format!("DELETE FROM clients WHERE rowid IN ({ended}) RETURNING id"), now - expiry)
+    let mut gone = evict(writing, unused, now - bounds.unused_expiry)?;
+    if let Some(expiry) = bounds.expiry {
+        let ended = format!("SELECT rowid {ENDED} AND last_granted_at <= ?1");
+        gone.extend(evict(
+            writing,
+            &format!("DELETE FROM clients WHERE rowid IN ({ended}) RETURNING id"),
+            now - expiry,
+        )?);
+    }
+    Ok(gone)
 }
 
 /// Clients that were used, and of whose grants none is left but revoked ones. Many clients register anew for every
@@ -216,11 +229,12 @@ fn remove_expired(writing: &Writing<'_>, bounds: ClientBounds, now: Timestamp) -
 const ENDED: &str = "FROM clients WHERE last_granted_at IS NOT NULL AND by_operator = 0
                      AND NOT EXISTS (SELECT 1 FROM grants WHERE client_id = clients.id AND revoked_at IS NULL)";
 
-/// Removes the clients that `sql` deletes and returns, with all that refers to them.
-fn evict(writing: &Writing<'_>, sql: &str, value: impl rusqlite::ToSql) -> rusqlite::Result<()> {
+/// Removes the clients that `sql` deletes and returns, with all that refers to them. Gives who they are.
+fn evict(writing: &Writing<'_>, sql: &str, value: impl rusqlite::ToSql) -> rusqlite::Result<Vec<ClientId>> {
     let evicted: Vec<ClientId> =
         writing.prepare_cached(sql)?.query_map([value], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
-    evicted.iter().try_for_each(|id| forget(writing, id).map(drop))
+    evicted.iter().try_for_each(|id| forget(writing, id).map(drop))?;
+    Ok(evicted)
 }
 
 /// What refers to a client that is gone. Its grants, if it had any, are revoked and fade away. Whether there was anything.

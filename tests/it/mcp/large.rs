@@ -237,6 +237,82 @@ async fn a_client_that_comes_back_for_what_passed_is_told_that_it_is_gone() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_lost_what_was_delivered_to_its_machine_is_told_that_it_is_gone() {
+    let rig = Rig::start(false).await;
+    let session = rig.session().await;
+    let wanted = with(wanted(400_000, 1, "first", true, "whole"), "progress", true);
+    let mut stream = session.stream(&call("a", &wanted)).await;
+    let priming = stream.event().await.unwrap();
+    let progress = stream.event().await.unwrap();
+    let rest = stream.all().await;
+    let answered = rest.last().unwrap();
+    assert!(answered.data == answer("first", r#""a""#, &result(400_000, 1, "")));
+    // Its machine had all of it, and the client fell over before it had read it.
+    for before in [&priming, &progress, &progress] {
+        let rest = Events::of(session.resume(&before.id).await).all().await;
+        let last = rest.last().unwrap();
+        let error = last.message();
+        assert!(error["id"] == "a" && error["error"]["message"].as_str().unwrap().contains("too large"), "{error}");
+        assert_eq!(last.id, answered.id, "in the place of the answer");
+    }
+    // Who has read it misses nothing.
+    assert_eq!(session.resume(&answered.id).await.status(), 400);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_comes_back_beside_its_dead_connection_is_answered_at_once() {
+    let rig = Rig::start(false).await;
+    let session = rig.session().await;
+    let wanted = with(wanted(15 * MIB, 1, "first", true, "whole"), "progress", true);
+    let mut dead = session.send(&call("a", &wanted)).await;
+    let mut begun = String::new();
+    while begun.matches("\n\n").count() < 3 {
+        begun += std::str::from_utf8(&dead.chunk().await.unwrap().unwrap()).unwrap();
+    }
+    let progress = begun.lines().filter_map(|line| line.strip_prefix("id: ")).nth(1).unwrap();
+    // The machine was cut off: nothing is read, and nothing says that the connection is over.
+    until(|| rig.server.counts.is_stalled.load(Ordering::Relaxed)).await;
+    let again = async { Events::of(session.resume(progress).await).all().await };
+    let rest = tokio::time::timeout(Duration::from_secs(20), again).await.expect("it does not wait for the other one");
+    let error = rest.last().unwrap().message();
+    assert!(error["id"] == "a" && error["error"]["message"].as_str().unwrap().contains("too large"), "{error}");
+    // The server is let go although the dead connection is still there, which ends where it stands.
+    until(|| rig.server.counts.given_up.load(Ordering::Relaxed) == 1).await;
+    assert!(!body(dead).await.0.ends_with("\n\n"), "no whole event comes on it");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mcp_3_a_result_whose_kind_can_be_read_in_two_ways_is_an_error_small_or_large() {
+    let rig = Rig::start(true).await;
+    let session = rig.session().await;
+    for more in [
+        r#","resultType":"complete","resultType":"input_required""#,
+        r#","resultType":"complete","ResultType":"input_required""#,
+        r#","resulttype":"input_required""#,
+        r#","RESULTTYPE":"complete""#,
+    ] {
+        for (bytes, is_stream) in [(1000, false), (1000, true), (MIB, false), (MIB, true)] {
+            let wanted = with(wanted(bytes, 1, "last", is_stream, "whole"), "more", more);
+            let error: Value = serde_json::from_str(&stream_of(&session, &call("a", &wanted)).await.remove(0)).unwrap();
+            assert!(error["id"] == "a" && error["error"]["code"] == -32000, "{more} {bytes} {is_stream}: {error:.200}");
+            let (of_session, is_whole) = json_of(&session, &call("a", &wanted)).await;
+            let of_stateless =
+                rig.stateless().send(3, "tools/call", json!({"name": "large", "arguments": wanted})).await;
+            let (of_stateless, is_also_whole) = body(of_stateless).await;
+            if bytes > 1000 {
+                assert!(!is_whole && !is_also_whole, "{more} {is_stream}: it breaks off");
+                continue;
+            }
+            for got in [of_session, of_stateless] {
+                let error: Value = serde_json::from_str(&got).unwrap();
+                let text = error["error"]["message"].as_str().unwrap_or_default();
+                assert!(text.contains("two ways"), "{more} {is_stream}: {got:.200}");
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn d_20_a_stateless_client_that_leaves_stops_the_server() {
     for is_stateless in [false, true] {
         let rig = Rig::start(is_stateless).await;
@@ -251,14 +327,28 @@ async fn d_20_a_stateless_client_that_leaves_stops_the_server() {
     }
 }
 
-fn peak_kib(program: &Program) -> usize {
+/// How much of the program's memory is its own: not what of its file happens to be there.
+fn anonymous_kib(program: &Program) -> usize {
     let status = std::fs::read_to_string(format!("/proc/{}/status", program.id())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
     line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+/// How many bytes the kernel holds of what the program at this port sent and nobody took, on the connection that has most:
+/// ss(8), skmem.
+fn most_unsent(program: &Program) -> usize {
+    let port: u16 = program.url.rsplit(':').next().unwrap().parse().unwrap();
+    let table = std::fs::read_to_string(format!("/proc/{}/net/tcp", program.id())).unwrap();
+    // proc(5): local address, remote address, state, bytes sent and not acknowledged, or not sent: those received.
+    let rows = table.lines().map(|row| row.split_whitespace().collect::<Vec<_>>());
+    let own = rows.filter(|row| row[1].ends_with(&format!(":{port:04X}")));
+    own.map(|row| usize::from_str_radix(row[4].split(':').next().unwrap(), 16).unwrap()).max().unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn mcp_24_and_proxy_13_a_client_that_stops_reading_stops_the_server_and_nothing_piles_up() {
+    const AT_ONCE: usize = 24;
+    const MOST_KIB: usize = 900;
     let server = LargeServer::start(false).await;
     let folder = tempfile::tempdir().unwrap();
     let yaml = format!(
@@ -269,11 +359,11 @@ async fn mcp_24_and_proxy_13_a_client_that_stops_reading_stops_the_server_and_no
     let program = Program::start(folder, &[]);
     let session = Session::at(&format!("{}/mcp", program.url), "none").initialized(json!({})).await;
     assert!(json_of(&session, &call("a", &wanted(MIB, 1, "first", false, "whole"))).await.1);
-    let before = peak_kib(&program);
+    let before = anonymous_kib(&program);
     let mut open = Vec::new();
-    for number in 0..8 {
+    for number in 0..AT_ONCE {
         let message = call("b", &wanted(15 * MIB, 1, "first", number % 2 == 0, "whole"));
-        let accept = ["application/json", "text/event-stream"][number / 4];
+        let accept = ["application/json", "text/event-stream"][number * 2 / AT_ONCE];
         let request = session.request(reqwest::Method::POST).header("accept", accept);
         let request = request.header("content-type", "application/json").body(message.to_string());
         open.push(request.send().await.unwrap());
@@ -289,9 +379,12 @@ async fn mcp_24_and_proxy_13_a_client_that_stops_reading_stops_the_server_and_no
     .await
     .unwrap();
     let written = server.counts.written.load(Ordering::Relaxed);
-    assert!(written < 8 * 12 * MIB, "the server wrote {written} bytes that nobody reads");
-    let more = peak_kib(&program).saturating_sub(before);
-    assert!(more < 8 * 1536, "{more} KiB for 8 answers of 15 MiB");
+    assert!(written < AT_ONCE * 8 * MIB, "the server wrote {written} bytes that nobody reads");
+    // What the client of the upstream reads at a time, three times, and a few parts of 16 KiB.
+    let each = anonymous_kib(&program).saturating_sub(before) / AT_ONCE;
+    assert!(each < MOST_KIB, "{each} KiB for each of {AT_ONCE} answers of 15 MiB");
+    let unsent = most_unsent(&program);
+    assert!((100_000..600_000).contains(&unsent), "{unsent} bytes in the kernel of an answer that nobody takes");
     // And those who read on get all of it.
     let (text, is_whole) = body(open.remove(0)).await;
     assert!(is_whole && text == answer("first", r#""b""#, &result(15 * MIB, 1, "")));

@@ -13,14 +13,24 @@ use crate::support::{App, Browser, Client, Program};
 
 /// The usual bridge, with a trail in `audit.jsonl`.
 pub fn recorded() -> App {
-    App::with(&format!("{BASIC}audit: {{enabled: true, path: audit.jsonl}}\n"))
+    recorded_with(BASIC)
+}
+
+/// The same with another configuration.
+pub fn recorded_with(yaml: &str) -> App {
+    App::with(&format!("{yaml}audit: {{enabled: true, path: audit.jsonl}}\n"))
 }
 
 fn trail(folder: &Path) -> PathBuf {
     folder.join("audit.jsonl")
 }
 
+/// What is told of others than keys.
 pub fn lines(folder: &Path) -> Vec<Value> {
+    all_lines(folder).into_iter().filter(|line| line["event"] != "key").collect()
+}
+
+pub fn all_lines(folder: &Path) -> Vec<Value> {
     let text = std::fs::read_to_string(trail(folder)).unwrap_or_default();
     text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
 }
@@ -57,14 +67,14 @@ async fn rt_1_and_tok_1_a_whole_life_of_a_grant_stands_in_the_trail() {
     assert_eq!(client.redeem(&code).await.error(), "invalid_grant");
     let expected = [
         "client added - - client",
-        "login refused wrong_credentials alice -",
-        "login refused wrong_credentials - -",
-        "login accepted - alice -",
+        "login refused wrong_credentials alice client",
+        "login refused wrong_credentials - client",
+        "login accepted - alice client",
         "consent allowed asked alice client",
         "grant issued authorization_code alice client",
         "refresh_grace repeated - alice client",
         "refresh_reuse revoked - alice client",
-        "token refused invalid_grant - -",
+        "token refused invalid_grant alice client",
         "access refused revoked alice client",
         "code_replay revoked - alice client",
     ];
@@ -118,7 +128,7 @@ async fn what_is_refused_names_its_request_and_floods_nothing() {
     assert_eq!(Client::read(request.form(&wrong)).await.error(), "invalid_client");
     let expected = [
         "client added - - client",
-        "authorize refused unregistered_redirect_uri - -",
+        "authorize refused unregistered_redirect_uri - client",
         "access refused bad_token - -",
         "token refused client_authentication_failed - client",
     ];
@@ -243,4 +253,28 @@ fn log_8_a_crash_leaves_no_image_of_the_process() {
     let limits = std::fs::read_to_string(format!("/proc/{}/limits", program.id())).unwrap();
     let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
     assert_eq!(core.split_whitespace().skip(4).take(2).collect::<Vec<_>>(), ["0", "0"], "{core}");
+}
+
+#[tokio::test]
+async fn reg_17_clients_that_lose_their_place_stand_in_the_trail() {
+    let on = "    allow_dynamic_registration: true\n";
+    let bounds = format!("{on}    registration: {{max_clients: 2, unused_expiry: 1h}}\n");
+    let app = App::with(&format!("{}audit: {{enabled: true, path: audit.jsonl}}\n", BASIC.replace(on, &bounds)));
+    let named = |name: &str| json!({"redirect_uris": [REDIRECT_URI], "client_name": name});
+    let first = Client::register_as(&app, named("first")).await;
+    let again = Client::register_as(&app, named("first")).await;
+    assert_eq!(again.id, first.id);
+    Client::register_as(&app, named("second")).await;
+    Client::register_as(&app, named("third")).await;
+    let of_first =
+        |told: Vec<String>| -> Vec<String> { told.into_iter().filter(|line| line.ends_with(" client")).collect() };
+    let told_of_first = of_first(told(app.folder.path(), &first));
+    assert_eq!(
+        told_of_first,
+        ["client added - - client", "client renewed - - client", "client evicted made_room - client"]
+    );
+    app.clock.advance(Duration::from_secs(3601));
+    Client::register_as(&app, named("fourth")).await;
+    let evicted = told(app.folder.path(), &first);
+    assert_eq!(evicted.iter().filter(|line| line.starts_with("client evicted expired")).count(), 2, "{evicted:#?}");
 }

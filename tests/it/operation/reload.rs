@@ -154,6 +154,68 @@ async fn ops_3_other_settings_are_another_child_and_its_subscribers_go_along() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ops_3_what_is_called_while_other_settings_come_up_is_carried_and_never_unknown() {
+    let program = start(&[FAKE, ME]);
+    let session = Arc::new(connect(&program).await);
+    let child = pid(&session, "fake__echo").await;
+    // It waits at its start for as long as this does.
+    let late = FAKE.replace("FOLDER/journal]", "FOLDER/journal, --start-after, FOLDER/start]");
+    program.configure(&yaml(&program, &[&late, ME], ""));
+    assert!(program.reload());
+    let asked = [
+        ("tools/call", json!({"name": "fake__echo", "arguments": {}})),
+        ("prompts/get", json!({"name": "fake__greeting", "arguments": {"name": "x"}})),
+        ("resources/read", json!({"uri": "fake://one"})),
+        ("resources/subscribe", json!({"uri": "fake://one"})),
+    ];
+    let mut calls: Vec<_> =
+        asked.iter().map(|(method, params)| Box::pin(session.call(method, params.clone()))).collect();
+    for call in &mut calls {
+        // Sent, and nothing comes yet; another answer takes the same way meanwhile.
+        assert!(futures_util::poll!(call).is_pending());
+    }
+    let answer = session.tool("me__echo", json!({"text": "x"})).await;
+    assert!(answer["result"].is_object(), "{answer}");
+    fs::write(program.folder.path().join("start"), "").unwrap();
+    for (call, (method, _)) in calls.into_iter().zip(&asked) {
+        let answer = tokio::time::timeout(LONG, call).await.unwrap();
+        assert!(answer["result"].is_object(), "{method}: {answer}");
+    }
+    assert_ne!(pid(&session, "fake__echo").await, child);
+    assert_eq!(
+        session.tool("fake__nothing", json!({})).await["error"]["code"],
+        -32602,
+        "now it is known what there is"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ops_3_what_is_called_while_other_settings_do_not_come_up_is_told_that_it_is_not_available_now() {
+    let program = start(&[FAKE, ME]);
+    let session = connect(&program).await;
+    let child = pid(&session, "fake__echo").await;
+    let broken = FAKE.replace("FOLDER/journal]", "FOLDER/journal, --exit-at-start, '3']");
+    program.configure(&yaml(&program, &[&broken, ME], ""));
+    assert!(program.reload());
+    let stateless = Stateless::at(&format!("{}/mcp", program.url), "none");
+    for (method, params) in [
+        ("tools/call", json!({"name": "fake__echo", "arguments": {}})),
+        ("prompts/get", json!({"name": "fake__greeting", "arguments": {"name": "x"}})),
+        ("resources/read", json!({"uri": "fake://one"})),
+    ] {
+        for answer in [session.call(method, params.clone()).await, stateless.call(method, params.clone()).await] {
+            let error = &answer["error"];
+            assert!(error["code"] == -32000, "{method}: {answer}");
+            assert!(error["message"].as_str().unwrap().contains(r#""fake" is not available"#), "{method}: {answer}");
+        }
+    }
+    assert_eq!(session.tool("me__nothing", json!({})).await["error"]["code"], -32602, "of the other one all is known");
+    program.configure(&yaml(&program, &[FAKE, ME], ""));
+    assert!(program.reload());
+    assert_ne!(pid(&session, "fake__echo").await, child);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ops_3_a_second_upstream_renames_the_tools_of_the_first_and_leaves_its_child() {
     let program = start(&[FAKE]);
     let session = connect(&program).await;

@@ -138,6 +138,7 @@ pub fn last_message(page: &Page) -> Value {
 pub struct Events {
     response: reqwest::Response,
     text: String,
+    torn: Vec<u8>,
 }
 
 /// An event as it stands on the stream.
@@ -171,7 +172,7 @@ impl Events {
     /// Of an answer that must be one.
     pub fn of(response: reqwest::Response) -> Self {
         assert_eq!(response.headers()["content-type"], "text/event-stream", "{response:?}");
-        Self { response, text: String::new() }
+        Self { response, text: String::new(), torn: Vec::new() }
     }
 
     /// The next message; `None` at the end. Comments and empty events are passed over.
@@ -196,7 +197,11 @@ impl Events {
                 }
             }
             let chunk = self.response.chunk().await.unwrap()?;
-            self.text.push_str(std::str::from_utf8(&chunk).unwrap());
+            // A chunk may end within a character.
+            self.torn.extend_from_slice(&chunk);
+            let whole = std::str::from_utf8(&self.torn).map_or_else(|error| error.valid_up_to(), str::len);
+            let whole: Vec<u8> = self.torn.drain(..whole).collect();
+            self.text.push_str(std::str::from_utf8(&whole).unwrap());
         }
     }
 
