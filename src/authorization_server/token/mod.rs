@@ -12,6 +12,7 @@ mod refresh_token;
 use crate::authorization_server::AuthorizationServer;
 use crate::authorization_server::client::authentication::{AuthenticatedClient, ClientRequest};
 use crate::authorization_server::error::Refused;
+use crate::authorization_server::token::refresh_token::Presented;
 use crate::protocol::oauth::error::ErrorCode;
 use crate::protocol::oauth::grant_type;
 use crate::protocol::oauth::parameters::Parameters;

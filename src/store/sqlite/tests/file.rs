@@ -48,7 +48,7 @@ async fn reads_that_wait_together_see_what_was_answered_before() {
     for number in 0..50 {
         let client = Sample::new(&number.to_string()).client();
         let bounds = ClientBounds { max_clients: 100, unused_expiry: minutes(60), expiry: None };
-        assert!(store.add_client(client.clone(), bounds, NOW).await.unwrap());
+        assert!(store.add_client(client.clone(), bounds, NOW).await.unwrap().is_admitted);
         let readers = (0..20).map(|_| {
             let (store, id) = (Arc::clone(&store), client.id.clone());
             tokio::spawn(async move { store.find_client(&id).await })
