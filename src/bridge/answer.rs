@@ -183,6 +183,7 @@ pub struct EventStream {
     first: Option<Bytes>,
     source: Option<Source>,
     lifetime: Option<Duration>,
+    longest_silence: Option<Duration>,
     end: Option<Pin<Box<Sleep>>>,
     /// After the source: what it leaves is looked through when it is gone.
     _attached: Option<Attached>,
@@ -252,6 +253,20 @@ impl EventStream {
         this
     }
 
+    /// The same, for a client to which something is to be written at least so often.
+    #[must_use]
+    pub fn never_silent_for(self, longest_silence: Duration) -> Self {
+        let mut this = self;
+        this.longest_silence = Some(longest_silence);
+        this
+    }
+
+    /// After how long a silence something has to be written to the client; `None` where that is left to the settings.
+    #[must_use]
+    pub const fn longest_silence(&self) -> Option<Duration> {
+        self.longest_silence
+    }
+
     /// The same, keeping this as it is.
     #[must_use]
     pub fn holding(self, held: Option<Held>) -> Self {
@@ -261,7 +276,15 @@ impl EventStream {
     }
 
     const fn empty() -> Self {
-        Self { first: None, source: None, lifetime: None, end: None, _attached: None, _held: None }
+        Self {
+            first: None,
+            source: None,
+            lifetime: None,
+            longest_silence: None,
+            end: None,
+            _attached: None,
+            _held: None,
+        }
     }
 
     fn is_over(&mut self, context: &mut Context<'_>) -> bool {

@@ -36,7 +36,27 @@ pub struct Hub {
     /// The time.
     pub clock: Clock,
     asks: AtomicU64,
-    subscribers: Mutex<HashMap<Subscription, Vec<Subscriber>>>,
+    subscribers: Mutex<HashMap<Subscription, Subscribers>>,
+}
+
+/// Those subscribed to a resource.
+#[derive(Debug, Default)]
+struct Subscribers {
+    all: Vec<Subscriber>,
+    /// The upstream agreed to tell.
+    is_agreed: bool,
+}
+
+impl Subscribers {
+    fn add(&mut self, subscriber: Subscriber) {
+        if !self.all.iter().any(|known| known.key() == subscriber.key()) {
+            self.all.push(subscriber);
+        }
+    }
+
+    fn remove(&mut self, subscriber: &Subscriber) {
+        self.all.retain(|known| known.key() != subscriber.key());
+    }
 }
 
 /// What was found of upstreams, so that none is asked each time it is connected to.
@@ -137,19 +157,29 @@ impl Hub {
         Audience { sessions, listeners: self.listeners.of(tenant) }
     }
 
-    /// Whether the upstream is subscribed to a resource already.
+    /// Whether somebody is subscribed to a resource, or about to be.
     #[must_use]
-    pub fn is_subscribed(&self, subscription: &Subscription) -> bool {
+    pub fn is_wanted(&self, subscription: &Subscription) -> bool {
         self.subscribers().contains_key(subscription)
     }
 
-    /// Notes a subscriber.
-    pub fn subscribe(&self, subscription: Subscription, subscriber: Subscriber) {
+    /// Notes a subscriber, before the upstream is asked: it may tell of a change with the same breath with which it agrees.
+    /// True when it agreed before and need not be asked; else [`Hub::agreed`] or [`Hub::unsubscribe`] has to follow.
+    #[must_use]
+    pub fn subscribe(&self, subscription: &Subscription, subscriber: &Subscriber) -> bool {
+        let mut all = self.subscribers();
+        let subscribers = all.entry(subscription.clone()).or_default();
+        subscribers.add(subscriber.clone());
+        subscribers.is_agreed
+    }
+
+    /// Notes that the upstream agreed to tell this subscriber.
+    pub fn agreed(&self, subscription: Subscription, subscriber: Subscriber) {
         let mut all = self.subscribers();
         let subscribers = all.entry(subscription).or_default();
-        if !subscribers.iter().any(|known| known.key() == subscriber.key()) {
-            subscribers.push(subscriber);
-        }
+        // Once more: another try of the same session may have failed in the meantime, and taken it out.
+        subscribers.add(subscriber);
+        subscribers.is_agreed = true;
     }
 
     /// Forgets a subscriber. True when it was the last one.
@@ -157,8 +187,8 @@ impl Hub {
     pub fn unsubscribe(&self, subscription: &Subscription, subscriber: &Subscriber) -> bool {
         let mut all = self.subscribers();
         let Some(subscribers) = all.get_mut(subscription) else { return false };
-        subscribers.retain(|known| known.key() != subscriber.key());
-        subscribers.is_empty() && all.remove(subscription).is_some()
+        subscribers.remove(subscriber);
+        subscribers.all.is_empty() && all.remove(subscription).is_some()
     }
 
     /// Forgets a subscriber altogether. Gives the subscriptions that nobody has any more.
@@ -166,9 +196,9 @@ impl Hub {
     pub fn forget(&self, subscriber: &Subscriber) -> Vec<Subscription> {
         let mut all = self.subscribers();
         for subscribers in all.values_mut() {
-            subscribers.retain(|known| known.key() != subscriber.key());
+            subscribers.remove(subscriber);
         }
-        all.extract_if(|_, subscribers| subscribers.is_empty()).map(|(subscription, _)| subscription).collect()
+        all.extract_if(|_, subscribers| subscribers.all.is_empty()).map(|(subscription, _)| subscription).collect()
     }
 
     /// What was subscribed to at one upstream is from now on at another. True: there was something.
@@ -196,13 +226,14 @@ impl Hub {
     pub fn subscribers_of(&self, upstream: usize, uri: &str) -> Vec<Subscriber> {
         let all = self.subscribers();
         let concerned = all.iter().filter(|((index, subscribed), _)| *index == upstream && is_part(uri, subscribed));
-        let mut found: Vec<Subscriber> = concerned.flat_map(|(_, subscribers)| subscribers.iter().cloned()).collect();
+        let mut found: Vec<Subscriber> =
+            concerned.flat_map(|(_, subscribers)| subscribers.all.iter().cloned()).collect();
         found.sort_unstable_by_key(Subscriber::key);
         found.dedup_by_key(|subscriber| subscriber.key());
         found
     }
 
-    fn subscribers(&self) -> MutexGuard<'_, HashMap<Subscription, Vec<Subscriber>>> {
+    fn subscribers(&self) -> MutexGuard<'_, HashMap<Subscription, Subscribers>> {
         self.subscribers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

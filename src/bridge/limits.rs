@@ -2,10 +2,10 @@
 
 use crate::base::limit::Limit;
 use crate::bridge::mailbox;
-use crate::bridge::stateless::{filter, listener, parked};
+use crate::bridge::stateless::{filter, listener, parked, take};
 use crate::bridge::upstream::stateless::{inquiry, listening, probe};
 use crate::bridge::upstream::{
-    self, call, child, inbound, lines, link, pass, remote, sse, stdio, streamable_http, wire,
+    self, call, child, elicited, inbound, lines, link, pass, remote, sse, stdio, streamable_http, wire,
 };
 use crate::bridge::{catalog, load, merge, pool, post, reload, session, sessions, streams, subscribe, tool_search};
 use crate::config::section::{self, UpstreamKind};
@@ -25,6 +25,7 @@ pub fn limits(settings: &section::Session, upstreams: &[section::Upstream]) -> V
         &listener::LIMITS,
         &filter::LIMITS,
         &parked::LIMITS,
+        &take::LIMITS,
     ];
     let of_lists = [
         &upstream::LIMITS[..],
@@ -44,6 +45,7 @@ pub fn limits(settings: &section::Session, upstreams: &[section::Upstream]) -> V
         &child::REPORT_LIMITS,
         &child::keeper::LIMITS,
         &inbound::LIMITS,
+        &elicited::LIMITS,
         &remote::LIMITS,
         &pass::LIMITS,
         &passing::LIMITS,

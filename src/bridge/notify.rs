@@ -5,10 +5,12 @@ use std::sync::{Arc, Weak};
 use crate::bridge::post::{Caller, RETRY_AFTER};
 use crate::bridge::tenant::Tenant;
 use crate::bridge::upstream::Upstream;
+use crate::bridge::upstream::inbound;
 use crate::bridge::upstream::wire::SendFault;
 use crate::bridge::{Bridge, Refusal};
 use crate::protocol::mcp::message::{Message, Param, Params};
 use crate::protocol::mcp::method::Method;
+use crate::protocol::mcp::splice::Edit;
 
 impl Bridge {
     pub(super) async fn notified(
@@ -28,11 +30,14 @@ impl Bridge {
                 Ok(())
             }
             Method::Progress => {
-                // Only under a token that this session was given, and only to who gave it.
-                let token = params.get(Param::ProgressToken).map(|at| message.bytes(at));
-                let link = token.and_then(|token| session.asked_with_token(token)).as_ref().and_then(Weak::upgrade);
-                match link {
-                    Some(link) => link.tell(message.rewritten(&mut [])).await.or_else(may_be_lost),
+                // Only under a token that this session was given, and only to who wants it, under the one that it gave.
+                let Some(at) = params.get(Param::ProgressToken) else { return Ok(()) };
+                let asked = inbound::number(message.bytes(at)).and_then(|number| session.wanted_progress(number));
+                match asked.and_then(|(link, token)| Some((Weak::upgrade(&link)?, token))) {
+                    Some((link, token)) => {
+                        let text = message.rewritten(&mut [Edit { at, with: &token }]);
+                        link.tell(text).await.or_else(may_be_lost)
+                    }
                     None => Ok(()),
                 }
             }

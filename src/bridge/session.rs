@@ -260,15 +260,13 @@ impl Session {
         self.lock().drain().map(|(_, asked)| asked).collect()
     }
 
-    /// Where progress under this token goes: the upstream that gave the token to this session.
+    /// Where progress of what was asked under `id` goes: the upstream that asked, and the token that it gave, as written.
     #[must_use]
-    pub fn asked_with_token(&self, token: &[u8]) -> Option<Weak<Link>> {
-        self.lock().values().find_map(|asked| match asked {
-            Asked::Request { link, progress_token, .. } if progress_token.as_deref() == Some(token) => {
-                Some(Weak::clone(link))
-            }
-            Asked::Request { .. } | Asked::Inquiry(_) => None,
-        })
+    pub fn wanted_progress(&self, id: u64) -> Option<(Weak<Link>, Bytes)> {
+        match self.lock().get(&id)? {
+            Asked::Request { link, progress_token, .. } => Some((Weak::clone(link), progress_token.clone()?)),
+            Asked::Inquiry(_) => None,
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<u64, Asked>> {

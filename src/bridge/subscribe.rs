@@ -40,9 +40,7 @@ impl Bridge {
         };
         let subscription = (upstream.index, uri);
         let subscriber = Subscriber::Session(Arc::clone(session));
-        let begun = if self.hub.is_subscribed(&subscription) {
-            Begun::Answered(done(message))
-        } else if let Some(link) = stateless_link(upstream) {
+        if let Some(link) = stateless_link(upstream) {
             let limit = upstream.settings.timeout.min(self.request_timeout);
             return Ok(Begun::Answered(match listen_for(&link, subscription, subscriber, limit).await {
                 true => done(message),
@@ -51,14 +49,17 @@ impl Bridge {
                     post::error(message, reply::UNAVAILABLE, text)
                 }
             }));
-        } else {
-            match self.ask_for(message, upstream, "resources/subscribe").await? {
-                Ok(answer) => Begun::Answered(answer),
-                Err(error) => return Ok(Begun::Answered(error)),
-            }
-        };
-        self.hub.subscribe(subscription, subscriber);
-        Ok(begun)
+        }
+        if self.hub.subscribe(&subscription, &subscriber) {
+            return Ok(Begun::Answered(done(message)));
+        }
+        let answer = self.ask_for(message, upstream, "resources/subscribe").await;
+        if let Ok(Ok(answer)) = answer {
+            self.hub.agreed(subscription, subscriber);
+            return Ok(Begun::Answered(answer));
+        }
+        let _last = self.hub.unsubscribe(&subscription, &subscriber);
+        answer.map(|answer| Begun::Answered(answer.unwrap_or_else(|error| error)))
     }
 
     /// `resources/unsubscribe`: the upstream hears of it when the last session leaves.
@@ -156,9 +157,13 @@ pub(super) async fn listen_for(
         return false;
     }
     // Noted first: what somebody is subscribed to is what is listened for.
-    link.hub.subscribe(subscription.clone(), subscriber.clone());
+    if link.hub.subscribe(&subscription, &subscriber) {
+        return true;
+    }
     let hears = link.listening.hears(&subscription.1, limit).await;
-    if !hears && link.hub.unsubscribe(&subscription, &subscriber) {
+    if hears {
+        link.hub.agreed(subscription, subscriber);
+    } else if link.hub.unsubscribe(&subscription, &subscriber) {
         link.listening.wishes_changed();
     }
     hears
@@ -173,7 +178,7 @@ pub(super) fn unsubscribe_later(hub: &Arc<Hub>, upstream: &Arc<Upstream>, uri: S
     let (owned_hub, upstream) = (Arc::clone(hub), Arc::clone(upstream));
     hub.runtime.spawn(async move {
         let subscription = (upstream.index, uri);
-        if owned_hub.is_subscribed(&subscription) {
+        if owned_hub.is_wanted(&subscription) {
             // Somebody else came in the meantime.
             return;
         }

@@ -31,6 +31,9 @@ pub async fn serve(request: HttpRequest, payload: Payload, state: Current) -> Ht
         Ok(principal) => principal,
         Err(response) => return response,
     };
+    if let Some(name) = comes_twice(&request) {
+        return answer::message(StatusCode::BAD_REQUEST, "invalid_request", &format!("send one {name} header"));
+    }
     let answer = match *request.method() {
         Method::POST => match post(&request, payload, &principal, &state).await {
             Ok(answer) => answer,
@@ -149,6 +152,7 @@ fn respond(answer: Answer, principal: &Arc<Principal>, state: &State) -> HttpRes
         Answer::Pieces(pieces) => stream::pieces(pieces, end(principal, state)),
         Answer::Stream { events, session_id } => {
             let keepalive = state.endpoint.sse_keepalive_interval;
+            let keepalive = events.longest_silence().map_or(keepalive, |longest| longest.min(keepalive));
             with_session(stream::answer(events, end(principal, state), keepalive), session_id.as_deref())
         }
         Answer::Refused(refusal) => refused(&refusal, state),
@@ -246,6 +250,13 @@ fn field(request: &HttpRequest, name: &str) -> Field {
         (Some(value), None) => value.to_str().map_or(Field::Unreadable, |text| Field::of(Some(text))),
         (Some(_), Some(_)) => Field::Unreadable,
     }
+}
+
+/// The field of which one value is meant and several came: which of them counts, everybody on the way decides for himself.
+/// RFC 9110 §5.3. `Authorization` and what mirrors the body are looked at where they are read.
+fn comes_twice(request: &HttpRequest) -> Option<&'static str> {
+    let once = [SESSION_ID, mcp::LAST_EVENT_ID, "content-type"];
+    once.into_iter().find(|name| request.headers().get_all(*name).nth(1).is_some())
 }
 
 fn text<'a>(request: &'a HttpRequest, name: &str) -> Option<&'a str> {

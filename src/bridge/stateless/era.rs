@@ -67,6 +67,11 @@ pub fn check_version(header: &Field, session: Option<&Session>, id: &[u8]) -> Re
             let data = serde_json::json!({"supported": [session.version.as_str()], "requested": name});
             reply::error_with_data(id, reply::UNSUPPORTED_VERSION, "Unsupported protocol version", Some(&data))
         }
+        // What of this version comes here is no request of it. MCP 2026-07-28, Sending Messages: one request or notification.
+        None if is_of_stateless(header) => {
+            let text = "A POST of this version carries one request or one notification: no array, and no answer";
+            return Err(Refusal::Malformed { body: reply::error(id, reply::INVALID_REQUEST, text) });
+        }
         None => Fault::unsupported(name).body(id),
     };
     Err(Refusal::UnsupportedVersion { body })

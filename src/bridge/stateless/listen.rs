@@ -71,20 +71,21 @@ impl Bridge {
         let Some(upstream) = route::by_uri(own, uri) else { return false };
         let offers = upstream.hello().is_some_and(|hello| hello.offers.subscribe);
         let Some(link) = upstream.link().filter(|_| offers) else { return false };
-        let subscription = (upstream.index, uri.to_owned());
-        if !self.hub.is_subscribed(&subscription) {
-            let limit = upstream.settings.timeout.min(self.request_timeout);
-            if link.speaks() == Speaks::Stateless {
-                let subscriber = Subscriber::Listener(Arc::clone(listener));
-                return subscribe::listen_for(&link, subscription, subscriber, limit).await;
-            }
-            let params = format!(r#"{{"uri":{}}}"#, serde_json::Value::from(uri));
-            if let Err(fault) = link.ask("resources/subscribe", &params, limit).await {
-                tracing::debug!(upstream = upstream.name(), %fault, "an upstream did not take a subscription");
-                return false;
-            }
+        let (subscription, subscriber) = ((upstream.index, uri.to_owned()), Subscriber::Listener(Arc::clone(listener)));
+        let limit = upstream.settings.timeout.min(self.request_timeout);
+        if link.speaks() == Speaks::Stateless {
+            return subscribe::listen_for(&link, subscription, subscriber, limit).await;
         }
-        self.hub.subscribe(subscription, Subscriber::Listener(Arc::clone(listener)));
+        if self.hub.subscribe(&subscription, &subscriber) {
+            return true;
+        }
+        let params = format!(r#"{{"uri":{}}}"#, serde_json::Value::from(uri));
+        if let Err(fault) = link.ask("resources/subscribe", &params, limit).await {
+            tracing::debug!(upstream = upstream.name(), %fault, "an upstream did not take a subscription");
+            let _last = self.hub.unsubscribe(&subscription, &subscriber);
+            return false;
+        }
+        self.hub.agreed(subscription, subscriber);
         true
     }
 }

@@ -1,7 +1,6 @@
 //! One `subscriptions/listen`: what it wants to hear, and everything it is told bears its mark.
 //! [MCP 2026-07-28, Subscriptions](https://modelcontextprotocol.io/specification/2026-07-28/basic/patterns/subscriptions)
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -20,8 +19,13 @@ use crate::protocol::mcp::splice::{Edit, Span};
 
 /// How many listeners one caller may have; another one ends the oldest.
 const MAX_PER_CALLER: usize = 16;
+/// How many changes wait until a listener was told what it will hear of.
+const MAX_EARLY: usize = 100;
 /// Shown by `config show --limits`.
-pub const LIMITS: [Limit; 1] = [Limit::count("subscriptions/listen of one app", MAX_PER_CALLER, "the oldest is ended")];
+pub const LIMITS: [Limit; 2] = [
+    Limit::count("subscriptions/listen of one app", MAX_PER_CALLER, "the oldest is ended"),
+    Limit::count("changes before a subscriptions/listen is acknowledged", MAX_EARLY, "those that follow are not told"),
+];
 
 /// A listener.
 #[derive(Debug)]
@@ -31,7 +35,8 @@ pub struct Listener {
     id: Bytes,
     lists: Filter,
     mailbox: Arc<Mailbox>,
-    is_acknowledged: AtomicBool,
+    /// What came before it was acknowledged; `None` afterwards.
+    early: Mutex<Option<Vec<Bytes>>>,
 }
 
 impl Listener {
@@ -39,7 +44,7 @@ impl Listener {
     #[must_use]
     pub fn new(principal: &Arc<Principal>, id: &[u8], lists: Filter, mailbox: Arc<Mailbox>) -> Self {
         let id = Bytes::copy_from_slice(id);
-        Self { principal: Arc::clone(principal), id, lists, mailbox, is_acknowledged: AtomicBool::new(false) }
+        Self { principal: Arc::clone(principal), id, lists, mailbox, early: Mutex::new(Some(Vec::new())) }
     }
 
     /// Tells it what it will hear of: its lists, and these resources.
@@ -47,9 +52,12 @@ impl Listener {
         let agreed = Filter { uris, ..self.lists.clone() };
         let params = format!(r#"{{"_meta":{{{}}},"notifications":{}}}"#, self.tag(), agreed.json());
         let text = reply::notification("notifications/subscriptions/acknowledged", Some(&params));
+        let mut early = self.early();
         // As a request: it may not be lost. The mailbox is empty, so there is room.
         let _left = self.mailbox.push(Item::Request(text));
-        self.is_acknowledged.store(true, Ordering::Release);
+        for text in early.take().into_iter().flatten() {
+            let _left = self.mailbox.push(Item::Notification(text));
+        }
     }
 
     /// Tells it that a list changed, if it wants to hear of that.
@@ -68,6 +76,10 @@ impl Listener {
 
     /// Passes `notifications/resources/updated` on.
     pub fn resource_updated(&self, message: &Message, params: &Params) {
+        if let Some(at) = params.nulls().meta {
+            let tag = format!("{{{}}}", self.tag());
+            return self.tell(message.rewritten(&mut [Edit { at, with: tag.as_bytes() }]));
+        }
         let tag = match params.get(Param::Meta) {
             Some(at) if object::entries(message.json(at)).is_ok_and(|entries| !entries.is_empty()) => self.tag() + ",",
             Some(_) => self.tag(),
@@ -87,11 +99,20 @@ impl Listener {
     }
 
     fn tell(&self, text: Bytes) {
-        // MCP 2026-07-28, Acknowledgment: nothing before it.
-        if self.is_acknowledged.load(Ordering::Acquire) {
-            // One that has just left need not hear of it.
-            let _left = self.mailbox.push(Item::Notification(text));
+        let mut early = self.early();
+        match early.as_mut() {
+            // MCP 2026-07-28, Acknowledgment: nothing before it.
+            Some(early) if early.len() < MAX_EARLY => early.push(text),
+            Some(_) => {}
+            None => {
+                // One that has just left need not hear of it.
+                let _left = self.mailbox.push(Item::Notification(text));
+            }
         }
+    }
+
+    fn early(&self) -> MutexGuard<'_, Option<Vec<Bytes>>> {
+        self.early.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn tag(&self) -> String {
@@ -171,7 +192,7 @@ mod tests {
         listener.acknowledge(vec!["x:1".to_owned()]);
         listener.list_changed(&Method::PromptsChanged);
         listener.list_changed(&Method::ToolsChanged);
-        for meta in ["", r#""_meta":{},"#, r#""_meta":{"a":1.0},"#] {
+        for meta in ["", r#""_meta":null,"#, r#""_meta":{"a":1.0},"#] {
             let text = format!(
                 r#"{{"jsonrpc":"2.0","method":"notifications/resources/updated","params":{{{meta}"uri":"x:1"}}}}"#
             );
@@ -188,12 +209,12 @@ mod tests {
             json!({"toolsListChanged": true, "resourceSubscriptions": ["x:1"]})
         );
         let mut methods = Vec::new();
-        for _ in 0..4 {
+        for _ in 0..5 {
             let message = next(&mut reader).await;
             assert_eq!(tag(&message["params"]), "l");
             methods.push(message["method"].as_str().unwrap().rsplit('/').next().unwrap().to_owned());
         }
-        assert_eq!(methods, ["list_changed", "updated", "updated", "updated"]);
+        assert_eq!(methods, ["list_changed", "list_changed", "updated", "updated", "updated"]);
         let last = next(&mut reader).await;
         assert_eq!(
             (&last["id"], &last["result"]["resultType"], tag(&last["result"])),

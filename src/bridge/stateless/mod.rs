@@ -11,10 +11,10 @@ pub mod listen;
 pub mod listener;
 pub mod parked;
 pub mod question;
+pub mod take;
 mod discover;
 mod finish;
 mod resume;
-mod take;
 
 use std::sync::Arc;
 
@@ -30,7 +30,7 @@ use crate::bridge::upstream::stateless::state::Binding;
 use crate::model::principal::Principal;
 use crate::protocol::mcp::envelope::Envelope;
 use crate::protocol::mcp::fault::Fault;
-use crate::protocol::mcp::message::{Kind, Message, Param};
+use crate::protocol::mcp::message::{Kind, Message, Param, Params};
 use crate::protocol::mcp::meta;
 use crate::protocol::mcp::object;
 use crate::protocol::mcp::splice::{Edit, Span};
@@ -67,7 +67,7 @@ impl Bridge {
         message: &Message,
     ) -> Result<Option<(Span, String)>, Fault> {
         let Kind::Request { params, .. } = message.kind() else { return Ok(None) };
-        let Some(at) = params.get(Param::RequestState) else { return Ok(None) };
+        let Some(at) = set(message, params, Param::RequestState) else { return Ok(None) };
         let binding = Binding { principal, upstream: &link.name, request: message };
         let state = message.string(at).filter(|_| link.speaks() == Speaks::Stateless);
         let now = self.hub.clock.now();
@@ -75,6 +75,11 @@ impl Bridge {
         let state = state.ok_or_else(|| Fault::invalid("requestState is not valid, or not any more"))?;
         Ok(Some((at, state.to_string())))
     }
+}
+
+/// The place of a member's value, unless that is null.
+fn set(message: &Message, params: &Params, param: Param) -> Option<Span> {
+    params.get(param).filter(|at| message.bytes(*at) != b"null")
 }
 
 /// The edits that take out of a request what only its own era knows.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::base::limit::Limit;
 use crate::bridge::answer::Held;
 use crate::bridge::catalog::ListKind;
 use crate::bridge::mailbox::{Event, Reader};
@@ -11,7 +12,7 @@ use crate::bridge::post::{self, Begun, Caller};
 use crate::bridge::route::{self, Named};
 use crate::bridge::stateless::era::Era;
 use crate::bridge::stateless::exchange::Attendance;
-use crate::bridge::stateless::finish;
+use crate::bridge::stateless::{finish, set};
 use crate::bridge::tool_search::Meant;
 use crate::bridge::upstream::stateless::state;
 use crate::bridge::{Answer, Bridge, EventStream, Pieces, PostRequest, Refusal};
@@ -25,7 +26,22 @@ use crate::protocol::mcp::reply;
 
 /// After this time without an answer a client that takes a stream gets one: only on a stream can it be noticed that the
 /// client has left, which cancels the call. Before it, the status code is still to be chosen.
-const STREAM_AFTER: Duration = Duration::from_secs(2);
+///
+/// A client that has closed its connection and one that has only said all it has to say look alike until something is
+/// written to them, and the latter is to be answered. So something is written, soon and often ([`LONGEST_SILENCE`]): what
+/// is closed answers that with a reset, at the latest when the next is written. To a client that takes JSON alone nothing
+/// can be written before its answer, so a call of one goes on until the connection is reset or the answer is there.
+/// Rejected: to take the end of reading for the end of the client, which would leave half-closed ones without an answer.
+const STREAM_AFTER: Duration = Duration::from_millis(400);
+/// So long at most a client that waits for an answer on a stream hears nothing: MCP-21 has an upstream hear within a second
+/// that the client has left, and it may take two comments to find out.
+const LONGEST_SILENCE: Duration = Duration::from_millis(400);
+// Security catalogue, MCP-21: an upstream hears within a second that its client has left.
+const _: () =
+    assert!(STREAM_AFTER.as_millis() + LONGEST_SILENCE.as_millis() < 1000 && 2 * LONGEST_SILENCE.as_millis() < 1000);
+/// Shown by `config show --limits`.
+pub const LIMITS: [Limit; 1] =
+    [Limit::time("silence on the stream of a call (2026-07-28)", LONGEST_SILENCE, "a comment is sent")];
 
 impl Bridge {
     pub(in crate::bridge) async fn take_stateless(
@@ -59,7 +75,7 @@ impl Bridge {
         let begun = match method {
             Method::Discover => Begun::Answered(self.discover(&caller, message).await),
             Method::ToolsCall | Method::PromptsGet | Method::ResourcesRead
-                if let Some(state) = params.get(Param::RequestState)
+                if let Some(state) = set(message, params, Param::RequestState)
                     && !message.string(state).is_some_and(|state| state::is_sealed(&state)) =>
             {
                 self.resume(&caller, message, (envelope, params, state)).await
@@ -154,10 +170,7 @@ async fn attend(
         Some(Event::Passing(passage)) if caller.accepts_json => {
             Ok(Answer::Pieces(Pieces::new(passage, Some(Held::Exchange(attendance)))))
         }
-        Some(Event::Passing(passage)) => {
-            let events = EventStream::of_passage(passage, reader).holding(Some(Held::Exchange(attendance)));
-            Ok(Answer::Stream { events, session_id: None })
-        }
+        Some(Event::Passing(passage)) => Ok(attended(EventStream::of_passage(passage, reader), attendance)),
         Some(Event::Last(body)) => match refusal(attendance.code(), &body) {
             Some(refusal) => Err(refusal),
             None => Ok(post::finished(caller, body)),
@@ -167,7 +180,11 @@ async fn attend(
 }
 
 fn stream(first: Option<Bytes>, reader: Reader, attendance: Attendance) -> Answer {
-    let events = EventStream::of_call(first, reader).holding(Some(Held::Exchange(attendance)));
+    attended(EventStream::of_call(first, reader), attendance)
+}
+
+fn attended(events: EventStream, attendance: Attendance) -> Answer {
+    let events = events.holding(Some(Held::Exchange(attendance))).never_silent_for(LONGEST_SILENCE);
     Answer::Stream { events, session_id: None }
 }
 

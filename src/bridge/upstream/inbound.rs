@@ -1,7 +1,7 @@
 //! What comes from an upstream, and to whom it goes. Nothing goes to anybody it does not belong to.
 //!
 //! An answer belongs to the call whose id it bears, progress to the call whose token it bears. Anything else is marked
-//! only by the stream it came on; a child process has one stream for all, so there it belongs to a session when no
+//! only by the stream it came on, or by an id of the upstream's own that a session was given; a child process has one stream for all, so there it belongs to a session when no
 //! other has a call under way, or when the child is that session's own, and otherwise to nobody.
 
 use std::sync::{Arc, Weak};
@@ -35,6 +35,11 @@ pub const LIMITS: [Limit; 2] = [
     Limit::count("messages in one batch of an upstream", MAX_BATCH, "the batch is dropped"),
 ];
 
+/// It means nothing to the bridge but whom it is for.
+const ELICITATION_COMPLETE: &str = "notifications/elicitation/complete";
+/// What the upstream is told of a question that could be several clients', or no client's.
+const NOBODYS: &str = "The request cannot be attributed to one client session, or to one call";
+
 /// Takes a message, or a batch. `origin` is the call on whose own stream it came, if it came on one.
 pub fn receive(link: &Arc<Link>, text: Bytes, origin: Option<u64>) {
     if !message::is_batch(&text) {
@@ -63,13 +68,20 @@ fn answer(link: &Arc<Link>, message: &Message, id: Option<Span>, origin: Option<
     // A stream that answers one call may not answer another.
     let number = number.filter(|number| origin.is_none_or(|origin| origin == *number));
     let is_taken = id.zip(number).is_some_and(|(id, number)| match link.speaks() {
-        Speaks::Sessions => link.take_call(number).map(|call| call.answer(message, id)).is_some(),
+        Speaks::Sessions => link.take_call(number).map(|call| take_answer(link, &call, message, id)).is_some(),
         Speaks::Stateless => answer::take(link, number, message, id),
     });
     if !is_taken {
         tracing::debug!(upstream = %link.name, "an answer that nobody waits for was dropped");
         link.count_dropped();
     }
+}
+
+fn take_answer(link: &Link, call: &Call, message: &Message, id: Span) {
+    if let Some(session) = call.owner.session() {
+        link.elicited.note_demanded(session, message);
+    }
+    call.answer(message, id);
 }
 
 fn notification(link: &Arc<Link>, message: &Message, (method, params): (&Method, &Params), origin: Option<u64>) {
@@ -87,6 +99,12 @@ fn notification(link: &Arc<Link>, message: &Message, (method, params): (&Method,
         Method::ResourceUpdated => resource_updated(link, message, params),
         Method::Acknowledged => acknowledged(link, message, params),
         _ => {
+            if method.as_str() == ELICITATION_COMPLETE
+                && origin.is_none()
+                && let Some(session) = link.elicited.take(message, params)
+            {
+                return elicitation_complete(link, &session, message);
+            }
             let call = owner(link, origin).filter(|call| is_certain(link, call, origin));
             match call {
                 Some(call) if wants(&call, message, method, params) => {
@@ -96,6 +114,17 @@ fn notification(link: &Arc<Link>, message: &Message, (method, params): (&Method,
                 _ => link.count_dropped(),
             }
         }
+    }
+}
+
+/// Tells a session, wherever it listens, that the person has been where it was sent.
+fn elicitation_complete(link: &Link, session: &Arc<Session>, message: &Message) {
+    let text = message.rewritten(&mut []);
+    let is_own = |call: &Arc<Call>| call.owner.session().is_some_and(|owner| Arc::ptr_eq(owner, session));
+    match link.sole_owners_call().filter(is_own) {
+        Some(call) => hand_over(link, &call, text),
+        None if session.mailbox.push(Item::Notification(text)).is_ok() => {}
+        None => link.count_dropped(),
     }
 }
 
@@ -224,8 +253,13 @@ fn request(link: &Arc<Link>, message: &Message, (id, method, params): (Span, &Me
         return link.tell_now(reply::result(&their_id, b"{}"));
     }
     let call = owner(link, origin);
-    if let Some(Owner::Stateless(exchange)) = call.as_ref().map(|call| &call.owner) {
-        return question::ask(link, exchange, message, (id, method, params));
+    if call.as_ref().is_some_and(|call| matches!(call.owner, Owner::Stateless(_))) {
+        // Its question becomes the answer of one call, so that it is not enough to be of some call of the caller.
+        let call = if origin.is_some() { call } else { link.call_that_asks() };
+        return match call.as_ref().map(|call| &call.owner) {
+            Some(Owner::Stateless(exchange)) => question::ask(link, exchange, message, (id, method, params)),
+            _ => refuse(reply::UNAVAILABLE, NOBODYS),
+        };
     }
     let session = match &call {
         Some(call) => call.owner.session().map(Arc::clone),
@@ -233,7 +267,7 @@ fn request(link: &Arc<Link>, message: &Message, (id, method, params): (Span, &Me
     };
     if call.is_none() && session.is_none() {
         tracing::warn!(upstream = %link.name, method = method.as_str(), "a request of an upstream could belong to several sessions, or to none");
-        return refuse(reply::UNAVAILABLE, "The request cannot be attributed to one client session");
+        return refuse(reply::UNAVAILABLE, NOBODYS);
     }
     let Some(session) = session.filter(|session| can(session, message, method, params)) else {
         return refuse(reply::METHOD_NOT_FOUND, "The client cannot do this");
@@ -245,11 +279,17 @@ fn request(link: &Arc<Link>, message: &Message, (id, method, params): (Span, &Me
     }
     let asked = Asked::Request { link: Arc::downgrade(link), id: their_id.clone(), progress_token };
     let number = ours.to_string();
-    let text = message.rewritten(&mut [Edit { at: id, with: number.as_bytes() }]);
+    let mut edits = vec![Edit { at: id, with: number.as_bytes() }];
+    // The same number is the progress token: two upstreams may have chosen one and the same.
+    edits.extend(params.wanted_progress().map(|at| Edit { at, with: number.as_bytes() }));
+    let text = message.rewritten(&mut edits);
     let deliver = |item| match &call {
         Some(call) => call.deliver(item),
         None => session.mailbox.push(item),
     };
+    if *method == Method::Elicit {
+        link.elicited.note(&session, message, params);
+    }
     if session.ask(ours, asked).is_err() || deliver(Item::Request(text)).is_err() {
         drop(session.take_asked(ours));
         drop(link.end_asking(&their_id));
@@ -279,7 +319,9 @@ fn owner(link: &Link, origin: Option<u64>) -> Option<Arc<Call>> {
     }
 }
 
-fn number(json: &[u8]) -> Option<u64> {
+/// A number of ours, as it is written.
+#[must_use]
+pub fn number(json: &[u8]) -> Option<u64> {
     std::str::from_utf8(json).ok()?.parse().ok().filter(|_| json.first() != Some(&b'+'))
 }
 

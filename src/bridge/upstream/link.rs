@@ -16,6 +16,7 @@ use crate::bridge::session::Session;
 use crate::bridge::stateless::exchange::Exchange;
 use crate::bridge::tenant::Tenant;
 use crate::bridge::upstream::call::{Call, Owner};
+use crate::bridge::upstream::elicited::Elicited;
 use crate::bridge::upstream::hello::{Hello, Speaks};
 use crate::bridge::upstream::stateless::dress;
 use crate::bridge::upstream::stateless::listening::Listening;
@@ -45,6 +46,8 @@ pub struct Link {
     pub hello: OnceLock<Hello>,
     /// Which lists the upstream said have changed.
     pub changes: Changes,
+    /// Who was sent to a web page for the upstream.
+    pub elicited: Elicited,
     /// What an upstream without sessions tells by itself.
     pub listening: Listening,
     /// The rank of the level that the upstream's log messages were last set to.
@@ -135,6 +138,7 @@ impl Link {
             hub,
             hello: OnceLock::new(),
             changes: Changes::default(),
+            elicited: Elicited::default(),
             listening: Listening::default(),
             log_level: AtomicU8::new(LogLevel::UNSET),
             wire,
@@ -340,6 +344,23 @@ impl Link {
         newest.map(|(_, call)| Arc::clone(call))
     }
 
+    /// The call that a question without a mark must belong to, where calls are of the stateless era: the only one. Those that
+    /// wait for the same person are not counted: a server that asks for more meanwhile asks nobody else, and its question is
+    /// answered under its own id. Rejected: to count them, for then whoever leaves one question open is asked no other. Where
+    /// nobody is known (`auth: none`) they count: the same caller may be another person.
+    #[must_use]
+    pub fn call_that_asks(&self) -> Option<Arc<Call>> {
+        let calls = self.lock();
+        let all = calls.pending.values().filter(|call| !matches!(call.owner, Owner::Bridge));
+        let (parked, waiting): (Vec<_>, Vec<_>) = all.partition(|call| is_parked(call));
+        match (waiting.as_slice(), parked.as_slice()) {
+            ([only], parked) if parked.iter().all(|other| is_known(only) && same_owner(only, other)) => Some(only),
+            ([], [only]) => Some(only),
+            _ => None,
+        }
+        .map(|call| Arc::clone(call))
+    }
+
     /// The session that something outside of any call belongs to: its tenant's, if there is one alone and no call under way.
     #[must_use]
     pub fn sole_session(&self) -> Option<Arc<Session>> {
@@ -512,6 +533,16 @@ fn same_owner(one: &Call, other: &Call) -> bool {
         // Two callers without a session may be two people.
         _ => false,
     }
+}
+
+fn is_parked(call: &Call) -> bool {
+    matches!(&call.owner, Owner::Stateless(exchange) if exchange.is_parked())
+}
+
+/// Whether it is known who is behind a call.
+fn is_known(call: &Call) -> bool {
+    let principal = call.principal.as_ref();
+    principal.is_some_and(|principal| principal.user.is_some() || principal.client_id.is_some())
 }
 
 /// A question of the bridge: once it is dropped nobody waits for its answer, and what comes is nobody's.

@@ -7,6 +7,7 @@ pub mod backoff;
 pub mod builtin;
 pub mod call;
 pub mod child;
+pub mod elicited;
 pub mod hello;
 pub mod inbound;
 pub mod lines;

@@ -83,6 +83,9 @@ impl Remote {
         mut headers: Vec<(&'a str, &'a str)>,
         body: Option<Bytes>,
     ) -> Result<Response, FetchError> {
+        // RFC 9110 §12.5.3: without the field any coding would do, and nothing here is decoded.
+        let is_set = self.settings.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("accept-encoding"));
+        headers.extend((!is_set).then_some(("accept-encoding", "identity")));
         headers.extend(body.is_some().then_some(("content-type", header::JSON)));
         headers.extend(self.settings.headers.iter().map(|(name, value)| (name.as_str(), value.expose())));
         headers.extend(self.bearer.as_ref().map(|bearer| ("authorization", bearer.expose())));

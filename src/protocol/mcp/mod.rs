@@ -7,6 +7,7 @@ pub mod version;
 pub mod header;
 pub mod method;
 pub mod object;
+pub mod canonical;
 pub mod log_level;
 pub mod client_features;
 pub mod meta;

@@ -41,6 +41,7 @@ async fn mcp_15_and_proxy_1_only_what_is_the_upstreams_own_is_sent() {
     for (place, got) in got.iter().enumerate() {
         assert_eq!(got.header("authorization"), ["Bearer upstream-token"]);
         assert_eq!(got.header("x-team"), ["core"]);
+        assert_eq!(got.header("accept-encoding"), ["identity"], "nothing here is decoded");
         assert!(got.header("cookie").is_empty());
         assert!(!format!("{got:?}").contains(client.session.as_deref().unwrap()));
         // Asked which era it speaks, then `initialize`; from the third on, with what that brought.

@@ -101,7 +101,8 @@ async fn mcp_18_only_the_session_that_was_asked_may_answer() {
         |text: &str| format!(r#"{{"jsonrpc":"2.0","id":{},"result":{{"t":"{text}","n":1.0}}}}"#, question["id"]);
     assert_eq!(b.refusal(&reply("evil")).await, Refusal::NotAsked);
     assert_eq!(Client::new(&bridge, "eve").refusal(&reply("evil")).await, Refusal::NotAsked);
-    let stolen = notification("notifications/progress", &json!({"progressToken": "tok", "progress": 1}));
+    let token = &question["params"]["_meta"]["progressToken"];
+    let stolen = notification("notifications/progress", &json!({"progressToken": token, "progress": 1}));
     assert!(matches!(b.post(&stolen).await, Answer::Accepted), "accepted, and gone");
     assert!(matches!(a.post(&stolen).await, Answer::Accepted));
     assert!(matches!(a.post(&reply("good")).await, Answer::Accepted));
@@ -109,8 +110,10 @@ async fn mcp_18_only_the_session_that_was_asked_may_answer() {
     let text = answer["result"]["content"][0]["text"].as_str().unwrap();
     assert!(text.contains("good") && text.contains("1.0") && text.contains("ask-"), "{text}");
     assert_eq!(a.refusal(&reply("again")).await, Refusal::NotAsked);
-    let progress = a.seen().await.iter().filter(|line| line.contains("notifications/progress")).count();
-    assert_eq!(progress, 1, "only from who was asked");
+    let seen = a.seen().await;
+    let progress: Vec<&String> = seen.iter().filter(|line| line.contains("notifications/progress")).collect();
+    assert_eq!(progress.len(), 1, "only from who was asked");
+    assert!(progress[0].contains(r#""progressToken":"tok""#), "under the server's own token: {progress:?}");
     bridge.shutdown().await;
 }
 

@@ -112,6 +112,7 @@ async fn proxy_1_a_server_of_2024_is_found_and_gets_only_what_is_the_upstreams_o
     for got in got {
         assert_eq!(got.header("authorization"), ["Bearer upstream-token"]);
         assert_eq!(got.header("x-team"), ["core"]);
+        assert_eq!(got.header("accept-encoding"), ["identity"], "nothing here is decoded");
         assert!(got.header("cookie").is_empty());
         assert!(!format!("{got:?}").contains(clients[0].session.as_deref().unwrap()));
     }

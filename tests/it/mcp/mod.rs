@@ -1,7 +1,10 @@
 //! MCP through HTTP, with a real token and a scripted child behind the bridge.
 
+mod attribution;
 mod calls;
+mod departure;
 mod large;
+mod nulls;
 mod large_server;
 mod questions;
 mod resumption;

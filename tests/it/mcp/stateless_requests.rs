@@ -164,7 +164,10 @@ async fn d_4_a_notification_is_taken_and_an_array_or_an_answer_is_not() {
     let answered = json!({"jsonrpc": "2.0", "id": 1, "result": {}});
     assert_eq!(answer(client.bare(&answered)).await.status, 400);
     let batch = json!([client.message(1, "tools/list", json!({}))]);
-    assert_eq!(answer(client.bare(&batch).header("mcp-protocol-version", VERSION)).await.status, 400);
+    for wrong in [answered, batch] {
+        let page = answer(client.bare(&wrong).header("mcp-protocol-version", VERSION)).await;
+        assert_eq!(refusal(&page), (400, -32600), "it is not the version that is wrong: {}", page.body);
+    }
 }
 
 #[tokio::test]

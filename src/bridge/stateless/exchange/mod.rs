@@ -158,6 +158,12 @@ impl Exchange {
         self.attached(|round| round.accepts_stream).unwrap_or_default()
     }
 
+    /// Whether its client was asked something, and has not come back.
+    #[must_use]
+    pub fn is_parked(&self) -> bool {
+        matches!(self.lock().stage, Stage::Parked)
+    }
+
     /// Where the client's messages wait.
     #[must_use]
     pub fn mailbox(&self) -> Option<Arc<Mailbox>> {
@@ -192,7 +198,7 @@ impl Exchange {
                 let (body, code) = finish::finish(message, &self.form(&round, state.missing.as_ref()));
                 self.conclude(state, &round, body, code);
             }
-            Stage::Parked => state.stage = Stage::Settled(Outcome::Answer(Box::new(message.clone()))),
+            Stage::Parked => self.settle(state, Outcome::Answer(Box::new(message.clone()))),
             other => state.stage = other,
         }
     }
@@ -225,7 +231,7 @@ impl Exchange {
                 let (body, code) = failure(&round, text);
                 self.conclude(state, &round, body, code);
             }
-            Stage::Parked => state.stage = Stage::Settled(Outcome::Failure(text.to_owned())),
+            Stage::Parked => self.settle(state, Outcome::Failure(text.to_owned())),
             other => state.stage = other,
         }
     }
@@ -241,10 +247,29 @@ impl Exchange {
         state.code = code;
         let questions = std::mem::take(&mut state.questions);
         drop(state);
-        if let Some(link) = self.sent.get().filter(|_| !questions.is_empty()).and_then(|sent| sent.link.upgrade()) {
-            questions.iter().for_each(|question| drop(link.end_asking(&question.id)));
-        }
+        self.take_back(&questions);
         round.mailbox.finish(body);
+    }
+
+    fn settle(&self, mut state: MutexGuard<'_, State>, outcome: Outcome) {
+        state.stage = Stage::Settled(outcome);
+        let questions = std::mem::take(&mut state.questions);
+        drop(state);
+        self.take_back(&questions);
+    }
+
+    /// Answers what is still asked of a call that is over: nobody will be asked it any more.
+    fn take_back(&self, questions: &[Question]) {
+        let link = self.sent.get().filter(|_| !questions.is_empty()).and_then(|sent| sent.link.upgrade());
+        for (link, question) in link.iter().flat_map(|link| questions.iter().map(move |question| (link, question))) {
+            if link.end_asking(&question.id).is_some() {
+                link.tell_now(reply::error(
+                    &question.id,
+                    reply::UNAVAILABLE,
+                    "The call is over that this was asked for",
+                ));
+            }
+        }
     }
 
     fn form<'a>(&'a self, round: &'a Round, missing: Option<&'a Value>) -> Form<'a> {

@@ -89,10 +89,10 @@ fn result_type(result: &str) -> ResultType {
 fn sealed(link: &Link, exchange: &Exchange, message: &Message, result: Span) -> Option<Message> {
     let request = exchange.request.as_ref()?;
     let [state] = object::members(message.json(result), &["requestState"]).ok()?;
-    let Some(raw) = state else { return Some(message.clone()) };
+    let Some(raw) = state.filter(|state| state.get() != "null") else { return Some(message.clone()) };
     let state: String = serde_json::from_str(raw.get()).ok()?;
     let binding = Binding { principal: &exchange.principal, upstream: &link.name, request };
-    let sealed = Value::from(link.hub.seal.seal(&state, binding, link.hub.clock.now())).to_string();
+    let sealed = Value::from(link.hub.seal.seal(&state, binding, link.hub.clock.now())?).to_string();
     let at = Span::of(raw.get(), message.text())?;
     Message::parse_within(message.rewritten(&mut [Edit { at, with: sealed.as_bytes() }]), MAX_DEPTH).ok()
 }

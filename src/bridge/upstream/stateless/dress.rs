@@ -82,27 +82,32 @@ pub const fn may_ask(method: &Method) -> bool {
     matches!(method, Method::ToolsCall | Method::PromptsGet | Method::ResourcesRead)
 }
 
-/// Something that comes to stand between two bytes.
+/// Something that comes to stand between two bytes, or in place of a null.
 #[derive(Debug)]
 pub(super) struct Added {
-    at: usize,
+    at: Span,
     with: String,
 }
 
 impl Added {
     /// `members` at the end of the object that stands at `at` in the message; `is_empty` when nothing else is in it.
     pub(super) fn last_in(at: Span, is_empty: bool, members: &str) -> Self {
-        Self { at: at.end.saturating_sub(1), with: format!("{}{members}", if is_empty { "" } else { "," }) }
+        let end = at.end.saturating_sub(1);
+        let at = Span { start: end, end };
+        Self { at, with: format!("{}{members}", if is_empty { "" } else { "," }) }
     }
 
     pub(super) fn edit(&self) -> Edit<'_> {
-        Edit { at: Span { start: self.at, end: self.at }, with: self.with.as_bytes() }
+        Edit { at: self.at, with: self.with.as_bytes() }
     }
 }
 
 /// The edits that put the envelope into a request of the session era, and take out what means something in this era and
 /// nothing in that one.
 fn enveloped(message: &Message, params: &Params, members: &str) -> (Vec<Edit<'static>>, Added) {
+    if let Some(at) = params.nulls().params {
+        return (Vec::new(), Added { at, with: format!(r#"{{"_meta":{{{members}}}}}"#) });
+    }
     let Some(whole) = params.whole() else {
         let end = message.text().rfind('}').map_or(0, |brace| brace + 1);
         let members = format!(r#""params":{{"_meta":{{{members}}}}}"#);
@@ -112,6 +117,9 @@ fn enveloped(message: &Message, params: &Params, members: &str) -> (Vec<Edit<'st
     let mut edits = Vec::new();
     if params.get(Param::InputResponses).or(params.get(Param::RequestState)).is_some() {
         edits = object::without(message.json(whole), whole, goes);
+    }
+    if let Some(at) = params.nulls().meta {
+        return (edits, Added { at, with: format!("{{{members}}}") });
     }
     let Some(at) = params.get(Param::Meta) else {
         let is_empty = !has_member(message.json(whole), |name| !goes(name));
@@ -177,6 +185,10 @@ mod tests {
             (r#","params":{}"#.to_owned(), r#","params":{"_meta":{"E":1}}"#.to_owned()),
             (r#","params" : {"n":1.0 }"#.to_owned(), r#","params" : {"n":1.0 ,"_meta":{"E":1}}"#.to_owned()),
             (r#","params":{"_meta":{},"a":"}"}"#.to_owned(), r#","params":{"_meta":{"E":1},"a":"}"}"#.to_owned()),
+            (r#","params" : null"#.to_owned(), r#","params" : {"_meta":{"E":1}}"#.to_owned()),
+            (r#","params":{"requestState":"x","_meta":null}"#.to_owned(), r#","params":{"_meta":{"E":1}}"#.to_owned()),
+            (r#","params":{"_meta":null,"a":1}"#.to_owned(), r#","params":{"_meta":{"E":1},"a":1}"#.to_owned()),
+            (r#","params":{"requestState":null}"#.to_owned(), r#","params":{"_meta":{"E":1}}"#.to_owned()),
             (r#","params":{"_meta":{"p":[5]}}"#.to_owned(), r#","params":{"_meta":{"p":[5],"E":1}}"#.to_owned()),
             (format!(r#","params":{{"_meta":{{{v}}}}}"#), r#","params":{"_meta":{"E":1}}"#.to_owned()),
             (format!(r#","params":{{"_meta":{{{v},"p":2}}}}"#), r#","params":{"_meta":{"p":2,"E":1}}"#.to_owned()),

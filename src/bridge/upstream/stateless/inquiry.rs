@@ -106,7 +106,9 @@ fn ask(inquiry: &Arc<Inquiry>, session: &Session, call: &Call, questions: Vec<Qu
 /// Reads an `input_required` result: the questions, ready to be put, and the state, JSON.
 fn read(link: &Link, session: &Session, result: &str) -> Result<(Vec<Question>, Option<String>), String> {
     let unclear = |_| "The MCP server asks for more in a form that cannot be read".to_owned();
-    let [requests, state] = object::members(result, &["inputRequests", "requestState"]).map_err(unclear)?;
+    let [requests, state] = object::members(result, &["inputRequests", "requestState"])
+        .map_err(unclear)?
+        .map(|value| value.filter(|value| value.get() != "null"));
     let entries = requests.map_or(Ok(Vec::new()), |requests| object::entries(requests.get())).map_err(unclear)?;
     if entries.len() > MAX_QUESTIONS || (entries.is_empty() && state.is_none()) {
         return Err("The MCP server asks for nothing, or too much at once".to_owned());
@@ -125,7 +127,11 @@ fn read(link: &Link, session: &Session, result: &str) -> Result<(Vec<Question>, 
         if !inbound::can(session, &question, method, params) {
             return Err(format!("The MCP server needs {} of the client, which did not declare it", method.as_str()));
         }
-        questions.push((ask, key.into_owned(), question.rewritten(&mut [])));
+        // Of what is no request of the upstream's no progress can be told: under a number of ours, it is told to nobody.
+        let number = ask.to_string();
+        let mut token: Vec<Edit<'_>> =
+            params.wanted_progress().map(|at| Edit { at, with: number.as_bytes() }).into_iter().collect();
+        questions.push((ask, key.into_owned(), question.rewritten(&mut token)));
     }
     Ok((questions, state.map(|state| state.get().to_owned())))
 }

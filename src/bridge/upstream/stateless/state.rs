@@ -12,12 +12,12 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use serde_json::Value;
 use sha2::Sha256;
 
 use crate::base::clock::Timestamp;
 use crate::base::random;
 use crate::model::principal::Principal;
+use crate::protocol::mcp::canonical;
 use crate::protocol::mcp::message::{Kind, Message};
 
 /// How long a client may take to come back: a person has to read and answer.
@@ -47,12 +47,12 @@ impl Seal {
         Self(Hmac::new_from_slice(&key).expect("HMAC takes a key of any length"))
     }
 
-    /// Seals a state.
+    /// Seals a state; `None` when its request asks nothing that it could be bound to.
     #[must_use]
-    pub fn seal(&self, state: &str, binding: Binding<'_>, now: Timestamp) -> String {
+    pub fn seal(&self, state: &str, binding: Binding<'_>, now: Timestamp) -> Option<String> {
         let until = (now + LIFETIME).unix();
-        let code = self.code(state, binding, until).finalize().into_bytes();
-        format!("{MARK}{until}~{}~{state}", URL_SAFE_NO_PAD.encode(code))
+        let code = self.code(state, binding, until)?.finalize().into_bytes();
+        Some(format!("{MARK}{until}~{}~{state}", URL_SAFE_NO_PAD.encode(code)))
     }
 
     /// The state under a seal; `None` when it was changed, is somebody else's or another request's, or came too late.
@@ -62,11 +62,11 @@ impl Seal {
         let (code, state) = rest.split_once('~')?;
         let until: i64 = until.parse().ok()?;
         let code = URL_SAFE_NO_PAD.decode(code).ok()?;
-        self.code(state, binding, until).verify_slice(&code).ok()?;
+        self.code(state, binding, until)?.verify_slice(&code).ok()?;
         (now.unix() < until).then_some(state)
     }
 
-    fn code(&self, state: &str, binding: Binding<'_>, until: i64) -> Hmac<Sha256> {
+    fn code(&self, state: &str, binding: Binding<'_>, until: i64) -> Option<Hmac<Sha256>> {
         let text = |part: Option<String>| part.map_or_else(Vec::new, |part| [b"=", part.as_bytes()].concat());
         let Binding { principal, upstream, request } = binding;
         let parts: [Vec<u8>; 6] = [
@@ -74,7 +74,7 @@ impl Seal {
             text(principal.user.as_ref().map(ToString::to_string)),
             text(principal.client_id.as_ref().map(ToString::to_string)),
             upstream.as_bytes().to_vec(),
-            asks(request).map_or_else(String::new, |asked| asked.to_string()).into_bytes(),
+            asks(request)?,
             state.as_bytes().to_vec(),
         ];
         let mut hmac = self.0.clone();
@@ -83,7 +83,7 @@ impl Seal {
             hmac.update(&(part.len() as u64).to_be_bytes());
             hmac.update(&part);
         }
-        hmac
+        Some(hmac)
     }
 }
 
@@ -105,18 +105,14 @@ pub fn is_sealed(state: &str) -> bool {
     state.starts_with(MARK)
 }
 
-/// What a request asks, whatever else it says. As a value: a client may write an object in another order.
+/// What a request asks, whatever else it says: the same for every way to write it, and for no other request. `None` when
+/// it asks nothing that could be told from something else.
 #[must_use]
-pub fn asks(message: &Message) -> Option<Value> {
+pub fn asks(message: &Message) -> Option<Vec<u8>> {
     let Kind::Request { method, params, .. } = message.kind() else { return None };
-    let mut params: Value = serde_json::from_str(message.json(params.whole()?)).ok()?;
-    let members = params.as_object_mut()?;
-    for own in ["_meta", "inputResponses", "requestState"] {
-        members.remove(own);
-    }
-    let mut asked = Value::from(vec![Value::from(method.as_str()), params]);
-    asked.sort_all_objects();
-    Some(asked)
+    let asked = canonical::object(message.json(params.whole()?), &["_meta", "inputResponses", "requestState"])?;
+    // No name of a method reaches beyond its line, and no JSON in this form has a line break.
+    Some([serde_json::Value::from(method.as_str()).to_string().as_bytes(), b"\n", &asked].concat())
 }
 
 #[cfg(test)]
@@ -145,7 +141,7 @@ mod tests {
         let seal = Seal::new();
         let at = |seconds| Timestamp::from_unix(seconds);
         let of = |principal, upstream, request| Binding { principal, upstream, request };
-        let sealed = seal.seal("st~ate", of(&ada, "up", &first), at(0));
+        let sealed = seal.seal("st~ate", of(&ada, "up", &first), at(0)).unwrap();
         assert!(is_sealed(&sealed));
         assert_eq!(seal.open(&sealed, of(&ada, "up", &first), at(599)), Some("st~ate"));
         for (binding, now) in [

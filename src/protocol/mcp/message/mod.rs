@@ -101,6 +101,16 @@ pub struct Params {
     members: [Option<Span>; PARAMS.len()],
     meta: Meta,
     reference: Reference,
+    nulls: Nulls,
+}
+
+/// Where `null` stands in place of an object: it says no more than nothing would, but is in the way of what is added.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Nulls {
+    /// In place of `params`.
+    pub params: Option<Span>,
+    /// In place of `params._meta`.
+    pub meta: Option<Span>,
 }
 
 /// Where the members of `params._meta` stand.
@@ -146,6 +156,12 @@ impl Params {
     #[must_use]
     pub const fn meta(&self) -> &Meta {
         &self.meta
+    }
+
+    /// Where `null` stands in place of what reads as absent.
+    #[must_use]
+    pub const fn nulls(&self) -> &Nulls {
+        &self.nulls
     }
 
     /// The place of `ref.name`.
@@ -392,21 +408,42 @@ fn read_params(json: &str, params: Option<&RawValue>) -> Result<Params, MessageF
         other => MessageFault::object(&other),
     };
     let place = |value: Option<&RawValue>| value.and_then(|value| Span::of(value.get(), json));
-    let members = object::members(params.get(), &PARAMS).map_err(fault)?;
-    let member = |param: Param| members.get(param as usize).copied().flatten();
+    // Clients and servers that write out all members of a structure write those that are not set as null. Nobody acts on
+    // one: what may be absent reads as absent, and what is needed is missed.
+    if is_null(params) {
+        return Ok(Params { nulls: Nulls { params: place(Some(params)), meta: None }, ..Params::default() });
+    }
+    let mut members = object::members(params.get(), &PARAMS).map_err(fault)?;
     let mut read = Params { whole: place(Some(params)), ..Params::default() };
+    for param in [Param::Meta, Param::Cursor, Param::Arguments] {
+        if let Some(null) = members.get_mut(param as usize).and_then(|value| value.take_if(|value| is_null(value)))
+            && param == Param::Meta
+        {
+            read.nulls.meta = place(Some(null));
+        }
+    }
+    let member = |param: Param| members.get(param as usize).copied().flatten();
     read.members = members.map(place);
     if let Some(meta) = member(Param::Meta) {
         let known = ["progressToken", meta::PROTOCOL_VERSION, meta::CLIENT_CAPABILITIES, meta::LOG_LEVEL];
         let [progress_token, protocol_version, client_capabilities, log_level] =
-            object::members(meta.get(), &known).map_err(fault)?.map(place);
-        read.meta = Meta { progress_token, protocol_version, client_capabilities, log_level };
+            object::members(meta.get(), &known).map_err(fault)?;
+        read.meta = Meta {
+            progress_token: place(progress_token.filter(|token| !is_null(token))),
+            protocol_version: place(protocol_version),
+            client_capabilities: place(client_capabilities),
+            log_level: place(log_level),
+        };
     }
     if let Some(reference) = member(Param::Ref) {
         let [name, uri] = object::members(reference.get(), &["name", "uri"]).map_err(fault)?;
         read.reference = Reference { name: place(name), uri: place(uri) };
     }
     Ok(read)
+}
+
+fn is_null(value: &RawValue) -> bool {
+    value.get() == "null"
 }
 
 fn decoded(value: &RawValue) -> Option<Cow<'_, str>> {
