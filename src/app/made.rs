@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::app::{AUTHORIZATIONS, Addresses, Ground, LOGINS, StartError, TOKENS, connections, tasks};
+use crate::app::{AUTHORIZATIONS, Addresses, Ground, LOGINS, StartError, TOKENS, absent, connections, tasks};
 use crate::authorization_server::client::documents::Elsewhere;
 use crate::authorization_server::{AuthorizationServer, Services};
 use crate::base::id::{ClientId, ProviderName, UserId};
@@ -13,9 +13,10 @@ use crate::config::section::{self, EndpointAuth, Mode, OauthServer, RateLimit};
 use crate::http::guard::Guard;
 use crate::http::state::{AddressLimits, Authorization, Endpoint, Pages, State};
 use crate::identity::federated::{EnterpriseIssuer, Federation, Provider};
-use crate::identity::throttle::AddressLimit;
+use crate::identity::throttle::{AddressLimit, LoginThrottle};
 use crate::identity::{Identity, PasswordLogin};
 use crate::keys::Keys;
+use crate::model::enrolled::Enrolled;
 use crate::protocol::oauth::scope;
 use crate::resource_server::{ResourceServer, Settings};
 use crate::store::Present;
@@ -82,9 +83,20 @@ impl Made {
         let issuing = self.behind.issuing.as_ref()?;
         config.oauth_server.as_ref().map(|section| present(section, &issuing.identity))
     }
+
+    /// What grants of users and clients of the configuration depend on.
+    pub fn enrolled(&self, config: &Config) -> Vec<Enrolled> {
+        self.behind.enrolled(config)
+    }
 }
 
 impl Behind {
+    /// See [`Made::enrolled`].
+    pub fn enrolled(&self, config: &Config) -> Vec<Enrolled> {
+        let issuing = self.issuing.as_ref().zip(config.oauth_server.as_ref());
+        issuing.map(|(issuing, section)| absent::enrolled(section, &issuing.identity)).unwrap_or_default()
+    }
+
     /// Whether tokens are checked with the same keys.
     pub fn has_keys_of(&self, other: &Self) -> bool {
         let keys = |behind: &Self| behind.issuing.as_ref().map(|issuing| issuing.keys.jwks());
@@ -97,6 +109,7 @@ struct Issuing {
     keys: Arc<Keys>,
     identity: Arc<Identity>,
     elsewhere: Arc<Elsewhere>,
+    guesses: Arc<LoginThrottle>,
 }
 
 /// The keys go on where nothing is said of them, and with them what is in memory alone; a file that was taken away or changed
@@ -108,11 +121,13 @@ async fn keys(
 ) -> Result<Arc<Keys>, StartError> {
     let now = ground.surroundings.clock.now();
     if let Some((issuing, _)) = known.filter(|(_, before)| before.signing == section.signing) {
-        let changes = issuing.keys.tend(now, ground.store.longest_access_token())?;
-        tasks::tell_of_keys(&ground.audit, &changes).await;
+        tasks::tend(Arc::clone(&issuing.keys), ground.store.as_ref(), &ground.audit, now).await?;
         return Ok(Arc::clone(&issuing.keys));
     }
-    let keys = Arc::new(Keys::open(&section.signing, now)?);
+    // Another process may hold the folder for a while, or a disk make one wait; whoever stops the bridge does not.
+    let signing = section.signing.clone();
+    let opened = tokio::task::spawn_blocking(move || Keys::open(&signing, now)).await;
+    let keys = Arc::new(opened.map_err(|error| StartError::Failed(error.to_string()))??);
     let (store, clock) = (Arc::clone(&ground.store), ground.surroundings.clock.clone());
     tokio::spawn(tasks::tend_keys(Arc::downgrade(&keys), store, ground.audit.clone(), clock));
     Ok(keys)
@@ -124,7 +139,8 @@ impl Issuing {
         let keys = keys(section, ground, known).await?;
         let federation = Federation::new(providers(section, &ground.addresses.issuer, &keys)?, ground.store.clone());
         let federation = federation.with_enterprise(enterprise(section)?);
-        let identity = Arc::new(identity(section, ground, federation, known.map(|(issuing, _)| &*issuing.identity))?);
+        let identity =
+            Arc::new(identity(section, ground, (federation, &keys), known.map(|(issuing, _)| &*issuing.identity))?);
         let elsewhere = match known.filter(|(_, before)| before.metadata_documents == section.metadata_documents) {
             Some((issuing, _)) => Arc::clone(&issuing.elsewhere),
             None => Elsewhere::new(&section.metadata_documents, Arc::clone(&ground.store))
@@ -133,7 +149,10 @@ impl Issuing {
         };
         // Beside the start: a provider that does not answer keeps nobody else from logging in.
         tokio::spawn(tasks::warm_up(Arc::clone(&identity), ground.surroundings.clock.clone()));
-        Ok(Self { keys, identity, elsewhere })
+        // What was guessed wrong counts on, unless another number of tries is allowed.
+        let guesses = known.map(|(issuing, _)| &issuing.guesses).filter(|guesses| guesses.is_of(section.lockout));
+        let guesses = guesses.map_or_else(|| Arc::new(LoginThrottle::new(section.lockout)), Arc::clone);
+        Ok(Self { keys, identity, elsewhere, guesses })
     }
 
     fn halves(&self, section: &OauthServer, ground: &Ground) -> (Authorization, ResourceServer) {
@@ -148,13 +167,14 @@ impl Issuing {
             metadata_url: addresses.resource_metadata.clone(),
             resource_name: Some(section.branding.page_title.clone()),
         };
-        let revoked = ground.store.revoked().clone();
-        let resource = ResourceServer::new(Arc::clone(&self.keys), settings, revoked, clock.clone());
+        let lists = (ground.store.revoked().clone(), ground.store.calls().clone());
+        let resource = ResourceServer::new(Arc::clone(&self.keys), settings, lists, clock.clone());
         let services = Services {
             store: Arc::clone(&ground.store),
             keys: Arc::clone(&self.keys),
             identity: Arc::clone(&self.identity),
             elsewhere: Arc::clone(&self.elsewhere),
+            guesses: Arc::clone(&self.guesses),
             audit: ground.audit.clone(),
             clock: clock.clone(),
         };
@@ -181,7 +201,7 @@ fn present(section: &OauthServer, identity: &Identity) -> Present {
 fn identity(
     section: &OauthServer,
     ground: &Ground,
-    federation: Federation,
+    (federation, keys): (Federation, &Keys),
     before: Option<&Identity>,
 ) -> Result<Identity, StartError> {
     let passwords = PasswordLogin {
@@ -189,6 +209,7 @@ fn identity(
         users: &section.users,
         lockout: section.lockout,
         least_cost: ground.surroundings.password_cost,
+        digest_key: &keys.derive("configured passwords", &[]),
     };
     let store = ground.store.clone();
     let identity = match before {

@@ -21,8 +21,8 @@ use crate::base::clock::{Clock, Timestamp};
 use crate::config::Config;
 use crate::config::section::Storage;
 use crate::keys::KeyError;
-use crate::store::Store;
 use crate::store::sqlite::Sqlite;
+use crate::store::{Review, Store};
 
 pub use address::Addresses;
 pub use first_user::FirstUser;
@@ -70,9 +70,13 @@ impl From<KeyError> for StartError {
                 Self::Io(format!("{error}; this user needs access to what server.oauth_server.signing names"))
             }
             KeyError::Derivation { .. } => Self::Io(error.to_string()),
-            KeyError::Mode { .. } | KeyError::Unusable { .. } | KeyError::UnusableAdditional { .. } => {
-                Self::Configuration(error.to_string())
-            }
+            KeyError::Held { .. } => Self::Io(error.to_string()),
+            KeyError::Mode { .. }
+            | KeyError::Writable { .. }
+            | KeyError::Foreign { .. }
+            | KeyError::Lock { .. }
+            | KeyError::Unusable { .. }
+            | KeyError::UnusableAdditional { .. } => Self::Configuration(error.to_string()),
             KeyError::Generation(_) | KeyError::Signing(_) | KeyError::Sealing(_) => Self::Failed(error.to_string()),
         }
     }
@@ -120,7 +124,8 @@ impl App {
         let ground = Ground { store, audit, surroundings, addresses: addresses.clone(), connections };
         let made = Made::of(&config, &ground, None).await?;
         if let Some(present) = made.present(&config) {
-            let ended = absent::revoke(ground.store.as_ref(), &ground.audit, present, now).await;
+            let review = Review { people: made.enrolled(&config), only: None };
+            let ended = absent::look(&ground, (present, review), now).await;
             ended.map_err(|error| StartError::Io(error.to_string()))?;
         }
         Ok(Self { listener, ground, config, made, addresses })

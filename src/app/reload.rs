@@ -12,13 +12,10 @@ use crate::app::tasks::Retention;
 use crate::app::{Ground, Running, StartError, absent, restart};
 use crate::audit::Audit;
 use crate::base::clock::Clock;
-use crate::base::id::{ClientId, UserId};
-use crate::base::username::canonical_username;
+use crate::base::id::UserId;
 use crate::config::Config;
-use crate::config::section::{BuiltinUser, OauthServer, StaticClient};
 use crate::http::state::State;
-use crate::protocol::oauth::scope::ScopeSet;
-use crate::store::{Present, Store, StoreError};
+use crate::store::{Present, Review, Store, StoreError};
 
 /// How long requests that came before the reload may make grants of somebody whose password has changed.
 const SOON: Duration = Duration::from_secs(2);
@@ -37,11 +34,13 @@ impl Running {
         let in_force = self.live.current();
         let before = Before { config: &self.config, state: &in_force, behind: &self.behind };
         let made = Made::of(&config, &self.ground, Some(before)).await?;
-        let leavers = Leavers { present: made.present(&config), changed: changed_users(&self.config, &config) };
-        if let Err(error) = self.prepare_store(&config, &leavers).await {
-            made.state.bridge.give_up(&in_force.bridge);
-            return Err(StartError::Io(error.to_string()));
-        }
+        let leavers = match self.prepare_store(&config, &made).await {
+            Ok(leavers) => leavers,
+            Err(error) => {
+                made.state.bridge.give_up(&in_force.bridge);
+                return Err(StartError::Io(error.to_string()));
+            }
+        };
         let is_stricter = self.config.endpoint.auth != config.endpoint.auth || !made.behind.has_keys_of(&self.behind);
         drop(in_force);
         self.put_in_force(config, made, leavers);
@@ -53,13 +52,18 @@ impl Running {
     }
 
     /// Before anything is in force: a store that does not take it leaves everything as it was.
-    async fn prepare_store(&self, config: &Config, leavers: &Leavers) -> Result<(), StoreError> {
+    async fn prepare_store(&self, config: &Config, made: &Made) -> Result<Leavers, StoreError> {
         let (store, now) = (&self.ground.store, self.ground.surroundings.clock.now());
         let lifetime = |config: &Config| config.oauth_server.as_ref().map(|section| section.token_lifetime);
         if let Some(new) = lifetime(config).filter(|new| lifetime(&self.config) != Some(*new)) {
             store.expect_lifetime(new, now).await?;
         }
-        leavers.log_out(&self.ground.audit, store.as_ref(), &self.ground.surroundings.clock).await
+        let Some(present) = made.present(config) else { return Ok(Leavers { present: None, changed: Vec::new() }) };
+        let people = made.enrolled(config);
+        // Another process with a newer configuration may have been started meanwhile: what this one did not change is its.
+        let only = Some(absent::differing(&self.behind.enrolled(&self.config), &people));
+        let changed = absent::look(&self.ground, (present.clone(), Review { people, only }), now).await?;
+        Ok(Leavers { present: Some(present), changed })
     }
 
     fn put_in_force(&mut self, config: Config, made: Made, leavers: Leavers) {
@@ -78,7 +82,7 @@ impl Running {
 struct Leavers {
     /// Everybody but these.
     present: Option<Present>,
-    /// Who has another password, or may do less.
+    /// Who has another password, may do less, or is somebody else.
     changed: Vec<UserId>,
 }
 
@@ -100,14 +104,15 @@ impl Leavers {
 #[derive(Default)]
 pub(super) struct Late {
     tasks: JoinSet<()>,
-    reloads: watch::Sender<u64>,
+    /// Who may hold grants by the configuration in force.
+    present: watch::Sender<Option<Present>>,
 }
 
 impl Late {
     fn add(&mut self, mut leavers: Leavers, before: Weak<State>, ground: &Ground) {
         while self.tasks.try_join_next().is_some() {}
-        self.reloads.send_modify(|count| *count += 1);
-        let (mine, reloads) = (*self.reloads.borrow(), self.reloads.subscribe());
+        self.present.send_replace(leavers.present.clone());
+        let present = self.present.subscribe();
         let (store, audit, clock) =
             (Arc::clone(&ground.store), ground.audit.clone(), ground.surroundings.clock.clone());
         self.tasks.spawn(async move {
@@ -116,10 +121,9 @@ impl Late {
                 while before.strong_count() > 0 && Instant::now() < end {
                     tokio::time::sleep(INTERVAL).await;
                 }
-                if *reloads.borrow() > mine {
-                    // Who was there by a configuration that is no more; the task of the one in force looks for the same.
-                    leavers.present = None;
-                }
+                // Another reload may have come since. Who is there is said by the last one; but the requests of before the
+                // first are waited for here and nowhere else.
+                leavers.present.clone_from(&present.borrow());
                 while let Err(error) = leavers.log_out(&audit, store.as_ref(), &clock).await {
                     tracing::error!(%error, "who left the configuration could not be looked for once more; trying again");
                     tokio::time::sleep(INTERVAL * 10).await;
@@ -129,38 +133,4 @@ impl Late {
             }
         });
     }
-}
-
-/// Who of both configurations has another password or secret, or may do less than before: users, and clients as themselves.
-fn changed_users(before: &Config, after: &Config) -> Vec<UserId> {
-    let users = |config: &Config| -> Vec<BuiltinUser> {
-        config.oauth_server.as_ref().map(|section: &OauthServer| section.users.clone()).unwrap_or_default()
-    };
-    let (old, new) = (users(before), users(after));
-    let same = |user: &BuiltinUser| {
-        let id = canonical_username(&user.username);
-        new.iter().find(|other| canonical_username(&other.username) == id)
-    };
-    let is_changed = |old: &&BuiltinUser| {
-        same(old)
-            .is_some_and(|new| new.password != old.password || !old.scopes.iter().all(|scope| new.scopes.allows(scope)))
-    };
-    let users = old.iter().filter(is_changed).filter_map(|user| canonical_username(&user.username));
-    users.chain(changed_clients(before, after)).collect()
-}
-
-fn changed_clients(before: &Config, after: &Config) -> Vec<UserId> {
-    let clients = |config: &Config| -> Vec<StaticClient> {
-        config.oauth_server.as_ref().map(|section| section.clients.clone()).unwrap_or_default()
-    };
-    let after = clients(after);
-    let is_less = |old: &ScopeSet, new: &ScopeSet| !old.iter().all(|scope| new.allows(scope));
-    let is_changed = |old: &StaticClient| {
-        after.iter().find(|new| new.client_id == old.client_id).is_some_and(|new| {
-            let scopes = (old.scopes.clone().unwrap_or_default(), new.scopes.clone().unwrap_or_default());
-            new.authentication != old.authentication || is_less(&scopes.0, &scopes.1)
-        })
-    };
-    let changed = clients(before).into_iter().filter(|old| old.acts_alone && is_changed(old));
-    changed.map(|old| UserId::of_client(&ClientId::new(&old.client_id))).collect()
 }

@@ -17,6 +17,7 @@ use crate::app::made::{Behind, Made};
 use crate::app::reload::Late;
 use crate::app::tasks::Retention;
 use crate::app::{App, Ground, StartError, connections, tasks};
+use crate::audit::Audit;
 use crate::base::limit::Limit;
 use crate::config::Config;
 use crate::http::live::Live;
@@ -43,7 +44,7 @@ pub struct Running {
     pub(super) behind: Behind,
     /// For how long tokens and clients are kept.
     pub(super) retention: Option<watch::Sender<Retention>>,
-    cleanup: Option<JoinHandle<()>>,
+    cleanup: Vec<JoinHandle<()>>,
     /// What reloads left to be looked at once more.
     pub(super) late: Late,
 }
@@ -84,10 +85,13 @@ impl App {
         .run();
         let handle = server.handle();
         let retention = config.oauth_server.as_ref().map(|section| watch::Sender::new(Retention::of(section)));
-        let cleanup = retention.as_ref().map(|retention| {
+        let cleanup = retention.iter().flat_map(|retention| {
             let (store, clock) = (Arc::clone(&ground.store), ground.surroundings.clock.clone());
-            tokio::spawn(tasks::clean_up(store, retention.subscribe(), clock))
+            let calls = tasks::record_calls(Arc::clone(&store));
+            let clean_up = tasks::clean_up(store, ground.audit.clone(), retention.subscribe(), clock);
+            [tokio::spawn(clean_up), tokio::spawn(calls)]
         });
+        let cleanup = cleanup.collect();
         let server = tokio::spawn(server);
         Ok(Running { server, handle, live, ground, config, behind, retention, cleanup, late: Late::default() })
     }
@@ -127,9 +131,16 @@ impl Running {
         (&mut self.server).await.unwrap_or_else(|error| Err(std::io::Error::other(error)))
     }
 
+    /// The trail of this bridge.
+    #[must_use]
+    pub const fn audit(&self) -> &Audit {
+        &self.ground.audit
+    }
+
     async fn finish(self) {
-        if let Some(task) = self.cleanup {
-            task.abort();
+        self.cleanup.iter().for_each(JoinHandle::abort);
+        if let Err(error) = self.ground.store.record_calls().await {
+            tracing::debug!(%error, "when apps were last used could not be written down");
         }
         self.live.current().bridge.shutdown().await;
     }

@@ -5,14 +5,16 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use crate::app::StartError;
 use crate::audit::{self, Audit, Event};
+use crate::authorization_server::client::tell_of_evicted;
 use crate::authorization_server::{client_bounds, refresh_policy};
-use crate::base::clock::Clock;
+use crate::base::clock::{Clock, Timestamp};
 use crate::config::section::OauthServer;
 use crate::identity::Identity;
-use crate::keys::{KeyChange, Keys};
+use crate::keys::{KeyChange, Keys, Untended};
 use crate::model::grant::RefreshPolicy;
-use crate::store::{ClientBounds, Store};
+use crate::store::{ClientBounds, Store, StoreError};
 
 /// How often what has expired is removed.
 const CLEANUP_INTERVAL: Duration = Duration::from_secs(600);
@@ -32,20 +34,35 @@ impl Retention {
 }
 
 /// Removes what has expired, until the process ends.
-pub(super) async fn clean_up(store: Arc<dyn Store>, retention: watch::Receiver<Retention>, clock: Clock) {
+pub(super) async fn clean_up(store: Arc<dyn Store>, audit: Audit, retention: watch::Receiver<Retention>, clock: Clock) {
     let mut interval = tokio::time::interval(CLEANUP_INTERVAL);
     loop {
         interval.tick().await;
         let Retention { tokens, clients } = *retention.borrow();
         let removed = async {
             store.remove_expired(tokens, clock.now()).await?;
-            match clients {
-                Some(bounds) => store.remove_expired_clients(bounds, clock.now()).await,
-                None => Ok(()),
+            if let Some(bounds) = clients {
+                let expired = store.remove_expired_clients(bounds, clock.now()).await?;
+                tell_of_evicted(&audit, &expired, "expired").await;
             }
+            Ok::<(), StoreError>(())
         };
         if let Err(error) = removed.await {
             tracing::warn!(%error, "could not remove what has expired; trying again later");
+        }
+    }
+}
+
+/// How often it is written down which grants were used.
+const CALLS_INTERVAL: Duration = Duration::from_secs(30);
+
+/// Writes down which grants were used, until the process ends.
+pub(super) async fn record_calls(store: Arc<dyn Store>) {
+    let mut interval = tokio::time::interval(CALLS_INTERVAL);
+    loop {
+        interval.tick().await;
+        if let Err(error) = store.record_calls().await {
+            tracing::debug!(%error, "when apps were last used could not be written down; trying again later");
         }
     }
 }
@@ -60,14 +77,8 @@ pub(super) async fn tend_keys(keys: Weak<Keys>, store: Arc<dyn Store>, audit: Au
     loop {
         interval.tick().await;
         let Some(keys) = keys.upgrade() else { return };
-        let (now, longest_token) = (clock.now(), store.longest_access_token());
-        // The folder may be on a disk that makes one wait.
-        let tended = tokio::task::spawn_blocking(move || keys.tend(now, longest_token)).await;
-        match tended.map_err(|error| error.to_string()).and_then(|tended| tended.map_err(|error| error.to_string())) {
-            Ok(changes) => {
-                said.clear();
-                tell_of_keys(&audit, &changes).await;
-            }
+        match tend(keys, store.as_ref(), &audit, clock.now()).await.map_err(|error| error.to_string()) {
+            Ok(()) => said.clear(),
             // Once, not every second.
             Err(error) if error != said => {
                 tracing::error!(error, "the signing keys cannot be kept up to date; those known are used on");
@@ -78,9 +89,25 @@ pub(super) async fn tend_keys(keys: Weak<Keys>, store: Arc<dyn Store>, audit: Au
     }
 }
 
+/// Looks after the keys once, and tells what became of them, whatever is wrong besides.
+///
+/// # Errors
+/// Something of the keys is not as it should be.
+pub(super) async fn tend(keys: Arc<Keys>, store: &dyn Store, audit: &Audit, now: Timestamp) -> Result<(), StartError> {
+    let longest_token = store.longest_access_token();
+    // The folder may be on a disk that makes one wait.
+    let tended = tokio::task::spawn_blocking(move || keys.tend(now, longest_token)).await;
+    let (changes, fault) = match tended.map_err(|error| StartError::Failed(error.to_string()))? {
+        Ok(changes) => (changes, None),
+        Err(Untended { changes, source }) => (changes, Some(source)),
+    };
+    tell_of_keys(audit, &changes).await;
+    fault.map_or(Ok(()), |fault| Err(fault.into()))
+}
+
 /// What became of the keys, in the log and in the trail. It has happened already, here or in another process: a trail that
 /// cannot be written changes nothing.
-pub(super) async fn tell_of_keys(audit: &Audit, changes: &[KeyChange]) {
+async fn tell_of_keys(audit: &Audit, changes: &[KeyChange]) {
     for change in changes {
         let (key_id, change) = match change {
             KeyChange::Added { key_id, signs_from } => {

@@ -59,8 +59,16 @@ pub enum Event<'a> {
     ClientRemoved { client: &'a ClientId },
     /// `user`, changed by the operator.
     UserChanged { user: &'a UserId, change: UserChange },
+    /// `client`, evicted: it was not used, or not any more, and its place was needed or its time was up.
+    ClientEvicted { client: &'a ClientId, reason: &'static str },
+    /// `client`, renewed: who registers the same unused is the same client, and nobody manages it any more.
+    ClientRenewed { client: &'a ClientId },
     /// `key`: a step of the life of a signing key.
     KeyChanged { key_id: &'a str, change: KeyChange },
+    /// `reload`, done: another configuration is in force.
+    Reloaded,
+    /// `reload`, refused: the one before stays in force.
+    ReloadRefused { reason: &'static str },
 }
 
 /// Whose yes a consent is.
@@ -114,6 +122,7 @@ impl<'a> Event<'a> {
                 | Self::RefreshRepeated { .. }
                 | Self::ClientAdded { .. }
                 | Self::ClientChanged { .. }
+                | Self::ClientRenewed { .. }
                 | Self::UserChanged { change: UserChange::Added | UserChange::Password | UserChange::Enabled, .. }
                 | Self::KeyChanged { change: KeyChange::Published | KeyChange::Signs, .. }
         )
@@ -178,7 +187,13 @@ impl<'a> Event<'a> {
             Self::ClientChanged { client } => Record::new("client", "changed").maybe(None, Some(client)),
             Self::ClientRemoved { client } => Record::new("client", "removed").maybe(None, Some(client)),
             Self::UserChanged { user, change } => Record::new("user", change.word()).subject(user),
+            Self::ClientEvicted { client, reason } => {
+                Record::new("client", "evicted").maybe(None, Some(client)).reason(reason)
+            }
+            Self::ClientRenewed { client } => Record::new("client", "renewed").maybe(None, Some(client)),
             Self::KeyChanged { key_id, change } => Record::new("key", change.word()).key(key_id),
+            Self::Reloaded => Record::new("reload", "done"),
+            Self::ReloadRefused { reason } => Record::new("reload", "refused").reason(reason),
         }
     }
 }

@@ -47,7 +47,7 @@ pub struct App {
     pub scopes: ScopeSet,
     /// Since when it has access; `None`: it has none now, its person just would not be asked again.
     pub connected_at: Option<Timestamp>,
-    /// When it last fetched a token; or when the person last said yes, if it has no access.
+    /// When it last came with a token, or fetched one; or when the person last said yes, if it has no access.
     pub used_at: Timestamp,
 }
 
@@ -73,6 +73,10 @@ impl AuthorizationServer {
     /// The store cannot be read.
     pub async fn account(&self, here: &SignedIn) -> Result<Account, StoreError> {
         let (store, now, user) = (&self.services.store, self.services.clock.now(), &here.person.id);
+        // Best effort: a page that shows less than it could is better than none.
+        if let Err(error) = store.record_calls().await {
+            tracing::debug!(%error, "when apps were last used could not be written down");
+        }
         let connections = store.list_connections(user, now - self.settings.token_lifetime, now).await?;
         let mut consents = store.list_consents(user).await?;
         let remember = self.settings.consent.remember;

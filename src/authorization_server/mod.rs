@@ -51,8 +51,6 @@ pub struct AuthorizationServer {
     settings: Settings,
     services: Services,
     metadata: Bytes,
-    /// Wrong client secrets, lately.
-    guesses: LoginThrottle,
 }
 
 /// What the authorization server works with.
@@ -65,6 +63,8 @@ pub struct Services {
     pub identity: Arc<Identity>,
     /// Fetches what clients keep elsewhere: metadata of those that are named by an address, and keys.
     pub elsewhere: Arc<Elsewhere>,
+    /// Wrong client secrets, lately.
+    pub guesses: Arc<LoginThrottle>,
     /// Is told what happens, before it is answered.
     pub audit: Audit,
     /// Tells the time.
@@ -135,7 +135,7 @@ impl AuthorizationServer {
             introspection: section.introspection,
             revocation: section.revocation,
         };
-        Self { settings, services, metadata: metadata.into(), guesses: LoginThrottle::new(section.lockout) }
+        Self { settings, services, metadata: metadata.into() }
     }
 
     /// The issuer identifier, byte for byte as it stands in metadata, `iss` parameters and tokens (RFC 8414 §2).

@@ -43,7 +43,8 @@ async fn list(beside: &Beside, config: &Config) -> Result<(), Failure> {
         row([&client.client_id, "configured", &held(&client.client_id), &name, &uris, "", ""])?;
     }
     for listed in beside.store.list_clients(beside.now).await? {
-        let (client, origin) = (listed.client, if listed.by_operator { "operator" } else { "registered" });
+        let client = listed.client;
+        let origin = if client.by_operator { "operator" } else { "registered" };
         let (name, uris) = (client.name.unwrap_or_default(), client.redirect_uris.join(" "));
         let granted = client.last_granted_at.map(Timestamp::rfc3339).unwrap_or_default();
         let registered = client.registered_at.rfc3339();
@@ -113,6 +114,7 @@ async fn add(beside: &Beside, accepted: AcceptedMetadata) -> Result<(), Failure>
         fingerprint: None,
         registered_at: beside.now,
         last_granted_at: None,
+        by_operator: true,
     };
     let id = client.id.clone();
     beside.audit.check().await?;

@@ -41,6 +41,11 @@ fn check(path: &Path, strict: bool) -> Result<(), Failure> {
     }
     // What a key file holds is known only when it is read as a key.
     let signing = config.oauth_server.as_ref().map(|section| &section.signing);
-    signing.map_or(Ok(()), Keys::check).map_err(|error| Failure { code: 78, text: error.to_string() })?;
+    let word = signing.map_or(Ok(None), Keys::check).map_err(|error| Failure { code: 78, text: error.to_string() })?;
+    match word {
+        Some(word) if strict => return Err(Failure { code: 78, text: word }),
+        Some(word) => say(format!("warning: {word}"))?,
+        None => {}
+    }
     say(format!("{}: good", path.display()))
 }

@@ -1,8 +1,10 @@
 //! SIGHUP: the configuration is read again, and comes into force as a whole or not at all.
 
+use std::error::Error;
 use std::path::PathBuf;
 
-use crate::app::Running;
+use crate::app::{Running, StartError};
+use crate::audit::Event;
 use crate::config::Config;
 use crate::telemetry::Logging;
 
@@ -10,6 +12,29 @@ use crate::telemetry::Logging;
 pub(super) struct Reload {
     pub path: PathBuf,
     pub logging: Logging,
+}
+
+/// Why another configuration is not in force.
+struct Refused {
+    /// For the trail, in a word of ours.
+    reason: &'static str,
+    /// For the log.
+    faults: Vec<String>,
+}
+
+impl Refused {
+    fn new(reason: &'static str, error: &dyn Error) -> Self {
+        Self { reason, faults: vec![error.to_string()] }
+    }
+}
+
+const fn reason(error: &StartError) -> &'static str {
+    match error {
+        StartError::Configuration(_) => "faulty",
+        StartError::Io(_) => "files",
+        StartError::Unavailable(_) => "upstream_unavailable",
+        StartError::Failed(_) => "failed",
+    }
 }
 
 impl Reload {
@@ -20,8 +45,13 @@ impl Reload {
             tracing::error!(%error, "the log could not be opened anew");
         }
         match self.try_run(running).await {
-            Ok(()) => tracing::info!(path = %self.path.display(), "the configuration was reloaded"),
-            Err(faults) => {
+            Ok(()) => {
+                // It has happened; a trail that cannot be written changes nothing.
+                let _ = running.audit().record(Event::Reloaded).await;
+                tracing::info!(path = %self.path.display(), "the configuration was reloaded");
+            }
+            Err(Refused { reason, faults }) => {
+                let _ = running.audit().record(Event::ReloadRefused { reason }).await;
                 for fault in &faults {
                     tracing::error!("{fault}");
                 }
@@ -31,17 +61,20 @@ impl Reload {
         }
     }
 
-    async fn try_run(&mut self, running: &mut Running) -> Result<(), Vec<String>> {
+    async fn try_run(&mut self, running: &mut Running) -> Result<(), Refused> {
         let path = self.path.clone();
         let read = tokio::task::spawn_blocking(move || Config::load_again(&path)).await;
         let config = match read {
             Ok(Ok(config)) => config,
-            Ok(Err(faults)) => return Err(faults.to_string().lines().map(str::to_owned).collect()),
-            Err(error) => return Err(vec![error.to_string()]),
+            Ok(Err(faults)) => {
+                let faults = faults.to_string().lines().map(str::to_owned).collect();
+                return Err(Refused { reason: "faulty", faults });
+            }
+            Err(error) => return Err(Refused::new("failed", &error)),
         };
-        let log = self.logging.prepare(&config.log).map_err(|error| vec![error.to_string()])?;
+        let log = self.logging.prepare(&config.log).map_err(|error| Refused::new("log", &error))?;
         let warnings = config.warnings.clone();
-        let kept = running.reload(config).await.map_err(|error| vec![error.to_string()])?;
+        let kept = running.reload(config).await.map_err(|error| Refused::new(reason(&error), &error))?;
         self.logging.change(log);
         for warning in warnings {
             tracing::warn!("{warning}");

@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -10,9 +11,10 @@ use crate::app::{App, FirstUser, NOISY_TARGET, Surroundings};
 use crate::base::clock::Clock;
 use crate::cli::reload::Reload;
 use crate::cli::{Failure, load};
+use crate::config::Config;
 use crate::config::section::AuditOutput;
 use crate::identity::password::COST;
-use crate::telemetry;
+use crate::telemetry::{self, Logging};
 
 /// This program, even if its file was replaced or removed meanwhile.
 const MYSELF: &str = "/proc/self/exe";
@@ -26,29 +28,37 @@ pub(super) fn run(path: &Path) -> Result<(), Failure> {
         tracing::warn!("{warning}");
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(async {
-        // Before anything is said, so that whoever waits for the greeting can stop the bridge at once.
-        let mut signals = Signals::new()?;
-        let surroundings = Surroundings { clock: Clock::system(), keeper: PathBuf::from(MYSELF), password_cost: COST };
-        let is_trail_here = config.audit.as_ref().is_some_and(|audit| audit.output == AuditOutput::Stdout);
-        let app = tokio::select! {
-            app = App::start(config, surroundings) => app?,
-            // A required upstream may take its time, and nothing is promised to anybody yet.
-            () = signals.stop() => return Ok(()),
-        };
-        let first_user = app.first_user().await?;
-        // Nobody may be reading; that is no reason not to serve.
-        let greeting = greeting(&app, first_user.as_ref());
-        // Where the trail goes to standard output, nothing else does: whatever reads it takes each line for an event.
-        let greeted = match is_trail_here {
-            true => std::io::stderr().write_all(greeting.as_bytes()),
-            false => std::io::stdout().write_all(greeting.as_bytes()),
-        };
-        if let Err(error) = greeted {
-            tracing::warn!(%error, "the greeting could not be written");
-        }
-        until_told(app, signals, Reload { path: path.to_owned(), logging }).await
-    })
+    let outcome = runtime.block_on(serve(path, config, logging));
+    // A thread may wait for a file of a disk that is away; everything that was promised to anybody is done.
+    runtime.shutdown_timeout(LAST_WAIT);
+    outcome
+}
+
+/// How long work that nobody waits for any more may take at the end.
+const LAST_WAIT: Duration = Duration::from_secs(2);
+
+async fn serve(path: &Path, config: Config, logging: Logging) -> Result<(), Failure> {
+    // Before anything is said, so that whoever waits for the greeting can stop the bridge at once.
+    let mut signals = Signals::new()?;
+    let surroundings = Surroundings { clock: Clock::system(), keeper: PathBuf::from(MYSELF), password_cost: COST };
+    let is_trail_here = config.audit.as_ref().is_some_and(|audit| audit.output == AuditOutput::Stdout);
+    let app = tokio::select! {
+        app = App::start(config, surroundings) => app?,
+        // A required upstream may take its time, and nothing is promised to anybody yet.
+        () = signals.stop() => return Ok(()),
+    };
+    let first_user = app.first_user().await?;
+    // Nobody may be reading; that is no reason not to serve.
+    let greeting = greeting(&app, first_user.as_ref());
+    // Where the trail goes to standard output, nothing else does: whatever reads it takes each line for an event.
+    let greeted = match is_trail_here {
+        true => std::io::stderr().write_all(greeting.as_bytes()),
+        false => std::io::stdout().write_all(greeting.as_bytes()),
+    };
+    if let Err(error) = greeted {
+        tracing::warn!(%error, "the greeting could not be written");
+    }
+    until_told(app, signals, Reload { path: path.to_owned(), logging }).await
 }
 
 /// LOG-8: an image of this process holds keys and passwords. The children that it starts leave none either.

@@ -46,7 +46,7 @@ fn changed_here(section: &OauthServer, id: &UserId) -> Result<(), Failure> {
     if !hidden {
         return Ok(());
     }
-    Err(Failure::usage(format!("{id} stands in the configuration, under builtin.users; change it there and restart")))
+    Err(Failure::usage(format!("{id} stands in the configuration, under builtin.users; change it there and reload or restart")))
 }
 
 async fn execute(beside: &Beside, command: UserCommand) -> Result<(), Failure> {

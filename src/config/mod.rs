@@ -7,6 +7,7 @@ mod check;
 mod document;
 mod environment;
 mod fault;
+mod file;
 mod later;
 mod lines;
 mod quantity;
@@ -14,7 +15,6 @@ mod reader;
 pub mod section;
 mod value;
 
-use std::fs;
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -23,6 +23,7 @@ pub use environment::Environment;
 pub use fault::{Fault, Faults, Wrong};
 
 use crate::config::document::{Document, Node};
+use crate::config::file::Occasion;
 use crate::config::reader::{Reader, Shared, kind};
 use crate::config::section::{
     Audit, Endpoint, Log, OauthServer, Server, ServerSection, Storage, Upstream, read_upstreams,
@@ -63,12 +64,12 @@ impl Config {
     /// # Errors
     /// Everything that is wrong with it.
     pub fn load_again(path: &Path) -> Result<Self, Faults> {
-        let text = read_text(path)?;
+        let text = read_text(path, Occasion::Reload)?;
         if text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) {
             let wrong = Wrong::new("is empty", "write it beside itself and move it into place, then tell again");
             return Err(Faults::new(path.display().to_string(), vec![wrong.at("", None)]));
         }
-        Ok(parse_file(&text, path)?.0)
+        Ok(parse_file(&text, path, Occasion::Reload)?.0)
     }
 
     /// Checks the text of a file named `config.yaml` in `folder`.
@@ -76,7 +77,7 @@ impl Config {
     /// # Errors
     /// Everything that is wrong with it.
     pub fn parse(text: &str, folder: &Path, environment: &Environment) -> Result<Self, Faults> {
-        Ok(parse(text, Path::new("config.yaml"), folder, environment)?.0)
+        Ok(parse_text(text, folder, environment)?.0)
     }
 
     /// The same configuration if nothing about it deserves a word.
@@ -102,7 +103,7 @@ pub fn show(path: &Path) -> Result<String, Faults> {
 /// # Errors
 /// Everything that is wrong with it.
 pub fn show_text(text: &str, folder: &Path, environment: &Environment) -> Result<String, Faults> {
-    let (_, shown) = parse(text, Path::new("config.yaml"), folder, environment)?;
+    let (_, shown) = parse_text(text, folder, environment)?;
     Ok(print(&shown))
 }
 
@@ -123,19 +124,26 @@ pub fn known_places() -> Vec<String> {
 }
 
 fn load(path: &Path) -> Result<(Config, Node), Faults> {
-    parse_file(&read_text(path)?, path)
+    parse_file(&read_text(path, Occasion::Start)?, path, Occasion::Start)
 }
 
-fn read_text(path: &Path) -> Result<String, Faults> {
-    let text = fs::read(path).map_err(|error| unreadable(path, &error.to_string()))?;
+fn read_text(path: &Path, occasion: Occasion) -> Result<String, Faults> {
+    let text = file::read(path, occasion).map_err(|error| unreadable(path, &error.to_string()))?;
     String::from_utf8(text).map_err(|_| unreadable(path, "it is not UTF-8"))
 }
 
-fn parse_file(text: &str, path: &Path) -> Result<(Config, Node), Faults> {
-    // Relative to the file, also when the file is named without a folder.
-    let folder = std::path::absolute(path).map_err(|error| unreadable(path, &error.to_string()))?;
-    let folder = folder.parent().unwrap_or(Path::new("/"));
-    parse(text, path, folder, &Environment::process())
+fn parse_file(text: &str, path: &Path, occasion: Occasion) -> Result<(Config, Node), Faults> {
+    // Relative to the file, also when the file is named without a folder; what is no file stands where the program was started.
+    let place = if file::is_handed_over(path) { Path::new("config.yaml") } else { path };
+    let place = std::path::absolute(place).map_err(|error| unreadable(path, &error.to_string()))?;
+    let folder = place.parent().unwrap_or(Path::new("/"));
+    let shared = Shared::new(folder.to_owned(), Environment::process(), occasion);
+    parse(text, path, shared)
+}
+
+fn parse_text(text: &str, folder: &Path, environment: &Environment) -> Result<(Config, Node), Faults> {
+    let shared = Shared::new(folder.to_owned(), environment.clone(), Occasion::Start);
+    parse(text, Path::new("config.yaml"), shared)
 }
 
 fn unreadable(path: &Path, why: &str) -> Faults {
@@ -143,11 +151,11 @@ fn unreadable(path: &Path, why: &str) -> Faults {
     Faults::new(path.display().to_string(), vec![wrong.at("", None)])
 }
 
-fn parse(text: &str, file: &Path, folder: &Path, environment: &Environment) -> Result<(Config, Node), Faults> {
+fn parse(text: &str, file: &Path, mut shared: Shared) -> Result<(Config, Node), Faults> {
     let faults = |faults: Vec<Fault>| Faults::new(file.display().to_string(), faults);
     let Document { mut entries, lines } = Document::parse(text).map_err(faults)?;
-    let failures = environment::expand(&mut entries, "", environment);
-    let shared = Shared::new(lines, folder.to_owned(), environment.clone());
+    let failures = environment::expand(&mut entries, "", &shared.environment);
+    shared.lines = lines;
     for (path, wrong) in failures {
         shared.fault(&path, wrong);
     }

@@ -3,12 +3,14 @@
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
+use crate::base::digest::Digest;
 use crate::base::id::UserId;
 use crate::base::secret::Secret;
 use crate::base::username::canonical_username;
 use crate::config::section::{BuiltinUser, PasswordSource};
 use crate::identity::password::{self, HashAlgorithm, PasswordHash, Work};
 use crate::identity::{ActiveUser, IdentityError};
+use crate::model::enrolled::Enrolled;
 
 /// One of `builtin.users`.
 pub struct Configured {
@@ -18,6 +20,8 @@ pub struct Configured {
     pub disabled: bool,
     /// What the password is checked against.
     pub credential: Credential,
+    /// What grants depend on.
+    pub enrolled: Enrolled,
     /// What it was made from.
     source: PasswordSource,
 }
@@ -40,9 +44,9 @@ impl Credential {
 }
 
 /// The users by name, and the most work among their hashes. Plain passwords are hashed on a thread of their own, unless
-/// they were `before`.
+/// they were `before`. `digest_key`: see [`PasswordLogin`](crate::identity::PasswordLogin).
 pub fn configured(
-    users: &[BuiltinUser],
+    (users, digest_key): (&[BuiltinUser], &Secret),
     before: Option<&HashMap<UserId, Configured>>,
 ) -> Result<(HashMap<UserId, Configured>, Work), IdentityError> {
     let mut configured = HashMap::new();
@@ -74,14 +78,26 @@ pub fn configured(
             scopes: user.scopes.clone(),
             email: user.email.clone(),
         };
+        let digest = digest(&id, &user.password, digest_key);
+        let enrolled = Enrolled { id: id.clone(), credential: digest, scopes: user.scopes.clone() };
         let (disabled, source) = (user.disabled, user.password.clone());
-        let user = Configured { user: active, disabled, credential, source };
+        let user = Configured { user: active, disabled, credential, enrolled, source };
         if configured.insert(id.clone(), user).is_some() {
             return Err(IdentityError::Duplicate(id));
         }
     }
     hash_in_background(plain)?;
     Ok((configured, highest))
+}
+
+/// A hash is slow to guess from already; a plain password, which has none that stays, is mixed with a key that is not in the
+/// store.
+fn digest(id: &UserId, password: &PasswordSource, key: &Secret) -> Digest {
+    let parts = match password {
+        PasswordSource::Hash(hash) => ["hash", "", hash.expose()],
+        PasswordSource::Plain(password) => [key.expose(), id.as_str(), password.expose()],
+    };
+    Digest::of_bytes(parts.join("\0").as_bytes())
 }
 
 fn hash_in_background(plain: Vec<(UserId, Credential, Secret)>) -> Result<(), IdentityError> {

@@ -34,6 +34,7 @@ use crate::identity::federated::{Asserted, Attempt, Callback, Failure, Federatio
 use crate::identity::password::{Ceiling, Outcome, PasswordHash, Work};
 use crate::identity::pool::Pool;
 use crate::identity::throttle::{LoginThrottle, RetryAfter};
+use crate::model::enrolled::Enrolled;
 use crate::protocol::oauth::scope::ScopeSet;
 use crate::store::{Present, StoreError, Users};
 
@@ -81,6 +82,9 @@ pub struct PasswordLogin<'a> {
     /// No attempt makes less work than bcrypt of this cost: [`password::COST`], since that is what users of the store have;
     /// tests that log in a hundred times take less.
     pub least_cost: u32,
+    /// Goes into the digests by which another plain password is noticed after a restart: with the store alone nobody can guess
+    /// from them.
+    pub digest_key: &'a Secret,
 }
 
 /// A user who may log in and hold grants.
@@ -159,7 +163,8 @@ impl Identity {
         federation: Federation,
         before: Option<&Self>,
     ) -> Result<Self, IdentityError> {
-        let (configured, highest) = credential::configured(passwords.users, before.map(|before| &before.configured))?;
+        let (configured, highest) =
+            credential::configured((passwords.users, passwords.digest_key), before.map(|before| &before.configured))?;
         let ceiling = Ceiling::new(highest.max(Work { cost: passwords.least_cost, ..Work::default() }));
         if let Some(before) = before {
             // What was learnt of users of the store holds.
@@ -196,8 +201,16 @@ impl Identity {
     /// # Errors
     /// The store cannot be read.
     pub async fn still_counts(&self, proven: &Proven) -> Result<bool, StoreError> {
-        // A user of the configuration gets another password with a reload, which looks for this itself.
-        let Some(hash) = &proven.stored else { return Ok(true) };
+        let enrolled = self.store.find_configured(&proven.user).await?;
+        let Some(hash) = &proven.stored else {
+            // Another one may be in force since, by a reload or in a process that is to replace this one.
+            let mine = self.configured.get(&proven.user).map(|user| &user.enrolled);
+            return Ok(mine.zip(enrolled.as_ref()).is_some_and(|(mine, in_force)| !in_force.ends(mine)));
+        };
+        if enrolled.is_some() {
+            // By this name there is somebody else now.
+            return Ok(false);
+        }
         let user = self.store.find_user(&proven.user).await?;
         Ok(user.is_some_and(|user| !user.disabled && user.password_hash == *hash))
     }
@@ -357,6 +370,13 @@ impl Identity {
     pub fn present(&self) -> Present {
         let configured = if self.passwords { self.configured() } else { Vec::new() };
         Present { configured, stored: self.passwords, issuers: self.federation.issuers(), ..Present::default() }
+    }
+
+    /// What grants of the active users of the configuration depend on.
+    #[must_use]
+    pub fn enrolled(&self) -> Vec<Enrolled> {
+        let active = self.configured.values().filter(|user| self.passwords && !user.disabled);
+        active.map(|user| user.enrolled.clone()).collect()
     }
 
     /// The active users of the configuration, by name.

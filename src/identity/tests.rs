@@ -13,7 +13,7 @@ use crate::base::clock::Timestamp;
 use crate::config::section::PasswordSource;
 use crate::model::account::Account;
 use crate::model::user::User;
-use crate::store::{Accounts, PasswordChange, Present};
+use crate::store::{Accounts, PasswordChange, Present, Review};
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 const ELSEWHERE: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 1));
@@ -24,6 +24,7 @@ const NARROW: Lockout = Lockout { max_failures: 10, window: Duration::from_secs(
 #[derive(Default)]
 struct Stored {
     users: Mutex<HashMap<UserId, User>>,
+    enrolled: Mutex<Vec<Enrolled>>,
     broken: bool,
 }
 
@@ -63,6 +64,13 @@ impl Users for Stored {
     async fn revoke_absent_users(&self, _: Present, _: Timestamp) -> Result<(), StoreError> {
         not_here()
     }
+    async fn review_configured(&self, review: Review, _: Timestamp) -> Result<Vec<UserId>, StoreError> {
+        *self.enrolled.lock().unwrap() = review.people;
+        Ok(Vec::new())
+    }
+    async fn find_configured(&self, id: &UserId) -> Result<Option<Enrolled>, StoreError> {
+        Ok(self.enrolled.lock().unwrap().iter().find(|person| person.id == *id).cloned())
+    }
 }
 
 #[async_trait]
@@ -81,7 +89,8 @@ impl Accounts for Stored {
 /// People who log in with a password and in no other way.
 fn builtin(users: &[BuiltinUser], lockout: Lockout, store: Stored, least_cost: u32) -> Result<Identity, IdentityError> {
     let store = Arc::new(store);
-    let passwords = PasswordLogin { accepted: true, users, lockout, least_cost };
+    let digest_key = &Secret::new("digests");
+    let passwords = PasswordLogin { accepted: true, users, lockout, least_cost, digest_key };
     Identity::new(passwords, store.clone(), Federation::new(Vec::new(), store))
 }
 
@@ -162,7 +171,9 @@ async fn where_passwords_are_not_accepted_none_is_right_and_each_costs_the_same(
     let store = Arc::new(Stored::default());
     assert!(store.add_user(stored("bob", hash("right", 4))).await.unwrap());
     let users = [alice()];
-    let passwords = PasswordLogin { accepted: false, users: &users, lockout: WIDE, least_cost: 4 };
+    let digest_key = Secret::new("digests");
+    let passwords =
+        PasswordLogin { accepted: false, users: &users, lockout: WIDE, least_cost: 4, digest_key: &digest_key };
     let identity = Identity::new(passwords, store.clone(), Federation::new(Vec::new(), store)).unwrap();
     for name in ["alice", "bob", "nobody"] {
         let before = identity.rounds.load(Ordering::Relaxed);
@@ -367,13 +378,22 @@ async fn an_unknown_name_cannot_be_recognised_in_the_log() {
 /// A whole store will do where users are asked for.
 #[expect(dead_code, reason = "it only has to compile")]
 fn takes_a_store(store: &Arc<dyn crate::store::Store>) -> Result<Identity, IdentityError> {
-    let passwords = PasswordLogin { accepted: true, users: &[], lockout: NARROW, least_cost: password::COST };
+    let digest_key = Secret::new("digests");
+    let passwords = PasswordLogin {
+        accepted: true,
+        users: &[],
+        lockout: NARROW,
+        least_cost: password::COST,
+        digest_key: &digest_key,
+    };
     Identity::new(passwords, store.clone(), Federation::new(Vec::new(), store.clone()))
 }
 
 #[tokio::test]
 async fn rt_10_a_password_that_was_changed_while_it_was_checked_counts_no_more() {
     let identity = identity(WIDE, &[alice()], vec![stored("bob", hash("right", 4))]).await;
+    let review = |people| identity.store.review_configured(Review { people, only: None }, Timestamp::from_unix(0));
+    review(identity.enrolled()).await.unwrap();
     for (name, counts) in [("alice", true), ("bob", false)] {
         let proven = identity.log_in(name, &Secret::new("right"), HERE).await.unwrap();
         assert!(identity.still_counts(&proven).await.unwrap());

@@ -1,10 +1,11 @@
 //! Private files: the folder that generated keys are kept in, and the rules for reading any key file.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use rustix::process::geteuid;
 use zeroize::Zeroizing;
 
 use crate::base::random;
@@ -32,6 +33,34 @@ impl Privacy {
     }
 }
 
+/// Whose a file or folder is, and what its mode forbids nobody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Guarded {
+    /// Nobody but its owner can change what is in it.
+    Yes,
+    /// Others can, and its owner is who runs this: he may end that.
+    NotYet,
+    /// Others can, and it is not ours to change.
+    No,
+    /// It belongs to somebody else, who can do with it what he likes.
+    Foreign,
+}
+
+impl Guarded {
+    /// Of a folder with this owner and mode, for the user `me`. Root can do everything anyway.
+    const fn of(owner: u32, mode: u32, me: u32) -> Self {
+        match (owner == me || owner == 0, mode & OTHERS_WRITE == 0) {
+            (false, _) => Self::Foreign,
+            (true, true) => Self::Yes,
+            (true, false) if owner == me => Self::NotYet,
+            (true, false) => Self::No,
+        }
+    }
+}
+
+/// Whoever may write to the folder can put a signing key into it.
+const OTHERS_WRITE: u32 = 0o022;
+
 /// No key file is longer than this, in bytes.
 const MAX_LENGTH: u64 = 64 * 1024;
 
@@ -39,19 +68,37 @@ const MAX_LENGTH: u64 = 64 * 1024;
 pub struct Folder(PathBuf);
 
 impl Folder {
-    /// Takes a folder, made with mode 0700 if it is not there.
+    /// Takes a folder, made with mode 0700 if it is not there. One of ours that others may write to is closed to them: with
+    /// the umask 002 of many systems git checks out the repository's own `keys/` so, and refusing it would make the first
+    /// start fail. What they put into it before is not taken, for it is theirs.
     ///
     /// # Errors
-    /// It cannot be made, or every user may write to it.
+    /// It cannot be made, it belongs to another user, or others may write to it and that cannot be changed.
     pub fn open(path: &Path) -> Result<Self, KeyError> {
         let failed = |source| KeyError::file(path, source);
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
-        // An existing folder keeps its mode: the repository's own `keys/` is checked out 0755, and the files are 0600.
-        let mode = fs::metadata(path).map_err(failed)?.mode() & 0o7777;
-        if mode & 0o002 != 0 {
-            return Err(KeyError::Mode { path: path.to_owned(), mode, command: "chmod 700" });
+        if let Some(mode) = open_to_others(path)? {
+            fs::set_permissions(path, Permissions::from_mode(mode & !OTHERS_WRITE)).map_err(failed)?;
+            // Not every file system keeps modes.
+            if open_to_others(path)?.is_some() {
+                return Err(writable(path, mode));
+            }
+            let path = path.display();
+            tracing::warn!(%path, mode = format!("{mode:04o}"), "other users could write to the folder of the keys; now they cannot (chmod go-w)");
         }
         Ok(Self(path.to_owned()))
+    }
+
+    /// A folder that is there, and what deserves a word about it.
+    ///
+    /// # Errors
+    /// As [`Folder::open`], which would close it to others.
+    pub fn check(path: &Path) -> Result<Option<(Self, Option<String>)>, KeyError> {
+        let Some(folder) = Self::existing(path) else { return Ok(None) };
+        let word = open_to_others(path)?.map(|mode| {
+            format!("{} can be written to by other users (mode {mode:04o}); the start takes that away", path.display())
+        });
+        Ok(Some((folder, word)))
     }
 
     /// A folder that is there.
@@ -123,10 +170,38 @@ impl Folder {
     }
 }
 
+/// The mode of a folder of ours that others may write to.
+fn open_to_others(path: &Path) -> Result<Option<u32>, KeyError> {
+    let metadata = fs::metadata(path).map_err(|source| KeyError::file(path, source))?;
+    let mode = metadata.mode() & 0o7777;
+    match Guarded::of(metadata.uid(), mode, geteuid().as_raw()) {
+        Guarded::Yes => Ok(None),
+        Guarded::NotYet => Ok(Some(mode)),
+        Guarded::No => Err(writable(path, mode)),
+        Guarded::Foreign => Err(foreign(path, metadata.uid())),
+    }
+}
+
+fn writable(path: &Path, mode: u32) -> KeyError {
+    KeyError::Writable { path: path.to_owned(), mode }
+}
+
+fn foreign(path: &Path, owner: u32) -> KeyError {
+    KeyError::Foreign { path: path.to_owned(), owner, me: geteuid().as_raw() }
+}
+
+/// Fails unless a file in the folder is ours, or root's.
+pub fn check_owner(path: &Path, metadata: &Metadata) -> Result<(), KeyError> {
+    match Guarded::of(metadata.uid(), 0, geteuid().as_raw()) {
+        Guarded::Foreign => Err(foreign(path, metadata.uid())),
+        Guarded::Yes | Guarded::NotYet | Guarded::No => Ok(()),
+    }
+}
+
 /// Reads a key file.
 ///
 /// # Errors
-/// There is none, it is no plain file, is unreasonably long, or open to others than it should be.
+/// There is none, it is no plain file, is unreasonably long, or open to others than it should be. One that we made is ours.
 pub fn read(path: &Path, privacy: Privacy) -> Result<Zeroizing<Vec<u8>>, KeyError> {
     let failed = |source| KeyError::file(path, source);
     // Asked before it is opened: opening a named pipe would wait for a writer.
@@ -137,7 +212,10 @@ pub fn read(path: &Path, privacy: Privacy) -> Result<Zeroizing<Vec<u8>>, KeyErro
     let metadata = file.metadata().map_err(failed)?;
     let mode = metadata.mode() & 0o7777;
     if mode & privacy.forbidden() != 0 {
-        return Err(KeyError::Mode { path: path.to_owned(), mode, command: "chmod 600" });
+        return Err(KeyError::Mode { path: path.to_owned(), mode });
+    }
+    if privacy == Privacy::Owner {
+        check_owner(path, &metadata)?;
     }
     if metadata.len() > MAX_LENGTH {
         return Err(failed(io::Error::other("too long for a key file")));
@@ -151,4 +229,26 @@ fn write_new(path: &Path, content: &Secret) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     file.write_all(content.expose().as_bytes())?;
     file.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn crash_8_a_folder_is_ours_or_roots_and_nobody_else_writes_to_it() {
+        for (owner, mode, verdict) in [
+            (1000, 0o700, Guarded::Yes),
+            (1000, 0o755, Guarded::Yes),
+            (0, 0o755, Guarded::Yes),
+            (1000, 0o775, Guarded::NotYet),
+            (1000, 0o1777, Guarded::NotYet),
+            (0, 0o2775, Guarded::No),
+            (1001, 0o700, Guarded::Foreign),
+            (1001, 0o777, Guarded::Foreign),
+        ] {
+            assert_eq!(Guarded::of(owner, mode, 1000), verdict, "{owner} {mode:o}");
+        }
+        assert_eq!(Guarded::of(1000, 0o700, 0), Guarded::Foreign, "root writes keys that their owner could not read");
+    }
 }

@@ -2,17 +2,19 @@
 //! a file is never changed, only added and removed, so that no crash leaves anything half done.
 
 use std::fs::{File, OpenOptions};
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::PathBuf;
-use std::time::Duration;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, OFlags, flock};
+use rustix::io::Errno;
 
 use crate::base::clock::Timestamp;
 use crate::base::secret::Secret;
 use crate::config::section::SigningAlgorithm;
 use crate::keys::KeyError;
-use crate::keys::folder::Folder;
+use crate::keys::folder::{self, Folder};
 use crate::keys::schedule;
 
 /// A generated key by its file's name.
@@ -58,6 +60,13 @@ pub fn times(keys: &[Dated]) -> Vec<Timestamp> {
     keys.iter().map(|key| key.signs_from).collect()
 }
 
+/// What [`Turn`] locks.
+const LOCK: &str = ".lock";
+/// How long another process may take: it makes a key, and a slow machine makes RSA in seconds.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How often it is asked whether it is done.
+const INTERVAL: Duration = Duration::from_millis(20);
+
 /// Whoever holds this is the only one, of all processes, that adds and removes keys. The system takes it back when a process
 /// ends, however that happens.
 pub struct Turn<'a> {
@@ -66,26 +75,29 @@ pub struct Turn<'a> {
 }
 
 impl<'a> Turn<'a> {
-    /// Waits until it is one's turn.
+    /// Waits until it is one's turn, but not for ever: a process that was stopped while it held the lock gives no sign.
     pub fn wait(folder: &'a Folder) -> Result<Self, KeyError> {
-        Self::lock(folder, FlockOperation::LockExclusive)
+        let began = Instant::now();
+        loop {
+            if let Some(turn) = Self::take(folder)? {
+                return Ok(turn);
+            }
+            if began.elapsed() >= PATIENCE {
+                return Err(KeyError::Held { path: folder.path(LOCK), waited: PATIENCE });
+            }
+            thread::sleep(INTERVAL);
+        }
     }
 
     /// `None`: somebody else is at it.
     pub fn take(folder: &'a Folder) -> Result<Option<Self>, KeyError> {
-        match Self::lock(folder, FlockOperation::NonBlockingLockExclusive) {
-            Err(KeyError::File { source, .. }) if source.kind() == std::io::ErrorKind::WouldBlock => Ok(None),
-            turn => turn.map(Some),
+        let path = folder.path(LOCK);
+        let lock = open_lock(&path)?;
+        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Some(Self { folder, _lock: lock })),
+            Err(Errno::WOULDBLOCK) => Ok(None),
+            Err(error) => Err(KeyError::file(&path, error.into())),
         }
-    }
-
-    fn lock(folder: &'a Folder, operation: FlockOperation) -> Result<Self, KeyError> {
-        // A file of ours rather than the folder: whoever may list the folder could lock that, and no key would change any more.
-        let path = folder.path(".lock");
-        let lock = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
-        let lock = lock.map_err(|source| KeyError::file(&path, source))?;
-        flock(&lock, operation).map_err(|error| KeyError::file(&path, error.into()))?;
-        Ok(Self { folder, _lock: lock })
     }
 
     /// Adds a key that signs from some time on, or a little later where that time is taken.
@@ -114,6 +126,28 @@ impl<'a> Turn<'a> {
             self.folder.remove(&name)?;
         }
         Ok(())
+    }
+}
+
+/// A file of ours rather than the folder: whoever may list the folder could lock that, and no key would change any more. For
+/// the same reason it is nobody else's, and open to nobody else.
+fn open_lock(path: &Path) -> Result<File, KeyError> {
+    // Nothing is made behind a link, and a named pipe is not waited for.
+    let careful = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+    let mut options = OpenOptions::new();
+    options.create(true).truncate(false).write(true).mode(0o600).custom_flags(careful);
+    let lock = options.open(path).map_err(|source| match Errno::from_io_error(&source) {
+        Some(Errno::LOOP | Errno::NXIO | Errno::ISDIR) => KeyError::Lock { path: path.to_owned() },
+        _ => KeyError::file(path, source),
+    })?;
+    let metadata = lock.metadata().map_err(|source| KeyError::file(path, source))?;
+    if !metadata.is_file() {
+        return Err(KeyError::Lock { path: path.to_owned() });
+    }
+    folder::check_owner(path, &metadata)?;
+    match metadata.mode() & 0o7777 {
+        mode if mode & 0o077 != 0 => Err(KeyError::Mode { path: path.to_owned(), mode }),
+        _ => Ok(lock),
     }
 }
 

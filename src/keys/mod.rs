@@ -32,6 +32,7 @@ mod tests;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -51,7 +52,7 @@ pub use client_key::ClientKey;
 pub use foreign::{
     ForeignTokenFault, KeySet, MAX_FOREIGN_TOKEN_LENGTH, Verified, foreign_algorithms, unverified_payload,
 };
-pub use rotation::{Begin, KeyChange, KeyRole, ListedKey, Rotated};
+pub use rotation::{Begin, KeyChange, KeyRole, ListedKey, Rotated, Untended};
 pub use token::{MAX_TOKEN_LENGTH, TokenFault};
 
 /// The keys of this installation. Which of them signs follows from the time; [`Keys::tend`] makes the next one when it is due
@@ -72,7 +73,7 @@ impl Keys {
     /// A file cannot be read or made, is open to other users, or holds no fit key; see [`KeyError`].
     pub fn open(signing: &Signing, now: Timestamp) -> Result<Self, KeyError> {
         let folder = Folder::open(&signing.key_dir)?;
-        let mut ring = Ring::load(signing, &folder, None)?;
+        let mut ring = Ring::load(signing, &folder)?;
         if ring.signer(now).is_none() {
             ring = rotation::add_key(signing, &folder, &ring, now)?;
         }
@@ -81,15 +82,16 @@ impl Keys {
         Ok(Self { settings, folder, ring: ArcSwap::from_pointee(ring), version, derivation })
     }
 
-    /// Whether the keys that are there could be opened; makes nothing, for `config check`.
+    /// Whether the keys that are there could be opened; makes and changes nothing, for `config check`. Gives what deserves a
+    /// word.
     ///
     /// # Errors
     /// As [`Keys::open`] about them.
-    pub fn check(signing: &Signing) -> Result<(), KeyError> {
-        match Folder::existing(&signing.key_dir) {
-            Some(folder) => Ring::load(signing, &folder, None).map(drop),
+    pub fn check(signing: &Signing) -> Result<Option<String>, KeyError> {
+        match Folder::check(&signing.key_dir)? {
+            Some((folder, word)) => Ring::load(signing, &folder).map(|_| word),
             // Nothing was generated yet.
-            None => Ring::load(&Signing { ephemeral: true, ..signing.clone() }, &Folder::none(), None).map(drop),
+            None => Ring::load(&Signing { ephemeral: true, ..signing.clone() }, &Folder::none()).map(|_| None),
         }
     }
 
@@ -190,15 +192,54 @@ pub enum KeyError {
         /// Why.
         source: io::Error,
     },
-    /// A file or folder is open to other users.
-    #[error("{} is open to other users (mode {mode:04o}); run: {command} {}", path.display(), path.display())]
+    /// A file is open to other users.
+    #[error("{} is open to other users (mode {mode:04o}); run: chmod 600 {}", path.display(), path.display())]
     Mode {
         /// Which.
         path: PathBuf,
         /// Its mode.
         mode: u32,
-        /// What mends it, before the path.
-        command: &'static str,
+    },
+    /// Others may put keys into the folder.
+    #[error(
+        "{} can be written to by other users (mode {mode:04o}), who could put a signing key into it; run: chmod go-w {}, or name a folder in it as key_dir, which is then made with mode 0700",
+        path.display(), path.display()
+    )]
+    Writable {
+        /// Which.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+    },
+    /// A file or folder of the generated keys belongs to somebody else.
+    #[error(
+        "{} belongs to user {owner}, and this is user {me}: whoever owns the keys can change them; run this as user {owner}, or: chown -R {me} {}",
+        path.display(), path.display()
+    )]
+    Foreign {
+        /// Which.
+        path: PathBuf,
+        /// Whose it is.
+        owner: u32,
+        /// Who runs this.
+        me: u32,
+    },
+    /// `.lock` is not the file that we made.
+    #[error("{} is no plain file; remove it", path.display())]
+    Lock {
+        /// Which.
+        path: PathBuf,
+    },
+    /// Another process holds the folder of the keys.
+    #[error(
+        "{} is held by another process for {} seconds already; `fuser {}` says by which",
+        path.display(), waited.as_secs(), path.display()
+    )]
+    Held {
+        /// The lock.
+        path: PathBuf,
+        /// How long it was waited for.
+        waited: Duration,
     },
     /// A key file holds no fit key.
     #[error("{} holds {found}; needed is {needed}. Make one with: {command}", path.display())]

@@ -38,17 +38,17 @@ pub struct Signer {
     mark: Option<Mark>,
 }
 
-/// A file as it was when it was read: another inode, size, mode or time is another key.
+/// A file as it was when it was read: another inode, size, owner, mode or time is another key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mark {
     path: PathBuf,
-    file: Option<(u64, u64, u32, i64, i64)>,
+    file: Option<(u64, u64, u32, u32, i64, i64)>,
 }
 
 impl Mark {
     fn of(path: PathBuf) -> Self {
         let file = fs::metadata(&path).ok();
-        let file = file.map(|file| (file.ino(), file.len(), file.mode(), file.mtime(), file.mtime_nsec()));
+        let file = file.map(|file| (file.ino(), file.len(), file.uid(), file.mode(), file.mtime(), file.mtime_nsec()));
         Self { path, file }
     }
 }
@@ -68,23 +68,39 @@ impl Ring {
         Ok(generated.into_iter().chain(additional).map(Mark::of).collect())
     }
 
-    /// Loads the keys of a configuration; those that are known already from `before`. Keys in memory stay.
+    /// Loads the keys of a configuration.
     ///
     /// # Errors
     /// A file cannot be read, is open to others or holds no fit key.
-    pub fn load(signing: &Signing, folder: &Folder, before: Option<&Self>) -> Result<Self, KeyError> {
-        let marks = Self::scan(signing, folder)?;
+    pub fn load(signing: &Signing, folder: &Folder) -> Result<Self, KeyError> {
+        match Self::load_anew(signing, folder, &Self::new(Vec::new(), Vec::new(), Vec::new()))? {
+            (ring, None) => Ok(ring),
+            (_, Some(fault)) => Err(fault),
+        }
+    }
+
+    /// The same when some are known already from `before`: these are not read again, and keys in memory stay. A file that has
+    /// become unfit leaves its key as it was and is told of; it is looked at again next time. What is there no more is gone
+    /// whatever stands beside it, or a key that had to be taken away would count on for as long as that takes to mend.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub fn load_anew(signing: &Signing, folder: &Folder, before: &Self) -> Result<(Self, Option<KeyError>), KeyError> {
+        let mut found = Found { marks: Self::scan(signing, folder)?, fault: None };
         let keys = match (&signing.key_file, signing.ephemeral) {
             (Some(path), _) => {
-                let key = load(path, Privacy::Group, signing.algorithm)?;
-                let mark = Mark::of(path.clone());
-                vec![Arc::new(Signer::new(path, &key, signing.key_id.as_deref(), Timestamp::from_unix(0), Some(mark))?)]
+                let key = load_named(path, signing);
+                found.settle(path, key, before.signing.first().map(Arc::clone)).into_iter().collect()
             }
-            (None, true) => before.map(|ring| ring.signing.clone()).unwrap_or_default(),
-            (None, false) => load_generated(folder, before)?,
+            (None, true) => before.signing.clone(),
+            (None, false) => load_generated(folder, before, &mut found)?,
         };
-        let additional = signing.additional_keys.iter().map(load_additional).collect::<Result<_, _>>()?;
-        Ok(Self::new(keys, additional, marks))
+        let additional = signing.additional_keys.iter().enumerate();
+        let additional = additional.filter_map(|(index, key)| {
+            found.settle(&key.key_file, load_additional(key), before.additional.get(index).cloned())
+        });
+        let additional = additional.collect();
+        Ok((Self::new(keys, additional, found.marks), found.fault))
     }
 
     fn new(signing: Vec<Arc<Signer>>, additional: Vec<VerifyingKey>, marks: Vec<Mark>) -> Self {
@@ -181,22 +197,51 @@ pub fn load(path: &Path, privacy: Privacy, algorithm: Option<SigningAlgorithm>) 
         .map_err(|unfit| unusable(path, unfit, algorithm))
 }
 
-fn load_generated(folder: &Folder, before: Option<&Ring>) -> Result<Vec<Arc<Signer>>, KeyError> {
+/// What is made of the files.
+struct Found {
+    /// Those of which nothing more is to be said.
+    marks: Vec<Mark>,
+    /// The first of those that are unfit.
+    fault: Option<KeyError>,
+}
+
+impl Found {
+    /// The key of a file; where that is unfit, the one `before`.
+    fn settle<T>(&mut self, path: &Path, key: Result<T, KeyError>, before: Option<T>) -> Option<T> {
+        match key {
+            Ok(key) => Some(key),
+            Err(fault) => {
+                self.marks.retain(|mark| mark.path != path);
+                self.fault.get_or_insert(fault);
+                before
+            }
+        }
+    }
+}
+
+/// The key of `key_file`.
+fn load_named(path: &Path, signing: &Signing) -> Result<Arc<Signer>, KeyError> {
+    let key = load(path, Privacy::Group, signing.algorithm)?;
+    let mark = Mark::of(path.to_owned());
+    Signer::new(path, &key, signing.key_id.as_deref(), Timestamp::from_unix(0), Some(mark)).map(Arc::new)
+}
+
+fn load_generated(folder: &Folder, before: &Ring, found: &mut Found) -> Result<Vec<Arc<Signer>>, KeyError> {
     let mut keys = Vec::new();
     for dated in generated::list(folder)? {
         let path = folder.path(&dated.name);
         let mark = Mark::of(path.clone());
-        let known = before.iter().flat_map(|ring| &ring.signing).find(|signer| signer.mark.as_ref() == Some(&mark));
-        if let Some(known) = known {
+        let known = before.signing.iter().find(|signer| signer.path() == Some(&path)).map(Arc::clone);
+        if let Some(known) = known.as_ref().filter(|known| known.mark.as_ref() == Some(&mark)) {
             keys.push(Arc::clone(known));
             continue;
         }
         let key = match load(&path, Privacy::Owner, None) {
             // Taken away since the folder was read.
             Err(KeyError::File { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => continue,
-            key => key?,
+            key => key.and_then(|key| Signer::new(&path, &key, None, dated.signs_from, Some(mark))),
         };
-        keys.push(Arc::new(Signer::new(&path, &key, None, dated.signs_from, Some(mark))?));
+        keys.extend(found.settle(&path, key.map(Arc::new), known));
     }
     Ok(keys)
 }

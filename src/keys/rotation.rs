@@ -12,7 +12,7 @@ use crate::keys::folder::Folder;
 use crate::keys::generated::Turn;
 use crate::keys::ring::{Ring, Signer};
 use crate::keys::token::VerifyingKey;
-use crate::keys::{KeyError, Keys, compact, generate, generated, schedule};
+use crate::keys::{KeyError, Keys, compact, generate, schedule};
 
 /// What became of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +29,16 @@ pub enum KeyChange {
         /// `kid`.
         key_id: String,
     },
+}
+
+/// Why the keys are not up to date in everything.
+#[derive(Debug, thiserror::Error)]
+#[error("{source}")]
+pub struct Untended {
+    /// What became of them all the same.
+    pub changes: Vec<KeyChange>,
+    /// What is wrong.
+    pub source: KeyError,
 }
 
 /// A key, as an operator sees it.
@@ -80,22 +90,34 @@ impl Keys {
     /// token has ended when tokens live for `longest_token` at most. To be called every second; it reads no file that it knows.
     ///
     /// # Errors
-    /// As [`Keys::open`]. The keys are then what they were.
-    pub fn tend(&self, now: Timestamp, longest_token: Duration) -> Result<Vec<KeyChange>, KeyError> {
+    /// As [`Keys::open`]. The keys are then what they were, but for those that were taken away.
+    pub fn tend(&self, now: Timestamp, longest_token: Duration) -> Result<Vec<KeyChange>, Untended> {
         let mut changes = Vec::new();
+        match self.try_tend(now, longest_token, &mut changes) {
+            Ok(()) => Ok(changes),
+            Err(source) => Err(Untended { changes, source }),
+        }
+    }
+
+    fn try_tend(&self, now: Timestamp, longest_token: Duration, changes: &mut Vec<KeyChange>) -> Result<(), KeyError> {
         let before = self.ring.load_full();
         if !before.is_of(&Ring::scan(&self.settings, &self.folder)?) {
-            let mut ring = Ring::load(&self.settings, &self.folder, Some(&before))?;
+            let (mut ring, mut fault) = Ring::load_anew(&self.settings, &self.folder, &before)?;
+            if let Some(fault) = fault.take_if(|_| self.settings.key_file.is_some()) {
+                // Files that an operator is just replacing are taken together, or not yet.
+                return Err(fault);
+            }
             if ring.signer(now).is_none() {
                 // All of them were taken away: others have to learn of the new one as they can.
                 ring = add_key(&self.settings, &self.folder, &ring, now)?;
             }
             changes.extend(self.replace(ring));
+            fault.map_or(Ok(()), Err)?;
         }
         if self.settings.key_file.is_none() {
             changes.extend(self.rotate_when_due(now, longest_token)?);
         }
-        Ok(changes)
+        Ok(())
     }
 
     fn rotate_when_due(&self, now: Timestamp, longest_token: Duration) -> Result<Vec<KeyChange>, KeyError> {
@@ -111,13 +133,13 @@ impl Keys {
         }
         // Another process is at it: its work is seen next time.
         let Some(turn) = Turn::take(&self.folder)? else { return Ok(Vec::new()) };
-        let current = Ring::load(&self.settings, &self.folder, Some(&ring))?;
+        let current = load_anew(&self.settings, &self.folder, &ring)?;
         if let Some(signs_from) = due(&self.settings, &current, now) {
             let algorithm = algorithm(&self.settings);
             turn.add(algorithm, signs_from, &generate(algorithm)?)?;
         }
         turn.remove_ended(now, longest_token)?;
-        Ok(self.replace(Ring::load(&self.settings, &self.folder, Some(&current))?))
+        Ok(self.replace(load_anew(&self.settings, &self.folder, &current)?))
     }
 
     fn replace(&self, ring: Ring) -> Vec<KeyChange> {
@@ -136,7 +158,7 @@ impl Keys {
     /// As [`Keys::open`].
     pub fn list(signing: &Signing, now: Timestamp) -> Result<Vec<ListedKey>, KeyError> {
         let folder = Folder::existing(&signing.key_dir).unwrap_or_else(Folder::none);
-        Ok(listed(&Ring::load(signing, &folder, None)?, now))
+        Ok(listed(&Ring::load(signing, &folder)?, now))
     }
 
     /// Adds a key that signs next, beside a running process or before the first. The configuration has generated keys.
@@ -147,7 +169,7 @@ impl Keys {
         let folder = Folder::open(&signing.key_dir)?;
         let turn = Turn::wait(&folder)?;
         let now = clock.now();
-        let ring = Ring::load(signing, &folder, None)?;
+        let ring = Ring::load(signing, &folder)?;
         let signs_from = match begin {
             _ if ring.signing.is_empty() => now,
             Begin::AtOnce => now + schedule::NOTICED_WITHIN,
@@ -158,7 +180,7 @@ impl Keys {
         };
         let algorithm = algorithm(signing);
         let (path, _) = turn.add(algorithm, signs_from, &generate(algorithm)?)?;
-        let keys = listed(&Ring::load(signing, &folder, Some(&ring))?, now);
+        let keys = listed(&load_anew(signing, &folder, &ring)?, now);
         let added = keys.into_iter().find(|key| key.path.as_ref() == Some(&path));
         added.map(Rotated::Added).ok_or_else(|| KeyError::file(&path, io::ErrorKind::NotFound.into()))
     }
@@ -187,10 +209,17 @@ pub(super) fn add_key(signing: &Signing, folder: &Folder, ring: &Ring, now: Time
         return Ring::with_signers(signing, folder, vec![first]);
     }
     let turn = Turn::wait(folder)?;
-    if generated::list(folder)?.is_empty() {
+    let (current, _) = Ring::load_anew(signing, folder, ring)?;
+    if current.signing.is_empty() {
         turn.add(algorithm(signing), now, &generate(algorithm(signing))?)?;
     }
-    Ring::load(signing, folder, Some(ring))
+    Ok(Ring::load_anew(signing, folder, &current)?.0)
+}
+
+/// The keys where there is nothing to complain of.
+fn load_anew(signing: &Signing, folder: &Folder, before: &Ring) -> Result<Ring, KeyError> {
+    let (ring, fault) = Ring::load_anew(signing, folder, before)?;
+    fault.map_or(Ok(ring), Err)
 }
 
 /// Of keys in memory.

@@ -51,6 +51,7 @@ pub enum TokenFault {
 }
 
 /// A key that tokens are checked with, ready for use.
+#[derive(Clone)]
 pub struct VerifyingKey {
     /// `kid`.
     pub key_id: String,

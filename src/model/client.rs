@@ -112,7 +112,7 @@ impl GrantTypes {
     }
 }
 
-/// A client that registered itself, as it is kept (RFC 7591 §2).
+/// A client that registered itself, or was added by the operator, as it is kept (RFC 7591 §2).
 #[derive(Clone, Debug, PartialEq)]
 pub struct RegisteredClient {
     /// `client_id`.
@@ -135,6 +135,8 @@ pub struct RegisteredClient {
     pub registered_at: Timestamp,
     /// When a grant was last made for it; `None` for one that was never used, which may expire.
     pub last_granted_at: Option<Timestamp>,
+    /// The operator added it: it does not expire and makes no room, used or not.
+    pub by_operator: bool,
 }
 
 impl From<RegisteredClient> for Client {

@@ -13,6 +13,6 @@ pub struct Connection {
     pub scopes: ScopeSet,
     /// When it was made.
     pub connected_at: Timestamp,
-    /// When the client last fetched a token of it; late by a minute at most.
+    /// When the client last came with a token of it, or fetched one; of other processes late by a minute at most.
     pub used_at: Timestamp,
 }

@@ -22,3 +22,30 @@ pub struct Consent {
     /// When.
     pub granted_at: Timestamp,
 }
+
+/// What a person has just decided, to be remembered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decided {
+    /// What was allowed now.
+    pub consent: Consent,
+    /// All that was asked about.
+    pub offered: ScopeSet,
+    /// An earlier yes counts if it came after this.
+    pub counts_since: Timestamp,
+}
+
+impl Decided {
+    /// What is remembered from now on. Scopes that were not asked about this time stay what they were, for as long as they
+    /// would have: an answer about something else does not renew them.
+    #[must_use]
+    pub fn after(self, before: Option<Consent>) -> Consent {
+        let Self { mut consent, offered, counts_since } = self;
+        let Some(before) = before.filter(|before| before.granted_at > counts_since) else { return consent };
+        let kept: Vec<_> = before.scopes.iter().filter(|scope| !offered.contains(scope)).collect();
+        if !kept.is_empty() {
+            consent.scopes = kept.into_iter().chain(consent.scopes.iter()).collect();
+            consent.granted_at = before.granted_at;
+        }
+        consent
+    }
+}

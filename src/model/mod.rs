@@ -6,6 +6,7 @@ pub mod browser_session;
 pub mod client;
 pub mod connection;
 pub mod consent;
+pub mod enrolled;
 pub mod grant;
 pub mod principal;
 pub mod user;

@@ -10,7 +10,7 @@ mod metadata;
 mod tests;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -23,7 +23,7 @@ use crate::keys::{Keys, MAX_TOKEN_LENGTH, TokenFault};
 use crate::model::principal::Principal;
 use crate::protocol::oauth::claims::AccessTokenClaims;
 use crate::resource_server::challenge::Challenges;
-use crate::store::Revoked;
+use crate::store::{Calls, Revoked};
 
 pub use challenge::Challenge;
 
@@ -34,6 +34,9 @@ pub const LIMITS: [Limit; 1] =
     [Limit::count("access tokens whose verdict is remembered", VERDICTS, "the least used is checked anew")];
 /// How far the clock of a replica that issued a token may be ahead of ours.
 const CLOCK_SKEW: Duration = Duration::from_secs(60);
+
+/// How exact it is when a grant was last used.
+const NOTING: Duration = Duration::from_secs(30);
 
 /// What distinguishes this resource.
 #[derive(Clone, Debug)]
@@ -61,6 +64,7 @@ pub struct ResourceServer {
     clock: Clock,
     /// Good verdicts only, so that garbage cannot drive them out.
     verdicts: Cache<Digest, Arc<Verdict>>,
+    calls: Calls,
     verifications: AtomicU64,
     metadata: Bytes,
     challenges: Challenges,
@@ -70,12 +74,14 @@ pub struct ResourceServer {
 struct Verdict {
     principal: Arc<Principal>,
     expires_at: Timestamp,
+    /// When its use was last noted, in seconds.
+    noted_at: AtomicI64,
 }
 
 impl ResourceServer {
-    /// A resource whose tokens `keys` signs.
+    /// A resource whose tokens `keys` signs. `calls` is told which grants are used.
     #[must_use]
-    pub fn new(keys: Arc<Keys>, settings: Settings, revoked: Revoked, clock: Clock) -> Self {
+    pub fn new(keys: Arc<Keys>, settings: Settings, (revoked, calls): (Revoked, Calls), clock: Clock) -> Self {
         Self {
             keys,
             metadata: metadata::document(&settings),
@@ -85,6 +91,7 @@ impl ResourceServer {
             revoked,
             clock,
             verdicts: Cache::new(VERDICTS),
+            calls,
             verifications: AtomicU64::new(0),
         }
     }
@@ -191,7 +198,16 @@ impl ResourceServer {
         if has_lost_its_key(&self.keys, &verdict.principal) {
             return Err(Reason::NotOurs(TokenFault::Key).into());
         }
+        self.note(verdict, now);
         Ok(Arc::clone(&verdict.principal))
+    }
+
+    /// Seldom enough for each token that no request waits for another.
+    fn note(&self, verdict: &Verdict, now: Timestamp) {
+        let noted_at = Timestamp::from_unix(verdict.noted_at.load(Ordering::Relaxed));
+        let Some(grant) = verdict.principal.grant.as_ref().filter(|_| now.since(noted_at) >= NOTING) else { return };
+        verdict.noted_at.store(now.unix(), Ordering::Relaxed);
+        self.calls.note(grant, now);
     }
 }
 
@@ -206,7 +222,7 @@ impl Verdict {
             scopes: claims.scope,
             expires_at: Some(claims.expires_at),
         };
-        Self { principal: Arc::new(principal), expires_at: claims.expires_at }
+        Self { principal: Arc::new(principal), expires_at: claims.expires_at, noted_at: AtomicI64::new(0) }
     }
 }
 

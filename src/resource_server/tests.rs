@@ -36,7 +36,7 @@ fn setting() -> Setting {
     let folder = tempfile::tempdir().unwrap();
     let keys = Arc::new(Keys::open(&Signing::generated(folder.path().to_owned()), NOW).unwrap());
     let (clock, revoked) = (Clock::fixed(NOW), Revoked::default());
-    let server = ResourceServer::new(Arc::clone(&keys), settings(), revoked.clone(), clock.clone());
+    let server = ResourceServer::new(Arc::clone(&keys), settings(), (revoked.clone(), Calls::default()), clock.clone());
     Setting { keys, clock, revoked, server, folder }
 }
 
@@ -191,7 +191,7 @@ fn jwt_11_not_even_under_our_key_id() {
         Keys::open(&Signing { key_id: Some("same".to_owned()), key_file: Some(path), ..signing }, NOW).unwrap()
     };
     let (ours, theirs) = (Arc::new(open(&one)), open(&other));
-    let server = ResourceServer::new(ours, settings(), Revoked::default(), Clock::fixed(NOW));
+    let server = ResourceServer::new(ours, settings(), (Revoked::default(), Calls::default()), Clock::fixed(NOW));
     let refused = server.authenticate(theirs.sign(&claims()).unwrap().expose()).unwrap_err();
     assert_eq!(refused.reason, Reason::NotOurs(TokenFault::Signature));
 }

@@ -2,6 +2,7 @@
 //!
 //! `Ok(None)` means not found. `now` is an argument. Codes and tokens are known by their digests alone.
 
+mod calls;
 mod revoked;
 pub mod sqlite;
 #[cfg(test)]
@@ -21,12 +22,14 @@ use crate::model::authorization::{AuthorizationCode, Flow, Stage};
 use crate::model::browser_session::BrowserSession;
 use crate::model::client::RegisteredClient;
 use crate::model::connection::Connection;
-use crate::model::consent::Consent;
+use crate::model::consent::{Consent, Decided};
+use crate::model::enrolled::Enrolled;
 use crate::model::grant::{
     AssertionOutcome, CheckedAssertion, Grant, Redemption, RefreshPolicy, RefreshToken, Rotation,
 };
 use crate::model::user::User;
 
+pub use calls::Calls;
 pub use revoked::Revoked;
 pub use sqlite::{OpenError, Sqlite};
 
@@ -36,6 +39,9 @@ pub trait Store:
 {
     /// What was revoked lately, in memory: asked for every request, never a database read.
     fn revoked(&self) -> &Revoked;
+
+    /// Which grants clients have come with, in memory until [`Connections::record_calls`].
+    fn calls(&self) -> &Calls;
 
     /// How long an access token that was issued until now may live, whatever lifetime was configured then.
     fn longest_access_token(&self) -> Duration;
@@ -52,6 +58,17 @@ pub enum StoreError {
     Broken(String),
 }
 
+/// What became of a client that wants a place, and of others for it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Admission {
+    /// Whether there was room for it.
+    pub is_admitted: bool,
+    /// Who was gone because its time was up.
+    pub expired: Vec<ClientId>,
+    /// Who made room for it.
+    pub made_room: Vec<ClientId>,
+}
+
 /// Registered clients.
 #[async_trait]
 pub trait Clients: Send + Sync {
@@ -59,14 +76,14 @@ pub trait Clients: Send + Sync {
     async fn find_client(&self, id: &ClientId) -> Result<Option<RegisteredClient>, StoreError>;
 
     /// Adds a client, having removed those that have expired. When `max_clients` are there, the
-    /// oldest that was never used makes room, or else the one whose grants ended longest ago. `false`: every one has a
-    /// grant, so there is no room.
+    /// oldest that was never used makes room, or else the one whose grants ended longest ago. When every one has a
+    /// grant, there is no room.
     async fn add_client(
         &self,
         client: RegisteredClient,
         bounds: ClientBounds,
         now: Timestamp,
-    ) -> Result<bool, StoreError>;
+    ) -> Result<Admission, StoreError>;
 
     /// The client of this fingerprint that was never used, as one that registers at `now`. From then on nobody can manage it:
     /// whoever registered it first may be somebody else. `None`: there is none.
@@ -78,7 +95,8 @@ pub trait Clients: Send + Sync {
     async fn update_client(&self, client: RegisteredClient, now: Timestamp) -> Result<bool, StoreError>;
 
     /// Removes the clients that have expired: never used for `unused_expiry`, or used, without a grant left, for `expiry`.
-    async fn remove_expired_clients(&self, bounds: ClientBounds, now: Timestamp) -> Result<(), StoreError>;
+    /// Gives who is gone.
+    async fn remove_expired_clients(&self, bounds: ClientBounds, now: Timestamp) -> Result<Vec<ClientId>, StoreError>;
 
     /// Removes a client, its consents and flows, and revokes its grants; if somebody manages it, only while that is so.
     /// `false`: there was none.
@@ -99,7 +117,7 @@ pub trait Oversight: Send + Sync {
     /// Every grant of which a token may still work, the oldest first.
     async fn list_grants(&self, now: Timestamp) -> Result<Vec<ListedGrant>, StoreError>;
 
-    /// Adds a client that never makes room for another, used or not.
+    /// Adds a client that never makes room for another, used or not: it is the operator's, whatever it says.
     async fn add_operators_client(&self, client: RegisteredClient) -> Result<(), StoreError>;
 
     /// Revokes the grants of a client that is not in the store, and forgets consents, flows and its document. `false`: there was
@@ -112,8 +130,6 @@ pub trait Oversight: Send + Sync {
 pub struct ListedClient {
     /// The client.
     pub client: RegisteredClient,
-    /// The operator added it; else it registered itself.
-    pub by_operator: bool,
     /// How many of its grants live.
     pub grants: usize,
 }
@@ -197,10 +213,15 @@ pub trait Flows: Send + Sync {
         now: Timestamp,
     ) -> Result<bool, StoreError>;
 
-    /// Finishes a flow with a code, and remembers the consent, in one step. `false`: it has moved meanwhile, and nothing changed.
+    /// Finishes a flow with a code, and remembers what was decided, if anybody was asked, in one step. `false`: it has moved meanwhile, and nothing changed.
     /// Twenty approvals of one flow make one code. A user disabled meanwhile gets none, nor does one of an identity provider
     /// removed meanwhile; that is `false` too.
-    async fn approve_flow(&self, from: &Flow, code: AuthorizationCode, consent: Consent) -> Result<bool, StoreError>;
+    async fn approve_flow(
+        &self,
+        from: &Flow,
+        code: AuthorizationCode,
+        decided: Option<Decided>,
+    ) -> Result<bool, StoreError>;
 }
 
 /// Codes, grants and refresh tokens.
@@ -279,7 +300,7 @@ pub struct NewRefreshToken {
 /// Consents that were remembered.
 #[async_trait]
 pub trait Consents: Send + Sync {
-    /// What `user` last allowed `client_id` for this redirect URI and resource.
+    /// What `user` decided to allow `client_id` for this redirect URI and resource.
     async fn find_consent(
         &self,
         user: &UserId,
@@ -300,6 +321,10 @@ pub trait Connections: Send + Sync {
         tokens_since: Timestamp,
         now: Timestamp,
     ) -> Result<Vec<Connection>, StoreError>;
+
+    /// Writes down what was noted in [`Store::calls`]; nothing, when nothing was. What cannot be written is kept for the next
+    /// time.
+    async fn record_calls(&self) -> Result<(), StoreError>;
 
     /// What this person allowed and had remembered.
     async fn list_consents(&self, user: &UserId) -> Result<Vec<Consent>, StoreError>;
@@ -347,6 +372,25 @@ pub trait Users: Send + Sync {
     /// Revokes the grants of everybody, person or client, who is not among `present`: called at start, so that who was removed
     /// from the configuration file is out.
     async fn revoke_absent_users(&self, present: Present, now: Timestamp) -> Result<(), StoreError>;
+
+    /// Compares who is in the configuration with who was when grants were last made by it, and puts the one in the place of the
+    /// other. Whoever has another credential, may do less, or is gone loses the grants; so does whoever has the name that was
+    /// another person's until now, of the store or of the configuration. Who they are. The second of two reviews of one
+    /// configuration, by whichever process, finds nothing.
+    async fn review_configured(&self, review: Review, now: Timestamp) -> Result<Vec<UserId>, StoreError>;
+
+    /// Who was last in the configuration by this name, of whichever process.
+    async fn find_configured(&self, id: &UserId) -> Result<Option<Enrolled>, StoreError>;
+}
+
+/// A look at who is in the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Review {
+    /// Who may hold grants by it: disabled ones may not.
+    pub people: Vec<Enrolled>,
+    /// Whom it is about; the others are left alone. `None`: everybody, which is for the start. A process that goes on with an
+    /// older configuration must not take back what a newer one has done.
+    pub only: Option<Vec<UserId>>,
 }
 
 /// A password that its user replaces.

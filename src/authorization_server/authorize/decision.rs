@@ -6,11 +6,12 @@ use crate::authorization_server::authorize::fault::FlowFault;
 use crate::authorization_server::authorize::flow::{Bound, Departure};
 use crate::authorization_server::authorize::login::Next;
 use crate::authorization_server::authorize::response::Answer;
+use crate::base::clock::Timestamp;
 use crate::base::digest::Digest;
 use crate::base::id::{GrantId, UserId};
 use crate::base::random;
-use crate::model::authorization::{AuthorizationCode, Stage};
-use crate::model::consent::Consent;
+use crate::model::authorization::{AuthorizationCode, AuthorizationRequest, Stage};
+use crate::model::consent::{Consent, Decided};
 use crate::protocol::oauth::error::{ErrorCode, OauthError};
 use crate::protocol::oauth::redirect_uri;
 use crate::protocol::oauth::scope::ScopeSet;
@@ -22,6 +23,15 @@ pub struct Decision {
     pub scopes: ScopeSet,
     /// Whether the browser stays signed in beyond its closing, asked where the person logs in elsewhere.
     pub stays: bool,
+}
+
+/// Why a code is given.
+pub(super) struct Yes<'a> {
+    /// What was allowed.
+    pub(super) scopes: &'a ScopeSet,
+    /// What the person was asked about; `None`: nobody was asked now, so that nothing is remembered, and what is ends when it
+    /// would have.
+    pub(super) of: Option<&'a ScopeSet>,
 }
 
 impl Decision {
@@ -46,7 +56,7 @@ impl AuthorizationServer {
         match (&bound.flow.stage, self.question(&bound.flow)) {
             (Stage::Consent { user, scopes }, _) => {
                 let chosen = decision.of(scopes)?;
-                Ok(Next::Answer(self.approve(bound, user, &chosen, ConsentBy::Person).await?))
+                Ok(Next::Answer(self.approve(bound, user, Yes { scopes: &chosen, of: Some(scopes) }).await?))
             }
             (_, Some(question)) => {
                 let scopes = decision.of(&self.askable(&bound.request()?.scopes))?;
@@ -80,16 +90,10 @@ impl AuthorizationServer {
         Ok(Answer::refusal(&request.redirect_uri, request.state.as_deref(), &self.settings.issuer, error))
     }
 
-    /// Ends the flow in a code for `user`, who has logged in, and `scopes`, which were allowed in this browser.
-    pub(super) async fn approve(
-        &self,
-        bound: &Bound,
-        user: &UserId,
-        scopes: &ScopeSet,
-        by: ConsentBy,
-    ) -> Result<Answer, FlowFault> {
+    /// Ends the flow in a code for `user`, who has logged in in this browser.
+    pub(super) async fn approve(&self, bound: &Bound, user: &UserId, yes: Yes<'_>) -> Result<Answer, FlowFault> {
         let request = bound.request()?;
-        let now = self.services.clock.now();
+        let (now, scopes) = (self.services.clock.now(), yes.scopes);
         let secret = random::token();
         let code = AuthorizationCode {
             digest: Digest::of(&secret),
@@ -103,6 +107,21 @@ impl AuthorizationServer {
             issued_at: now,
             expires_at: now + self.settings.code_lifetime,
         };
+        let decided = yes.of.map(|offered| self.decided((request, user), (scopes, offered), now));
+        if !self.services.store.approve_flow(&bound.flow, code, decided).await? {
+            return Err(FlowFault::MOVED);
+        }
+        let by = if yes.of.is_some() { ConsentBy::Person } else { ConsentBy::Memory };
+        self.services.audit.record(Event::Consented { user, client: &request.client_id, scopes, by }).await?;
+        Ok(Answer::success(&request.redirect_uri, request.state.as_deref(), &self.settings.issuer, &secret))
+    }
+
+    fn decided(
+        &self,
+        (request, user): (&AuthorizationRequest, &UserId),
+        (scopes, offered): (&ScopeSet, &ScopeSet),
+        now: Timestamp,
+    ) -> Decided {
         let consent = Consent {
             user: user.clone(),
             client_id: request.client_id.clone(),
@@ -111,10 +130,6 @@ impl AuthorizationServer {
             scopes: scopes.clone(),
             granted_at: now,
         };
-        if !self.services.store.approve_flow(&bound.flow, code, consent).await? {
-            return Err(FlowFault::MOVED);
-        }
-        self.services.audit.record(Event::Consented { user, client: &request.client_id, scopes, by }).await?;
-        Ok(Answer::success(&request.redirect_uri, request.state.as_deref(), &self.settings.issuer, &secret))
+        Decided { consent, offered: offered.clone(), counts_since: now - self.settings.consent.remember }
     }
 }

@@ -2,8 +2,9 @@
 
 use std::net::IpAddr;
 
-use crate::audit::{ConsentBy, Event};
+use crate::audit::Event;
 use crate::authorization_server::AuthorizationServer;
+use crate::authorization_server::authorize::decision::Yes;
 use crate::authorization_server::authorize::fault::FlowFault;
 use crate::authorization_server::authorize::flow::{Bound, Departure, Question};
 use crate::authorization_server::authorize::response::Answer;
@@ -17,7 +18,7 @@ use crate::config::section::{Consent, ConsentMode};
 use crate::identity::LoginError;
 use crate::identity::throttle::RetryAfter;
 use crate::model::authorization::{AuthorizationRequest, Flow, Stage};
-use crate::model::client::Origin;
+use crate::model::client::{Authentication, Client, Origin};
 use crate::protocol::oauth::error::{ErrorCode, OauthError};
 use crate::protocol::oauth::redirect_uri;
 use crate::protocol::oauth::scope::ScopeSet;
@@ -163,7 +164,7 @@ impl AuthorizationServer {
         }
         let moved = self.advance(bound, Stage::Consent { user: user.clone(), scopes: scopes.clone() }).await?;
         if self.is_consent_remembered(request, user, &scopes).await? {
-            return Ok(Next::Answer(self.approve(&moved, user, &scopes, ConsentBy::Memory).await?));
+            return Ok(Next::Answer(self.approve(&moved, user, Yes { scopes: &scopes, of: None }).await?));
         }
         Ok(Next::Step { cookie: moved.cookie })
     }
@@ -223,6 +224,28 @@ impl AuthorizationServer {
             self.services.store.advance_flow(&bound.flow, bound.flow.browser, Stage::Finished, now).await?;
         }
         Ok(())
+    }
+
+    /// Whether somebody who is signed in, and so need not be seen at all, is not asked either.
+    ///
+    /// RFC 8252 §8.6: a request is not answered without a person unless it is certain who gets the answer. What listens at a
+    /// loopback address or for a private-use scheme may be another app, so that the client has to prove itself with the code.
+    pub(super) async fn may_go_unseen(
+        &self,
+        (request, client): (&AuthorizationRequest, &Client),
+        user: &UserId,
+        scopes: &ScopeSet,
+    ) -> Result<bool, FlowFault> {
+        let proves_itself = match &client.authentication {
+            Authentication::Secret(_) | Authentication::PrivateKey { is_optional: false, .. } => true,
+            Authentication::PrivateKey { is_optional: true, .. } | Authentication::None => false,
+        };
+        let is_certain = proves_itself || request.redirect_uri.starts_with("https://");
+        // Nothing stands between a link elsewhere and a code here, not even a password: not even where nobody need be asked.
+        if request.asks_again || !is_certain {
+            return Ok(false);
+        }
+        self.is_consent_remembered(request, user, scopes).await
     }
 
     /// Whether the same person has already allowed the same client at least this much, or the operator has for everybody.

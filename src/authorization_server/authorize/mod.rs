@@ -11,6 +11,7 @@ mod request;
 mod response;
 
 use crate::authorization_server::AuthorizationServer;
+use crate::authorization_server::authorize::decision::Yes;
 use crate::base::digest::Digest;
 use crate::base::id::FlowId;
 use crate::base::limit::Limit;
@@ -55,6 +56,21 @@ pub struct Started {
     pub cookie: Secret,
 }
 
+impl From<Bound> for Started {
+    fn from(bound: Bound) -> Self {
+        Self { flow: bound.flow.id, cookie: bound.cookie }
+    }
+}
+
+/// What became of an authorization request.
+#[derive(Debug)]
+pub enum Begun {
+    /// A flow began.
+    Flow(Started),
+    /// There was nothing to ask: who is signed in has allowed it before.
+    Answered(Answer),
+}
+
 /// Why no flow began.
 #[derive(Debug)]
 pub enum AuthorizeFault {
@@ -71,7 +87,7 @@ impl From<StoreError> for AuthorizeFault {
 }
 
 impl AuthorizationServer {
-    /// Begins a flow for an authorization request. `cross_site`: whether another site sent the browser here, or the
+    /// Begins a flow for an authorization request, or answers it, if who is signed in has nothing to decide. `cross_site`: whether another site sent the browser here, or the
     /// browser did not say. `session`: the one this browser has.
     ///
     /// # Errors
@@ -81,7 +97,7 @@ impl AuthorizationServer {
         query: &[u8],
         cross_site: bool,
         session: Option<&Secret>,
-    ) -> Result<Started, AuthorizeFault> {
+    ) -> Result<Begun, AuthorizeFault> {
         let page = |fault| AuthorizeFault::Page(fault);
         if query.len() > LONGEST_QUERY {
             return Err(page(PageFault::TooLong));
@@ -93,7 +109,26 @@ impl AuthorizationServer {
             Err(error) => return Err(AuthorizeFault::Answer(self.refusal(&target, error))),
         };
         let stage = self.first_stage(&request, request::wants_login(&parameters), session).await?;
-        Ok(self.begin(Some(request), stage).await?)
+        let unseen = match &stage {
+            Stage::Consent { user, scopes } => self.may_go_unseen((&request, &target.client), user, scopes).await,
+            _ => Ok(false),
+        };
+        let bound = self.begin(Some(request), stage).await?;
+        match self.answer_unseen(&bound, unseen).await {
+            Ok(Some(answer)) => Ok(Begun::Answered(answer)),
+            Err(FlowFault::Unavailable(error)) => Err(error.into()),
+            // Whatever it is, the flow's own page says it.
+            Ok(None) | Err(_) => Ok(Begun::Flow(bound.into())),
+        }
+    }
+
+    async fn answer_unseen(&self, bound: &Bound, unseen: Result<bool, FlowFault>) -> Result<Option<Answer>, FlowFault> {
+        match &bound.flow.stage {
+            Stage::Consent { user, scopes } if unseen? => {
+                Ok(Some(self.approve(bound, user, Yes { scopes, of: None }).await?))
+            }
+            _ => Ok(None),
+        }
     }
 
     /// Begins a flow in which a person logs in for the own account. Where to choose from is always shown, even if there is one
@@ -102,10 +137,10 @@ impl AuthorizationServer {
     /// # Errors
     /// The store cannot be written.
     pub async fn visit_account(&self) -> Result<Started, StoreError> {
-        self.begin(None, Stage::Login { afresh: false }).await
+        Ok(self.begin(None, Stage::Login { afresh: false }).await?.into())
     }
 
-    async fn begin(&self, request: Option<AuthorizationRequest>, stage: Stage) -> Result<Started, StoreError> {
+    async fn begin(&self, request: Option<AuthorizationRequest>, stage: Stage) -> Result<Bound, StoreError> {
         let (cookie, now) = (random::token(), self.services.clock.now());
         let flow = Flow {
             id: FlowId::new(random::identifier()),
@@ -115,13 +150,11 @@ impl AuthorizationServer {
             started_at: now,
             expires_at: now + FLOW_LIFETIME,
         };
-        let started = Started { flow: flow.id.clone(), cookie };
-        self.services.store.add_flow(flow, now).await?;
-        Ok(started)
+        self.services.store.add_flow(flow.clone(), now).await?;
+        Ok(Bound { flow, cookie })
     }
 
-    /// Somebody who is logged in in this browser is asked for consent at once, every time: without a password or a provider
-    /// in between, nothing but that page stands between a link and a code.
+    /// Somebody who is logged in in this browser comes to the question at once.
     async fn first_stage(
         &self,
         request: &AuthorizationRequest,

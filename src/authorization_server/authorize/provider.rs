@@ -3,9 +3,10 @@
 
 use std::time::Duration;
 
-use crate::audit::{ConsentBy, Event};
+use crate::audit::Event;
 use crate::authorization_server::AuthorizationServer;
 use crate::authorization_server::authorize::LONGEST_QUERY;
+use crate::authorization_server::authorize::decision::Yes;
 use crate::authorization_server::authorize::fault::FlowFault;
 use crate::authorization_server::authorize::flow::{Bound, Departure};
 use crate::authorization_server::authorize::login::{LoggedIn, Next};
@@ -162,10 +163,9 @@ impl AuthorizationServer {
         }
         // Before the code, so that a store that fails costs no code.
         let session = self.remember_browser(&user.id, browser).await?;
-        Ok(LoggedIn {
-            next: Next::Answer(self.approve(returned, &user.id, &granted, ConsentBy::Person).await?),
-            session,
-        })
+        let offered = self.askable(&returned.request()?.scopes);
+        let yes = Yes { scopes: &granted, of: Some(&offered) };
+        Ok(LoggedIn { next: Next::Answer(self.approve(returned, &user.id, yes).await?), session })
     }
 
     /// Back to the beginning, for another try; as somebody else when the provider's person was the trouble.

@@ -18,7 +18,7 @@ use crate::store::StoreError;
 /// A client and a redirect URI of it: from here on there is somebody to answer to.
 #[derive(Debug)]
 pub(super) struct Target {
-    client: Client,
+    pub(super) client: Client,
     redirect_uri: String,
     state: Option<String>,
 }

@@ -134,7 +134,7 @@ impl AuthorizationServer {
         sent: [&Secret; 2],
     ) -> Result<bool, Refused> {
         let account = UserId::of_client(client);
-        let reservation = self.guesses.reserve(Some(&account), address, Instant::now()).map_err(|retry| {
+        let reservation = self.services.guesses.reserve(Some(&account), address, Instant::now()).map_err(|retry| {
             let text = "too many wrong secrets for this client from this address; try again later";
             Refused::from(OauthError::new(ErrorCode::SlowDown, text).retry_after(retry.seconds()))
         })?;

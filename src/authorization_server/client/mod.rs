@@ -7,6 +7,6 @@ mod management;
 mod registration;
 mod resolve;
 
-pub use registration::{Registered, RegistrationFault};
+pub use registration::{Registered, RegistrationFault, tell_of_evicted};
 pub use resolve::ResolveFault;
 pub(super) use resolve::configured;

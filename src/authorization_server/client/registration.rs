@@ -2,9 +2,10 @@
 
 use std::net::IpAddr;
 
+use futures_util::stream::{self, StreamExt as _};
 use serde_json::{Value, json};
 
-use crate::audit::Event;
+use crate::audit::{Audit, Event};
 use crate::authorization_server::AuthorizationServer;
 use crate::authorization_server::error::Refused;
 use crate::base::digest::Digest;
@@ -83,11 +84,14 @@ impl AuthorizationServer {
         if let Some(fingerprint) = &fingerprint
             && let Some(client) = self.services.store.renew_client(fingerprint, now).await?
         {
-            self.services.audit.record(Event::ClientAdded { client: &client.id }).await?;
+            self.services.audit.record(Event::ClientRenewed { client: &client.id }).await?;
             return Ok(Registered { client, secret: None, management: None });
         }
         let registered = self.make_client(accepted, fingerprint);
-        if self.services.store.add_client(registered.client.clone(), bounds, now).await? {
+        let admission = self.services.store.add_client(registered.client.clone(), bounds, now).await?;
+        tell_of_evicted(&self.services.audit, &admission.expired, "expired").await;
+        tell_of_evicted(&self.services.audit, &admission.made_room, "made_room").await;
+        if admission.is_admitted {
             self.services.audit.record(Event::ClientAdded { client: &registered.client.id }).await?;
             return Ok(registered);
         }
@@ -152,9 +156,21 @@ impl AuthorizationServer {
             fingerprint,
             registered_at: self.services.clock.now(),
             last_granted_at: None,
+            by_operator: true,
         };
         Registered { client, secret, management: Some(self.management(&id, token)) }
     }
+}
+
+/// How many lines are under way at once: they share their writes.
+const LINES_AT_ONCE: usize = 64;
+
+/// Tells the trail of clients that lost their registration. It has happened, so nothing depends on it.
+pub async fn tell_of_evicted(audit: &Audit, clients: &[ClientId], reason: &'static str) {
+    let tell = |client| async move {
+        let _ = audit.record(Event::ClientEvicted { client, reason }).await;
+    };
+    stream::iter(clients).for_each_concurrent(LINES_AT_ONCE, tell).await;
 }
 
 /// How a client proves itself from now on, and the secret that it is given for it.

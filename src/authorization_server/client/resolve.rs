@@ -38,7 +38,8 @@ impl AuthorizationServer {
     pub(super) fn has_expired(&self, client: &RegisteredClient) -> bool {
         let bounds = self.settings.client_bounds;
         let ends_at = bounds.map(|bounds| client.registered_at + bounds.unused_expiry);
-        client.last_granted_at.is_none() && ends_at.is_some_and(|ends_at| ends_at <= self.services.clock.now())
+        let expires = client.last_granted_at.is_none() && !client.by_operator;
+        expires && ends_at.is_some_and(|ends_at| ends_at <= self.services.clock.now())
     }
 }
 

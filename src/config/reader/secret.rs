@@ -1,9 +1,11 @@
 //! Secrets that stand elsewhere: in an environment variable (`*_env`) or in a file (`*_file`).
 
-use std::fs;
+use std::io;
+use std::path::Path;
 
 use crate::base::secret::Secret;
 use crate::config::fault::Wrong;
+use crate::config::file;
 use crate::config::reader::{Reader, canonical, kind};
 
 impl Reader<'_> {
@@ -33,7 +35,7 @@ impl Reader<'_> {
     /// The content of the file that the key names, without one line end at its end.
     pub fn secret_from_file(&mut self, names: &'static str, doc: &str) -> Option<Secret> {
         let path = self.optional_path(names, doc)?;
-        let content = match fs::read_to_string(&path) {
+        let content = match self.read_text(&path) {
             Ok(content) => content,
             Err(error) => {
                 let problem = format!("{} cannot be read: {error}", path.display());
@@ -48,6 +50,22 @@ impl Reader<'_> {
             return None;
         }
         Some(Secret::new(content))
+    }
+
+    /// The content of a file that the configuration names.
+    ///
+    /// # Errors
+    /// As `file::read`.
+    pub fn read_file(&self, path: &Path) -> io::Result<Vec<u8>> {
+        file::read(path, self.shared.occasion)
+    }
+
+    /// The same of a text.
+    ///
+    /// # Errors
+    /// As `file::read`, or it is no text.
+    pub fn read_text(&self, path: &Path) -> io::Result<String> {
+        String::from_utf8(self.read_file(path)?).map_err(|_| io::Error::other("it is not UTF-8"))
     }
 
     /// Faults unless exactly one of the keys is written.

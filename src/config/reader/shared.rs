@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use crate::config::environment::Environment;
 use crate::config::fault::{Fault, Wrong};
+use crate::config::file::Occasion;
 use crate::config::lines::Lines;
 
 /// What all readers of one file share.
@@ -16,6 +17,8 @@ pub struct Shared {
     pub folder: PathBuf,
     /// Where `*_env` keys are looked up.
     pub environment: Environment,
+    /// Which files may be read.
+    pub occasion: Occasion,
     /// No file is read: the keys are only asked for, to know them.
     pub describing: bool,
     /// What is wrong so far.
@@ -27,12 +30,13 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// Nothing asked yet, of a file in `folder`.
-    pub fn new(lines: Lines, folder: PathBuf, environment: Environment) -> Self {
+    /// Nothing asked yet, of a file in `folder` whose lines are not known yet.
+    pub fn new(folder: PathBuf, environment: Environment, occasion: Occasion) -> Self {
         Self {
-            lines,
+            lines: Lines::default(),
             folder,
             environment,
+            occasion,
             describing: false,
             faults: RefCell::default(),
             warnings: RefCell::default(),
@@ -42,7 +46,7 @@ impl Shared {
 
     /// For a run that reads no file.
     pub fn describing() -> Self {
-        Self { describing: true, ..Self::new(Lines::default(), PathBuf::from("/"), Environment::table(&[])) }
+        Self { describing: true, ..Self::new(PathBuf::from("/"), Environment::table(&[]), Occasion::Start) }
     }
 
     /// Adds a fault at an absolute path.

@@ -211,7 +211,7 @@ fn read_authentication(reader: &mut Reader<'_>) -> StaticAuthentication {
     reader.at_most_one(&PROOFS);
     let secret = secret.or(variable).or(file);
     check_length(reader, &SECRETS, secret.as_ref());
-    let keys = keys.and_then(|path| match read_keys(&path) {
+    let keys = keys.and_then(|path| match read_keys(reader, &path) {
         Ok(keys) => Some(keys),
         Err(problem) => {
             reader.fault("jwks_file", Wrong::new(problem, "write a JSON file with {\"keys\": [public keys]}"));
@@ -237,8 +237,8 @@ pub(super) fn check_length(reader: &Reader<'_>, keys: &[&'static str], secret: O
 }
 
 /// A JWK set without private keys, as JSON.
-fn read_keys(path: &Path) -> Result<String, String> {
-    let text = std::fs::read_to_string(path).map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
+fn read_keys(reader: &Reader<'_>, path: &Path) -> Result<String, String> {
+    let text = reader.read_text(path).map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
     let set: serde_json::Value =
         serde_json::from_str(&text).map_err(|error| format!("{} is no JSON: {error}", path.display()))?;
     let keys = set.get("keys").and_then(serde_json::Value::as_array).filter(|keys| !keys.is_empty());

@@ -1,6 +1,5 @@
 //! `tls` of an upstream: whom the bridge believes, and by what it is believed itself.
 
-use std::fs;
 use std::path::Path;
 
 use rustls::RootCertStore;
@@ -44,7 +43,7 @@ impl UpstreamTls {
         Self {
             is_unverified,
             authorities: path
-                .and_then(|path| read_authorities(&path).map_err(|wrong| reader.fault("ca_cert", wrong)).ok()),
+                .and_then(|path| read_authorities(reader, &path).map_err(|wrong| reader.fault("ca_cert", wrong)).ok()),
             identity: read_identity(reader),
             server_name: reader.optional("server_name", &NAME, "In its certificate, when it is not the host of url."),
         }
@@ -73,8 +72,8 @@ fn read_verification(reader: &mut Reader<'_>) -> bool {
     unverified
 }
 
-fn read_authorities(path: &Path) -> Result<Vec<u8>, Wrong> {
-    let pem = read_file(path)?;
+fn read_authorities(reader: &Reader<'_>, path: &Path) -> Result<Vec<u8>, Wrong> {
+    let pem = read_file(reader, path)?;
     let mut store = RootCertStore::empty();
     for certificate in certificates(path, &pem)? {
         store.add(certificate).map_err(|error| {
@@ -100,9 +99,10 @@ fn read_identity(reader: &mut Reader<'_>) -> Option<Secret> {
             return None;
         }
     };
-    let chain = read_file(&certificate).and_then(|pem| certificates(&certificate, &pem).map(|chain| (pem, chain)));
+    let chain =
+        read_file(reader, &certificate).and_then(|pem| certificates(&certificate, &pem).map(|chain| (pem, chain)));
     let chain = chain.map_err(|wrong| reader.fault("cert_file", wrong)).ok();
-    let key = read_key(&key).map_err(|wrong| reader.fault("key_file", wrong)).ok();
+    let key = read_key(reader, &key).map_err(|wrong| reader.fault("key_file", wrong)).ok();
     let ((mut pem, chain), (key_pem, key)) = chain.zip(key)?;
     if let Err(wrong) = fits(chain, key) {
         reader.fault("key_file", wrong);
@@ -113,9 +113,9 @@ fn read_identity(reader: &mut Reader<'_>) -> Option<Secret> {
     String::from_utf8(pem).ok().map(Secret::new)
 }
 
-fn read_key(path: &Path) -> Result<(Secret, PrivateKeyDer<'static>), Wrong> {
+fn read_key(reader: &Reader<'_>, path: &Path) -> Result<(Secret, PrivateKeyDer<'static>), Wrong> {
     key_file::check(path, "leave cert_file and key_file out")?;
-    let pem = fs::read_to_string(path).map(Secret::new).map_err(|error| unreadable(path, &error))?;
+    let pem = reader.read_text(path).map(Secret::new).map_err(|error| unreadable(path, &error))?;
     let key = PrivateKeyDer::from_pem_slice(pem.expose().as_bytes()).map_err(|_| {
         Wrong::new(format!("{} holds no private key", path.display()), "name a PEM file without a passphrase")
     })?;
@@ -142,8 +142,8 @@ fn certificates(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>,
     }
 }
 
-fn read_file(path: &Path) -> Result<Vec<u8>, Wrong> {
-    fs::read(path).map_err(|error| unreadable(path, &error))
+fn read_file(reader: &Reader<'_>, path: &Path) -> Result<Vec<u8>, Wrong> {
+    reader.read_file(path).map_err(|error| unreadable(path, &error))
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> Wrong {

@@ -5,9 +5,10 @@ use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse};
 
 use crate::audit::Event;
-use crate::authorization_server::authorize::{Answer, AuthorizeFault, FLOW_LIFETIME, PageFault, Started};
+use crate::authorization_server::authorize::{Answer, AuthorizeFault, Begun, FLOW_LIFETIME, PageFault, Started};
 use crate::http::answer;
 use crate::http::live::Current;
+use crate::http::oauth::flow;
 use crate::http::oauth::flow_path;
 use crate::http::oauth::{is_visit, within};
 use crate::http::page::Link;
@@ -25,7 +26,8 @@ pub async fn get(request: HttpRequest, state: Current) -> HttpResponse {
     let session = state.cookies().find_session(&request);
     let (query, cross_site) = (request.query_string().as_bytes(), is_cross_site(&request));
     match state.authorization().server.authorize(query, cross_site, session.as_ref()).await {
-        Ok(started) => begin(&request, &state, &started),
+        Ok(Begun::Flow(started)) => begin(&request, &state, &started),
+        Ok(Begun::Answered(answer)) => flow::back(&state, &answer),
         Err(AuthorizeFault::Page(fault)) => {
             if let Some(reason) = fault.word() {
                 // Nothing is handed out, so nothing depends on it.

@@ -246,6 +246,13 @@ fn next_page(state: &State, bound: &Bound, cookie: &Secret) -> HttpResponse {
 
 /// Takes the browser back to the client, and forgets the flow's cookie.
 fn returning(state: &State, bound: &Bound, answer: &Answer) -> HttpResponse {
+    let mut response = back(state, answer);
+    set_cookie(&mut response, &state.cookies().clear(bound.id()));
+    response
+}
+
+/// Takes the browser back to the client.
+pub fn back(state: &State, answer: &Answer) -> HttpResponse {
     let told = match &answer.error {
         None => page::Answer::Allowed,
         Some(error) if error.error == ErrorCode::AccessDenied => page::Answer::Denied,
@@ -261,7 +268,5 @@ fn returning(state: &State, bound: &Bound, answer: &Answer) -> HttpResponse {
         link,
         answer: told,
     };
-    let mut response = respond::page(&state.authorization().pages, StatusCode::OK, &page);
-    set_cookie(&mut response, &state.cookies().clear(bound.id()));
-    response
+    respond::page(&state.authorization().pages, StatusCode::OK, &page)
 }

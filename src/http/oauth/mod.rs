@@ -10,7 +10,7 @@ pub mod register;
 
 use actix_web::cookie::Cookie;
 use actix_web::http::{Method, StatusCode, header};
-use actix_web::web::{Bytes, Payload};
+use actix_web::web::{Bytes, Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 
 use crate::audit::Event;
@@ -19,7 +19,7 @@ use crate::authorization_server::introspection::Introspection;
 use crate::base::id::FlowId;
 use crate::http::answer;
 use crate::http::body;
-use crate::http::live::Current;
+use crate::http::live::{Current, Live};
 use crate::http::state::State;
 use crate::identity::throttle::AddressLimit;
 use crate::protocol::oauth::error::{ErrorCode, OauthError};
@@ -35,11 +35,13 @@ pub async fn jwks(state: Current) -> HttpResponse {
 }
 
 /// `POST /oauth/token`
-pub async fn token(request: HttpRequest, payload: Payload, state: Current) -> HttpResponse {
+pub async fn token(request: HttpRequest, payload: Payload, state: Current, live: Data<Live>) -> HttpResponse {
     let call = match ClientCall::read(&request, payload, &state).await {
         Ok(call) => call,
         Err(response) => return response,
     };
+    // Clients and secrets are those of now: a body can be held back for as long as one may take.
+    let state = live.current();
     match state.authorization().server.token(&call.request()).await {
         Ok(response) => answer::private_json(StatusCode::OK, response.to_json()),
         Err(refused) => {
@@ -78,11 +80,13 @@ pub async fn revoke(request: HttpRequest, payload: Payload, state: Current) -> H
 }
 
 /// `POST /oauth/introspect`
-pub async fn introspect(request: HttpRequest, payload: Payload, state: Current) -> HttpResponse {
+pub async fn introspect(request: HttpRequest, payload: Payload, state: Current, live: Data<Live>) -> HttpResponse {
     let call = match ClientCall::read(&request, payload, &state).await {
         Ok(call) => call,
         Err(response) => return response,
     };
+    // As in `token`.
+    let state = live.current();
     let server = &state.authorization().server;
     match server.introspect(&call.request()).await {
         Some(Ok(found)) => {

@@ -160,7 +160,7 @@ fn a_generated_key_that_its_group_may_read_is_a_fault_that_says_what_to_do() {
     let path = folder.path().join("keys").join(&files(folder.path())[0]);
     for mode in [0o640, 0o604, 0o644, 0o660] {
         fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
-        for result in [open(&signing(folder.path())).map(drop), Keys::check(&signing(folder.path()))] {
+        for result in [open(&signing(folder.path())).map(drop), Keys::check(&signing(folder.path())).map(drop)] {
             let error = result.unwrap_err();
             assert!(matches!(error, KeyError::Mode { .. }), "{mode:o}");
             assert!(error.to_string().contains(&format!("chmod 600 {}", path.display())), "{error}");

@@ -100,7 +100,7 @@ pub(super) async fn cons_10_of_twenty_approvals_one_wins(store: &Arc<dyn Store>)
     flow.stage = sample.consenting();
     store.add_flow(flow.clone(), NOW).await.unwrap();
     let outcomes = crowd(|number| {
-        let (store, flow, mut code, consent) = (Arc::clone(store), flow.clone(), sample.code(), sample.consent());
+        let (store, flow, mut code, consent) = (Arc::clone(store), flow.clone(), sample.code(), sample.decided());
         code.digest = digest(&format!("code {number}"));
         async move { store.approve_flow(&flow, code, consent).await.unwrap() }
     })
@@ -198,7 +198,7 @@ pub(super) async fn of_twenty_registrations_for_the_last_place_nobody_used_is_lo
     let bounds = ClientBounds { max_clients: 2, ..BOUNDS };
     let added = crowd(|number| {
         let (store, client) = (Arc::clone(store), Sample::new(&number.to_string()).client());
-        async move { store.add_client(client, bounds, NOW).await.unwrap() }
+        async move { store.add_client(client, bounds, NOW).await.unwrap().is_admitted }
     })
     .await;
     assert_eq!(added, [true; CROWD]);
@@ -215,7 +215,7 @@ pub(super) async fn of_twenty_registrations_for_the_last_place_nobody_used_is_lo
 pub(super) async fn a_failed_write_takes_no_other_along(store: &Arc<dyn Store>) {
     let bounds = ClientBounds { max_clients: 1000, ..BOUNDS };
     let taken = Sample::new("taken").client();
-    assert!(store.add_client(taken.clone(), bounds, NOW).await.unwrap());
+    assert!(store.add_client(taken.clone(), bounds, NOW).await.unwrap().is_admitted);
     let name = |number: usize| if number.is_multiple_of(2) { "taken".to_owned() } else { number.to_string() };
     let outcomes = crowd(|number| {
         let (store, client) = (Arc::clone(store), Sample::new(&name(number)).client());
@@ -226,7 +226,7 @@ pub(super) async fn a_failed_write_takes_no_other_along(store: &Arc<dyn Store>) 
         if id == taken.id {
             assert!(matches!(outcome, Err(StoreError::Broken(_))), "{outcome:?}");
         } else {
-            assert_eq!(outcome, Ok(true));
+            assert!(outcome.is_ok_and(|admission| admission.is_admitted), "{id}");
         }
         assert!(store.find_client(&id).await.unwrap().is_some());
     }

@@ -6,6 +6,7 @@ use crate::base::id::{ClientId, FlowId, ProviderName, UserId};
 use crate::model::account::{Account, Profile};
 use crate::model::authorization::Stage;
 use crate::model::client::{Authentication, RegisteredClient};
+use crate::model::consent::Decided;
 use crate::model::grant::{Grant, RefreshToken};
 use crate::protocol::oauth::client_keys::KeySource;
 use crate::protocol::oauth::scope::ScopeSet;
@@ -29,7 +30,7 @@ pub(super) async fn a_client_comes_back_as_it_was_added(store: &Arc<dyn Store>) 
     let inline = signing("c", KeySource::Inline("{\"keys\": []}".to_owned()));
     let kept_elsewhere = signing("d", KeySource::Url("https://client.example/jwks".parse().unwrap()));
     for client in [confidential, public, inline, kept_elsewhere] {
-        assert!(store.add_client(client.clone(), BOUNDS, NOW).await.unwrap());
+        assert!(store.add_client(client.clone(), BOUNDS, NOW).await.unwrap().is_admitted);
         assert_eq!(store.find_client(&client.id).await.unwrap(), Some(client));
     }
 }
@@ -94,7 +95,9 @@ pub(super) async fn the_last_consent_counts(store: &Arc<dyn Store>) {
     let mut wider = sample.consent();
     wider.scopes = ScopeSet::everything();
     wider.granted_at = NOW + minutes(1);
-    assert!(store.approve_flow(&flow, code, wider.clone()).await.unwrap());
+    let counts_since = NOW - minutes(60);
+    let decided = Decided { consent: wider.clone(), offered: wider.scopes.clone(), counts_since };
+    assert!(store.approve_flow(&flow, code, Some(decided)).await.unwrap());
 
     let asked = wider.clone();
     let find = async |redirect_uri: &str, resource: &str| {
@@ -189,7 +192,7 @@ pub(super) async fn what_is_not_there_is_none(store: &Arc<dyn Store>) {
     assert!(!store.enable_user(&nobody).await.unwrap());
     assert!(!store.remove_user(&nobody, NOW).await.unwrap());
     assert!(!store.advance_flow(&sample.flow(), digest("x"), Stage::Finished, NOW).await.unwrap());
-    assert!(!store.approve_flow(&sample.flow(), sample.code(), sample.consent()).await.unwrap());
+    assert!(!store.approve_flow(&sample.flow(), sample.code(), sample.decided()).await.unwrap());
     assert_eq!(store.find_code(&sample.code().digest).await.unwrap(), None, "and no code was made");
 }
 

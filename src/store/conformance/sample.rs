@@ -12,7 +12,7 @@ use crate::model::account::{Account, Profile};
 use crate::model::authorization::{AuthorizationCode, AuthorizationRequest, Flow, Stage};
 use crate::model::browser_session::BrowserSession;
 use crate::model::client::{Authentication, RegisteredClient};
-use crate::model::consent::Consent;
+use crate::model::consent::{Consent, Decided};
 use crate::model::grant::{CheckedAssertion, Description, Grant, Redemption, RefreshPolicy, Rotation};
 use crate::model::user::User;
 use crate::protocol::oauth::scope::ScopeSet;
@@ -69,6 +69,7 @@ impl Sample {
             fingerprint: None,
             registered_at: NOW,
             last_granted_at: None,
+            by_operator: false,
         }
     }
 
@@ -213,6 +214,12 @@ impl Sample {
         }
     }
 
+    /// The consent as the person's answer to that very question.
+    pub(in crate::store) fn decided(&self) -> Option<Decided> {
+        let consent = self.consent();
+        Some(Decided { offered: consent.scopes.clone(), consent, counts_since: NOW - minutes(60) })
+    }
+
     /// The `number`th refresh token of the chain, from 1.
     pub(in crate::store) fn refresh(&self, number: u32) -> Digest {
         digest(&format!("{} refresh {number}", self.name))
@@ -220,12 +227,18 @@ impl Sample {
 
     /// Registers the client, and goes through login and approval to a code that waits.
     pub(in crate::store) async fn approve(&self, store: &dyn Store) {
-        assert!(store.add_client(self.client(), ClientBounds { max_clients: 100_000, ..BOUNDS }, NOW).await.unwrap());
+        assert!(
+            store
+                .add_client(self.client(), ClientBounds { max_clients: 100_000, ..BOUNDS }, NOW)
+                .await
+                .unwrap()
+                .is_admitted
+        );
         let mut flow = self.flow();
         store.add_flow(flow.clone(), NOW).await.unwrap();
         assert!(store.advance_flow(&flow, flow.browser, self.consenting(), NOW).await.unwrap());
         flow.stage = self.consenting();
-        assert!(store.approve_flow(&flow, self.code(), self.consent()).await.unwrap());
+        assert!(store.approve_flow(&flow, self.code(), self.decided()).await.unwrap());
     }
 
     /// Redeems the code at [`NOW`], with refresh token 1.

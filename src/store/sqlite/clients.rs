@@ -11,7 +11,7 @@ use crate::store::sqlite::Sqlite;
 use crate::store::sqlite::grants;
 use crate::store::sqlite::value::Json;
 use crate::store::sqlite::writer::Writing;
-use crate::store::{ClientBounds, Clients, StoreError};
+use crate::store::{Admission, ClientBounds, Clients, StoreError};
 
 #[async_trait]
 impl Clients for Sqlite {
@@ -25,13 +25,14 @@ impl Clients for Sqlite {
         client: RegisteredClient,
         bounds: ClientBounds,
         now: Timestamp,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Admission, StoreError> {
         self.write_at(now, move |writing| {
-            let has_room = make_room(writing, bounds, now)?;
-            if has_room {
+            let expired = remove_expired(writing, bounds, now)?;
+            let made_room = make_room(writing, bounds)?;
+            if made_room.is_some() {
                 insert(writing, &client)?;
             }
-            Ok(has_room)
+            Ok(Admission { is_admitted: made_room.is_some(), expired, made_room: made_room.unwrap_or_default() })
         })
         .await
     }
@@ -75,7 +76,7 @@ impl Clients for Sqlite {
         .await
     }
 
-    async fn remove_expired_clients(&self, bounds: ClientBounds, now: Timestamp) -> Result<(), StoreError> {
+    async fn remove_expired_clients(&self, bounds: ClientBounds, now: Timestamp) -> Result<Vec<ClientId>, StoreError> {
         self.write_at(now, move |writing| remove_expired(writing, bounds, now)).await
     }
 
@@ -107,7 +108,7 @@ fn find(connection: &Connection, id: &ClientId) -> rusqlite::Result<Option<Regis
 }
 
 /// What [`read`] takes.
-pub(super) const COLUMN_NAMES: &str = "id, name, redirect_uris, secret, may_refresh, metadata, registered_at, last_granted_at, keys, management, fingerprint";
+pub(super) const COLUMN_NAMES: &str = "id, name, redirect_uris, secret, may_refresh, metadata, registered_at, last_granted_at, keys, management, fingerprint, by_operator";
 
 pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<RegisteredClient> {
     Ok(RegisteredClient {
@@ -125,6 +126,7 @@ pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<RegisteredClient> {
         last_granted_at: row.get(7)?,
         management: row.get(9)?,
         fingerprint: row.get(10)?,
+        by_operator: row.get(11)?,
     })
 }
 
@@ -172,22 +174,21 @@ fn write(
     writing.change(sql, &*[changeable, more].concat()).map(drop)
 }
 
-/// Whether there is room for one more, having removed who was never used for too long, or else longest, and when that is
-/// not enough, whose grants have all ended.
-fn make_room(writing: &Writing<'_>, bounds: ClientBounds, now: Timestamp) -> rusqlite::Result<bool> {
-    remove_expired(writing, bounds, now)?;
+/// Makes room for one more: who was never used goes, the oldest first, and when that is not enough, whose grants have all
+/// ended. Gives who went; `None`: there is no room.
+fn make_room(writing: &Writing<'_>, bounds: ClientBounds) -> rusqlite::Result<Option<Vec<ClientId>>> {
     let used = count(writing, "SELECT count(*) FROM clients WHERE last_granted_at IS NOT NULL AND by_operator = 0")?;
     let unused = count(writing, "SELECT count(*) FROM clients WHERE last_granted_at IS NULL AND by_operator = 0")?;
     let excess = used + unused + 1 - i64::from(bounds.max_clients);
     if excess <= 0 {
-        return Ok(true);
+        return Ok(Some(Vec::new()));
     }
     // Counted only when it matters: of these there may be many, and of those never used the index finds the oldest at once.
     let ended = if unused < excess { count(writing, &format!("SELECT count(*) {ENDED}"))? } else { 0 };
     if unused + ended < excess {
-        return Ok(false);
+        return Ok(None);
     }
-    evict(
+    let mut gone = evict(
         writing,
         "DELETE FROM clients WHERE rowid IN
            (SELECT rowid FROM clients WHERE last_granted_at IS NULL AND by_operator = 0
@@ -196,18 +197,28 @@ fn make_room(writing: &Writing<'_>, bounds: ClientBounds, now: Timestamp) -> rus
         excess,
     )?;
     let oldest = format!("SELECT rowid {ENDED} ORDER BY last_granted_at, rowid LIMIT max(?1, 0)");
-    evict(writing, &format!("DELETE FROM clients WHERE rowid IN ({oldest}) RETURNING id"), excess - unused)?;
-    Ok(true)
+    gone.extend(evict(
+        writing,
+        &format!("DELETE FROM clients WHERE rowid IN ({oldest}) RETURNING id"),
+        excess - unused,
+    )?);
+    Ok(Some(gone))
 }
 
-/// Removes who has not been used for too long.
-fn remove_expired(writing: &Writing<'_>, bounds: ClientBounds, now: Timestamp) -> rusqlite::Result<()> {
+/// Removes who has not been used for too long. Gives who that was.
+fn remove_expired(writing: &Writing<'_>, bounds: ClientBounds, now: Timestamp) -> rusqlite::Result<Vec<ClientId>> {
     let unused =
         "DELETE FROM clients WHERE last_granted_at IS NULL AND by_operator = 0 AND registered_at <= ?1 RETURNING id";
-    evict(writing, unused, now - bounds.unused_expiry)?;
-    let Some(expiry) = bounds.expiry else { return Ok(()) };
-    let ended = format!("SELECT rowid {ENDED} AND last_granted_at <= ?1");
-    evict(writing, &format!("DELETE FROM clients WHERE rowid IN ({ended}) RETURNING id"), now - expiry)
+    let mut gone = evict(writing, unused, now - bounds.unused_expiry)?;
+    if let Some(expiry) = bounds.expiry {
+        let ended = format!("SELECT rowid {ENDED} AND last_granted_at <= ?1");
+        gone.extend(evict(
+            writing,
+            &format!("DELETE FROM clients WHERE rowid IN ({ended}) RETURNING id"),
+            now - expiry,
+        )?);
+    }
+    Ok(gone)
 }
 
 /// Clients that were used, and of whose grants none is left but revoked ones. Many clients register anew for every
@@ -215,11 +226,12 @@ fn remove_expired(writing: &Writing<'_>, bounds: ClientBounds, now: Timestamp) -
 const ENDED: &str = "FROM clients WHERE last_granted_at IS NOT NULL AND by_operator = 0
                      AND NOT EXISTS (SELECT 1 FROM grants WHERE client_id = clients.id AND revoked_at IS NULL)";
 
-/// Removes the clients that `sql` deletes and returns, with all that refers to them.
-fn evict(writing: &Writing<'_>, sql: &str, value: impl rusqlite::ToSql) -> rusqlite::Result<()> {
+/// Removes the clients that `sql` deletes and returns, with all that refers to them. Gives who they are.
+fn evict(writing: &Writing<'_>, sql: &str, value: impl rusqlite::ToSql) -> rusqlite::Result<Vec<ClientId>> {
     let evicted: Vec<ClientId> =
         writing.prepare_cached(sql)?.query_map([value], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
-    evicted.iter().try_for_each(|id| forget(writing, id).map(drop))
+    evicted.iter().try_for_each(|id| forget(writing, id).map(drop))?;
+    Ok(evicted)
 }
 
 /// What refers to a client that is gone. Its grants, if it had any, are revoked and fade away. Whether there was anything.

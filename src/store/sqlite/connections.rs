@@ -23,7 +23,9 @@ impl Connections for Sqlite {
         self.read(move |connection| {
             connection
                 .prepare_cached(
-                    "SELECT client_id, scopes, created_at, coalesce(last_used_at, created_at) AS used FROM grants
+                    "SELECT client_id, scopes, created_at, coalesce(last_used_at, created_at) AS used,
+                            max(coalesce(last_used_at, created_at), coalesce(called_at, 0))
+                     FROM grants
                      WHERE user_id = ?1 AND revoked_at IS NULL
                        AND (used > ?2 OR EXISTS (SELECT 1 FROM refresh_tokens t WHERE t.grant_id = grants.id
                                                  AND t.rotated_at IS NULL AND t.expires_at > ?3))
@@ -34,12 +36,27 @@ impl Connections for Sqlite {
                         client_id: row.get(0)?,
                         scopes: row.get(1)?,
                         connected_at: row.get(2)?,
-                        used_at: row.get(3)?,
+                        used_at: row.get(4)?,
                     })
                 })?
                 .collect()
         })
         .await
+    }
+
+    async fn record_calls(&self) -> Result<(), StoreError> {
+        let noted = self.calls.take();
+        if noted.is_empty() {
+            return Ok(());
+        }
+        let calls = noted.clone();
+        let written = self.write(move |writing| {
+            calls.iter().try_for_each(|(grant, at)| {
+                let sql = "UPDATE grants SET called_at = ?2 WHERE id = ?1 AND coalesce(called_at, 0) < ?2";
+                writing.change(sql, params![grant, at]).map(drop)
+            })
+        });
+        written.await.inspect_err(|_| noted.iter().for_each(|(grant, at)| self.calls.note(grant, *at)))
     }
 
     async fn list_consents(&self, user: &UserId) -> Result<Vec<Consent>, StoreError> {

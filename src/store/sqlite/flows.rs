@@ -8,7 +8,7 @@ use crate::base::digest::Digest;
 use crate::base::id::{FlowId, UserId};
 use crate::base::limit::Limit;
 use crate::model::authorization::{AuthorizationCode, Flow, Stage};
-use crate::model::consent::Consent;
+use crate::model::consent::Decided;
 use crate::store::sqlite::Sqlite;
 use crate::store::sqlite::accounts;
 use crate::store::sqlite::consents;
@@ -51,7 +51,12 @@ impl Flows for Sqlite {
         self.write_at(now, move |writing| advance(writing, &from, &Step { browser, stage, now })).await
     }
 
-    async fn approve_flow(&self, from: &Flow, code: AuthorizationCode, consent: Consent) -> Result<bool, StoreError> {
+    async fn approve_flow(
+        &self,
+        from: &Flow,
+        code: AuthorizationCode,
+        decided: Option<Decided>,
+    ) -> Result<bool, StoreError> {
         let from = from.clone();
         self.write(move |writing| {
             let step = Step { browser: from.browser, stage: Stage::Finished, now: code.issued_at };
@@ -61,7 +66,7 @@ impl Flows for Sqlite {
                 return Ok(false);
             }
             tokens::insert_code(writing, &code)?;
-            consents::remember(writing, &consent)?;
+            decided.map(|decided| consents::remember(writing, decided)).transpose()?;
             Ok(true)
         })
         .await

@@ -9,6 +9,7 @@ mod browser_sessions;
 mod clean_up;
 mod client_documents;
 mod clients;
+mod configured;
 mod connections;
 mod consents;
 mod error;
@@ -40,7 +41,7 @@ use crate::config::section::Storage;
 use crate::store::sqlite::reader::Reader;
 use crate::store::sqlite::revocations::Revocations;
 use crate::store::sqlite::writer::{StartError, Writer, Writing};
-use crate::store::{Revoked, Store, StoreError};
+use crate::store::{Calls, Revoked, Store, StoreError};
 
 pub use error::OpenError;
 
@@ -66,6 +67,7 @@ pub struct Sqlite {
     writer: Writer,
     revoked: Revoked,
     revocations: Arc<Revocations>,
+    calls: Calls,
 }
 
 impl Sqlite {
@@ -101,7 +103,7 @@ impl Sqlite {
             let revocations = Arc::new(revocations);
             let writer = Writer::start(writing, Arc::clone(&revocations), patience)?;
             let reader = reading.map(|connection| Reader::start(connection, Arc::clone(&revocations))).transpose()?;
-            Ok(Self { reader, writer, revoked, revocations })
+            Ok(Self { reader, writer, revoked, revocations, calls: Calls::default() })
         };
         start().map_err(|error| match error {
             StartError::Sqlite(source) => OpenError::Sqlite { path: path.to_owned(), source },
@@ -145,6 +147,10 @@ impl Sqlite {
 impl Store for Sqlite {
     fn revoked(&self) -> &Revoked {
         &self.revoked
+    }
+
+    fn calls(&self) -> &Calls {
+        &self.calls
     }
 
     fn longest_access_token(&self) -> Duration {

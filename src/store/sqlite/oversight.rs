@@ -18,13 +18,10 @@ impl Oversight for Sqlite {
     async fn list_clients(&self, now: Timestamp) -> Result<Vec<ListedClient>, StoreError> {
         self.read(move |connection| {
             let grants = live_grants(connection, now)?;
-            let sql = format!("SELECT {}, by_operator FROM clients ORDER BY registered_at, id", clients::COLUMN_NAMES);
+            let sql = format!("SELECT {} FROM clients ORDER BY registered_at, id", clients::COLUMN_NAMES);
             let mut clients = connection
                 .prepare_cached(&sql)?
-                .query_map([], |row| {
-                    let client = clients::read(row)?;
-                    Ok(ListedClient { grants: 0, by_operator: row.get("by_operator")?, client })
-                })?
+                .query_map([], |row| Ok(ListedClient { grants: 0, client: clients::read(row)? }))?
                 .collect::<rusqlite::Result<Vec<_>>>()?;
             let mut counts = HashMap::new();
             for found in &grants {

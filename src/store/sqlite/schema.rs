@@ -11,7 +11,7 @@ pub(super) const APPLICATION: i64 = 0x4D43_5042;
 
 /// Each takes the schema one version further. Never change one that was released: add another, and keep what older
 /// processes on the same file still use.
-pub(super) const MIGRATIONS: [&str; 7] = [
+pub(super) const MIGRATIONS: [&str; 8] = [
     include_str!("migrations/0001_ground.sql"),
     include_str!("migrations/0002_federation.sql"),
     include_str!("migrations/0003_assertions.sql"),
@@ -19,6 +19,7 @@ pub(super) const MIGRATIONS: [&str; 7] = [
     include_str!("migrations/0005_account.sql"),
     include_str!("migrations/0006_operator_clients.sql"),
     include_str!("migrations/0007_client_management.sql"),
+    include_str!("migrations/0008_configured.sql"),
 ];
 
 /// The version after all migrations.

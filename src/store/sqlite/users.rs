@@ -6,12 +6,14 @@ use rusqlite::{OptionalExtension, Row, params};
 use crate::base::clock::Timestamp;
 use crate::base::id::UserId;
 use crate::base::secret::Secret;
+use crate::model::enrolled::Enrolled;
 use crate::model::user::User;
 use crate::store::sqlite::Sqlite;
 use crate::store::sqlite::browser_sessions;
+use crate::store::sqlite::configured;
 use crate::store::sqlite::grants;
 use crate::store::sqlite::writer::Writing;
-use crate::store::{PasswordChange, Present, StoreError, Users};
+use crate::store::{PasswordChange, Present, Review, StoreError, Users};
 
 #[async_trait]
 impl Users for Sqlite {
@@ -121,6 +123,15 @@ impl Users for Sqlite {
 
     async fn revoke_absent_users(&self, present: Present, now: Timestamp) -> Result<(), StoreError> {
         self.write_at(now, move |writing| grants::revoke_of_absent(writing, &present, now)).await
+    }
+
+    async fn review_configured(&self, review: Review, now: Timestamp) -> Result<Vec<UserId>, StoreError> {
+        self.write_at(now, move |writing| configured::review(writing, &review, now)).await
+    }
+
+    async fn find_configured(&self, id: &UserId) -> Result<Option<Enrolled>, StoreError> {
+        let id = id.clone();
+        self.read(move |connection| configured::find(connection, &id)).await
     }
 }
 

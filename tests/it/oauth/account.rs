@@ -493,3 +493,29 @@ async fn log_1_who_logs_in_at_a_provider_for_the_account_stands_in_the_trail() {
     let lines = audit::lines(app.folder.path());
     assert_eq!((lines.len(), &lines[0]["event"], &lines[0]["outcome"]), (1, &json!("login"), &json!("accepted")));
 }
+
+#[tokio::test]
+async fn the_last_use_of_an_app_is_when_it_last_came() {
+    let app = App::start();
+    let client = Client::register(&app).await;
+    let tokens = client.tokens().await;
+    let session = Session::new(&app, tokens.access()).initialized(json!({})).await;
+    let mut browser = Browser::new();
+    sign_in(&app, &mut browser, "alice", PASSWORD).await;
+    let used = |page: &Page| {
+        let (_, rest) = page.body.split_once("last used <time datetime=\"").unwrap_or_else(|| panic!("{page:?}"));
+        rest.split_once('"').unwrap().0.to_owned()
+    };
+    let before = used(&account(&app, &mut browser).await);
+    app.clock.advance(Duration::from_secs(600));
+    assert_eq!(used(&account(&app, &mut browser).await), before, "nothing was done");
+    session.tool("whoami", json!({})).await;
+    let after = used(&account(&app, &mut browser).await);
+    assert_ne!(after, before);
+    // It outlives the process.
+    app.clock.advance(Duration::from_secs(120));
+    session.tool("whoami", json!({})).await;
+    let app = app.restart_in_place();
+    browser.reconnect();
+    assert_ne!(used(&account(&app, &mut browser).await), after);
+}

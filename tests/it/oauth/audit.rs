@@ -244,3 +244,27 @@ fn log_8_a_crash_leaves_no_image_of_the_process() {
     let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
     assert_eq!(core.split_whitespace().skip(4).take(2).collect::<Vec<_>>(), ["0", "0"], "{core}");
 }
+
+#[tokio::test]
+async fn reg_17_clients_that_lose_their_place_stand_in_the_trail() {
+    let on = "    allow_dynamic_registration: true\n";
+    let bounds = format!("{on}    registration: {{max_clients: 2, unused_expiry: 1h}}\n");
+    let app = App::with(&format!("{}audit: {{enabled: true, path: audit.jsonl}}\n", BASIC.replace(on, &bounds)));
+    let named = |name: &str| json!({"redirect_uris": [REDIRECT_URI], "client_name": name});
+    let first = Client::register_as(&app, named("first")).await;
+    let again = Client::register_as(&app, named("first")).await;
+    assert_eq!(again.id, first.id);
+    Client::register_as(&app, named("second")).await;
+    Client::register_as(&app, named("third")).await;
+    let of_first =
+        |told: Vec<String>| -> Vec<String> { told.into_iter().filter(|line| line.ends_with(" client")).collect() };
+    let told_of_first = of_first(told(app.folder.path(), &first));
+    assert_eq!(
+        told_of_first,
+        ["client added - - client", "client renewed - - client", "client evicted made_room - client"]
+    );
+    app.clock.advance(Duration::from_secs(3601));
+    Client::register_as(&app, named("fourth")).await;
+    let evicted = told(app.folder.path(), &first);
+    assert_eq!(evicted.iter().filter(|line| line.starts_with("client evicted expired")).count(), 2, "{evicted:#?}");
+}

@@ -177,6 +177,112 @@ async fn cons_2_a_mode_that_asks_nobody_is_for_clients_of_the_configuration_alon
 }
 
 #[tokio::test]
+async fn cons_2_a_silent_answer_changes_nothing_of_what_is_remembered() {
+    let app = App::start();
+    let client = Client::register(&app).await;
+    client.authorize(&mut Browser::new(), "alice", &[]).await;
+    for (scope, asked) in [("mcp:read", false), ("mcp:read mcp:write", false), ("mcp:read", false)] {
+        let page = logged_in(&client, &mut Browser::new(), "alice", &[("scope", Some(scope))]).await;
+        assert_eq!(asks(&page), asked, "{scope}: {page:?}");
+    }
+    // An answer about less is none about the rest,
+    let less = [("scope", Some("mcp:read")), ("prompt", Some("consent"))];
+    client.authorize(&mut Browser::new(), "alice", &less).await;
+    assert!(!asks(&logged_in(&client, &mut Browser::new(), "alice", &[]).await), "nobody said no to writing");
+    // and one about all of it is.
+    let mut browser = Browser::new();
+    let page = logged_in(&client, &mut browser, "alice", &[("prompt", Some("consent"))]).await;
+    assert_eq!(granted(&client, &page, &mut browser, &["mcp:read"]).await, "mcp:read");
+    assert!(asks(&logged_in(&client, &mut Browser::new(), "alice", &[]).await), "writing was not ticked");
+}
+
+#[tokio::test]
+async fn cons_2_a_yes_counts_as_long_as_it_says_however_often_it_is_used() {
+    let app = App::with(
+        &BASIC.replace("    allowed_redirect_uris:", "    consent: {remember: 2d}\n    allowed_redirect_uris:"),
+    );
+    let client = Client::register(&app).await;
+    client.tokens().await;
+    for (hours, asked) in [(24, false), (23, false), (2, true)] {
+        app.clock.advance(std::time::Duration::from_secs(hours * 3600));
+        let page = logged_in(&client, &mut Browser::new(), "alice", &[]).await;
+        assert_eq!(asks(&page), asked, "{hours} hours on: {page:?}");
+    }
+}
+
+#[tokio::test]
+async fn cons_2_who_is_signed_in_is_asked_the_first_time_and_when_more_is_wanted() {
+    let app = App::start();
+    let uris = [
+        "https://other.example/cb",
+        REDIRECT_URI,
+        "http://127.0.0.1/cb",
+        "cursor://anysphere.cursor-mcp/oauth/callback",
+    ];
+    let client = Client::register_as(&app, json!({"redirect_uris": uris})).await;
+    let mut browser = Browser::new();
+    client.authorize(&mut browser, "alice", &[("scope", Some("mcp:read"))]).await;
+    let read = ("scope", Some("mcp:read"));
+    let again = browser.open(&client.authorize_url(&[read])).await;
+    let code = again.answer("code").unwrap_or_else(|| panic!("the same is silent: {again:?}"));
+    assert_eq!(again.answer("state").as_deref(), Some("a state & more"));
+    assert_eq!(client.redeem(&code).await.text("scope"), "mcp:read");
+    for (changes, why) in [
+        (&[][..], "more scope"),
+        (&[read, ("redirect_uri", Some("https://other.example/cb"))], "another address"),
+        (&[read, ("prompt", Some("consent"))], "a client that wants it so"),
+    ] {
+        let page = browser.open(&client.authorize_url(changes)).await;
+        assert!(asks(&page) && page.body.contains("alice"), "{why}: {page:?}");
+    }
+    let login = browser.open(&client.authorize_url(&[read, ("prompt", Some("login"))])).await;
+    assert!(login.body.contains("name=\"password\"") && login.goes_nowhere(), "{login:?}");
+    // RFC 8252 §8.6: what listens there is not known.
+    for uri in ["http://127.0.0.1:5000/cb", "cursor://anysphere.cursor-mcp/oauth/callback"] {
+        let changes = [read, ("redirect_uri", Some(uri))];
+        for _ in 0..2 {
+            let page = browser.open(&client.authorize_url(&changes)).await;
+            assert!(asks(&page), "{uri}: {page:?}");
+            assert!(browser.submit(&page, &[("decision", "allow")]).await.answer("code").is_some());
+        }
+    }
+}
+
+#[tokio::test]
+async fn cons_5_who_is_signed_in_and_sent_by_another_site_is_asked_again() {
+    let app = App::start();
+    let client = Client::register(&app).await;
+    let mut browser = Browser::new();
+    client.authorize(&mut browser, "alice", &[]).await;
+    for (site, asked) in [("cross-site", true), ("same-site", true), ("", true), ("none", false)] {
+        browser.arrives = site;
+        let page = browser.open(&client.authorize_url(&[])).await;
+        assert_eq!((asks(&page), page.goes_nowhere()), (asked, asked), "{site}: {page:?}");
+    }
+}
+
+#[tokio::test]
+async fn authz_20_no_code_comes_of_a_look_ahead_by_who_is_signed_in() {
+    let app = App::start();
+    let client = Client::register(&app).await;
+    let mut browser = Browser::new();
+    client.authorize(&mut browser, "alice", &[]).await;
+    let cookies = browser.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ");
+    let url = client.authorize_url(&[]);
+    for (method, purpose) in [("HEAD", ""), ("OPTIONS", ""), ("GET", "prefetch"), ("GET", "prefetch;prerender")] {
+        let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
+        let mut request = crate::support::client::http().request(method.clone(), &url).header("cookie", &cookies);
+        request = request.header("sec-fetch-site", "none");
+        if !purpose.is_empty() {
+            request = request.header("sec-purpose", purpose);
+        }
+        let page = Page::read(request.send().await.unwrap()).await;
+        assert!(page.goes_nowhere() && !page.body.contains("code="), "{method} {purpose}: {page:?}");
+    }
+    assert!(browser.open(&url).await.answer("code").is_some(), "a visit does");
+}
+
+#[tokio::test]
 async fn cons_3_an_approval_counts_only_from_its_own_page() {
     let app = App::start();
     let client = Client::register(&app).await;
@@ -270,7 +376,7 @@ async fn cons_8_the_person_who_logs_in_is_the_one_who_is_asked() {
     let mut browser = Browser::new();
     client.authorize(&mut browser, "alice", &[]).await;
     // Alice is still logged in in this browser.
-    let page = browser.open(&client.authorize_url(&[])).await;
+    let page = browser.open(&client.authorize_url(&[("prompt", Some("consent"))])).await;
     assert!(asks(&page) && page.body.contains("alice"));
     let login = browser.submit(&page, &[("decision", "switch")]).await;
     let page = browser.submit(&login, &[("username", "rita"), ("password", PASSWORD)]).await;

@@ -107,3 +107,26 @@ async fn ops_4_a_file_that_cannot_be_read_changes_nothing() {
     program.terminate();
     assert_eq!(program.ended(), Some(0), "what went wrong with reloads is no failure of the bridge");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ops_4_reloads_done_and_refused_stand_in_the_trail() {
+    let yaml = format!("{}audit: {{enabled: true, path: audit.jsonl}}\n", hashed(PEOPLE));
+    let program = Program::start(bare_folder(&yaml), &[]);
+    let dead = "  me: {builtin: whoami}\n  dead: {command: /nonexistent/server, required: true, startup_timeout: 2s}";
+    for (text, is_done) in [
+        (yaml.replace("  me: {builtin", "  you: {builtin"), true),
+        (yaml.replace("enabled: true\n", "enabled: maybe\n"), false),
+        (yaml.replace("  me: {builtin: whoami}", dead), false),
+    ] {
+        program.configure(&text);
+        assert_eq!(program.reload(), is_done, "{}", program.log());
+    }
+    let trail = fs::read_to_string(program.folder.path().join("audit.jsonl")).unwrap();
+    let lines = trail.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let told: Vec<_> = lines
+        .filter(|line| line["event"] == "reload")
+        .map(|line| (line["outcome"].as_str().unwrap().to_owned(), line["reason"].as_str().map(str::to_owned)))
+        .collect();
+    let refused = |reason: &str| ("refused".to_owned(), Some(reason.to_owned()));
+    assert_eq!(told, [("done".to_owned(), None), refused("faulty"), refused("upstream_unavailable")]);
+}

@@ -1,22 +1,29 @@
 //! The program as it is operated: started, told to stop, told to reload, and in want of something.
 
+mod configured;
 mod faults;
 mod hang_ups;
+mod held;
+mod key_folder;
 mod people;
+mod pipes;
 mod process;
 mod reload;
 mod replicas;
 mod stop;
 
 use std::fs;
+use std::io::Read as _;
 use std::path::Path;
-use std::time::Duration;
+use std::process::Child;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
 use crate::support::app::PASSWORD;
 use crate::support::client::{REDIRECT_URI, Tokens};
 use crate::support::mcp::Session;
+use crate::support::program::heard;
 use crate::support::{Browser, Client, Program};
 
 /// No test waits longer than this for anything.
@@ -104,4 +111,27 @@ pub fn begun(folder: &Path) -> usize {
 /// Whether any process has the folder's name in its arguments: what the bridge started has.
 pub fn is_anything_left(folder: &Path) -> bool {
     !crate::children::support::processes(folder.to_str().unwrap()).is_empty()
+}
+
+/// Waits for the end of a program, which has to come; gives its exit code.
+pub fn ended(child: &mut Child) -> Option<i32> {
+    let began = Instant::now();
+    while began.elapsed() < LONG {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status.code();
+        }
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    panic!("it did not end");
+}
+
+/// The exit code of a command that ends soon, and what it said to people.
+pub fn refusal(folder: &Path, arguments: &[&str]) -> (Option<i32>, String) {
+    let mut child = heard(folder, arguments).spawn().unwrap();
+    let code = ended(&mut child);
+    let mut said = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    (code, said)
 }

@@ -6,7 +6,7 @@ use crate::base::id::{ClientId, FlowId};
 use crate::model::authorization::Stage;
 use crate::model::client::RegisteredClient;
 use crate::store::conformance::sample::{BOUNDS, NOW, POLICY, Sample, digest, minutes};
-use crate::store::{ClientBounds, Store, StoreError};
+use crate::store::{Admission, ClientBounds, Store, StoreError};
 
 fn client_at(name: &str, minute: u64) -> RegisteredClient {
     RegisteredClient { registered_at: NOW + minutes(minute), ..Sample::new(name).client() }
@@ -19,14 +19,19 @@ async fn exists(store: &Arc<dyn Store>, name: &str) -> bool {
 pub(in crate::store::conformance) async fn reg_17_only_clients_never_used_make_room(store: &Arc<dyn Store>) {
     let used = Sample::new("used");
     used.grant(&**store).await;
-    for (name, minute) in [("b", 2), ("a", 1), ("c", 3)] {
-        assert!(store.add_client(client_at(name, minute), BOUNDS, NOW + minutes(3)).await.unwrap());
+    for (name, minute, gone) in [("b", 2, None), ("a", 1, None), ("c", 3, Some("a"))] {
+        let admission = store.add_client(client_at(name, minute), BOUNDS, NOW + minutes(3)).await.unwrap();
+        let made_room = gone.into_iter().map(ClientId::new).collect();
+        assert_eq!(admission, Admission { is_admitted: true, expired: Vec::new(), made_room });
     }
     assert!(!exists(store, "a").await, "the oldest never used made room");
     assert!(exists(store, "b").await && exists(store, "c").await && exists(store, "used").await);
 
     let one = ClientBounds { max_clients: 1, ..BOUNDS };
-    assert!(!store.add_client(client_at("d", 4), one, NOW + minutes(4)).await.unwrap(), "everyone left was used");
+    assert!(
+        !store.add_client(client_at("d", 4), one, NOW + minutes(4)).await.unwrap().is_admitted,
+        "everyone left was used"
+    );
     assert!(!exists(store, "d").await);
     assert!(exists(store, "b").await && exists(store, "c").await && exists(store, "used").await);
 }
@@ -39,29 +44,30 @@ pub(in crate::store::conformance) async fn reg_17_clients_whose_grants_have_ende
     }
     let (now, two) = (NOW + POLICY.absolute * 3, ClientBounds { max_clients: 2, ..BOUNDS });
     let at = |name: &str, now| RegisteredClient { registered_at: now, ..Sample::new(name).client() };
-    assert!(!store.add_client(at("refused", NOW), two, NOW).await.unwrap(), "both have a grant");
+    assert!(!store.add_client(at("refused", NOW), two, NOW).await.unwrap().is_admitted, "both have a grant");
     store.remove_expired(POLICY, now).await.unwrap();
     assert!(
         exists(store, "first").await && exists(store, "second").await,
         "nobody is removed before the room is needed"
     );
-    assert!(store.add_client(at("new", now), two, now).await.unwrap());
+    assert!(store.add_client(at("new", now), two, now).await.unwrap().is_admitted);
     assert!(!exists(store, "first").await && exists(store, "second").await);
-    assert!(store.add_client(at("newer", now), two, now).await.unwrap());
+    assert!(store.add_client(at("newer", now), two, now).await.unwrap().is_admitted);
     assert!(!exists(store, "new").await && exists(store, "second").await, "who was never used goes first");
     let (revoked, one) = (Sample::new("revoked"), ClientBounds { max_clients: 1, ..BOUNDS });
     revoked.grant(&**store).await;
-    assert!(!store.add_client(at("newest", now), one, now).await.unwrap(), "it has a grant");
+    assert!(!store.add_client(at("newest", now), one, now).await.unwrap().is_admitted, "it has a grant");
     store.revoke_grant(&revoked.code().grant, now).await.unwrap();
-    assert!(store.add_client(at("newest", now), one, now).await.unwrap(), "a revoked one does not count");
+    assert!(store.add_client(at("newest", now), one, now).await.unwrap().is_admitted, "a revoked one does not count");
 }
 
 pub(in crate::store::conformance) async fn clients_never_used_expire(store: &Arc<dyn Store>) {
     Sample::new("used").grant(&**store).await;
     let waiting = Sample::new("waiting");
     waiting.approve(&**store).await;
-    assert!(store.add_client(client_at("young", 1), BOUNDS, NOW + minutes(1)).await.unwrap());
-    assert!(store.add_client(client_at("new", 60), BOUNDS, NOW + minutes(60)).await.unwrap());
+    assert!(store.add_client(client_at("young", 1), BOUNDS, NOW + minutes(1)).await.unwrap().is_admitted);
+    let admission = store.add_client(client_at("new", 60), BOUNDS, NOW + minutes(60)).await.unwrap();
+    assert_eq!((admission.is_admitted, admission.expired), (true, vec![ClientId::new("waiting")]));
     assert!(!exists(store, "waiting").await && exists(store, "young").await && exists(store, "used").await);
     assert_eq!(store.find_code(&waiting.code().digest).await.unwrap(), None, "its code has gone with it");
 }
@@ -89,14 +95,14 @@ pub(in crate::store::conformance) async fn cons_10_a_flow_answers_once(store: &A
     assert_eq!(finished.stage, Stage::Finished);
     let mut code = sample.code();
     code.digest = digest("second code");
-    assert!(!store.approve_flow(&finished, code.clone(), sample.consent()).await.unwrap());
+    assert!(!store.approve_flow(&finished, code.clone(), sample.decided()).await.unwrap());
     assert!(!store.advance_flow(&finished, finished.browser, Stage::Login { afresh: false }, NOW).await.unwrap());
     assert_eq!(store.find_code(&code.digest).await.unwrap(), None);
 
     let denied = Sample::new("denied").flow();
     store.add_flow(denied.clone(), NOW).await.unwrap();
     assert!(store.advance_flow(&denied, denied.browser, Stage::Finished, NOW).await.unwrap());
-    assert!(!store.approve_flow(&denied, code.clone(), sample.consent()).await.unwrap());
+    assert!(!store.approve_flow(&denied, code.clone(), sample.decided()).await.unwrap());
     assert_eq!(store.find_code(&code.digest).await.unwrap(), None);
 }
 
@@ -106,10 +112,10 @@ pub(in crate::store::conformance) async fn an_approval_that_fails_changes_nothin
     first.approve(&**store).await;
     let flow = second.flow();
     store.add_flow(flow.clone(), NOW).await.unwrap();
-    let failed = store.approve_flow(&flow, first.code(), second.consent()).await;
+    let failed = store.approve_flow(&flow, first.code(), second.decided()).await;
     assert!(matches!(failed, Err(StoreError::Broken(_))), "{failed:?}");
     assert_eq!(store.find_flow(&flow.id, NOW).await.unwrap(), Some(flow.clone()));
-    assert!(store.approve_flow(&flow, second.code(), second.consent()).await.unwrap());
+    assert!(store.approve_flow(&flow, second.code(), second.decided()).await.unwrap());
 }
 
 pub(in crate::store::conformance) async fn flows_are_bounded(store: &Arc<dyn Store>) {

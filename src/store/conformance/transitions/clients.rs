@@ -29,9 +29,9 @@ async fn in_use(store: &Arc<dyn Store>, client: &ClientId) -> (Sample, Sample) {
         store.add_flow(flow.clone(), NOW).await.unwrap();
         let mut code = sample.code();
         code.client_id = client.clone();
-        let mut consent = sample.consent();
-        consent.client_id = client.clone();
-        assert!(store.approve_flow(&flow, code, consent).await.unwrap());
+        let mut decided = sample.decided().unwrap();
+        decided.consent.client_id = client.clone();
+        assert!(store.approve_flow(&flow, code, Some(decided)).await.unwrap());
     }
     granted.redeem(&**store).await;
     (granted, pending)
@@ -62,7 +62,7 @@ pub(in crate::store::conformance) async fn reg_26_who_registers_the_same_unused_
     let sample = Sample::new("a");
     let client =
         RegisteredClient { authentication: Authentication::None, fingerprint: Some(fingerprint), ..sample.client() };
-    assert!(store.add_client(client.clone(), BOUNDS, NOW).await.unwrap());
+    assert!(store.add_client(client.clone(), BOUNDS, NOW).await.unwrap().is_admitted);
     assert_eq!(store.renew_client(&digest("another"), later).await.unwrap(), None);
     let managed = store.find_client(&client.id).await.unwrap().unwrap();
     assert!(managed.management.is_some());
@@ -82,7 +82,7 @@ pub(in crate::store::conformance) async fn reg_24_an_update_ends_what_was_built_
     let client = Sample::new("a").client();
     assert!(!store.update_client(client.clone(), NOW).await.unwrap(), "there is none");
     let id = client.id.clone();
-    assert!(store.add_client(client.clone(), BOUNDS, NOW).await.unwrap());
+    assert!(store.add_client(client.clone(), BOUNDS, NOW).await.unwrap().is_admitted);
     let (granted, pending) = in_use(store, &id).await;
     let used = RegisteredClient { last_granted_at: Some(NOW), ..client };
     let update = async |client: &RegisteredClient| {

@@ -84,7 +84,7 @@ pub(super) async fn pending_code_of(store: &Arc<dyn Store>, person: &Sample, cli
     store.add_flow(flow.clone(), NOW).await.unwrap();
     let mut code = client.code();
     code.user = person.user_id();
-    assert!(store.approve_flow(&flow, code.clone(), client.consent()).await.unwrap());
+    assert!(store.approve_flow(&flow, code.clone(), client.decided()).await.unwrap());
     code.digest
 }
 
@@ -95,7 +95,7 @@ pub(in crate::store::conformance) async fn a_disabled_user_gets_no_code(store: &
     let mut flow = sample.flow();
     flow.stage = sample.consenting();
     store.add_flow(flow.clone(), NOW).await.unwrap();
-    assert!(!store.approve_flow(&flow, sample.code(), sample.consent()).await.unwrap());
+    assert!(!store.approve_flow(&flow, sample.code(), sample.decided()).await.unwrap());
     assert_eq!(store.find_code(&sample.code().digest).await.unwrap(), None);
 }
 

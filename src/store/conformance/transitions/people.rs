@@ -50,7 +50,7 @@ pub(in crate::store::conformance) async fn who_was_disabled_or_removed_while_awa
             _ => {}
         }
         let may = matches!(way, "enabled again" | "untouched");
-        assert_eq!(store.approve_flow(&flow, sample.code(), sample.consent()).await.unwrap(), may, "{way}");
+        assert_eq!(store.approve_flow(&flow, sample.code(), sample.decided()).await.unwrap(), may, "{way}");
         assert_eq!(store.find_code(&sample.code().digest).await.unwrap().is_some(), may, "{way}");
         let stage = store.find_flow(&flow.id, NOW).await.unwrap().unwrap().stage;
         assert_eq!(stage, if may { Stage::Finished } else { Sample::returned() }, "{way}");

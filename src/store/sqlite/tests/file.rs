@@ -129,7 +129,7 @@ async fn tok_18_reg_14_no_plaintext_is_in_the_files() {
     store.add_flow(flow.clone(), NOW).await.unwrap();
     let mut issued = sample.code();
     issued.digest = Digest::of(&code);
-    assert!(store.approve_flow(&flow, issued, sample.consent()).await.unwrap());
+    assert!(store.approve_flow(&flow, issued, sample.decided()).await.unwrap());
     let first = NewRefreshToken { digest: Digest::of(&refresh), expires_at: NOW + POLICY.idle };
     store.redeem_code(&Digest::of(&code), Some(first), NOW).await.unwrap();
     store.rotate_refresh(&Digest::of(&refresh), Digest::of(&successor), POLICY, NOW).await.unwrap();

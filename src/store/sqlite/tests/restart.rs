@@ -68,7 +68,7 @@ async fn a_restart_keeps_people_and_their_browsers() {
     assert!(store.advance_flow(&away, away.browser, Sample::returned(), NOW).await.unwrap());
     assert!(!store.advance_flow(&away, away.browser, Sample::returned(), NOW).await.unwrap());
     let returned = Flow { stage: Sample::returned(), ..away };
-    assert!(store.approve_flow(&returned, kept.code(), kept.consent()).await.unwrap());
+    assert!(store.approve_flow(&returned, kept.code(), kept.decided()).await.unwrap());
 }
 
 /// An operator who fears for the tokens revokes them, shortens their life and restarts.

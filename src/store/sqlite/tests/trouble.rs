@@ -82,7 +82,7 @@ async fn crash_5_reg_28_a_full_disk_is_told_and_survived() {
     let refused = loop {
         let client = Sample::new(&format!("client {added}")).client();
         match store.add_client(client, bounds, NOW).await {
-            Ok(done) => assert!(done),
+            Ok(admission) => assert!(admission.is_admitted),
             Err(error) => break error,
         }
         added += 1;
@@ -96,7 +96,7 @@ async fn crash_5_reg_28_a_full_disk_is_told_and_survived() {
         let client = Sample::new(&format!("client {number}")).client();
         let is_kept = store.find_client(&client.id).await.unwrap().is_some();
         assert_eq!(is_kept, number < added, "what was answered with yes, no less and no more");
-        assert!(is_kept || store.add_client(client, bounds, NOW).await.unwrap());
+        assert!(is_kept || store.add_client(client, bounds, NOW).await.unwrap().is_admitted);
     }
     assert!(matches!(sample.rotate(&store, 1, NOW).await, Rotation::Rotated(_)));
 }
