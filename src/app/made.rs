@@ -128,8 +128,9 @@ async fn keys(
     let signing = section.signing.clone();
     let opened = tokio::task::spawn_blocking(move || Keys::open(&signing, now)).await;
     let keys = Arc::new(opened.map_err(|error| StartError::Failed(error.to_string()))??);
+    let signs = tasks::tell_of_first_keys(&ground.audit, &keys, now).await;
     let (store, clock) = (Arc::clone(&ground.store), ground.surroundings.clock.clone());
-    tokio::spawn(tasks::tend_keys(Arc::downgrade(&keys), store, ground.audit.clone(), clock));
+    tokio::spawn(tasks::tend_keys((Arc::downgrade(&keys), signs), store, ground.audit.clone(), clock));
     Ok(keys)
 }
 
@@ -143,7 +144,7 @@ impl Issuing {
             Arc::new(identity(section, ground, (federation, &keys), known.map(|(issuing, _)| &*issuing.identity))?);
         let elsewhere = match known.filter(|(_, before)| before.metadata_documents == section.metadata_documents) {
             Some((issuing, _)) => Arc::clone(&issuing.elsewhere),
-            None => Elsewhere::new(&section.metadata_documents, Arc::clone(&ground.store))
+            None => Elsewhere::new(&section.metadata_documents, Arc::clone(&ground.store), ground.audit.clone())
                 .map(Arc::new)
                 .map_err(|error| StartError::Failed(error.to_string()))?,
         };

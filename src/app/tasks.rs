@@ -70,14 +70,21 @@ pub(super) async fn record_calls(store: Arc<dyn Store>) {
 /// How often the folder of the keys is looked at.
 const KEY_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Makes the next signing key when it is due and learns of what others did to the keys, as long as somebody uses them.
-pub(super) async fn tend_keys(keys: Weak<Keys>, store: Arc<dyn Store>, audit: Audit, clock: Clock) {
+/// Makes the next signing key when it is due and learns of what others did to the keys, as long as somebody uses them. With the
+/// keys comes which of them is known to sign.
+pub(super) async fn tend_keys(
+    (keys, mut signs): (Weak<Keys>, Option<String>),
+    store: Arc<dyn Store>,
+    audit: Audit,
+    clock: Clock,
+) {
     let mut interval = tokio::time::interval(KEY_INTERVAL);
     let mut said = String::new();
     loop {
         interval.tick().await;
         let Some(keys) = keys.upgrade() else { return };
-        match tend(keys, store.as_ref(), &audit, clock.now()).await.map_err(|error| error.to_string()) {
+        let (now, kept) = (clock.now(), Arc::clone(&keys));
+        match tend(keys, store.as_ref(), &audit, now).await.map_err(|error| error.to_string()) {
             Ok(()) => said.clear(),
             // Once, not every second.
             Err(error) if error != said => {
@@ -85,6 +92,11 @@ pub(super) async fn tend_keys(keys: Weak<Keys>, store: Arc<dyn Store>, audit: Au
                 said = error;
             }
             Err(_) => {}
+        }
+        let signing = kept.signing_key(now);
+        if signing != signs {
+            tell_of_signing(&audit, signing.as_deref()).await;
+            signs = signing;
         }
     }
 }
@@ -103,6 +115,23 @@ pub(super) async fn tend(keys: Arc<Keys>, store: &dyn Store, audit: &Audit, now:
     };
     tell_of_keys(audit, &changes).await;
     fault.map_or(Ok(()), |fault| Err(fault.into()))
+}
+
+/// What a bridge begins with: a key that it has just made, and the one that signs. That one is told at every start, as it may have
+/// begun while no bridge ran. Gives it.
+pub(super) async fn tell_of_first_keys(audit: &Audit, keys: &Keys, now: Timestamp) -> Option<String> {
+    let signing = keys.signing_key(now);
+    if let Some(key_id) = keys.first_key() {
+        tell_of_keys(audit, &[KeyChange::Added { key_id: key_id.to_owned(), signs_from: now }]).await;
+    }
+    tell_of_signing(audit, signing.as_deref()).await;
+    signing
+}
+
+async fn tell_of_signing(audit: &Audit, key_id: Option<&str>) {
+    let Some(key_id) = key_id else { return };
+    tracing::info!(key_id, "this key signs");
+    let _ = audit.record(Event::KeyChanged { key_id, change: audit::KeyChange::Signs }).await;
 }
 
 /// What became of the keys, in the log and in the trail. It has happened already, here or in another process: a trail that

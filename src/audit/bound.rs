@@ -1,11 +1,11 @@
 //! How many lines strangers get. Each kind of refusal of each network has one line a minute, all together have two hundred;
-//! the others are counted, and the count is written.
+//! the others are counted, and the count is written: in the next line that says the same, or in one about the kind alone.
 
-use std::collections::HashSet;
-use std::sync::{Mutex, PoisonError};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::audit::event::Stranger;
+use crate::audit::event::{Kind, Stranger};
 use crate::base::clock::Timestamp;
 use crate::base::limit::Limit;
 
@@ -23,36 +23,56 @@ pub const LIMITS: [Limit; 2] = [
 #[derive(Debug, Default)]
 pub(super) struct Bound(Mutex<Window>);
 
+/// What is counted. Strangers are at most [`MOST`] in either map, kinds are words of ours.
 #[derive(Debug, Default)]
 struct Window {
     began: Option<Timestamp>,
-    seen: HashSet<Stranger>,
-    withheld: u64,
+    /// Who had a line, and how many like it were withheld since.
+    seen: HashMap<Stranger, u64>,
+    /// The same of the window before, where any were: told by the next line that says the same.
+    before: HashMap<Stranger, u64>,
+    /// Those of whom no line tells any more, or ever did.
+    others: BTreeMap<Kind, u64>,
+    /// Those of `others` whose window is over.
+    due: BTreeMap<Kind, u64>,
 }
 
 impl Bound {
-    /// How many were withheld that the line of this one has to tell of. `None`: it gets no line.
+    /// How many like this one were withheld that its line has to tell of. `None`: it gets no line.
     pub(super) fn admit(&self, stranger: Option<Stranger>, now: Timestamp) -> Option<u64> {
         let Some(stranger) = stranger else { return Some(0) };
-        let mut window = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut window = self.window();
         window.turn(now);
-        if window.seen.len() < MOST && window.seen.insert(stranger) {
-            return Some(std::mem::take(&mut window.withheld));
+        if let Some(withheld) = window.seen.get_mut(&stranger) {
+            *withheld += 1;
+            return None;
         }
-        window.withheld += 1;
-        None
+        if window.seen.len() >= MOST {
+            *window.others.entry(stranger.0).or_default() += 1;
+            return None;
+        }
+        let withheld = window.before.remove(&stranger).unwrap_or(0);
+        window.seen.insert(stranger, 0);
+        Some(withheld)
     }
 
-    /// How many were withheld whose time is over, for a line about them alone.
-    pub(super) fn take_withheld(&self, now: Timestamp) -> u64 {
-        let mut window = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_over = window.began.is_none_or(|began| now.since(began) >= WINDOW);
-        if is_over { std::mem::take(&mut window.withheld) } else { 0 }
+    /// How many of each kind were withheld whose time is over, for lines about them alone: one a minute for each kind.
+    pub(super) fn take_withheld(&self, now: Timestamp) -> Vec<(Kind, u64)> {
+        let mut window = self.window();
+        window.turn(now);
+        std::mem::take(&mut window.due).into_iter().collect()
     }
 
     /// All that were withheld: nobody comes after the end.
-    pub(super) fn take_all(&self) -> u64 {
-        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner).withheld)
+    pub(super) fn take_all(&self) -> Vec<(Kind, u64)> {
+        let mut window = std::mem::take(&mut *self.window());
+        window.end();
+        window.end();
+        window.due.into_iter().collect()
+    }
+
+    fn window(&self) -> MutexGuard<'_, Window> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -61,7 +81,15 @@ impl Window {
         // A clock that was set back begins anew, too: nobody is silenced until it has caught up.
         if self.began.is_none_or(|began| now.since(began) >= WINDOW || now < began) {
             self.began = Some(now);
-            self.seen.clear();
+            self.end();
         }
+    }
+
+    fn end(&mut self) {
+        let told_by_nobody = std::mem::take(&mut self.before).into_iter().map(|((kind, _), count)| (kind, count));
+        for (kind, count) in told_by_nobody.chain(std::mem::take(&mut self.others)) {
+            *self.due.entry(kind).or_default() += count;
+        }
+        self.before = std::mem::take(&mut self.seen).into_iter().filter(|(_, count)| *count > 0).collect();
     }
 }

@@ -15,9 +15,16 @@ use crate::protocol::oauth::scope::ScopeSet;
 #[expect(missing_docs, reason = "each field is called what it is, everywhere the same")]
 pub enum Event<'a> {
     /// `login`, accepted: with a password, or at an identity provider.
-    LoggedIn { user: &'a UserId, at: Option<&'a ProviderName> },
+    LoggedIn { user: &'a UserId, client: Option<&'a ClientId>, at: Option<&'a ProviderName> },
     /// `login`, refused. An unknown user name is not among it: it may be a password, typed into the wrong field.
-    LoginRefused { user: Option<&'a UserId>, at: Option<&'a ProviderName>, reason: &'static str },
+    LoginRefused {
+        user: Option<&'a UserId>,
+        client: Option<&'a ClientId>,
+        at: Option<&'a ProviderName>,
+        reason: &'static str,
+    },
+    /// `login`, refused before the password was looked at: there are as many of these as anybody likes.
+    LoginUnheard { user: Option<&'a UserId>, client: Option<&'a ClientId>, reason: &'static str },
     /// `logout`: the browser's session ended.
     LoggedOut { user: &'a UserId },
     /// `session`, ended by the person from elsewhere: a browser is logged out.
@@ -33,10 +40,10 @@ pub enum Event<'a> {
     /// `grant`, issued for this grant type.
     Granted { grant: &'a Grant, grant_type: &'static str },
     /// `token`, refused: the client did not prove itself, or what it presented is worth nothing. `client`: the one it says it
-    /// is, if there is such a one.
-    TokenRefused { client: Option<&'a ClientId>, reason: &'static str },
-    /// `authorize`, refused: an authorization request or a form that nobody trusts.
-    AuthorizeRefused { reason: &'static str },
+    /// is, if there is such a one. `user`: whose it is, if anybody's.
+    TokenRefused { client: Option<&'a ClientId>, user: Option<&'a UserId>, reason: &'static str },
+    /// `authorize`, refused: an authorization request that is not granted, or a form that nobody trusts.
+    AuthorizeRefused { client: Option<&'a ClientId>, user: Option<&'a UserId>, reason: &'static str },
     /// `refresh_grace`: a refresh token was presented again within its grace, and answered with the same successor.
     RefreshRepeated { grant: &'a Grant },
     /// `refresh_reuse`: a refresh token was presented again after its grace; its grant is revoked (RFC 9700 §4.14.2).
@@ -53,7 +60,9 @@ pub enum Event<'a> {
     AccessRefused { holder: Option<&'a Principal>, reason: &'static str },
     /// `client`, registered by itself or added by the operator.
     ClientAdded { client: &'a ClientId },
-    /// `client`, changed.
+    /// `client`, refused: it may not register so, or who came is not the one who manages this registration.
+    ClientRefused { client: Option<&'a ClientId>, reason: &'static str },
+    /// `client`, changed: what it registered, or what its document says.
     ClientChanged { client: &'a ClientId },
     /// `client`, removed, and its grants revoked.
     ClientRemoved { client: &'a ClientId },
@@ -98,16 +107,20 @@ pub enum UserChange {
 /// What became of a signing key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyChange {
+    /// Was made by a command; a bridge publishes it as soon as it notices, and says so itself.
+    Made,
     /// Is in the key set, and will sign.
     Published,
-    /// Signs from now on.
+    /// Signs from now on; at the start of a bridge, the one that does.
     Signs,
     /// Is no longer in the key set.
     Retired,
 }
 
-/// For whom a line is withheld once he had his: an event's name, its reason, and where it comes from.
-pub(super) type Stranger = (&'static str, &'static str, String);
+/// A kind of refusal: an event's name, and its reason.
+pub(super) type Kind = (&'static str, &'static str);
+/// For whom a line is withheld once he had his: the kind, and whatever else the line says of whom it comes from.
+pub(super) type Stranger = (Kind, String);
 
 impl<'a> Event<'a> {
     /// Whether what it tells of may not happen without its line: whatever hands something out.
@@ -124,7 +137,7 @@ impl<'a> Event<'a> {
                 | Self::ClientChanged { .. }
                 | Self::ClientRenewed { .. }
                 | Self::UserChanged { change: UserChange::Added | UserChange::Password | UserChange::Enabled, .. }
-                | Self::KeyChanged { change: KeyChange::Published | KeyChange::Signs, .. }
+                | Self::KeyChanged { change: KeyChange::Made | KeyChange::Published | KeyChange::Signs, .. }
         )
     }
 
@@ -132,28 +145,36 @@ impl<'a> Event<'a> {
     /// token that is worth nothing any more. They must not be able to fill a disk, or to push what happened out of the files
     /// that are kept.
     pub(super) fn stranger(&self, origin: &Origin) -> Option<Stranger> {
-        match self {
-            Self::LoginRefused { user: None, reason, .. } => Some(("login", reason, origin.network())),
-            Self::ConsentDenied { user: None, .. } => Some(("consent", "denied", origin.network())),
-            Self::TokenRefused { client: None, reason } => Some(("token", reason, origin.network())),
-            Self::TokenRefused { client: Some(client), reason } => {
-                Some(("token", reason, format!("{} {client}", origin.network())))
-            }
-            Self::AuthorizeRefused { reason } => Some(("authorize", reason, origin.network())),
-            Self::AccessRefused { holder: None, reason } => Some(("access", reason, origin.network())),
+        let who = match *self {
+            Self::LoginRefused { user: None, client, reason, .. } => Some(("login", reason, None, client)),
+            Self::LoginUnheard { user, client, reason } => Some(("login", reason, user, client)),
+            Self::ConsentDenied { user: None, client } => Some(("consent", "denied", None, Some(client))),
+            Self::TokenRefused { client, user, reason } => Some(("token", reason, user, client)),
+            Self::AuthorizeRefused { client, user, reason } => Some(("authorize", reason, user, client)),
+            Self::ClientRefused { client, reason } => Some(("client", reason, None, client)),
+            Self::AccessRefused { holder: None, reason } => Some(("access", reason, None, None)),
             Self::AccessRefused { holder: Some(holder), reason } => {
-                Some(("access", reason, holder.grant.as_ref().map(ToString::to_string).unwrap_or_default()))
+                return Some((("access", reason), holder.grant.as_ref().map(ToString::to_string).unwrap_or_default()));
             }
             _ => None,
-        }
+        };
+        let (event, reason, user, client): (_, _, Option<&UserId>, Option<&ClientId>) = who?;
+        let name = |name: Option<&str>| name.unwrap_or_default().to_owned();
+        let names = [origin.network(), name(user.map(UserId::as_str)), name(client.map(ClientId::as_str))];
+        Some(((event, reason), names.join(" ")))
     }
 
     /// Its line, without what all lines have.
     pub(super) fn record(&self) -> Record<'a> {
         match *self {
-            Self::LoggedIn { user, at } => Record::new("login", "accepted").subject(user).provider(at),
-            Self::LoginRefused { user, at, reason } => {
-                Record::new("login", "refused").maybe(user, None).provider(at).reason(reason)
+            Self::LoggedIn { user, client, at } => {
+                Record::new("login", "accepted").maybe(Some(user), client).provider(at)
+            }
+            Self::LoginRefused { user, client, at, reason } => {
+                Record::new("login", "refused").maybe(user, client).provider(at).reason(reason)
+            }
+            Self::LoginUnheard { user, client, reason } => {
+                Record::new("login", "refused").maybe(user, client).reason(reason)
             }
             Self::LoggedOut { user } => Record::new("logout", "done").subject(user),
             Self::SessionEnded { user } => Record::new("session", "ended").subject(user),
@@ -166,8 +187,12 @@ impl<'a> Event<'a> {
                 Record::new("consent", "withdrawn").maybe(Some(user), Some(client))
             }
             Self::Granted { grant, grant_type } => Record::new("grant", "issued").of_grant(grant).reason(grant_type),
-            Self::TokenRefused { client, reason } => Record::new("token", "refused").maybe(None, client).reason(reason),
-            Self::AuthorizeRefused { reason } => Record::new("authorize", "refused").reason(reason),
+            Self::TokenRefused { client, user, reason } => {
+                Record::new("token", "refused").maybe(user, client).reason(reason)
+            }
+            Self::AuthorizeRefused { client, user, reason } => {
+                Record::new("authorize", "refused").maybe(user, client).reason(reason)
+            }
             Self::RefreshRepeated { grant } => Record::new("refresh_grace", "repeated").of_grant(grant),
             Self::RefreshReused { grant } => Record::new("refresh_reuse", "revoked").of_grant(grant),
             Self::CodeReplayed { grant, user, client } => {
@@ -184,6 +209,9 @@ impl<'a> Event<'a> {
                 Record::new("access", "refused").maybe_holder(holder).reason(reason)
             }
             Self::ClientAdded { client } => Record::new("client", "added").maybe(None, Some(client)),
+            Self::ClientRefused { client, reason } => {
+                Record::new("client", "refused").maybe(None, client).reason(reason)
+            }
             Self::ClientChanged { client } => Record::new("client", "changed").maybe(None, Some(client)),
             Self::ClientRemoved { client } => Record::new("client", "removed").maybe(None, Some(client)),
             Self::UserChanged { user, change } => Record::new("user", change.word()).subject(user),
@@ -222,6 +250,7 @@ impl UserChange {
 impl KeyChange {
     const fn word(self) -> &'static str {
         match self {
+            Self::Made => "made",
             Self::Published => "published",
             Self::Signs => "signs",
             Self::Retired => "retired",

@@ -6,14 +6,20 @@
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::audit::chain;
 use crate::base::clock::Timestamp;
 use crate::config::section::Audit;
+
+/// No line of ours is longer; what is, is somebody else's.
+pub(super) const LONGEST_LINE: u64 = 64 * 1024;
+/// What others may not do with the file: anything, and the group no more than read it.
+const OTHERS: u32 = 0o037;
 
 /// The file of this name, whichever that is now.
 pub(super) struct TrailFile {
@@ -24,6 +30,15 @@ pub(super) struct TrailFile {
     current: File,
     /// The time in the first line of `current`, as it is written there; `None`: not read, or there is no line yet.
     began: Option<String>,
+    /// What was written last, by us.
+    last: Option<Last>,
+}
+
+/// The last line of a file of this length.
+struct Last {
+    length: u64,
+    /// Without its line break.
+    line: Vec<u8>,
 }
 
 impl TrailFile {
@@ -32,35 +47,55 @@ impl TrailFile {
             fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         }
         let (max_size, max_age, keep) = (section.max_size, section.max_age, section.keep);
-        Ok(Self { path: path.to_owned(), max_size, max_age, keep, current: create(path)?, began: None })
+        Ok(Self { path: path.to_owned(), max_size, max_age, keep, current: create(path)?, began: None, last: None })
     }
 
-    /// Writes whole lines and waits for the disk; on a fault takes back what was written of them.
-    pub(super) fn append(&mut self, lines: &[u8], now: Timestamp) -> io::Result<()> {
+    /// Writes whole lines, each tied to the one before it, and waits for the disk; on a fault takes back what was written of them.
+    pub(super) fn append(&mut self, lines: &str, now: Timestamp) -> io::Result<()> {
         self.lock()?;
         let written = self.append_locked(lines, now);
         let unlocked = self.current.unlock();
         written.and(unlocked)
     }
 
-    fn append_locked(&mut self, lines: &[u8], now: Timestamp) -> io::Result<()> {
+    fn append_locked(&mut self, lines: &str, now: Timestamp) -> io::Result<()> {
         let metadata = self.current.metadata()?;
-        // A device or a pipe has no length, no age, and nothing to wait for.
+        // A device or a pipe has no length, no age, no line before, and nothing to wait for.
         if !metadata.is_file() {
-            return self.current.write_all(lines);
+            return self.current.write_all(lines.as_bytes());
         }
         let mut length = metadata.len();
-        if length > 0 && (length + lines.len() as u64 > self.max_size || self.is_old(now)?) {
+        let before = self.last_line(length)?;
+        let (tied, line) = chain::tied(&before, lines);
+        if length > 0 && (length + tied.len() as u64 > self.max_size || self.is_old(now)?) {
             self.put_aside()?;
             length = self.current.metadata()?.len();
         }
-        let written = self.end_torn_line(length).and_then(|()| self.current.write_all(lines));
+        let written = self.end_torn_line(length).and_then(|()| self.current.write_all(&tied));
         if let Err(error) = written.and_then(|()| self.current.sync_data()) {
             // Half a line would swallow the next one. What cannot be taken back is ended by `end_torn_line`.
-            let _ = self.current.set_len(length);
+            self.last = self.current.set_len(length).ok().map(|()| Last { length, line: before });
             return Err(error);
         }
+        self.last = Some(Last { length: self.current.metadata()?.len(), line });
         Ok(())
+    }
+
+    /// The line that the next one is tied to. While nobody else writes, the one we wrote; at the beginning of a file, the last one of the
+    /// file that was put aside before it.
+    fn last_line(&mut self, length: u64) -> io::Result<Vec<u8>> {
+        match self.last.take() {
+            Some(last) if last.length == length || length == 0 => Ok(last.line),
+            _ if length > 0 => read_last_line(&mut self.current, length),
+            _ => match File::open(numbered(&self.path, 1)) {
+                Ok(mut aside) => {
+                    let length = aside.metadata()?.len();
+                    read_last_line(&mut aside, length)
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+                Err(error) => Err(error),
+            },
+        }
     }
 
     /// Locks the file that has the name now.
@@ -71,6 +106,11 @@ impl TrailFile {
             if named.is_ok_and(|named| (named.dev(), named.ino()) == (ours.dev(), ours.ino())) {
                 return Ok(());
             }
+            // If the new one is empty, the line before its first is the last of the one that we knew.
+            self.last = match ours.is_file() {
+                true => Some(Last { length: 0, line: read_last_line(&mut self.current, ours.len())? }),
+                false => None,
+            };
             // Dropping the other one unlocks it.
             self.current = create(&self.path)?;
             self.began = None;
@@ -121,6 +161,21 @@ impl TrailFile {
     }
 }
 
+/// The last line without its line break, also one that breaks off; of one that is too long, its end.
+fn read_last_line(file: &mut File, length: u64) -> io::Result<Vec<u8>> {
+    let mut line = Vec::new();
+    file.seek(SeekFrom::Start(length.saturating_sub(LONGEST_LINE + 1)))?;
+    file.take(LONGEST_LINE + 1).read_to_end(&mut line)?;
+    let is_whole = line.pop_if(|last| *last == b'\n').is_some();
+    let start = match line.iter().rposition(|byte| *byte == b'\n') {
+        Some(end_before) => end_before + 1,
+        // Only a line break leaves room for a whole line in what was read.
+        None => usize::from(!is_whole && line.len() as u64 > LONGEST_LINE),
+    };
+    line.drain(..start);
+    Ok(line)
+}
+
 /// The file that was put aside so many rotations ago.
 pub(super) fn numbered(path: &Path, number: u32) -> PathBuf {
     let mut name = OsString::from(path);
@@ -141,7 +196,27 @@ fn create(path: &Path) -> io::Result<File> {
             }
             Ok(file)
         }
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => open(options.read(true)),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            let file = open(options.read(true))?;
+            close_to_others(&file, path)?;
+            Ok(file)
+        }
         Err(error) => Err(error),
     }
+}
+
+/// Takes from a file that was there already what nobody else may do: everybody's reading, for who was where and when is nobody's
+/// business, and the group's writing. A group that may read stays, as the operator's shipper of logs may be in it. No fault
+/// as with a key: nothing in the trail lets anybody in, and a start that fails would be the worse answer.
+fn close_to_others(file: &File, path: &Path) -> io::Result<()> {
+    let metadata = file.metadata()?;
+    let (mode, path) = (metadata.mode() & 0o7777, path.display());
+    if !metadata.is_file() || mode & OTHERS == 0 {
+        return Ok(());
+    }
+    match file.set_permissions(fs::Permissions::from_mode(mode & !OTHERS)) {
+        Ok(()) => tracing::warn!("the audit trail {path} was open to others (mode {mode:04o}), and is no more"),
+        Err(error) => tracing::warn!(%error, "the audit trail {path} is open to others (mode {mode:04o})"),
+    }
+    Ok(())
 }

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 
 use serde::{Serialize, Serializer};
 
+use crate::audit::event::Kind;
 use crate::audit::origin::Origin;
 use crate::base::clock::Timestamp;
 use crate::base::id::{ClientId, GrantId, ProviderName, UserId};
@@ -145,8 +146,7 @@ pub(super) fn of_lost(count: u64, now: Timestamp) -> String {
         .print()
 }
 
-/// The line that says how many events of strangers were withheld, when none of them comes to say so itself.
-pub(super) fn of_withheld(count: u64, now: Timestamp) -> String {
-    Record { ts: now.rfc3339(), count: Some(count), ..Record::new("audit", "withheld").reason("too_many_refusals") }
-        .print()
+/// The line that says how many refusals of a kind were withheld, from wherever, when none like them comes to say so itself.
+pub(super) fn of_withheld((event, reason): Kind, count: u64, now: Timestamp) -> String {
+    Record { ts: now.rfc3339(), count: Some(count), ..Record::new(event, "withheld").reason(reason) }.print()
 }

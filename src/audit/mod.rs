@@ -8,15 +8,19 @@
 //! whatever takes something away happens all the same: a revocation that waits for a disk would be the worse fault. Lines that
 //! were lost are counted, and the count is the first line written afterwards.
 //!
+//! Each line of a file is tied to the one before it (`chain`), so that `verify` can say whether all is as it was written.
+//!
 //! Not owned: the log (`telemetry`), which may lose lines and is for finding faults.
 
 mod bound;
+mod chain;
 mod event;
 mod file;
 mod line;
 pub mod origin;
 mod sink;
 pub mod trail;
+pub mod verify;
 mod writer;
 
 #[cfg(test)]

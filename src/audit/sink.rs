@@ -50,11 +50,11 @@ impl Sink {
     }
 
     /// Writes whole lines. When this returns they are where a crash does not reach them; or none of them is there.
-    pub(super) fn append(&mut self, lines: &[u8], now: Timestamp) -> io::Result<()> {
+    pub(super) fn append(&mut self, lines: &str, now: Timestamp) -> io::Result<()> {
         match self {
             Self::File(file) => file.append(lines, now),
             Self::Stream(stream) => {
-                stream.write_all(lines)?;
+                stream.write_all(lines.as_bytes())?;
                 stream.flush()
             }
         }

@@ -6,10 +6,7 @@ use std::io::{self, BufRead as _, BufReader, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::audit::file::numbered;
-
-/// No line of ours is longer; what is, is somebody else's, and is passed on in pieces.
-const LONGEST_LINE: u64 = 64 * 1024;
+use crate::audit::file::{LONGEST_LINE, numbered};
 
 /// The last lines of a trail, the oldest first, as many as `count`, of those that `is_wanted`. Files that were put aside are
 /// read as far back as they are needed.

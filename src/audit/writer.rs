@@ -4,11 +4,12 @@ use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
 use crate::audit::bound::Bound;
+use crate::audit::event::Kind;
 use crate::audit::line;
 use crate::audit::sink::Sink;
 use crate::base::clock::Clock;
@@ -21,7 +22,7 @@ const QUEUE: usize = 1024;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How many lines share a write, so that the first does not wait for all.
 const GROUP: usize = 256;
-/// How often a thread with nothing to write looks whether something was withheld.
+/// How often the thread looks whether something was withheld.
 const LOOKOUT: Duration = Duration::from_secs(10);
 /// How long the end of the program waits for the last lines, when nobody takes them.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -121,6 +122,7 @@ fn unavailable(why: impl AsRef<str>) -> StoreError {
 
 impl WriterThread {
     fn run(mut self, queue: &Receiver<Job>) {
+        let mut looked = Instant::now();
         loop {
             match queue.recv_timeout(LOOKOUT) {
                 Ok(first) => {
@@ -128,8 +130,13 @@ impl WriterThread {
                     group.extend(queue.try_iter().take(GROUP - 1));
                     self.write(group);
                 }
-                Err(RecvTimeoutError::Timeout) => self.tell_withheld(self.bound.take_withheld(self.clock.now())),
+                Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return self.tell_withheld(self.bound.take_all()),
+            }
+            // Also while there is always something to write.
+            if looked.elapsed() >= LOOKOUT {
+                looked = Instant::now();
+                self.tell_withheld(self.bound.take_withheld(self.clock.now()));
             }
         }
     }
@@ -138,7 +145,7 @@ impl WriterThread {
         let now = self.clock.now();
         let mut lines = if self.lost > 0 { line::of_lost(self.lost, now) } else { String::new() };
         lines.extend(group.iter().map(|job| job.line.as_str()));
-        let written = if lines.is_empty() { Ok(()) } else { self.sink.append(lines.as_bytes(), now) };
+        let written = if lines.is_empty() { Ok(()) } else { self.sink.append(&lines, now) };
         match &written {
             Ok(()) => self.caught_up(),
             Err(error) => self.fall_behind(error, group.iter().filter(|job| !job.line.is_empty()).count()),
@@ -150,11 +157,13 @@ impl WriterThread {
         }
     }
 
-    fn tell_withheld(&mut self, count: u64) {
-        if count > 0 {
-            let line = line::of_withheld(count, self.clock.now());
-            self.write(vec![Job { line, done: None }]);
+    fn tell_withheld(&mut self, counts: Vec<(Kind, u64)>) {
+        if counts.is_empty() {
+            return;
         }
+        let now = self.clock.now();
+        let line = |(kind, count)| Job { line: line::of_withheld(kind, count, now), done: None };
+        self.write(counts.into_iter().map(line).collect());
     }
 
     fn caught_up(&mut self) {

@@ -10,7 +10,7 @@ use crate::authorization_server::session::SignedIn;
 use crate::base::clock::Timestamp;
 use crate::base::id::ClientId;
 use crate::base::secret::Secret;
-use crate::identity::{ChangeError, NewPassword, OwnPassword};
+use crate::identity::{ChangeError, LoginError, NewPassword, OwnPassword};
 use crate::model::browser_session::BrowserSession;
 use crate::model::client::{Client, Origin};
 use crate::model::connection::Connection;
@@ -171,11 +171,25 @@ impl AuthorizationServer {
         // What lets somebody in is not changed where it could not be recorded.
         self.services.audit.check().await?;
         let changed = self.services.identity.change_password(change, self.services.clock.now()).await;
-        if let Err(ChangeError::Old(error)) = &changed {
-            self.record_login(Err(error)).await?;
+        let (user, audit) = (&here.person.id, &self.services.audit);
+        match &changed {
+            // Nobody but the person was asked, so it is known whose password it would have been.
+            Err(ChangeError::Old(LoginError::Throttled { .. })) => {
+                audit.record(Event::LoginUnheard { user: Some(user), client: None, reason: "throttled" }).await?;
+            }
+            Err(ChangeError::Old(error)) => self.record_login(None, Err(error)).await?,
+            _ => {}
         }
-        changed?;
-        Ok(self.services.audit.record(Event::PasswordChanged { user: &here.person.id }).await?)
+        let ended = changed?;
+        let recorded = audit.record(Event::PasswordChanged { user }).await;
+        if ended.sessions > 0 {
+            audit.record(Event::SessionEnded { user }).await?;
+        }
+        if ended.grants > 0 {
+            let event = Event::GrantsRevoked { user: Some(user), client: None, reason: "password_changed" };
+            audit.record(event).await?;
+        }
+        Ok(recorded?)
     }
 
     /// Says who the app is, from what is known of it here: a page of a person's does not wait for strangers' servers.

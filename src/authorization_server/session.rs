@@ -118,13 +118,13 @@ impl AuthorizationServer {
         if self.can_stay() {
             return self.begin_visit(user, browser).await.map(Some);
         }
-        self.forget(browser).await?;
+        self.forget(user, browser).await?;
         Ok(None)
     }
 
     /// The same, where sessions are off too, for the own account alone.
     pub(super) async fn begin_visit(&self, user: &UserId, browser: &ThisBrowser<'_>) -> Result<NewSession, StoreError> {
-        self.forget(browser).await?;
+        self.forget(user, browser).await?;
         let stays = browser.stays && self.can_stay();
         let lifetime = match (self.can_stay(), stays) {
             (true, true) => self.settings.session_lifetime,
@@ -144,11 +144,22 @@ impl AuthorizationServer {
         Ok(NewSession { cookie, lifetime, stays })
     }
 
-    async fn forget(&self, browser: &ThisBrowser<'_>) -> Result<(), StoreError> {
-        if let Some(old) = browser.session {
-            self.services.store.remove_session(&Digest::of(old)).await?;
+    async fn forget(&self, user: &UserId, browser: &ThisBrowser<'_>) -> Result<(), StoreError> {
+        match browser.session {
+            Some(old) => self.end_session(old, Some(user)).await,
+            None => Ok(()),
         }
-        Ok(())
+    }
+
+    /// Ends the session of this cookie, and says so unless it was that of `successor`, who has just logged in there.
+    pub(super) async fn end_session(&self, session: &Secret, successor: Option<&UserId>) -> Result<(), StoreError> {
+        let (store, digest) = (&self.services.store, Digest::of(session));
+        let found = store.find_session(&digest, self.services.clock.now()).await?;
+        let was_removed = store.remove_session(&digest).await?;
+        match found.filter(|found| was_removed && Some(&found.user) != successor) {
+            Some(ended) => self.services.audit.record(Event::LoggedOut { user: &ended.user }).await,
+            None => Ok(()),
+        }
     }
 
     /// The token that the form for logging out must bring back.

@@ -223,6 +223,19 @@ pub enum GrantCommand {
 pub enum AuditCommand {
     /// Print the last events.
     Tail(TailOptions),
+    /// Check that no line was changed, taken out or put in since it was written.
+    Verify(VerifyOptions),
+}
+
+/// `audit verify …`
+#[derive(Debug, Args)]
+pub struct VerifyOptions {
+    /// A `chain` that an earlier run printed, kept out of reach of whoever may write the trail: a line must still have it.
+    #[arg(long, value_name = "CHAIN")]
+    pub contains: Option<String>,
+    /// Copies of the files, the oldest first, in place of the trail of the configuration.
+    #[arg(value_name = "FILE")]
+    pub files: Vec<PathBuf>,
 }
 
 /// `audit tail …`

@@ -1,12 +1,14 @@
-//! `mcp-bridge audit tail`
+//! `mcp-bridge audit tail` and `verify`
 
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::audit::trail;
-use crate::cli::arguments::TailOptions;
+use crate::audit::verify::{self, Finding};
+use crate::cli::arguments::{TailOptions, VerifyOptions};
 use crate::cli::{Failure, grant, harmless, load, say};
 use crate::config::Config;
 use crate::config::section::AuditOutput;
@@ -30,7 +32,7 @@ pub(super) fn tail(path: &Path, options: &TailOptions) -> Result<(), Failure> {
     let config = load(path)?;
     let file = file_of(&config)?;
     let wanted = Wanted::of(options)?;
-    let unreadable = |error: std::io::Error| Failure { code: 74, text: format!("{}: {error}", file.display()) };
+    let unreadable = |error: io::Error| Failure { code: 74, text: format!("{}: {error}", file.display()) };
     let (lines, mut follower) = trail::last(file, options.lines, &mut |line| wanted.has(line)).map_err(unreadable)?;
     if !options.json {
         say(COLUMNS.map(|(name, width)| format!("{name:width$}")).join("  ").trim_end())?;
@@ -50,6 +52,36 @@ pub(super) fn tail(path: &Path, options: &TailOptions) -> Result<(), Failure> {
         follower.read(&mut take).map_err(unreadable)?;
         shown?;
     }
+}
+
+pub(super) fn verify(path: &Path, options: &VerifyOptions) -> Result<(), Failure> {
+    let unreadable = |error: io::Error| Failure { code: 74, text: format!("the trail cannot be read: {error}") };
+    let parts = match options.files.as_slice() {
+        [] => verify::parts(file_of(&load(path)?)?),
+        files => verify::copies(files),
+    };
+    let parts = parts.map_err(unreadable)?;
+    let (files, mut shown) = (parts.len(), Ok(()));
+    let mut tell = |finding: Finding| {
+        if shown.is_ok() {
+            shown = say(harmless(&finding.to_string()));
+        }
+    };
+    let found = verify::verify(parts, options.contains.as_deref(), &mut tell).map_err(unreadable)?;
+    shown?;
+    say(format!("lines {}, files {files}, faults {}", found.lines, found.faults))?;
+    say(format!("chain {}", harmless(found.last.as_deref().unwrap_or("-"))))?;
+    match &options.contains {
+        _ if found.faults > 0 => fail("the trail is not as it was written"),
+        Some(wanted) if !found.is_found => fail(&format!(
+            "no line has the chain {wanted}: lines were taken away, written anew, or put aside too long ago"
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn fail(text: &str) -> Result<(), Failure> {
+    Err(Failure { code: 1, text: text.to_owned() })
 }
 
 fn file_of(config: &Config) -> Result<&Path, Failure> {

@@ -53,7 +53,7 @@ async fn rotate(signing: &Signing, begin: Begin, audit: &Audit) -> Result<(), Fa
     match Keys::rotate(signing, begin, &Clock::system()).map_err(failed)? {
         Rotated::Added(key) => {
             let (KeyRole::Next(from) | KeyRole::Signs(from) | KeyRole::Before(from)) = key.role else { return Ok(()) };
-            audit.record(Event::KeyChanged { key_id: &key.key_id, change: KeyChange::Published }).await?;
+            audit.record(Event::KeyChanged { key_id: &key.key_id, change: KeyChange::Made }).await?;
             say(format!("{} signs from {}", key.key_id, from.rfc3339()))
         }
         Rotated::Waiting(from) => {

@@ -65,6 +65,7 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Client(command) => client::run(path, command),
         Command::Grant(command) => grant::run(path, command),
         Command::Audit(AuditCommand::Tail(options)) => audit::tail(path, &options),
+        Command::Audit(AuditCommand::Verify(options)) => audit::verify(path, &options),
         Command::Healthcheck => health::run(path),
     }
 }

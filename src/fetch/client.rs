@@ -1,25 +1,42 @@
 //! A client for servers that the operator named: certificates are checked, only what is given is sent.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::dns::Resolve;
-use url::Url;
+use http_body_util::Full;
+use hyper::client::conn::http1;
+use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
+use hyper::{Method, Uri};
+use hyper_util::rt::TokioIo;
+use url::{Position, Url};
 
 use crate::fetch::connection::Connection;
-use crate::fetch::fault::{FetchError, fault};
+use crate::fetch::connector::{self, Connector, Lookup, USER_AGENT};
+use crate::fetch::fault::{FetchError, transport};
+use crate::fetch::kept::{Kept, Opened};
+use crate::fetch::proxy::Proxy;
+use crate::fetch::response::Response;
 
-/// How long an idle connection is kept. Node closes those of its servers after 5 s, and a request that meets the close is
-/// lost: it may have been read, so it is not sent again. Its own client keeps them for 4 s too.
-const IDLE: Duration = Duration::from_secs(4);
+/// How many bytes of an answer are read at a time, three times over while its reader is slow; hyper would go up to 400 KiB. The
+/// head of an answer has to fit in.
+const READ_AT_A_TIME: usize = 16 * 1024;
 
-/// Makes requests, over kept connections.
-#[derive(Clone, Debug)]
+/// Makes requests (HTTP/1.1), over kept connections. It follows no redirect, and sends nothing twice.
+///
+/// It is hyper's connections and as little else as can be: the layers of reqwest cost a quarter of a call.
+#[derive(Clone)]
 pub struct Client {
-    inner: reqwest::Client,
-    /// The host that requests are sent to in place of their own, which stays in `Host`.
-    alias: Option<Arc<str>>,
+    connector: Arc<Connector>,
+    /// `None`: every request has a connection of its own.
+    kept: Option<Arc<Kept>>,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("kept", &self.kept).finish_non_exhaustive()
+    }
 }
 
 /// What is done.
@@ -44,10 +61,6 @@ pub struct Request<'a> {
     pub body: Option<Bytes>,
 }
 
-/// An answer whose content is still to be read.
-#[derive(Debug)]
-pub struct Response(reqwest::Response);
-
 /// An answer with all of its content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
@@ -68,38 +81,17 @@ impl Client {
     /// # Errors
     /// No TLS on this machine, or certificates or a proxy that cannot be used.
     pub fn new(connection: Connection<'_>) -> Result<Self, FetchError> {
-        Self::build(connection, |builder| builder)
+        let connector = Arc::new(Connector::new(&connection, connector::system())?);
+        Ok(Self { connector, kept: Some(Arc::default()) })
     }
 
-    /// A client that connects to what `resolver` lets through, and anew for every request, so that it is asked every time.
+    /// A client that finds names by `lookup` alone, and connects anew for every request, so that it is asked every time.
     ///
     /// # Errors
     /// No TLS on this machine.
-    pub(super) fn guarded<R: Resolve + 'static>(
-        connect_timeout: Duration,
-        resolver: Arc<R>,
-    ) -> Result<Self, FetchError> {
-        let connection = Connection::new(connect_timeout);
-        Self::build(connection, |builder| builder.dns_resolver(resolver).pool_max_idle_per_host(0))
-    }
-
-    fn build(
-        connection: Connection<'_>,
-        further: impl FnOnce(reqwest::ClientBuilder) -> reqwest::ClientBuilder,
-    ) -> Result<Self, FetchError> {
-        // Another provider that was installed before is as good.
-        let _installed = rustls::crypto::ring::default_provider().install_default();
-        let builder = reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .referer(false)
-            .tcp_nodelay(true)
-            .http1_only()
-            .pool_idle_timeout(IDLE)
-            .user_agent(concat!("mcp-bridge/", env!("CARGO_PKG_VERSION")));
-        let builder = further(connection.build(builder)?);
-        let inner = builder.build().map_err(|error| FetchError::Unsendable(error.to_string()))?;
-        Ok(Self { inner, alias: connection.alias.map(|(name, _)| name.into()) })
+    pub(super) fn guarded(connect_timeout: Duration, lookup: Lookup) -> Result<Self, FetchError> {
+        let connector = Arc::new(Connector::new(&Connection::new(connect_timeout), lookup)?);
+        Ok(Self { connector, kept: None })
     }
 
     /// Sends a request; gives the answer as soon as its head is there.
@@ -107,30 +99,57 @@ impl Client {
     /// # Errors
     /// See [`FetchError`]; only after [`FetchError::Connect`] is it certain that nothing was sent.
     pub async fn send(&self, request: Request<'_>) -> Result<Response, FetchError> {
-        let verb = match request.verb {
-            Verb::Get => reqwest::Method::GET,
-            Verb::Post => reqwest::Method::POST,
-            Verb::Delete => reqwest::Method::DELETE,
-        };
-        let mut url = request.url.clone();
-        let mut builder = match &self.alias {
-            Some(alias) => {
-                let host = url[url::Position::BeforeHost..url::Position::AfterPort].to_owned();
-                url.set_host(Some(alias)).map_err(|error| FetchError::Unsendable(error.to_string()))?;
-                self.inner.request(verb, url).header("host", host)
+        let url = request.url;
+        let origin = &url[..Position::BeforePath];
+        let mut message = self.message(request)?;
+        loop {
+            let idle = self.kept.as_ref().and_then(|kept| kept.take(origin));
+            let is_new = idle.is_none();
+            let mut opened = match idle {
+                Some(opened) => opened,
+                // Boxed: it is large, rare, and would make every call's task as large.
+                None => Box::pin(self.open(url, origin)).await?,
+            };
+            match opened.sender.try_send_request(message).await {
+                Ok(inner) => return Ok(Response::new(inner, self.kept.clone().map(|kept| (opened, kept)))),
+                // Of what is given back nothing was sent: the server ended the connection while nobody used it.
+                Err(mut error) => match error.take_message() {
+                    Some(unsent) if !is_new => message = unsent,
+                    _ => return Err(transport(error.into_error())),
+                },
             }
-            None => self.inner.request(verb, url),
+        }
+    }
+
+    /// Opens a connection, which is carried on the runtime of whoever asks for it.
+    async fn open(&self, url: &Url, origin: &str) -> Result<Opened, FetchError> {
+        let stream = self.connector.connect(url).await?;
+        let mut connecting = http1::Builder::new();
+        connecting.max_buf_size(READ_AT_A_TIME);
+        let (sender, connection) = connecting.handshake(TokioIo::new(stream)).await.map_err(transport)?;
+        // How it ends is said to the request that is on it.
+        tokio::spawn(async move { drop(connection.await) });
+        Ok(Opened { origin: origin.into(), sender })
+    }
+
+    fn message(&self, request: Request<'_>) -> Result<hyper::Request<Full<Bytes>>, FetchError> {
+        let proxy = self.connector.proxy.as_ref().filter(|proxy| proxy.forwards(request.url));
+        // RFC 9112 §3.2.2: a proxy is told all of the URL.
+        let from = if proxy.is_some() { Position::BeforeScheme } else { Position::BeforePath };
+        let target = Uri::try_from(&request.url[from..Position::AfterQuery]);
+        let mut headers = fields(request.url, &request.headers)?;
+        if let Some(Proxy::Http { authorization: Some(authorization), .. }) = proxy {
+            headers.insert(header::PROXY_AUTHORIZATION, authorization.clone());
+        }
+        let mut message = hyper::Request::new(Full::new(request.body.unwrap_or_default()));
+        *message.method_mut() = match request.verb {
+            Verb::Get => Method::GET,
+            Verb::Post => Method::POST,
+            Verb::Delete => Method::DELETE,
         };
-        for (name, value) in request.headers {
-            let mut value = reqwest::header::HeaderValue::from_str(value)
-                .map_err(|_| FetchError::Unsendable(format!("the header {name} has a value that cannot be sent")))?;
-            value.set_sensitive(true);
-            builder = builder.header(name, value);
-        }
-        if let Some(body) = request.body {
-            builder = builder.body(body);
-        }
-        builder.send().await.map(Response).map_err(fault)
+        *message.uri_mut() = target.map_err(|_| FetchError::Unsendable("the URL cannot be sent".to_owned()))?;
+        *message.headers_mut() = headers;
+        Ok(message)
     }
 
     /// Sends a request and takes the whole answer, of at most `limit` bytes; all of it, from the connection to the last
@@ -150,99 +169,77 @@ impl Client {
     }
 }
 
-impl Response {
-    /// The status code.
-    #[must_use]
-    pub fn status(&self) -> u16 {
-        self.0.status().as_u16()
+/// The header fields of a request: its own, and what every request has.
+fn fields(url: &Url, own: &[(&str, &str)]) -> Result<HeaderMap, FetchError> {
+    let unsendable = |what: &str| FetchError::Unsendable(format!("{what} has a value that cannot be sent"));
+    let mut headers = HeaderMap::with_capacity(own.len() + 4);
+    let host = HeaderValue::from_str(&url[Position::BeforeHost..Position::AfterPort]);
+    headers.insert(header::HOST, host.map_err(|_| unsendable("the URL"))?);
+    for (name, value) in own {
+        let field = HeaderName::from_bytes(name.as_bytes()).ok().zip(HeaderValue::from_str(value).ok());
+        let (field, mut value) = field.ok_or_else(|| unsendable(&format!("the header {name}")))?;
+        value.set_sensitive(true);
+        headers.append(field, value);
     }
-
-    /// A header field, if it is there once and in ASCII.
-    #[must_use]
-    pub fn header(&self, name: &str) -> Option<&str> {
-        let mut values = self.0.headers().get_all(name).iter();
-        let value = values.next()?.to_str().ok()?;
-        values.next().is_none().then_some(value)
-    }
-
-    /// The media type, without parameters, in small letters.
-    #[must_use]
-    pub fn media_type(&self) -> String {
-        let value = self.header("content-type").unwrap_or_default();
-        value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
-    }
-
-    /// The next piece of the content; `None` at its end.
-    ///
-    /// # Errors
-    /// The connection failed before the end: never a silently shortened content.
-    pub async fn chunk(&mut self) -> Result<Option<Bytes>, FetchError> {
-        self.0.chunk().await.map_err(fault)
-    }
-
-    /// All of the content, if it has at most `limit` bytes.
-    ///
-    /// # Errors
-    /// Larger, or the connection failed.
-    pub async fn collect(mut self, limit: usize) -> Result<Bytes, FetchError> {
-        let begun = self.begin(KEPT_IN_PIECES).await?;
-        self.collect_after(begun, limit).await
-    }
-
-    /// The beginning of the content: all of it, or more than `enough` bytes of it.
-    ///
-    /// # Errors
-    /// The connection failed.
-    pub async fn begin(&mut self, enough: usize) -> Result<Begun, FetchError> {
-        let (mut pieces, mut length) = (Vec::new(), 0);
-        while let Some(piece) = self.chunk().await? {
-            length += piece.len();
-            pieces.push(piece);
-            if length > enough {
-                return Ok(Begun::Part(pieces));
-            }
-        }
-        Ok(Begun::Whole(match pieces.as_slice() {
-            [] => Bytes::new(),
-            [only] => only.clone(),
-            several => Bytes::from(several.concat()),
-        }))
-    }
-
-    /// All of the content that has begun so, if it has at most `limit` bytes.
-    ///
-    /// # Errors
-    /// Larger, or the connection failed.
-    pub async fn collect_after(mut self, begun: Begun, limit: usize) -> Result<Bytes, FetchError> {
-        let pieces = match begun {
-            Begun::Whole(all) if all.len() <= limit => return Ok(all),
-            Begun::Whole(_) => return Err(FetchError::TooLarge),
-            Begun::Part(pieces) => pieces,
-        };
-        // A length that was announced is room for all of it at once; growing piece by piece holds it twice.
-        let announced = self.0.content_length().and_then(|length| usize::try_from(length).ok());
-        let mut all = Vec::with_capacity(announced.unwrap_or(0).min(limit));
-        for piece in pieces {
-            all.extend_from_slice(&piece);
-        }
-        while all.len() <= limit {
-            match self.chunk().await? {
-                Some(next) => all.extend_from_slice(&next),
-                None => return Ok(Bytes::from(all)),
-            }
-        }
-        Err(FetchError::TooLarge)
-    }
+    headers.entry(header::USER_AGENT).or_insert(USER_AGENT);
+    headers.entry(header::ACCEPT).or_insert(const { HeaderValue::from_static("*/*") });
+    Ok(headers)
 }
 
-/// A content of more bytes is put together as it comes.
-const KEPT_IN_PIECES: usize = 64 * 1024;
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+    use tokio::runtime::Builder;
 
-/// How a content begins.
-#[derive(Debug)]
-pub enum Begun {
-    /// That is all of it.
-    Whole(Bytes),
-    /// More is to come.
-    Part(Vec<Bytes>),
+    use super::*;
+
+    /// A server that says on the how manieth connection it was asked.
+    async fn counting() -> Url {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = Url::parse(&format!("http://{}/x?y", listener.local_addr().unwrap())).unwrap();
+        tokio::spawn(async move {
+            for number in 1.. {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                tokio::spawn(async move {
+                    let (mut seen, mut piece) = (Vec::new(), [0; 1024]);
+                    while let Ok(length @ 1..) = stream.read(&mut piece).await {
+                        seen.extend_from_slice(&piece[..length]);
+                        if seen.ends_with(b"\r\n\r\n") {
+                            assert!(seen.starts_with(b"GET /x?y HTTP/1.1\r\n"));
+                            seen.clear();
+                            let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n{number}");
+                            stream.write_all(answer.as_bytes()).await.unwrap();
+                        }
+                    }
+                });
+            }
+        });
+        url
+    }
+
+    async fn asked(client: &Client, url: &Url) -> Bytes {
+        let request = Request { verb: Verb::Get, url, headers: Vec::new(), body: None };
+        client.exchange(request, 10, Duration::from_secs(10)).await.unwrap().body
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_used_again_and_on_its_own_runtime_alone() {
+        let url = counting().await;
+        let client = Client::new(Connection::new(Duration::from_secs(5))).unwrap();
+        assert_eq!([asked(&client, &url).await, asked(&client, &url).await], ["1", "1"]);
+        let (other, to) = (client.clone(), url.clone());
+        let elsewhere = tokio::task::spawn_blocking(move || {
+            let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async { [asked(&other, &to).await, asked(&other, &to).await] })
+        });
+        assert_eq!(elsewhere.await.unwrap(), ["2", "2"]);
+        assert_eq!(asked(&client, &url).await, "1");
+        // The other runtime is over, and so is its connection.
+        let (other, to) = (client.clone(), url.clone());
+        let later = tokio::task::spawn_blocking(move || {
+            Builder::new_current_thread().enable_all().build().unwrap().block_on(asked(&other, &to))
+        });
+        assert_eq!(later.await.unwrap(), "3");
+    }
 }

@@ -20,14 +20,16 @@ pub enum FetchError {
     Unsendable(String),
 }
 
-/// What `reqwest` says, without the URL, which may hold a credential; the innermost cause says what went wrong.
-pub(super) fn fault(error: reqwest::Error) -> FetchError {
-    let is_connect = error.is_connect();
-    let error = error.without_url();
-    let mut cause: &dyn std::error::Error = &error;
+/// A connection failed under a request.
+pub(super) fn transport(error: hyper::Error) -> FetchError {
+    FetchError::Transport(innermost(&error))
+}
+
+/// What went wrong, of all that an error says: its innermost cause.
+pub(super) fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut cause = error;
     while let Some(inner) = cause.source() {
         cause = inner;
     }
-    let text = cause.to_string();
-    if is_connect { FetchError::Connect(text) } else { FetchError::Transport(text) }
+    cause.to_string()
 }

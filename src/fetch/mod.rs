@@ -2,10 +2,16 @@
 
 mod client;
 mod connection;
+mod connector;
 mod fault;
+mod kept;
+mod proxy;
 mod public;
+mod response;
+mod tls;
 
-pub use client::{Answer, Begun, Client, Request, Response, Verb};
+pub use client::{Answer, Client, Request, Verb};
 pub use connection::Connection;
 pub use fault::FetchError;
 pub use public::{Document, PublicClient, PublicFault};
+pub use response::{Begun, Response};

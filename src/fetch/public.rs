@@ -11,23 +11,18 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use tokio::sync::Semaphore;
 use url::{Host, Url};
 
 use crate::base::net::is_public;
-use crate::fetch::client::{self, Response};
+use crate::fetch::client;
+use crate::fetch::connector::Lookup;
 use crate::fetch::{FetchError, Verb};
-
-/// How many requests are under way at once, whoever asks for them.
-const AT_ONCE: usize = 32;
 
 /// Fetches documents from the public internet.
 #[derive(Clone, Debug)]
 pub struct PublicClient {
     client: client::Client,
     exempt: Arc<[SocketAddr]>,
-    at_once: Arc<Semaphore>,
     timeout: Duration,
 }
 
@@ -36,7 +31,8 @@ pub struct PublicClient {
 pub struct Document {
     /// The content.
     pub body: Bytes,
-    /// `max-age` of `Cache-Control`; zero for `no-store` and `no-cache`. `None`: it does not say.
+    /// How much longer it is fresh (RFC 9111 §4.2): by `max-age` or `Expires`, less its `Age`; zero for `no-store` and `no-cache`.
+    /// `None`: it does not say.
     pub max_age: Option<Duration>,
 }
 
@@ -46,9 +42,6 @@ pub enum PublicFault {
     /// Not an address that is fetched from at all; nothing was sent, no name looked up.
     #[error("{0}")]
     Refused(&'static str),
-    /// Too many at once.
-    #[error("too many documents are being fetched")]
-    Busy,
     /// It could not be fetched.
     #[error(transparent)]
     Fetch(#[from] FetchError),
@@ -74,9 +67,9 @@ impl PublicClient {
     }
 
     /// The same, with names looked up in another way.
-    fn looking_up(timeout: Duration, exempt: &[SocketAddr], lookup: Lookup) -> Result<Self, FetchError> {
-        let client = client::Client::guarded(timeout, Arc::new(Guard { lookup }))?;
-        Ok(Self { client, exempt: exempt.into(), at_once: Arc::new(Semaphore::new(AT_ONCE)), timeout })
+    fn looking_up(timeout: Duration, exempt: &[SocketAddr], lookup: Unjudged) -> Result<Self, FetchError> {
+        let client = client::Client::guarded(timeout, guarded(lookup))?;
+        Ok(Self { client, exempt: exempt.into(), timeout })
     }
 
     /// Fetches a JSON document of at most `limit` bytes.
@@ -86,10 +79,9 @@ impl PublicClient {
     pub async fn json(&self, url: &Url, limit: usize) -> Result<Document, PublicFault> {
         self.check(url)?;
         let whole = async {
-            let _place = self.at_once.acquire().await.map_err(|_| PublicFault::Busy)?;
             let headers = vec![("accept", "application/json")];
             let response = self.client.send(client::Request { verb: Verb::Get, url, headers, body: None }).await?;
-            let max_age = max_age(&response);
+            let max_age = max_age(|name| response.header(name));
             match (response.status(), response.media_type().as_str()) {
                 // CIMD §4: not followed, so a redirect is an error like any other.
                 (200, media_type) if is_json(media_type) => {
@@ -128,37 +120,27 @@ impl PublicClient {
     }
 }
 
-/// How the addresses of a name are found.
-type Lookup = fn(String) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>>;
+/// How the addresses of a name are found, before they are judged.
+type Unjudged = fn(String) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>>;
 
 /// Looks names up, and keeps the public addresses of what is found.
-struct Guard {
-    lookup: Lookup,
+fn guarded(lookup: Unjudged) -> Lookup {
+    Arc::new(move |name| {
+        let found = lookup(name);
+        Box::pin(async move { admit(found.await?) })
+    })
 }
 
-impl Guard {
-    /// CIMD-8: of a name that has public addresses and others, none is dialled: it is up to something.
-    fn admit(found: Vec<SocketAddr>) -> io::Result<Vec<SocketAddr>> {
-        if found.is_empty() {
-            return Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
-        }
-        match found.iter().all(|address| is_public(address.ip())) {
-            true => Ok(found),
-            false => {
-                Err(io::Error::new(io::ErrorKind::PermissionDenied, "the name leads to an address that is not public"))
-            }
-        }
+/// CIMD-8: of a name that has public addresses and others, none is dialled: it is up to something.
+fn admit(found: Vec<SocketAddr>) -> io::Result<Vec<SocketAddr>> {
+    if found.is_empty() {
+        return Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
     }
-}
-
-impl Resolve for Guard {
-    fn resolve(&self, name: Name) -> Resolving {
-        let found = (self.lookup)(name.as_str().to_owned());
-        Box::pin(async move {
-            let found = found.await?;
-            let admitted: Addrs = Box::new(Self::admit(found)?.into_iter());
-            Ok(admitted)
-        })
+    match found.iter().all(|address| is_public(address.ip())) {
+        true => Ok(found),
+        false => {
+            Err(io::Error::new(io::ErrorKind::PermissionDenied, "the name leads to an address that is not public"))
+        }
     }
 }
 
@@ -166,9 +148,17 @@ fn is_json(media_type: &str) -> bool {
     media_type == "application/json" || (media_type.starts_with("application/") && media_type.ends_with("+json"))
 }
 
+/// RFC 9111 §4.2: how long what came with these headers is fresh still.
+fn max_age<'a>(header: impl Fn(&str) -> Option<&'a str>) -> Option<Duration> {
+    let said = by_directives(header("cache-control").unwrap_or_default()).or_else(|| by_expires(&header));
+    // RFC 9111 §5.1: how long others have kept it already. What is no number says nothing.
+    let age = header("age").and_then(|age| age.trim().parse().ok()).map_or(Duration::ZERO, Duration::from_secs);
+    said.map(|said| said.saturating_sub(age))
+}
+
 /// RFC 9111 §5.2.2. The strictest of several directives counts.
-fn max_age(response: &Response) -> Option<Duration> {
-    let value = response.header("cache-control")?.to_ascii_lowercase();
+fn by_directives(value: &str) -> Option<Duration> {
+    let value = value.to_ascii_lowercase();
     let directives = value.split(',').map(str::trim);
     let ages = directives.filter_map(|directive| match directive.split_once('=') {
         None if matches!(directive, "no-store" | "no-cache") => Some(0),
@@ -176,6 +166,14 @@ fn max_age(response: &Response) -> Option<Duration> {
         _ => None,
     });
     ages.min().map(Duration::from_secs)
+}
+
+/// RFC 9111 §5.3: counted by the server's own clock; a date that is none is past. Without a `Date` nothing is known of that clock.
+fn by_expires<'a>(header: &impl Fn(&str) -> Option<&'a str>) -> Option<Duration> {
+    let expires = header("expires")?;
+    let Ok(expires) = httpdate::parse_http_date(expires) else { return Some(Duration::ZERO) };
+    let date = header("date").and_then(|date| httpdate::parse_http_date(date).ok())?;
+    Some(expires.duration_since(date).unwrap_or(Duration::ZERO))
 }
 
 #[cfg(test)]
@@ -191,9 +189,9 @@ mod tests {
     #[test]
     fn cimd_7_cimd_8_every_answer_of_the_resolver_is_judged_as_a_whole() {
         let public = addresses(&["1.1.1.1", "2606:4700:4700::1111"]);
-        assert_eq!(Guard::admit(public.clone()).unwrap(), public);
+        assert_eq!(admit(public.clone()).unwrap(), public);
         for found in [&["127.0.0.1"][..], &["1.1.1.1", "10.0.0.1"], &["::ffff:169.254.169.254"], &[]] {
-            assert!(Guard::admit(addresses(found)).is_err(), "{found:?}");
+            assert!(admit(addresses(found)).is_err(), "{found:?}");
         }
     }
 
@@ -208,9 +206,8 @@ mod tests {
     #[tokio::test]
     async fn cimd_7_a_name_is_looked_up_once_for_a_connection_and_what_is_found_is_judged() {
         let _provider = rustls::crypto::ring::default_provider().install_default();
-        let guard = Guard { lookup: rebinding };
-        let first = guard.resolve("rebinding.example".parse().unwrap()).await.unwrap();
-        assert_eq!(first.collect::<Vec<_>>(), addresses(&["1.1.1.1"]), "what is judged is what is dialled");
+        let first = guarded(rebinding)("rebinding.example".to_owned()).await.unwrap();
+        assert_eq!(first, addresses(&["1.1.1.1"]), "what is judged is what is dialled");
         let canary = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("https://rebinding.example:{}/x", canary.local_addr().unwrap().port());
         let client = PublicClient::looking_up(Duration::from_secs(5), &[], rebinding).unwrap();

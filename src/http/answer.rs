@@ -13,7 +13,9 @@ use crate::protocol::oauth::error::{ErrorCode, OauthError};
 /// A JSON answer that nobody may keep (RFC 6749 §5.1).
 pub fn private_json(status: StatusCode, body: impl Into<Bytes>) -> HttpResponse {
     let mut answer = HttpResponse::build(status);
-    answer.insert_header((header::CONTENT_TYPE, "application/json")).insert_header((header::CACHE_CONTROL, "no-store"));
+    answer
+        .insert_header((header::CONTENT_TYPE, header::HeaderValue::from_static("application/json")))
+        .insert_header((header::CACHE_CONTROL, header::HeaderValue::from_static("no-store")));
     stream::whole(answer, body.into())
 }
 

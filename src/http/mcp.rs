@@ -56,6 +56,11 @@ pub async fn serve(request: HttpRequest, payload: Payload, state: Current) -> Ht
         }
         _ => return answer::method_not_allowed(ALLOW),
     };
+    if let Answer::Refused(Refusal::InsufficientScope { .. }) = &answer {
+        let event = Event::AccessRefused { holder: Some(&principal), reason: "insufficient_scope" };
+        // Nothing is handed out, so nothing depends on it.
+        let _ = state.audit.record(event).await;
+    }
     respond(answer, &principal, &state)
 }
 

@@ -18,6 +18,8 @@ pub enum LoginError {
     /// Too many failures lately. The password was not looked at.
     #[error("too many failed logins")]
     Throttled {
+        /// Whose name it was, if it stands in the configuration: it was not looked up.
+        known: Option<UserId>,
         /// When the next attempt will be heard.
         retry_after: RetryAfter,
     },

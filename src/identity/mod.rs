@@ -35,6 +35,7 @@ use crate::identity::password::{Ceiling, Outcome, PasswordHash, Work};
 use crate::identity::pool::Pool;
 use crate::identity::throttle::{LoginThrottle, RetryAfter};
 use crate::model::enrolled::Enrolled;
+use crate::model::user::User;
 use crate::protocol::oauth::scope::ScopeSet;
 use crate::store::{Present, StoreError, Users};
 
@@ -234,7 +235,7 @@ impl Identity {
             // Not looked up, so only a configured name is certain to be one.
             let known = name.as_ref().filter(|name| self.configured.contains_key(*name));
             self.log(known, username, "login refused: too many failures");
-            LoginError::Throttled { retry_after }
+            LoginError::Throttled { known: known.cloned(), retry_after }
         })?;
         let candidate = match self.candidate(name).await {
             Ok(candidate) => candidate,
@@ -269,19 +270,25 @@ impl Identity {
         if user.is_federated() {
             return self.federation.find_active(user).await;
         }
+        let is_stored = self.passwords && !self.configured.contains_key(user);
+        let stored = if is_stored { self.store.find_user(user).await? } else { None };
+        Ok(self.active(user, stored))
+    }
+
+    /// One who logs in with a password. `stored`: what the store has of this name; a user of the configuration hides it.
+    fn active(&self, user: &UserId, stored: Option<User>) -> Option<ActiveUser> {
         if !self.passwords {
-            return Ok(None);
+            return None;
         }
         if let Some(configured) = self.configured.get(user) {
-            return Ok((!configured.disabled).then(|| configured.user.clone()));
+            return (!configured.disabled).then(|| configured.user.clone());
         }
-        let stored = self.store.find_user(user).await?.filter(|stored| !stored.disabled);
-        Ok(stored.map(|stored| ActiveUser {
+        stored.filter(|stored| !stored.disabled).map(|stored| ActiveUser {
             name: stored.id.as_str().to_owned(),
             id: stored.id,
             scopes: stored.scopes,
             email: stored.email,
-        }))
+        })
     }
 
     /// Whether people can log in with a password.
@@ -354,6 +361,22 @@ impl Identity {
         }
     }
 
+    /// The same for a caller who has read from the store, together with other things, what it has of this user.
+    ///
+    /// # Errors
+    /// As [`Identity::confirm`].
+    pub async fn confirm_read(
+        &self,
+        user: &UserId,
+        stored: Option<User>,
+        now: Timestamp,
+    ) -> Result<Standing, StoreError> {
+        match user.is_federated() {
+            true => self.federation.confirm(user, now).await,
+            false => Ok(own(self.active(user, stored))),
+        }
+    }
+
     /// The same by what is known here alone: a provider that takes its time is given no more of it.
     ///
     /// # Errors
@@ -389,8 +412,7 @@ impl Identity {
     }
 
     async fn own_standing(&self, user: &UserId) -> Result<Standing, StoreError> {
-        let active = self.find_active(user).await?;
-        Ok(active.map_or_else(|| Standing::Ended("the user is gone or disabled".to_owned()), Standing::Active))
+        Ok(own(self.find_active(user).await?))
     }
 
     /// Who has this name, if anybody: the work is done all the same. A user of the configuration hides one of the store.
@@ -438,4 +460,8 @@ impl Identity {
     fn unrecognisable(&self, username: &str) -> Digest {
         Digest::of_bytes(&[self.log_salt.as_slice(), username.as_bytes()].concat())
     }
+}
+
+fn own(active: Option<ActiveUser>) -> Standing {
+    active.map_or_else(|| Standing::Ended("the user is gone or disabled".to_owned()), Standing::Active)
 }

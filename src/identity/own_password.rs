@@ -8,7 +8,7 @@ use crate::base::id::UserId;
 use crate::base::secret::Secret;
 use crate::identity::password::{self, PasswordError, PasswordHash};
 use crate::identity::{BUSY, Identity, LoginError};
-use crate::store::{PasswordChange, StoreError};
+use crate::store::{Ended, PasswordChange, StoreError};
 
 /// What somebody chooses has at least so many characters (NIST SP 800-63B §3.1.1.2).
 pub const SHORTEST: usize = 8;
@@ -81,12 +81,12 @@ impl Identity {
         if self.configured.contains_key(user) { OwnPassword::Configured } else { OwnPassword::Stored }
     }
 
-    /// Replaces a person's password. The old one is checked as at a login, and wrong ones count as there: whoever sits down at
+    /// Replaces a person's password, and says what ended with it. The old one is checked as at a login, and wrong ones count as there: whoever sits down at
     /// somebody's open browser guesses no faster.
     ///
     /// # Errors
     /// [`ChangeError`].
-    pub async fn change_password(&self, change: NewPassword<'_>, now: Timestamp) -> Result<(), ChangeError> {
+    pub async fn change_password(&self, change: NewPassword<'_>, now: Timestamp) -> Result<Ended, ChangeError> {
         if self.own_password(change.user) != OwnPassword::Stored {
             return Err(ChangeError::Elsewhere);
         }
@@ -106,10 +106,8 @@ impl Identity {
         let new = hashed.map_err(|_| LoginError::Busy { retry_after: BUSY })?.map_err(ChangeError::Unfit)?;
         let (user, here, disconnects) = (change.user.clone(), change.here, change.disconnects);
         let changed = self.store.change_password(PasswordChange { user, old, new, here, disconnects }, now).await;
-        if !changed.map_err(LoginError::from)? {
-            return Err(ChangeError::Moved);
-        }
+        let ended = changed.map_err(LoginError::from)?.ok_or(ChangeError::Moved)?;
         tracing::info!(user = %change.user, disconnects, "the password was changed by its user");
-        Ok(())
+        Ok(ended)
     }
 }

@@ -13,7 +13,7 @@ use crate::base::clock::Timestamp;
 use crate::config::section::PasswordSource;
 use crate::model::account::Account;
 use crate::model::user::User;
-use crate::store::{Accounts, PasswordChange, Present, Review};
+use crate::store::{Accounts, Ended, PasswordChange, Present, Review};
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 const ELSEWHERE: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 1));
@@ -46,7 +46,7 @@ impl Users for Stored {
     async fn set_password(&self, _: &UserId, _: Secret, _: Timestamp) -> Result<bool, StoreError> {
         not_here()
     }
-    async fn change_password(&self, _: PasswordChange, _: Timestamp) -> Result<bool, StoreError> {
+    async fn change_password(&self, _: PasswordChange, _: Timestamp) -> Result<Option<Ended>, StoreError> {
         not_here()
     }
     async fn disable_user(&self, _: &UserId, _: Timestamp) -> Result<bool, StoreError> {

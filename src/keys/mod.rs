@@ -61,6 +61,8 @@ pub struct Keys {
     settings: Signing,
     folder: Folder,
     ring: ArcSwap<Ring>,
+    /// The one that was made because there was none.
+    first_key: Option<String>,
     /// Told a new number whenever the keys are others.
     version: watch::Sender<u64>,
     derivation: DerivationKey,
@@ -74,12 +76,14 @@ impl Keys {
     pub fn open(signing: &Signing, now: Timestamp) -> Result<Self, KeyError> {
         let folder = Folder::open(&signing.key_dir)?;
         let mut ring = Ring::load(signing, &folder)?;
+        let mut first_key = None;
         if ring.signer(now).is_none() {
             ring = rotation::add_key(signing, &folder, &ring, now)?;
+            first_key = ring.signer(now).map(|signer| signer.key.verifying.key_id.clone());
         }
         let derivation = DerivationKey::open(&folder)?;
         let (settings, version) = (signing.clone(), watch::Sender::new(0));
-        Ok(Self { settings, folder, ring: ArcSwap::from_pointee(ring), version, derivation })
+        Ok(Self { settings, folder, ring: ArcSwap::from_pointee(ring), first_key, version, derivation })
     }
 
     /// Whether the keys that are there could be opened; makes and changes nothing, for `config check`. Gives what deserves a
@@ -123,6 +127,18 @@ impl Keys {
         let ring = self.ring.load();
         let key = ring.find(token.key_id()).ok_or(TokenFault::Key)?;
         Ok((key.verify(&token)?, key.key_id.clone()))
+    }
+
+    /// `kid` of the key that was made when these were opened, because there was none.
+    #[must_use]
+    pub fn first_key(&self) -> Option<&str> {
+        self.first_key.as_deref()
+    }
+
+    /// `kid` of the key that signs at `now`.
+    #[must_use]
+    pub fn signing_key(&self, now: Timestamp) -> Option<String> {
+        self.ring.load().signer(now).map(|signer| signer.key.verifying.key_id.clone())
     }
 
     /// Whether what this key signed is still accepted.

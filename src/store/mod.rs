@@ -11,6 +11,7 @@ mod conformance;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use url::Url;
 
 use crate::base::clock::Timestamp;
 use crate::base::digest::Digest;
@@ -85,14 +86,14 @@ pub trait Clients: Send + Sync {
         now: Timestamp,
     ) -> Result<Admission, StoreError>;
 
-    /// The client of this fingerprint that was never used, as one that registers at `now`. From then on nobody can manage it:
-    /// whoever registered it first may be somebody else. `None`: there is none.
-    async fn renew_client(&self, fingerprint: &Digest, now: Timestamp) -> Result<Option<RegisteredClient>, StoreError>;
+    /// The client of this fingerprint that was never used and that nobody manages, as one that registers at `now`.
+    async fn renew_client(&self, fingerprint: &Digest, now: Timestamp) -> Result<Renewal, StoreError>;
 
     /// Replaces what a client registered; `registered_at` and `last_granted_at` stay what they were. What was under way for it
     /// ends, consents too: a person allowed what it was. Its grants are revoked if it proves itself in another way than before,
-    /// though a secret in place of another is none. `false`: there is no such client, or not with this management.
-    async fn update_client(&self, client: RegisteredClient, now: Timestamp) -> Result<bool, StoreError>;
+    /// though a secret in place of another is none. How many they were; `None`: there is no such client, or not with this
+    /// management.
+    async fn update_client(&self, client: RegisteredClient, now: Timestamp) -> Result<Option<usize>, StoreError>;
 
     /// Removes the clients that have expired: never used for `unused_expiry`, or used, without a grant left, for `expiry`.
     /// Gives who is gone.
@@ -106,6 +107,17 @@ pub trait Clients: Send + Sync {
         managed_by: Option<Digest>,
         now: Timestamp,
     ) -> Result<bool, StoreError>;
+}
+
+/// Whether a client that registers is there already.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Renewal {
+    /// It is this one.
+    Done(Box<RegisteredClient>),
+    /// There is one that registered the same, and may manage what it registered: its own alone.
+    Managed,
+    /// There is none.
+    None,
 }
 
 /// What the operator sees of all clients and grants, and what only the operator does.
@@ -143,24 +155,33 @@ pub struct ListedGrant {
     pub refreshed_at: Option<Timestamp>,
 }
 
-/// The metadata documents of clients that are named by an address, as they last let the client in.
+/// What clients keep elsewhere: the metadata documents of those that are named by an address, as they last let the client in, and
+/// key sets.
 #[async_trait]
 pub trait ClientDocuments: Send + Sync {
     /// The document, which may have been refused since.
     async fn find_document(&self, client: &ClientId) -> Result<Option<KeptDocument>, StoreError>;
 
-    /// Keeps a document in place of the one before, and ends what was built on that one and not on this. Of a thousand others
-    /// the oldest makes room, of clients without a grant first, and consents to it are forgotten.
+    /// Keeps a document in place of the one before, and ends what was built on that one and not on this; how many grants these
+    /// were. Of a thousand others the oldest makes room, of clients without a grant first, and consents to it are forgotten.
     async fn record_document(
         &self,
         client: &ClientId,
         document: &[u8],
         change: DocumentChange,
         now: Timestamp,
-    ) -> Result<(), StoreError>;
+    ) -> Result<usize, StoreError>;
 
     /// Marks a document as refused, if there is one: it lets nobody in any more.
     async fn refuse_document(&self, client: &ClientId, now: Timestamp) -> Result<(), StoreError>;
+
+    /// The keys that clients keep at this address, as they last were found there.
+    async fn find_key_set(&self, url: &Url) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Keeps the keys at this address in place of those before, `client` being who came with one of them. Of two hundred others the
+    /// oldest make room, of clients without a grant first.
+    async fn record_key_set(&self, url: &Url, keys: &[u8], client: &ClientId, now: Timestamp)
+    -> Result<(), StoreError>;
 }
 
 /// A document that once let its client in.
@@ -243,6 +264,10 @@ pub trait Tokens: Send + Sync {
     /// What a refresh token is bound to, rotated or not, revoked or not. Checked by the caller before [`Tokens::rotate_refresh`].
     async fn find_refresh(&self, token: &Digest) -> Result<Option<RefreshToken>, StoreError>;
 
+    /// All that is asked for a refresh, read at one moment and in one go: the token as [`Tokens::find_refresh`] finds it, its
+    /// person if that is one of the store, and the client of this identifier.
+    async fn find_refreshing(&self, token: &Digest, client: &ClientId) -> Result<Refreshing, StoreError>;
+
     /// Replaces a refresh token by its successor. Of twenty rotations of one token with one successor all are answered
     /// with that successor, and the chain has one live end. See [`Rotation`].
     async fn rotate_refresh(
@@ -286,6 +311,17 @@ pub trait Tokens: Send + Sync {
 
     /// Removes what no decision needs any more: expired flows, codes, refresh tokens past reuse detection, revocations of ended tokens.
     async fn remove_expired(&self, policy: RefreshPolicy, now: Timestamp) -> Result<(), StoreError>;
+}
+
+/// What is asked before a refresh.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Refreshing {
+    /// The refresh token that was presented.
+    pub token: Option<RefreshToken>,
+    /// Its person, if one whom `mcp-bridge user` manages.
+    pub user: Option<User>,
+    /// The registered client that says it presents it.
+    pub client: Option<RegisteredClient>,
 }
 
 /// A refresh token about to be stored.
@@ -353,9 +389,9 @@ pub trait Users: Send + Sync {
     async fn set_password(&self, id: &UserId, password_hash: Secret, now: Timestamp) -> Result<bool, StoreError>;
 
     /// Replaces the password of a user, who proved to know the one with the hash of `old`. Every browser session but the one
-    /// it was done in ends, and what waits for a yes in any browser; the grants end if that is wanted. `false`: it is another
+    /// it was done in ends, and what waits for a yes in any browser; the grants end if that is wanted. `None`: it is another
     /// password by now, and nothing changed.
-    async fn change_password(&self, change: PasswordChange, now: Timestamp) -> Result<bool, StoreError>;
+    async fn change_password(&self, change: PasswordChange, now: Timestamp) -> Result<Option<Ended>, StoreError>;
 
     /// Disables a user, one of an identity provider too, and revokes the user's grants. `false`: no such user.
     async fn disable_user(&self, id: &UserId, now: Timestamp) -> Result<bool, StoreError>;
@@ -406,6 +442,15 @@ pub struct PasswordChange {
     pub here: Digest,
     /// Whether the grants end, too.
     pub disconnects: bool,
+}
+
+/// How much ended with something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// Grants.
+    pub grants: usize,
+    /// Browser sessions.
+    pub sessions: usize,
 }
 
 /// Who can log in at all.

@@ -191,6 +191,7 @@ fn where_there_is_nothing_to_see_it_is_said() {
     assert!(refused(silent.path(), 78, &["audit", "tail"]).contains("enabled: true"));
     let streamed = folder(&CONFIG.replace("path: audit.jsonl", "path: stdout"));
     assert!(refused(streamed.path(), 78, &["audit", "tail"]).contains("stdout"));
+    assert!(refused(streamed.path(), 78, &["audit", "verify"]).contains("stdout"));
     let fresh = folder(CONFIG);
     assert_eq!(ok(fresh.path(), &["audit", "tail"]).lines().count(), 1, "the names of the columns");
     let nowhere = folder(&CONFIG.replace("path: audit.jsonl", "path: config.yaml/audit.jsonl"));
@@ -241,15 +242,15 @@ async fn the_trail_is_read_filtered_and_followed() {
     let table = ok(folder, &["audit", "tail"]);
     let rows: Vec<&str> = table.lines().collect();
     assert!(rows[0].starts_with("ts                    event          outcome"), "{table}");
-    assert_eq!(rows.len(), 5, "{table}");
-    let words: Vec<&str> = rows[2].split_whitespace().collect();
-    assert_eq!(words[1..7], ["login", "accepted", "-", "alice", "-", "127.0.0.1"], "{table}");
+    assert_eq!(rows.len(), 7, "the names of the columns, the key and what it is for, and four: {table}");
+    let words: Vec<&str> = rows[4].split_whitespace().collect();
+    assert_eq!(words[1..7], ["login", "accepted", "-", "alice", &client.id, "127.0.0.1"], "{table}");
     let logins = ok(folder, &["audit", "tail", "--event", "login", "--event", "grant", "--json"]);
     let logins: Vec<Value> = logins.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(logins.iter().map(|line| line["event"].as_str().unwrap()).collect::<Vec<_>>(), ["login", "grant"]);
     let by = |filter: &[&str]| ok(folder, &[&["audit", "tail", "--json"], filter].concat()).lines().count();
     assert_eq!((by(&["--user", "Alice"]), by(&["--user", "eve"])), (3, 0));
-    assert_eq!((by(&["--client", &client.id]), by(&["--client", &client.id, "-n", "1"])), (3, 1));
+    assert_eq!((by(&["--client", &client.id]), by(&["--client", &client.id, "-n", "1"])), (4, 1));
 
     let (mut following, mut lines) =
         follow(folder, &["audit", "tail", "--json", "-f", "-n", "1", "--client", &client.id]);
@@ -261,7 +262,44 @@ async fn the_trail_is_read_filtered_and_followed() {
     assert_eq!((removed["event"].as_str(), removed["outcome"].as_str()), (Some("client"), Some("removed")));
     following.kill().unwrap();
     following.wait().unwrap();
-    assert_eq!(ok(folder, &["audit", "tail", "--json"]).lines().count(), 6, "those that were put aside are read, too");
+    assert_eq!(ok(folder, &["audit", "tail", "--json"]).lines().count(), 8, "those that were put aside are read, too");
+}
+
+#[tokio::test]
+async fn what_was_changed_in_the_trail_is_found() {
+    let program = Program::start(folder(CONFIG), &[]);
+    let folder = program.folder.path();
+    let trail = folder.join("audit.jsonl");
+    assert_eq!(ok(folder, &["audit", "verify"]), "lines 0, files 0, faults 0\nchain -\n");
+    let client = connect(&program).await;
+    tokens(&client).await;
+    ok(folder, &["client", "revoke", &client.id]);
+    let report = ok(folder, &["audit", "verify"]);
+    let (counted, chain) = report.trim_end().split_once("\nchain ").unwrap();
+    assert!(counted.starts_with("lines ") && counted.ends_with(", files 1, faults 0"), "{report}");
+    assert!(std::fs::read_to_string(&trail).unwrap().ends_with(&format!("\"chain\":\"{chain}\"}}\n")));
+    connect(&program).await;
+    ok(folder, &["audit", "verify", "--contains", chain]);
+
+    let text = std::fs::read_to_string(&trail).unwrap();
+    let last = text.lines().last().unwrap();
+    let copy = folder.join("copy");
+    let verify = |text: &str, options: &[&str]| {
+        std::fs::write(&copy, text).unwrap();
+        refused(folder, 1, &[&["audit", "verify", "copy"], options].concat())
+    };
+    let changed = verify(&text.replacen("\"alice\"", "\"mallory\"", 1), &[]);
+    assert!(changed.contains("copy:2: FAULT: changed") && changed.ends_with("is not as it was written\n"), "{changed}");
+    let without = text.lines().enumerate().filter(|(number, _)| *number != 2).map(|(_, line)| format!("{line}\n"));
+    assert!(verify(&without.collect::<String>(), &[]).contains("copy:3: FAULT: lines before this one are missing"));
+    let forged = text.replace(last, &format!("{{\"event\":\"login\",\"subject\":\"\u{1b}[2J\"}}\n{last}"));
+    let shown = verify(&forged, &[]);
+    assert!(shown.contains("FAULT: put in since") && !shown.contains('\u{1b}'), "{shown}");
+    let cut: String = text.lines().take(2).map(|line| format!("{line}\n")).collect();
+    let cut = verify(&cut, &["--contains", chain]);
+    assert!(cut.contains("faults 0") && cut.contains("no line has the chain"), "{cut}");
+    assert!(refused(folder, 74, &["audit", "verify", "nowhere"]).contains("nowhere"));
+    ok(folder, &["audit", "verify", "audit.jsonl"]);
 }
 
 #[test]
@@ -285,7 +323,8 @@ fn on_standard_output_there_are_events_and_nothing_else() {
     let mut child = heard(folder.path(), &[]).spawn().unwrap();
     let mut greeting = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
     assert!(greeting.any(|line| line.starts_with("  password")), "the greeting goes to standard error");
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let mut lines = lines.skip_while(|line| line.contains("\"key\""));
     let first: Value = serde_json::from_str(&lines.next().unwrap()).unwrap();
     assert_eq!((first["event"].as_str(), first["subject"].as_str()), (Some("user"), Some("admin")));
     child.kill().unwrap();

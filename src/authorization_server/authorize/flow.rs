@@ -3,7 +3,7 @@
 use crate::authorization_server::AuthorizationServer;
 use crate::authorization_server::authorize::fault::FlowFault;
 use crate::base::digest::Digest;
-use crate::base::id::{FlowId, ProviderName};
+use crate::base::id::{ClientId, FlowId, ProviderName};
 use crate::base::secret::Secret;
 use crate::identity::federated::Provider;
 use crate::model::authorization::{AuthorizationRequest, Flow, Stage};
@@ -115,6 +115,12 @@ impl Bound {
         self.flow.request.as_ref().ok_or(FlowFault::Gone("no client asked anything: it leads to the own account"))
     }
 
+    /// The client that asked; `None`: it leads to the own account.
+    #[must_use]
+    pub fn client_id(&self) -> Option<&ClientId> {
+        self.flow.request.as_ref().map(|request| &request.client_id)
+    }
+
     /// Whether it leads to the own account and not to a client.
     #[must_use]
     pub fn is_to_account(&self) -> bool {
@@ -221,7 +227,7 @@ impl AuthorizationServer {
 
     async fn asked(&self, bound: &Bound) -> Result<Asked, FlowFault> {
         let request = bound.request()?;
-        let client = self.find_client(&request.client_id).await?;
+        let client = self.find_client(&request.client_id, None).await?;
         let client = client.ok_or(FlowFault::Gone("its client is not registered any more"))?;
         let vouched_by = match client.origin {
             Origin::Document { host } => Some(host),

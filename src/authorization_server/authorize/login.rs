@@ -11,7 +11,7 @@ use crate::authorization_server::authorize::response::Answer;
 use crate::authorization_server::session::NewSession;
 use crate::authorization_server::session::ThisBrowser;
 use crate::base::digest::Digest;
-use crate::base::id::{ProviderName, UserId};
+use crate::base::id::{ClientId, ProviderName, UserId};
 use crate::base::random;
 use crate::base::secret::Secret;
 use crate::config::section::{Consent, ConsentMode};
@@ -94,10 +94,10 @@ impl AuthorizationServer {
             return Err(FlowFault::Gone("nobody logs in with a password at this stage").into());
         }
         let proven = self.services.identity.log_in(login.username, login.password, login.address).await;
-        self.record_login(proven.as_ref().map(|proven| &proven.user)).await?;
+        self.record_login(bound.client_id(), proven.as_ref().map(|proven| &proven.user)).await?;
         let proven = proven.map_err(|error| match error {
             LoginError::Wrong { .. } => LogInFault::Wrong,
-            LoginError::Throttled { retry_after } => LogInFault::Throttled(retry_after),
+            LoginError::Throttled { retry_after, .. } => LogInFault::Throttled(retry_after),
             LoginError::Busy { retry_after } => LogInFault::Busy(retry_after),
             LoginError::Store(error) => error.into(),
         })?;
@@ -109,7 +109,7 @@ impl AuthorizationServer {
         if let Some(session) = &logged_in.session {
             self.services.store.remove_session(&Digest::of(&session.cookie)).await?;
         }
-        self.record_login(Err(&LoginError::Wrong { known: Some(proven.user) })).await?;
+        self.record_login(bound.client_id(), Err(&LoginError::Wrong { known: Some(proven.user) })).await?;
         Err(LogInFault::Wrong)
     }
 
@@ -123,17 +123,21 @@ impl AuthorizationServer {
         Ok(LoggedIn { next: self.after_login(bound, user, &active.scopes).await?, session })
     }
 
-    /// Records how an attempt with a password ended.
+    /// Records how an attempt with a password ended, on the way to a client or to the own account.
     pub(in crate::authorization_server) async fn record_login(
         &self,
+        client: Option<&ClientId>,
         outcome: Result<&UserId, &LoginError>,
     ) -> Result<(), StoreError> {
-        let refused = |user, reason| Event::LoginRefused { user, at: None, reason };
         let event = match outcome {
-            Ok(user) => Event::LoggedIn { user, at: None },
-            Err(LoginError::Wrong { known }) => refused(known.as_ref(), "wrong_credentials"),
-            Err(LoginError::Throttled { .. }) => refused(None, "throttled"),
-            Err(LoginError::Busy { .. }) => refused(None, "busy"),
+            Ok(user) => Event::LoggedIn { user, client, at: None },
+            Err(LoginError::Wrong { known }) => {
+                Event::LoginRefused { user: known.as_ref(), client, at: None, reason: "wrong_credentials" }
+            }
+            Err(LoginError::Throttled { known, .. }) => {
+                Event::LoginUnheard { user: known.as_ref(), client, reason: "throttled" }
+            }
+            Err(LoginError::Busy { .. }) => Event::LoginUnheard { user: None, client, reason: "busy" },
             Err(LoginError::Store(_)) => return Ok(()),
         };
         self.services.audit.record(event).await
@@ -160,6 +164,8 @@ impl AuthorizationServer {
         if scopes.is_empty() {
             // product.md: an empty intersection is invalid_scope, never all scopes.
             let error = OauthError::new(ErrorCode::InvalidScope, "this user may not grant any of the scopes asked for");
+            let (client, reason) = (Some(&request.client_id), "nothing_to_grant");
+            self.services.audit.record(Event::AuthorizeRefused { client, user: Some(user), reason }).await?;
             return Ok(Next::Answer(self.finish(bound, error).await?));
         }
         let moved = self.advance(bound, Stage::Consent { user: user.clone(), scopes: scopes.clone() }).await?;
@@ -211,7 +217,7 @@ impl AuthorizationServer {
             _ => return Err(FlowFault::Gone("nobody is asked at this stage")),
         };
         if let Some(session) = session {
-            self.services.store.remove_session(&Digest::of(session)).await?;
+            self.end_session(session, None).await?;
         }
         let moved = self.advance(bound, self.login_stage(afresh)).await?;
         Ok(Next::Step { cookie: moved.cookie })
@@ -258,7 +264,7 @@ impl AuthorizationServer {
         user: &UserId,
         scopes: &ScopeSet,
     ) -> Result<bool, FlowFault> {
-        let client = self.find_client(&request.client_id).await?;
+        let client = self.find_client(&request.client_id, None).await?;
         let Consent { mode, remember } = self.settings.consent;
         let is_answered_for = match client.map(|client| client.origin) {
             Some(Origin::Configured { skip_consent, .. }) => {

@@ -10,10 +10,12 @@ mod provider;
 mod request;
 mod response;
 
+use std::net::IpAddr;
+
 use crate::authorization_server::AuthorizationServer;
 use crate::authorization_server::authorize::decision::Yes;
 use crate::base::digest::Digest;
-use crate::base::id::FlowId;
+use crate::base::id::{ClientId, FlowId};
 use crate::base::limit::Limit;
 use crate::base::random;
 use crate::base::secret::Secret;
@@ -76,8 +78,8 @@ pub enum Begun {
 pub enum AuthorizeFault {
     /// The client or its redirect URI cannot be trusted: the person is told, nothing is sent anywhere.
     Page(PageFault),
-    /// The client is told.
-    Answer(Answer),
+    /// This client is told. With the reason in the audit trail, if it says something of whoever asks.
+    Answer(ClientId, Option<&'static str>, Answer),
 }
 
 impl From<StoreError> for AuthorizeFault {
@@ -87,8 +89,9 @@ impl From<StoreError> for AuthorizeFault {
 }
 
 impl AuthorizationServer {
-    /// Begins a flow for an authorization request, or answers it, if who is signed in has nothing to decide. `cross_site`: whether another site sent the browser here, or the
-    /// browser did not say. `session`: the one this browser has.
+    /// Begins a flow for an authorization request, or answers it, if who is signed in has nothing to decide. `cross_site`:
+    /// whether another site sent the browser here, or the browser did not say. `session`: the one this browser has.
+    /// `address`: where it is.
     ///
     /// # Errors
     /// [`AuthorizeFault`], which says who is to be told.
@@ -97,16 +100,17 @@ impl AuthorizationServer {
         query: &[u8],
         cross_site: bool,
         session: Option<&Secret>,
+        address: IpAddr,
     ) -> Result<Begun, AuthorizeFault> {
         let page = |fault| AuthorizeFault::Page(fault);
         if query.len() > LONGEST_QUERY {
             return Err(page(PageFault::TooLong));
         }
         let parameters = Parameters::parse(query).map_err(|fault| page(fault.into()))?;
-        let target = self.find_target(&parameters).await.map_err(page)?;
+        let target = self.find_target(&parameters, address).await.map_err(page)?;
         let request = match self.check_request(&target, &parameters, cross_site) {
             Ok(request) => request,
-            Err(error) => return Err(AuthorizeFault::Answer(self.refusal(&target, error))),
+            Err(refused) => return Err(self.refusal(&target, refused)),
         };
         let stage = self.first_stage(&request, request::wants_login(&parameters), session).await?;
         let unseen = match &stage {

@@ -129,7 +129,8 @@ impl AuthorizationServer {
         let logged_in = self.admit(&returned, provider, &arrival.callback, &browser).await;
         if let Err(fault) = &logged_in {
             if let FlowFault::Provider(_, failure) = fault {
-                let event = Event::LoginRefused { user: None, at: Some(name), reason: failure.reason.word() };
+                let (client, reason) = (returned.client_id(), failure.reason.word());
+                let event = Event::LoginRefused { user: None, client, at: Some(name), reason };
                 self.services.audit.record(event).await?;
             }
             self.begin_again(&returned, fault).await;
@@ -152,7 +153,8 @@ impl AuthorizationServer {
             FederatedError::Failure(failure) => failed(failure),
             FederatedError::Store(error) => error.into(),
         })?;
-        self.services.audit.record(Event::LoggedIn { user: &user.id, at: Some(provider.name()) }).await?;
+        let (client, at) = (returned.client_id(), Some(provider.name()));
+        self.services.audit.record(Event::LoggedIn { user: &user.id, client, at }).await?;
         if returned.is_to_account() {
             return self.enter_account(returned, &user.id, browser).await;
         }

@@ -1,12 +1,16 @@
 //! The checks an authorization request passes, in order. [RFC 6749 §4.1.1](https://www.rfc-editor.org/rfc/rfc6749#section-4.1.1)
 
+use std::net::IpAddr;
+
 use crate::authorization_server::AuthorizationServer;
+use crate::authorization_server::authorize::AuthorizeFault;
 use crate::authorization_server::authorize::response::Answer;
 use crate::authorization_server::client::ResolveFault;
 use crate::authorization_server::client::documents::DocumentRefusal;
+use crate::authorization_server::error::Refused;
 use crate::base::id::ClientId;
 use crate::model::authorization::AuthorizationRequest;
-use crate::model::client::Client;
+use crate::model::client::{Client, Origin};
 use crate::protocol::oauth::error::{ErrorCode, OauthError};
 use crate::protocol::oauth::parameters::{Malformed, Parameters, Repeated};
 use crate::protocol::oauth::pkce;
@@ -46,13 +50,13 @@ pub enum PageFault {
     Document(DocumentRefusal),
     /// RFC 6749 §4.1.2.1: a redirect URI that the client did not register.
     #[error("The app asked to be answered at an address that it did not register.")]
-    UnregisteredRedirectUri,
+    UnregisteredRedirectUri(ClientId),
     /// Several are registered, or the request has none.
     #[error("The app did not say where to send the answer: redirect_uri is missing.")]
     NoRedirectUri,
     /// The operator's list has changed since the client registered.
     #[error("This server no longer allows the address at which the app asked to be answered.")]
-    NotAllowed,
+    NotAllowed(ClientId),
     /// The store cannot answer.
     #[error("The server cannot do this now.")]
     Unavailable(#[from] StoreError),
@@ -75,8 +79,8 @@ impl PageFault {
         match self {
             Self::UnknownClient => Some("unknown_client"),
             Self::Document(_) => Some("client_document_refused"),
-            Self::UnregisteredRedirectUri => Some("unregistered_redirect_uri"),
-            Self::NotAllowed => Some("redirect_uri_not_allowed"),
+            Self::UnregisteredRedirectUri(_) => Some("unregistered_redirect_uri"),
+            Self::NotAllowed(_) => Some("redirect_uri_not_allowed"),
             Self::Malformed(_)
             | Self::TooLong
             | Self::Repeated(_)
@@ -86,14 +90,23 @@ impl PageFault {
         }
     }
 
+    /// The client, where there is such a one.
+    #[must_use]
+    pub const fn client(&self) -> Option<&ClientId> {
+        match self {
+            Self::UnregisteredRedirectUri(client) | Self::NotAllowed(client) => Some(client),
+            _ => None,
+        }
+    }
+
     /// What the person can do about it.
     #[must_use]
     pub const fn next_step(&self) -> &'static str {
         match self {
-            Self::UnknownClient | Self::UnregisteredRedirectUri => {
+            Self::UnknownClient | Self::UnregisteredRedirectUri(_) => {
                 "Remove the connection in the app and add it again: it then registers anew."
             }
-            Self::NotAllowed => "Ask the operator of this server to add it to allowed_redirect_uris.",
+            Self::NotAllowed(_) => "Ask the operator of this server to add it to allowed_redirect_uris.",
             Self::Document(DocumentRefusal::NotAllowed(_)) => {
                 "Ask the operator of this server to add it to client_id_metadata_documents.allowed_hosts."
             }
@@ -106,6 +119,17 @@ impl PageFault {
             }
         }
     }
+}
+
+/// Whether `requested` is what the client registered as `one`.
+///
+/// Deviation: RFC 8252 §7.3 leaves only the port open. Goose's document has `http://localhost` without any path, for programs that
+/// listen on a port and a path of their own choice; it is that or turning them away. The path keeps nobody out: who may listen on
+/// any port of that computer may answer on any path there.
+fn is_registered(client: &Client, one: &str, requested: &str) -> bool {
+    let is_open =
+        matches!(client.origin, Origin::Document { .. }) && redirect_uri::is_under_bare_loopback(one, requested);
+    is_open || redirect_uri::is_same(one, requested)
 }
 
 type Check = fn(&AuthorizationServer, &Parameters) -> Result<(), OauthError>;
@@ -130,26 +154,26 @@ const ONCE: [&str; 11] = [
 
 impl AuthorizationServer {
     /// Who asks, and where the answer would go.
-    pub(super) async fn find_target(&self, parameters: &Parameters) -> Result<Target, PageFault> {
+    pub(super) async fn find_target(&self, parameters: &Parameters, asker: IpAddr) -> Result<Target, PageFault> {
         let id = parameters.one("client_id")?.ok_or(PageFault::NoClient)?;
         let requested = parameters.one("redirect_uri")?;
-        let found = match self.find_client(&ClientId::new(id)).await {
+        let found = match self.find_client(&ClientId::new(id), Some(asker)).await {
             Ok(found) => found,
             Err(ResolveFault::Store(error)) => return Err(error.into()),
             Err(ResolveFault::Document(refusal)) => return Err(PageFault::Document(refusal)),
         };
         let client = found.ok_or(PageFault::UnknownClient)?;
         let redirect_uri = match (requested, client.redirect_uris.as_slice()) {
-            (Some(requested), registered) if registered.iter().any(|one| redirect_uri::is_same(one, requested)) => {
+            (Some(requested), registered) if registered.iter().any(|one| is_registered(&client, one, requested)) => {
                 requested
             }
-            (Some(_), _) => return Err(PageFault::UnregisteredRedirectUri),
+            (Some(_), _) => return Err(PageFault::UnregisteredRedirectUri(client.id)),
             // RFC 6749 §3.1.2.3: it may be left out when exactly one is registered.
             (None, [only]) => only,
             (None, _) => return Err(PageFault::NoRedirectUri),
         };
         let redirect_uri = redirect_uri.to_owned();
-        self.settings.redirect_uris.check(&redirect_uri).map_err(|_| PageFault::NotAllowed)?;
+        self.settings.redirect_uris.check(&redirect_uri).map_err(|_| PageFault::NotAllowed(client.id.clone()))?;
         // A repeated `state` is answered without one: which of the two the client meant is not known.
         let state = parameters.one("state").ok().flatten().map(str::to_owned);
         Ok(Target { client, redirect_uri, state })
@@ -161,11 +185,11 @@ impl AuthorizationServer {
         target: &Target,
         parameters: &Parameters,
         cross_site: bool,
-    ) -> Result<AuthorizationRequest, OauthError> {
+    ) -> Result<AuthorizationRequest, Refused> {
         // RFC 6749 §4.1.2.1: a client without this grant is told `unauthorized_client`; the operator gave it redirect URIs all
         // the same, or it would not be here.
         if !target.client.grants.authorization_code {
-            return Err(OauthError::new(ErrorCode::UnauthorizedClient, "this client may not ask people"));
+            return Err(Refused::new(ErrorCode::UnauthorizedClient, "this client may not ask people"));
         }
         for check in CHECKS {
             check(self, parameters)?;
@@ -183,8 +207,10 @@ impl AuthorizationServer {
     }
 
     /// Tells the client what was wrong with its request, if it may be told before anybody has logged in.
-    pub(super) fn refusal(&self, target: &Target, error: OauthError) -> Answer {
-        Answer::refusal(&target.redirect_uri, target.state.as_deref(), &self.settings.issuer, error)
+    pub(super) fn refusal(&self, target: &Target, refused: Refused) -> AuthorizeFault {
+        let (uri, state, reason) = (&target.redirect_uri, target.state.as_deref(), refused.reason());
+        let answer = Answer::refusal(uri, state, &self.settings.issuer, refused.public);
+        AuthorizeFault::Answer(target.client.id.clone(), reason, answer)
     }
 
     /// RFC 8707 §2: the resource the token is for. Left out, it is the only one there is.
@@ -294,8 +320,8 @@ fn prompts(parameters: &Parameters, word: &str) -> bool {
     prompt.split(' ').any(|given| given == word)
 }
 
-fn code_challenge(parameters: &Parameters) -> Result<String, OauthError> {
-    let refused = |text| OauthError::new(ErrorCode::InvalidRequest, text);
+fn code_challenge(parameters: &Parameters) -> Result<String, Refused> {
+    let refused = |text| Refused::new(ErrorCode::InvalidRequest, text).word("no_pkce");
     // OAuth 2.1 §7.5.1, RFC 7636 §4.4.1: no challenge, no code. An omitted method would mean plain (§4.3).
     let challenge = parameters.one("code_challenge").unwrap_or_default();
     let challenge = challenge.ok_or_else(|| refused("code_challenge is missing; PKCE with S256 is required"))?;

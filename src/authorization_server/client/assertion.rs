@@ -1,16 +1,19 @@
 //! `private_key_jwt`: a client proves itself by a signed JWT. [RFC 7523 §3](https://www.rfc-editor.org/rfc/rfc7523#section-3)
 
+use std::net::IpAddr;
+
 use serde::Deserialize;
 
 use crate::authorization_server::AuthorizationServer;
 use crate::authorization_server::assertion::{Audience, Validity};
 use crate::authorization_server::client::ResolveFault;
-use crate::authorization_server::client::documents::DocumentRefusal;
+use crate::authorization_server::client::documents::{DocumentRefusal, Wanted};
 use crate::authorization_server::error::Refused;
 use crate::base::clock::Timestamp;
 use crate::base::digest::Digest;
 use crate::base::id::ClientId;
 use crate::base::secret::Secret;
+use crate::identity::throttle::AddressKey;
 use crate::keys::{ForeignTokenFault, KeySet, Verified, unverified_payload};
 use crate::protocol::oauth::client_keys::KeySource;
 use crate::protocol::oauth::error::{ErrorCode, OauthError};
@@ -60,7 +63,7 @@ pub(super) fn read(form: &Parameters) -> Result<Option<Assertion>, Refused> {
 }
 
 impl AuthorizationServer {
-    /// Checks the assertion of a client whose public keys are `keys`, and spends it.
+    /// Checks the assertion of a client whose public keys are `keys`, which came from `address`, and spends it.
     ///
     /// # Errors
     /// `invalid_client`: it is not this client's, not for us, not for now, or was used before.
@@ -69,8 +72,18 @@ impl AuthorizationServer {
         client: &ClientId,
         keys: &KeySource,
         assertion: &Assertion,
+        address: IpAddr,
     ) -> Result<(), Refused> {
-        let verified = self.verify_assertion(keys, assertion).await?;
+        let verified = match keys {
+            KeySource::Inline(keys) => {
+                let keys = KeySet::parse(keys.as_bytes()).map_err(|fault| refused(&format!("its keys: {fault}")))?;
+                keys.verify(assertion.token.expose()).map_err(wrong)?
+            }
+            KeySource::Url(url) => {
+                let wanted = Wanted { url, client, asker: AddressKey::of(address) };
+                self.verify_with_keys_elsewhere(wanted, assertion).await?
+            }
+        };
         let claims: Claims =
             serde_json::from_slice(&verified.payload).map_err(|fault| refused(&format!("its claims: {fault}")))?;
         let now = self.services.clock.now();
@@ -79,27 +92,19 @@ impl AuthorizationServer {
         let spent = Digest::of_bytes(claims.jti.as_bytes());
         match self.services.store.spend_assertion(client, &spent, expires_at, now).await? {
             true => Ok(()),
-            false => Err(refused("its jti was used before")),
+            false => Err(refused("its jti was used before").word("client_assertion_replayed")),
         }
     }
 
-    async fn verify_assertion(&self, keys: &KeySource, assertion: &Assertion) -> Result<Verified, Refused> {
+    async fn verify_with_keys_elsewhere(&self, wanted: Wanted<'_>, assertion: &Assertion) -> Result<Verified, Refused> {
         let token = assertion.token.expose();
-        let wrong = |fault: ForeignTokenFault| refused(&fault.to_string());
-        let url = match keys {
-            KeySource::Inline(keys) => {
-                let keys = KeySet::parse(keys.as_bytes()).map_err(|fault| refused(&format!("its keys: {fault}")))?;
-                return keys.verify(token).map_err(wrong);
-            }
-            KeySource::Url(url) => url,
-        };
         let (key_sets, now) = (&self.services.elsewhere.key_sets, self.services.clock.now());
         let unavailable = |refusal: DocumentRefusal| Refused::from(ResolveFault::Document(refusal));
-        let used = key_sets.find(url, None, now).await.map_err(unavailable)?;
+        let used = key_sets.find(wanted, None, now).await.map_err(unavailable)?;
         let used = used.ok_or_else(|| refused("it has no keys"))?;
         match used.verify(token) {
             // RFC 7517 §5: a key that is not there may have come since.
-            Err(ForeignTokenFault::UnknownKey(kid)) => match key_sets.find(url, Some(&used), now).await {
+            Err(ForeignTokenFault::UnknownKey(kid)) => match key_sets.find(wanted, Some(&used), now).await {
                 Ok(Some(newer)) => newer.verify(token).map_err(wrong),
                 Ok(None) => Err(wrong(ForeignTokenFault::UnknownKey(kid))),
                 Err(refusal) => Err(unavailable(refusal)),
@@ -131,8 +136,13 @@ impl AuthorizationServer {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "what an error is mapped with")]
+fn wrong(fault: ForeignTokenFault) -> Refused {
+    refused(&fault.to_string())
+}
+
 /// `invalid_client`, with what was wrong for the log alone.
 pub(super) fn refused(cause: &str) -> Refused {
     let public = OauthError::new(ErrorCode::InvalidClient, "client authentication failed");
-    Refused { public, cause: Some(format!("client assertion: {cause}")) }
+    Refused::with_cause(public, format!("client assertion: {cause}")).word("client_assertion_refused")
 }

@@ -6,7 +6,6 @@ use std::time::Instant;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::audit::Event;
 use crate::authorization_server::AuthorizationServer;
 use crate::authorization_server::client::assertion::{self, Assertion};
 use crate::authorization_server::error::Refused;
@@ -14,7 +13,7 @@ use crate::base::digest::Digest;
 use crate::base::id::ClientId;
 use crate::base::id::UserId;
 use crate::base::secret::Secret;
-use crate::model::client::{Authentication, Client};
+use crate::model::client::{Authentication, Client, RegisteredClient};
 use crate::protocol::oauth::error::{ErrorCode, OauthError};
 use crate::protocol::oauth::parameters::{self, Parameters};
 
@@ -68,7 +67,20 @@ impl AuthorizationServer {
         form: &Parameters,
         request: &ClientRequest<'_>,
     ) -> Result<AuthenticatedClient, Refused> {
-        self.authenticate(credentials(form, request.authorization)?, request.address).await
+        self.find_authenticated_read(form, request, None).await
+    }
+
+    /// The same, with a registered client that was read before its proof was looked at. It may be another one.
+    ///
+    /// # Errors
+    /// As [`AuthorizationServer::find_authenticated`].
+    pub(in crate::authorization_server) async fn find_authenticated_read(
+        &self,
+        form: &Parameters,
+        request: &ClientRequest<'_>,
+        read: Option<RegisteredClient>,
+    ) -> Result<AuthenticatedClient, Refused> {
+        self.authenticate(credentials(form, request.authorization)?, request.address, read).await
     }
 
     /// The same of a client that has something to prove itself with: what anybody may say of itself is not enough.
@@ -90,40 +102,42 @@ impl AuthorizationServer {
         if matches!(credentials.proof, Proof::None) {
             return Err(unproven());
         }
-        self.authenticate(credentials, request.address).await
+        self.authenticate(credentials, request.address, None).await
     }
 
-    async fn authenticate(&self, credentials: Credentials, address: IpAddr) -> Result<AuthenticatedClient, Refused> {
+    async fn authenticate(
+        &self,
+        credentials: Credentials,
+        address: IpAddr,
+        read: Option<RegisteredClient>,
+    ) -> Result<AuthenticatedClient, Refused> {
         let Credentials { id, proof } = credentials;
-        let found = self.find_client(&id).await?;
-        let Some(client) = found else {
-            self.services.audit.record(Event::TokenRefused { client: None, reason: "unknown_client" }).await?;
-            return Err(Refused::new(ErrorCode::InvalidClient, "this client is not registered here"));
-        };
-        let proven = match (&client.authentication, &proof) {
+        let unknown = || Refused::new(ErrorCode::InvalidClient, "this client is not registered here");
+        let found = self.find_client_read(&id, read, Some(address)).await?;
+        let client = found.ok_or_else(|| unknown().word("unknown_client"))?;
+        self.check_proof(&client, &proof, address).await.map_err(|refused| refused.by(&client.id))?;
+        let confidence = if matches!(proof, Proof::None) { Confidence::Claimed } else { Confidence::Proven };
+        Ok(AuthenticatedClient(client, confidence))
+    }
+}
+
+impl AuthorizationServer {
+    async fn check_proof(&self, client: &Client, proof: &Proof, address: IpAddr) -> Result<(), Refused> {
+        let is_proven = match (&client.authentication, proof) {
             (Authentication::None, Proof::None) => true,
             (Authentication::Secret(digest), Proof::Secret(one, other)) => {
                 self.is_secret(&client.id, address, digest, [one, other])?
             }
             (Authentication::PrivateKey { is_optional: true, .. }, Proof::None) => true,
             (Authentication::PrivateKey { keys, .. }, Proof::Assertion(assertion)) => {
-                self.check_assertion(&client.id, keys, assertion).await?;
-                true
+                return self.check_assertion(&client.id, keys, assertion, address).await;
             }
             (Authentication::None | Authentication::Secret(_) | Authentication::PrivateKey { .. }, _) => false,
         };
-        let confidence = if matches!(proof, Proof::None) { Confidence::Claimed } else { Confidence::Proven };
-        if proven {
-            Ok(AuthenticatedClient(client, confidence))
-        } else {
-            let event = Event::TokenRefused { client: Some(&client.id), reason: "client_authentication_failed" };
-            self.services.audit.record(event).await?;
-            Err(Refused::new(ErrorCode::InvalidClient, "client authentication failed"))
-        }
+        let failed = || Refused::new(ErrorCode::InvalidClient, "client authentication failed");
+        if is_proven { Ok(()) } else { Err(failed().word("client_authentication_failed")) }
     }
-}
 
-impl AuthorizationServer {
     /// Whether one of these is the client's secret. Guessing is slowed as guessing of passwords is: OAuth 2.1 §7.7 asks for
     /// it. Assertions cannot be guessed, and what they cost to check is bounded by the limit of their address.
     fn is_secret(
@@ -137,6 +151,7 @@ impl AuthorizationServer {
         let reservation = self.services.guesses.reserve(Some(&account), address, Instant::now()).map_err(|retry| {
             let text = "too many wrong secrets for this client from this address; try again later";
             Refused::from(OauthError::new(ErrorCode::SlowDown, text).retry_after(retry.seconds()))
+                .word("too_many_wrong_secrets")
         })?;
         // Both are digests of something long and random: comparing them tells nothing about the secret.
         let is_right = sent.iter().any(|secret| *digest == Digest::of(secret));

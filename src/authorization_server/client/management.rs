@@ -1,6 +1,7 @@
 //! What a client does with its registration later. [RFC 7592](https://www.rfc-editor.org/rfc/rfc7592)
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::audit::Event;
 use crate::authorization_server::AuthorizationServer;
@@ -20,9 +21,6 @@ struct Identity {
     client_id: Option<String>,
     client_secret: Option<String>,
 }
-
-/// It was there a moment ago, and with this token.
-const GONE: RegistrationFault = RegistrationFault::Unauthorized("no client is managed by this token any more");
 
 impl AuthorizationServer {
     /// What the client registered (RFC 7592 §2.1). Its secret is not there: only a digest is kept.
@@ -46,9 +44,14 @@ impl AuthorizationServer {
         body: &[u8],
     ) -> Result<Registered, RegistrationFault> {
         let (before, token) = self.find_managed(id, token).await?;
-        let metadata = ClientMetadata::parse(body)?;
+        let mut metadata = ClientMetadata::parse(body)?;
+        // Deviation: RFC 7592 §2.2 lets what is left out go to its default. No update weakens a client without saying so.
+        if metadata.token_endpoint_auth_method.is_none() {
+            let method = before.metadata.get("token_endpoint_auth_method").and_then(Value::as_str);
+            metadata.token_endpoint_auth_method = method.map(str::to_owned);
+        }
         let shown = check_identity(&before, body)?;
-        let accepted = self.accept(metadata)?;
+        let accepted = self.accept(metadata).map_err(|refused| refused.by(&before.id))?;
         let (authentication, secret) = match (&accepted.proof, &before.authentication) {
             // RFC 7592 §2.2: MUST NOT be overwritten by one of the client's choice; it keeps the one that it has.
             (AcceptedProof::Secret, Authentication::Secret(digest)) => (Authentication::Secret(*digest), shown),
@@ -65,10 +68,14 @@ impl AuthorizationServer {
             ..before
         };
         self.services.audit.check().await?;
-        if !self.services.store.update_client(client.clone(), self.services.clock.now()).await? {
-            return Err(GONE);
+        let ended = self.services.store.update_client(client.clone(), self.services.clock.now()).await?;
+        let ended = ended.ok_or_else(gone)?;
+        let recorded = self.services.audit.record(Event::ClientChanged { client: &client.id }).await;
+        if ended > 0 {
+            let (client, reason) = (Some(&client.id), "client_authentication_changed");
+            self.services.audit.record(Event::GrantsRevoked { user: None, client, reason }).await?;
         }
-        self.services.audit.record(Event::ClientChanged { client: &client.id }).await?;
+        recorded?;
         let management = self.management(&client.id, token);
         Ok(Registered { client, secret, management: Some(management) })
     }
@@ -80,7 +87,7 @@ impl AuthorizationServer {
     pub async fn remove_registration(&self, id: &str, token: Option<&str>) -> Result<(), RegistrationFault> {
         let (client, _) = self.find_managed(id, token).await?;
         if !self.services.store.remove_client(&client.id, client.management, self.services.clock.now()).await? {
-            return Err(GONE);
+            return Err(gone());
         }
         Ok(self.services.audit.record(Event::ClientRemoved { client: &client.id }).await?)
     }
@@ -92,16 +99,25 @@ impl AuthorizationServer {
         token: Option<&str>,
     ) -> Result<(RegisteredClient, Secret), RegistrationFault> {
         self.client_bounds()?;
-        let token = token.ok_or(RegistrationFault::Unauthorized("send the registration access token"))?;
-        let token = Secret::new(token);
         let client = self.services.store.find_client(&ClientId::new(id)).await?;
+        let known = client.as_ref().map(|client| client.id.clone());
+        let refused = |reason, text| RegistrationFault::Unauthorized { text, reason, client: known };
+        let Some(token) = token.map(Secret::new) else {
+            return Err(refused("no_registration_access_token", "send the registration access token"));
+        };
         // RFC 7592 §2: 401 too for a client that is not there; nobody learns which are.
         let managed = client.filter(|client| client.management == Some(Digest::of(&token)));
         let managed = managed.filter(|client| !self.has_expired(client));
-        managed
-            .map(|client| (client, token))
-            .ok_or(RegistrationFault::Unauthorized("no client is managed by this token"))
+        match managed {
+            Some(client) => Ok((client, token)),
+            None => Err(refused("wrong_registration_access_token", "no client is managed by this token")),
+        }
     }
+}
+
+/// It was there a moment ago, and with this token.
+fn gone() -> RegistrationFault {
+    RegistrationFault::unauthorized("wrong_registration_access_token", "no client is managed by this token any more")
 }
 
 /// RFC 7592 §2.2: `client_id` MUST be there and be the client's, `client_secret` may be and must be its own. Gives the secret.

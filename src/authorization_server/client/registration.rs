@@ -18,7 +18,7 @@ use crate::model::client::{Authentication, RegisteredClient};
 use crate::protocol::oauth::client_keys::KeySource;
 use crate::protocol::oauth::client_metadata::{AcceptedMetadata, AcceptedProof, ClientMetadata};
 use crate::protocol::oauth::error::{ErrorCode, OauthError};
-use crate::store::ClientBounds;
+use crate::store::{ClientBounds, Renewal};
 
 /// A client that registered, with what it is told once.
 #[derive(Debug)]
@@ -47,9 +47,34 @@ pub enum RegistrationFault {
     /// Registration is off: there is no such endpoint.
     Off,
     /// The token that it takes is not there, or wrong.
-    Unauthorized(&'static str),
+    Unauthorized {
+        /// What is answered.
+        text: &'static str,
+        /// The reason in the audit trail.
+        reason: &'static str,
+        /// The client that is not managed so, where there is such a one.
+        client: Option<ClientId>,
+    },
     /// Something else.
     Refused(Refused),
+}
+
+impl RegistrationFault {
+    pub(super) fn unauthorized(reason: &'static str, text: &'static str) -> Self {
+        Self::Unauthorized { text, reason, client: None }
+    }
+
+    /// What the audit trail is told of it. Metadata that cannot be registered for another reason are no event.
+    #[must_use]
+    pub fn event(&self) -> Option<Event<'_>> {
+        match self {
+            Self::Off => None,
+            Self::Unauthorized { reason, client, .. } => Some(Event::ClientRefused { client: client.as_ref(), reason }),
+            Self::Refused(refused) => {
+                refused.reason().map(|reason| Event::ClientRefused { client: refused.client(), reason })
+            }
+        }
+    }
 }
 
 impl<T: Into<Refused>> From<T> for RegistrationFault {
@@ -61,9 +86,9 @@ impl<T: Into<Refused>> From<T> for RegistrationFault {
 impl AuthorizationServer {
     /// Registers a client that sent `body` from `address`, with `token` if it has one.
     ///
-    /// A public client that sends the same as before from the same place, and was not used in between, is the same client: some
-    /// register anew whenever they start. It is handed no credential of the one before, for it has none: see
-    /// [`crate::store::Clients::renew_client`]. A client with a secret or keys always is a new one.
+    /// Of public clients that send the same from the same place, none of which was used yet, all but the first are one client, which
+    /// nobody manages: some register anew whenever they start, and whoever is there may be somebody else. The first keeps its
+    /// own. A client with a secret or keys always is a new one.
     ///
     /// # Errors
     /// `invalid_client_metadata`, `invalid_redirect_uri`; `temporarily_unavailable` when every place is taken by a
@@ -81,13 +106,18 @@ impl AuthorizationServer {
         self.services.audit.check().await?;
         let now = self.services.clock.now();
         let fingerprint = (accepted.proof == AcceptedProof::None).then(|| self.fingerprint(&accepted, address));
-        if let Some(fingerprint) = &fingerprint
-            && let Some(client) = self.services.store.renew_client(fingerprint, now).await?
-        {
+        let renewal = match &fingerprint {
+            Some(fingerprint) => self.services.store.renew_client(fingerprint, now).await?,
+            None => Renewal::None,
+        };
+        if let Renewal::Done(client) = renewal {
             self.services.audit.record(Event::ClientRenewed { client: &client.id }).await?;
-            return Ok(Registered { client, secret: None, management: None });
+            return Ok(Registered { client: *client, secret: None, management: None });
         }
-        let registered = self.make_client(accepted, fingerprint);
+        let mut registered = self.make_client(accepted, fingerprint);
+        if renewal == Renewal::Managed {
+            (registered.client.management, registered.management) = (None, None);
+        }
         let admission = self.services.store.add_client(registered.client.clone(), bounds, now).await?;
         tell_of_evicted(&self.services.audit, &admission.expired, "expired").await;
         tell_of_evicted(&self.services.audit, &admission.made_room, "made_room").await;
@@ -131,8 +161,14 @@ impl AuthorizationServer {
         match token {
             // Digests of something long and random: comparing them tells nothing about it.
             Some(token) if Digest::of(&Secret::new(token)) == *digest => Ok(()),
-            Some(_) => Err(RegistrationFault::Unauthorized("this is not the initial access token of this server")),
-            None => Err(RegistrationFault::Unauthorized("registering takes an initial access token of the operator")),
+            Some(_) => {
+                let text = "this is not the initial access token of this server";
+                Err(RegistrationFault::unauthorized("wrong_initial_access_token", text))
+            }
+            None => {
+                let text = "registering takes an initial access token of the operator";
+                Err(RegistrationFault::unauthorized("no_initial_access_token", text))
+            }
         }
     }
 

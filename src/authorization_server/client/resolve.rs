@@ -1,37 +1,63 @@
 //! From a `client_id` to the client: one door, whatever way it came.
 
+use std::net::IpAddr;
+
 use crate::authorization_server::AuthorizationServer;
 use crate::authorization_server::client::documents::DocumentRefusal;
 use crate::authorization_server::error::Refused;
 use crate::base::id::ClientId;
 use crate::config::section::{StaticAuthentication, StaticClient};
+use crate::identity::throttle::AddressKey;
 use crate::model::client::{Authentication, Client, GrantTypes, Origin, RegisteredClient};
 use crate::protocol::oauth::client_document::DocumentUrl;
 use crate::protocol::oauth::error::{ErrorCode, OauthError};
 use crate::store::StoreError;
 
 impl AuthorizationServer {
-    /// The client of this identifier: of the configuration, with a document at an address, or one that registered.
+    /// The client of this identifier: of the configuration, with a document at an address, or one that registered. `asker`: from
+    /// where somebody names it; without, no document is fetched that was not let in before.
     ///
     /// # Errors
     /// Its document lets nobody in, or the store cannot be read.
     pub(in crate::authorization_server) async fn find_client(
         &self,
         id: &ClientId,
+        asker: Option<IpAddr>,
     ) -> Result<Option<Client>, ResolveFault> {
         if let Some(client) = self.settings.clients.get(id) {
             return Ok(Some(client.clone()));
         }
         if DocumentUrl::is_address(id.as_str()) {
             let Some(documents) = &self.services.elsewhere.documents else { return Ok(None) };
-            return match documents.find(id, self.services.clock.now()).await {
+            return match documents.find(id, asker.map(AddressKey::of), self.services.clock.now()).await {
                 Ok(client) => Ok(Some(client)),
                 Err(DocumentRefusal::Store(error)) => Err(error.into()),
                 Err(refusal) => Err(ResolveFault::Document(refusal)),
             };
         }
-        let registered = self.services.store.find_client(id).await?;
-        Ok(registered.filter(|client| !self.has_expired(client)).map(Client::from))
+        Ok(self.unexpired(self.services.store.find_client(id).await?))
+    }
+
+    /// The same for a caller who has read from the store, together with other things, what may be this client.
+    ///
+    /// # Errors
+    /// As [`AuthorizationServer::find_client`].
+    pub(super) async fn find_client_read(
+        &self,
+        id: &ClientId,
+        read: Option<RegisteredClient>,
+        asker: Option<IpAddr>,
+    ) -> Result<Option<Client>, ResolveFault> {
+        // Nobody can register under a name of the configuration, or an address; should there be one, it is not asked for.
+        let is_registered = !self.settings.clients.contains_key(id) && !DocumentUrl::is_address(id.as_str());
+        match read.filter(|client| is_registered && client.id == *id) {
+            Some(client) => Ok(self.unexpired(Some(client))),
+            None => self.find_client(id, asker).await,
+        }
+    }
+
+    fn unexpired(&self, registered: Option<RegisteredClient>) -> Option<Client> {
+        registered.filter(|client| !self.has_expired(client)).map(Client::from)
     }
 
     /// Whether a client that registered was not used in time; it is removed at the next opportunity.
@@ -79,7 +105,11 @@ impl From<ResolveFault> for Refused {
             ResolveFault::Document(refusal) => refusal,
         };
         let (code, text) = match refusal {
-            DocumentRefusal::Unreachable(_) | DocumentRefusal::TooOften | DocumentRefusal::Store(_) => (
+            DocumentRefusal::Unreachable(_)
+            | DocumentRefusal::TooOften
+            | DocumentRefusal::Busy
+            | DocumentRefusal::Unknown
+            | DocumentRefusal::Store(_) => (
                 ErrorCode::TemporarilyUnavailable,
                 "the client's metadata document, or its keys, cannot be fetched now; try again later",
             ),
@@ -87,7 +117,8 @@ impl From<ResolveFault> for Refused {
                 (ErrorCode::InvalidClient, "the client's metadata document, or its key set, is not accepted here")
             }
         };
-        Self { public: OauthError::new(code, text), cause: Some(refusal.to_string()) }
+        let refused = Self::with_cause(OauthError::new(code, text), refusal.to_string());
+        if code == ErrorCode::InvalidClient { refused.word("client_document_refused") } else { refused }
     }
 }
 

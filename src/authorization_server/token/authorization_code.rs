@@ -26,9 +26,9 @@ impl AuthorizationServer {
         let code = Digest::of(&Secret::new(form.one("code")?.ok_or_else(|| missing("code"))?));
         let verifier = form.one("code_verifier")?.ok_or_else(|| missing("code_verifier"))?;
         let bound = self.services.store.find_code(&code).await?.ok_or_else(|| invalid_grant("unknown code"))?;
-        self.check_binding(&bound, client, verifier, form)?;
+        self.check_binding(&bound, client, verifier, form).map_err(|refused| refused.of(&bound.user))?;
         let user = self.services.identity.find_active(&bound.user).await?;
-        let user = user.ok_or_else(|| invalid_grant("the user is gone or disabled"))?;
+        let user = user.ok_or_else(|| invalid_grant("the user is gone or disabled").of(&bound.user))?;
         // A code cannot be given back.
         self.services.audit.check().await?;
 
@@ -50,9 +50,9 @@ impl AuthorizationServer {
                 tracing::warn!(oauth.grant = %grant, oauth.client = %bound.client_id, "an authorization code was redeemed twice; what it gave is revoked");
                 let (user, client) = (&bound.user, &bound.client_id);
                 self.services.audit.record(Event::CodeReplayed { grant: &grant, user, client }).await?;
-                Err(invalid_grant("code replayed"))
+                Err(invalid_grant("code replayed").of(user))
             }
-            Redemption::Unknown => Err(invalid_grant("code expired")),
+            Redemption::Unknown => Err(invalid_grant("code expired").of(&bound.user)),
         }
     }
 
@@ -65,7 +65,7 @@ impl AuthorizationServer {
     ) -> Result<(), Refused> {
         // RFC 6749 §4.1.3: the code was issued to the authenticated client.
         if bound.client_id != client.0.id {
-            return Err(invalid_grant("code of another client"));
+            return Err(invalid_grant("code of another client").word("code_of_another_client"));
         }
         // OAuth 2.1 §10.2: redirect_uri may be left out; when it is sent it must be the one the code was sent to.
         if form.one("redirect_uri")?.is_some_and(|sent| sent != bound.redirect_uri) {
@@ -73,7 +73,7 @@ impl AuthorizationServer {
         }
         // RFC 7636 §4.6: if the values are not equal, invalid_grant MUST be returned.
         if !pkce::is_verifier(verifier) || !pkce::matches(verifier, &bound.code_challenge) {
-            return Err(invalid_grant("wrong code_verifier"));
+            return Err(invalid_grant("wrong code_verifier").word("wrong_code_verifier"));
         }
         // RFC 8707 §2.2: the resource of the authorization request, or a subset; there is one.
         if self.check_resource(form)? != bound.resource {

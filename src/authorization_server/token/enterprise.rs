@@ -105,8 +105,8 @@ impl AuthorizationServer {
                 tracing::info!(%user, oauth.client = %client, "an assertion became a grant");
                 Ok(())
             }
-            AssertionOutcome::Replayed => Err(invalid("it was presented before")),
-            AssertionOutcome::Disabled => Err(invalid(&format!("{user} is disabled"))),
+            AssertionOutcome::Replayed => Err(invalid("it was presented before").word("assertion_replayed").of(&user)),
+            AssertionOutcome::Disabled => Err(invalid(&format!("{user} is disabled")).word("user_disabled").of(&user)),
         }
     }
 
@@ -173,7 +173,7 @@ impl Claims {
 /// The one answer to every assertion that does not work: what is wrong with it is for the log alone.
 fn invalid(cause: &str) -> Refused {
     let public = OauthError::new(ErrorCode::InvalidGrant, "the assertion is not accepted");
-    Refused { public, cause: Some(format!("assertion: {cause}")) }
+    Refused::with_cause(public, format!("assertion: {cause}"))
 }
 
 fn refused(failure: Failure) -> Refused {
@@ -181,7 +181,7 @@ fn refused(failure: Failure) -> Refused {
         Reason::Unreachable | Reason::Misconfigured => {
             let text = "the assertion cannot be checked now; try again later";
             let public = OauthError::new(ErrorCode::TemporarilyUnavailable, text);
-            Refused { public, cause: Some(failure.to_string()) }
+            Refused::with_cause(public, failure.to_string())
         }
         _ => invalid(&failure.to_string()),
     }

@@ -10,7 +10,7 @@ mod issue;
 mod refresh_token;
 
 use crate::authorization_server::AuthorizationServer;
-use crate::authorization_server::client::authentication::ClientRequest;
+use crate::authorization_server::client::authentication::{AuthenticatedClient, ClientRequest};
 use crate::authorization_server::error::Refused;
 use crate::protocol::oauth::error::ErrorCode;
 use crate::protocol::oauth::grant_type;
@@ -34,16 +34,28 @@ impl AuthorizationServer {
             let text = format!("grant_type must be one of {}", self.settings.grant_types.join(", "));
             return Err(Refused::new(ErrorCode::UnsupportedGrantType, text));
         }
-        let client = self.find_authenticated(&form, request).await?;
+        // What a refresh is about is read before the client has proven itself, and looked at after: one hand-over to the store.
+        let mut presented = self.find_presented(sent, &form).await?;
+        let read = presented.as_mut().and_then(|presented| presented.stored.client.take());
+        let client = self.find_authenticated_read(&form, request, read).await?;
+        self.redeem(sent, &client, (&form, presented)).await.map_err(|refused| refused.by(&client.0.id))
+    }
+
+    async fn redeem(
+        &self,
+        sent: &str,
+        client: &AuthenticatedClient,
+        (form, presented): (&Parameters, Option<Presented>),
+    ) -> Result<TokenResponse, Refused> {
         // RFC 6749 §5.2: unauthorized_client.
         if !client.0.grants.allow(sent) {
             return Err(Refused::new(ErrorCode::UnauthorizedClient, "this client may not use this grant_type"));
         }
         match sent {
-            grant_type::AUTHORIZATION_CODE => self.redeem_authorization_code(&client, &form).await,
-            grant_type::CLIENT_CREDENTIALS => self.act_alone(&client, &form).await,
-            grant_type::JWT_BEARER => self.redeem_assertion(&client, &form).await,
-            _ => self.refresh(&client, &form).await,
+            grant_type::AUTHORIZATION_CODE => self.redeem_authorization_code(client, form).await,
+            grant_type::CLIENT_CREDENTIALS => self.act_alone(client, form).await,
+            grant_type::JWT_BEARER => self.redeem_assertion(client, form).await,
+            _ => self.refresh(client, form, presented).await,
         }
     }
 }
@@ -52,5 +64,5 @@ impl AuthorizationServer {
 fn invalid_grant(cause: &str) -> Refused {
     let public =
         Refused::new(ErrorCode::InvalidGrant, "the code or token is not valid, has expired, or was used before").public;
-    Refused { public, cause: Some(cause.to_owned()) }
+    Refused::with_cause(public, cause)
 }

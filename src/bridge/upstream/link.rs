@@ -168,7 +168,7 @@ impl Link {
         // From here to the sending nothing waits: a caller that goes away leaves either all of it or nothing.
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let number = id.to_string();
-        let mut edits = edits.to_vec();
+        let mut edits = with_room(edits);
         if let Kind::Request { id, params, .. } = message.kind() {
             edits.push(Edit { at: *id, with: number.as_bytes() });
             // The same number is the progress token: as unique on this connection as the id.
@@ -486,6 +486,13 @@ impl Link {
     fn asking(&self) -> MutexGuard<'_, HashMap<Bytes, Whom>> {
         self.asking.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The edits, with room for those that every request gets.
+fn with_room<'a>(edits: &[Edit<'a>]) -> Vec<Edit<'a>> {
+    let mut all = Vec::with_capacity(edits.len() + 2);
+    all.extend_from_slice(edits);
+    all
 }
 
 fn reason(answer: &[u8]) -> String {

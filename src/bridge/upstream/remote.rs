@@ -50,7 +50,7 @@ impl Remote {
             proxy: settings.proxy_url.as_ref().map(Secret::expose),
             authorities: tls.authorities.as_deref(),
             identity: tls.identity.as_ref().map(|identity| identity.expose().as_bytes()),
-            alias: tls.server_name.as_deref().map(|name| (name, &settings.url)),
+            server_name: tls.server_name.as_deref(),
             is_unverified: tls.is_unverified,
         };
         let client = Client::new(connection).map_err(|error| error.to_string())?;

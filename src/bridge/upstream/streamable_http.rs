@@ -1,5 +1,6 @@
 //! An upstream behind a URL. [MCP 2025-11-25, Streamable HTTP](https://modelcontextprotocol.io/specification/2025-11-25/basic/transports#streamable-http)
 
+use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -190,8 +191,9 @@ impl HttpWire {
 
     /// Brings what comes on a call's own stream, or as its only answer.
     async fn bring(&self, link: &Arc<Link>, (id, call): (u64, &Arc<Call>), response: Response) -> Ended {
+        // What is rare and large is boxed, here and below: it would make the task of every call as large.
         if response.media_type() == header::EVENT_STREAM {
-            return bring_events(link, (id, call), response).await;
+            return Box::pin(bring_events(link, (id, call), response)).await;
         }
         match bring_answer(link, (id, call), response).await {
             Ok(()) => finished(link, id, "the server answered with something else"),
@@ -199,17 +201,22 @@ impl HttpWire {
         }
     }
 
-    async fn post(&self, text: Bytes, more: &[(String, String)]) -> Result<Response, FetchError> {
+    async fn post(&self, text: Bytes, more: &[(Cow<'static, str>, String)]) -> Result<Response, FetchError> {
         self.send(Verb::Post, Some(text), more).await
     }
 
     async fn get(&self, last_event_id: Option<&str>) -> Result<Response, FetchError> {
         let last: Vec<_> =
-            last_event_id.map(|id| (header::LAST_EVENT_ID.to_owned(), id.to_owned())).into_iter().collect();
+            last_event_id.map(|id| (Cow::Borrowed(header::LAST_EVENT_ID), id.to_owned())).into_iter().collect();
         self.send(Verb::Get, None, &last).await
     }
 
-    async fn send(&self, verb: Verb, body: Option<Bytes>, more: &[(String, String)]) -> Result<Response, FetchError> {
+    async fn send(
+        &self,
+        verb: Verb,
+        body: Option<Bytes>,
+        more: &[(Cow<'static, str>, String)],
+    ) -> Result<Response, FetchError> {
         let accept = match verb {
             // MCP 2025-11-25, Sending Messages: the client accepts both.
             Verb::Post | Verb::Delete => "application/json, text/event-stream",
@@ -218,7 +225,7 @@ impl HttpWire {
         let mut headers: Vec<(&str, &str)> = vec![("accept", accept)];
         headers.extend(self.session().map(|id| (header::SESSION_ID, id)));
         headers.extend(self.version.get().map(|version| (header::PROTOCOL_VERSION, version.as_str())));
-        headers.extend(more.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+        headers.extend(more.iter().map(|(name, value)| (&**name, value.as_str())));
         self.remote.send(verb, &self.remote.settings().url, headers, body).await
     }
 
@@ -254,16 +261,27 @@ impl HttpWire {
 async fn bring_answer(link: &Arc<Link>, (id, call): (u64, &Arc<Call>), mut response: Response) -> Result<(), String> {
     let failed = |error: FetchError| error.to_string();
     let begun = response.begin(pass::held(call)).await.map_err(failed)?;
-    let begun_to_pass = match &begun {
+    let pass = match &begun {
         Begun::Whole(_) => None,
         Begun::Part(pieces) => Pass::begin(link, id, call, pieces),
     };
-    let Some(mut pass) = begun_to_pass else {
-        let text = response.collect_after(begun, MAX_MESSAGE).await.map_err(failed)?;
-        inbound::receive(link, text, Some(id));
-        return Ok(());
-    };
-    drop(begun);
+    if let Some(pass) = pass {
+        drop(begun);
+        return Box::pin(pass_answer(link, (id, call), response, pass)).await;
+    }
+    let text = response.collect_after(begun, MAX_MESSAGE).await.map_err(failed)?;
+    inbound::receive(link, text, Some(id));
+    Ok(())
+}
+
+/// Passes an answer on as it comes.
+async fn pass_answer(
+    link: &Arc<Link>,
+    (id, call): (u64, &Arc<Call>),
+    mut response: Response,
+    mut pass: Pass,
+) -> Result<(), String> {
+    let failed = |error: FetchError| error.to_string();
     while let Some(piece) = response.chunk().await.map_err(failed)? {
         pass.push(link, call, &piece).await.map_err(|stopped| pass::stop(link, id, stopped))?;
     }

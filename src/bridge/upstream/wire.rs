@@ -98,12 +98,13 @@ impl Slot<'_> {
             }
             Self::Stdio(permit) => permit.send(text),
             Self::Http(wire) => {
+                // On the runtime of whoever asks, where its connection is, too: no other thread is woken.
                 let task = Arc::clone(wire).call(Arc::clone(link), id, Arc::clone(call), text);
-                call.carried_by(link.hub.runtime.spawn(task).abort_handle());
+                call.carried_by(tokio::spawn(task).abort_handle());
             }
             Self::Sse(wire) => {
                 let task = Arc::clone(wire).call(Arc::clone(link), id, text);
-                call.carried_by(link.hub.runtime.spawn(task).abort_handle());
+                call.carried_by(tokio::spawn(task).abort_handle());
             }
         }
     }

@@ -12,7 +12,7 @@ use crate::protocol::oauth::redirect_uri;
 use crate::protocol::oauth::redirect_uri::NO_DESTINATION;
 
 /// The presets. What they stand for is the authorization server's business.
-pub const PRESETS: [&str; 5] = ["@claude", "@chatgpt", "@cursor", "@vscode", "@loopback"];
+pub const PRESETS: [&str; 7] = ["@claude", "@chatgpt", "@cursor", "@vscode", "@antigravity", "@grok", "@loopback"];
 
 /// One pattern, kept as it is written, because it is compared as it is written (RFC 9700 §4.1.3).
 pub const PATTERN: Kind<String> = Kind {

@@ -79,7 +79,7 @@ impl Refusal {
             ChangeError::TooShort => new(format!("The new password needs at least {SHORTEST} characters.")),
             ChangeError::Same => new("The new password is the old one. Choose another.".to_owned()),
             ChangeError::Unfit(error) => new(format!("The new password cannot be used: {error}.")),
-            ChangeError::Old(OldPassword::Throttled { retry_after }) => {
+            ChangeError::Old(OldPassword::Throttled { retry_after, .. }) => {
                 let seconds = retry_after.seconds();
                 let error = LoginError::TooManyAttempts { retry_after: seconds };
                 Self::waiting(StatusCode::TOO_MANY_REQUESTS, error, seconds)

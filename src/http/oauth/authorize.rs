@@ -10,7 +10,7 @@ use crate::http::answer;
 use crate::http::live::Current;
 use crate::http::oauth::flow;
 use crate::http::oauth::flow_path;
-use crate::http::oauth::{is_visit, within};
+use crate::http::oauth::{client_address, is_visit, tell, within};
 use crate::http::page::Link;
 use crate::http::page::respond::{self, Trouble};
 use crate::http::state::State;
@@ -25,17 +25,22 @@ pub async fn get(request: HttpRequest, state: Current) -> HttpResponse {
     }
     let session = state.cookies().find_session(&request);
     let (query, cross_site) = (request.query_string().as_bytes(), is_cross_site(&request));
-    match state.authorization().server.authorize(query, cross_site, session.as_ref()).await {
+    let address = client_address(&request, &state);
+    match state.authorization().server.authorize(query, cross_site, session.as_ref(), address).await {
         Ok(Begun::Flow(started)) => begin(&request, &state, &started),
         Ok(Begun::Answered(answer)) => flow::back(&state, &answer),
         Err(AuthorizeFault::Page(fault)) => {
             if let Some(reason) = fault.word() {
-                // Nothing is handed out, so nothing depends on it.
-                let _ = state.audit.record(Event::AuthorizeRefused { reason }).await;
+                tell(&state, Event::AuthorizeRefused { client: fault.client(), user: None, reason }).await;
             }
             page(&state, &fault)
         }
-        Err(AuthorizeFault::Answer(answer)) => refusal(&state, &answer),
+        Err(AuthorizeFault::Answer(client, reason, answer)) => {
+            if let Some(reason) = reason {
+                tell(&state, Event::AuthorizeRefused { client: Some(&client), user: None, reason }).await;
+            }
+            refusal(&state, &answer)
+        }
     }
 }
 

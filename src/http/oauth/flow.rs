@@ -16,7 +16,7 @@ use crate::http::answer;
 use crate::http::live::{Current, Live};
 use crate::http::oauth::fault;
 use crate::http::oauth::form::PageForm;
-use crate::http::oauth::{flow_path, set_cookie};
+use crate::http::oauth::{flow_path, set_cookie, tell};
 use crate::http::page::respond::{self, Trouble};
 use crate::http::page::{self, AwayPage, ClientName, ConsentPage, Link, LoginError, LoginPage, ReturningPage};
 use crate::http::state::State;
@@ -137,9 +137,7 @@ pub async fn log_in(
         }
         Err(response) => {
             if response.status() == StatusCode::TOO_MANY_REQUESTS {
-                let event = Event::LoginRefused { user: None, at: None, reason: "address_throttled" };
-                // Nothing is handed out, so nothing depends on it.
-                let _ = state.audit.record(event).await;
+                tell(&state, Event::LoginUnheard { user: None, client: None, reason: "address_throttled" }).await;
             }
             response
         }

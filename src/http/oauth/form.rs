@@ -12,7 +12,7 @@ use crate::base::id::FlowId;
 use crate::base::secret::Secret;
 use crate::http::device::device;
 use crate::http::oauth::fault;
-use crate::http::oauth::{client_address, form};
+use crate::http::oauth::{client_address, form, tell};
 use crate::http::page::respond;
 use crate::http::state::State;
 use crate::identity::throttle::AddressLimit;
@@ -43,22 +43,24 @@ impl PageForm {
     ) -> Result<Self, HttpResponse> {
         let body = form(request, payload, state, limit).await;
         let body = body.map_err(|response| respond::unread(&state.authorization().pages, &response))?;
-        let checked = Self::check(request, flow, &body, state).await;
-        if let Err(FlowFault::Forged) = &checked {
-            // Nothing is handed out, so nothing depends on it.
-            let _ = state.audit.record(Event::AuthorizeRefused { reason: "forged_form" }).await;
-        }
-        checked.map_err(|fault| fault::page(state, &fault))
+        Self::check(request, flow, &body, state).await.map_err(|fault| fault::page(state, &fault))
     }
 
     async fn check(request: &HttpRequest, flow: &FlowId, body: &[u8], state: &State) -> Result<Self, FlowFault> {
         let server = &state.authorization().server;
-        let fields = Parameters::parse(body).map_err(|_| FlowFault::Forged)?;
+        let forged = |client| Event::AuthorizeRefused { client, user: None, reason: "forged_form" };
+        let Ok(fields) = Parameters::parse(body) else {
+            tell(state, forged(None)).await;
+            return Err(FlowFault::Forged);
+        };
         let bound = server.find_flow(flow, state.cookies().find(request, flow)).await?;
         let session = state.cookies().find_session(request);
         let form = Self { bound, session, address: client_address(request, state), device: device(request), fields };
-        server.check_csrf_token(&form.bound, form.field("csrf")?)?;
-        Ok(form)
+        let is_ours = form.field("csrf").and_then(|csrf| server.check_csrf_token(&form.bound, csrf));
+        if is_ours.is_err() {
+            tell(state, forged(form.bound.client_id())).await;
+        }
+        is_ours.map(|()| form)
     }
 
     /// The browser, if somebody logs in in it now.

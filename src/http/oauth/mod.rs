@@ -15,6 +15,7 @@ use actix_web::{HttpRequest, HttpResponse};
 
 use crate::audit::Event;
 use crate::authorization_server::client::authentication::ClientRequest;
+use crate::authorization_server::error::Refused;
 use crate::authorization_server::introspection::Introspection;
 use crate::base::id::FlowId;
 use crate::http::answer;
@@ -44,25 +45,7 @@ pub async fn token(request: HttpRequest, payload: Payload, state: Current, live:
     let state = live.current();
     match state.authorization().server.token(&call.request()).await {
         Ok(response) => answer::private_json(StatusCode::OK, response.to_json()),
-        Err(refused) => {
-            if let Some(reason) = worth_recording(refused.public.error) {
-                // Nothing is handed out, so nothing depends on it.
-                let _ = state.audit.record(Event::TokenRefused { client: None, reason }).await;
-            }
-            answer::refused(&refused, call.authorization.is_some())
-        }
-    }
-}
-
-/// The word of a refusal that says something of whoever asks. One of a client that did not prove itself is recorded where it
-/// is known which.
-const fn worth_recording(error: ErrorCode) -> Option<&'static str> {
-    match error {
-        ErrorCode::InvalidGrant
-        | ErrorCode::UnauthorizedClient
-        | ErrorCode::InvalidScope
-        | ErrorCode::InvalidTarget => Some(error.as_str()),
-        _ => None,
+        Err(refused) => call.refused(&refused, &state).await,
     }
 }
 
@@ -74,7 +57,7 @@ pub async fn revoke(request: HttpRequest, payload: Payload, state: Current) -> H
     };
     match state.authorization().server.revoke(&call.request()).await {
         Some(Ok(())) => answer::private_json(StatusCode::OK, "{}"),
-        Some(Err(refused)) => answer::refused(&refused, call.authorization.is_some()),
+        Some(Err(refused)) => call.refused(&refused, &state).await,
         None => answer::not_found().await,
     }
 }
@@ -96,7 +79,7 @@ pub async fn introspect(request: HttpRequest, payload: Payload, state: Current, 
             }
             answer::private_json(StatusCode::OK, server.introspection_json(&found).to_string())
         }
-        Some(Err(refused)) => answer::refused(&refused, call.authorization.is_some()),
+        Some(Err(refused)) => call.refused(&refused, &state).await,
         None => answer::not_found().await,
     }
 }
@@ -118,6 +101,19 @@ impl<'a> ClientCall<'a> {
     fn request(&self) -> ClientRequest<'_> {
         ClientRequest { form: &self.form, authorization: self.authorization, address: self.address }
     }
+
+    /// Records a refusal, and answers it.
+    async fn refused(&self, refused: &Refused, state: &State) -> HttpResponse {
+        if let Some(event) = refused.event() {
+            tell(state, event).await;
+        }
+        answer::refused(refused, self.authorization.is_some())
+    }
+}
+
+/// Records that somebody was refused. Nothing is handed out, so nothing depends on it.
+pub(in crate::http) async fn tell(state: &State, event: Event<'_>) {
+    let _ = state.audit.record(event).await;
 }
 
 /// The `Authorization` header of a token request.

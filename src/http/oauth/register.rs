@@ -9,7 +9,7 @@ use crate::authorization_server::client::RegistrationFault;
 use crate::http::answer;
 use crate::http::body;
 use crate::http::live::Current;
-use crate::http::oauth::{authorization, client_address, within};
+use crate::http::oauth::{authorization, client_address, tell, within};
 use crate::http::state::State;
 use crate::protocol::oauth::error::{ErrorCode, OauthError};
 
@@ -25,7 +25,7 @@ pub async fn post(request: HttpRequest, payload: Payload, state: Current) -> Htt
     let address = client_address(&request, &state);
     match state.authorization().server.register(&body, token, address).await {
         Ok(registered) => answer::private_json(StatusCode::CREATED, registered.to_json()),
-        Err(fault) => refused(fault).await,
+        Err(fault) => refused(fault, &state).await,
     }
 }
 
@@ -54,7 +54,7 @@ pub async fn manage(request: HttpRequest, payload: Payload, id: Path<String>, st
     };
     match managed {
         Ok(registered) => answer::private_json(StatusCode::OK, registered.to_json()),
-        Err(fault) => refused(fault).await,
+        Err(fault) => refused(fault, &state).await,
     }
 }
 
@@ -86,11 +86,14 @@ fn removed() -> HttpResponse {
     HttpResponse::NoContent().insert_header((header::CACHE_CONTROL, "no-store")).finish()
 }
 
-async fn refused(fault: RegistrationFault) -> HttpResponse {
+async fn refused(fault: RegistrationFault, state: &State) -> HttpResponse {
+    if let Some(event) = fault.event() {
+        tell(state, event).await;
+    }
     match fault {
         RegistrationFault::Off => answer::not_found().await,
         RegistrationFault::Refused(refused) => answer::refused(&refused, false),
-        RegistrationFault::Unauthorized(text) => {
+        RegistrationFault::Unauthorized { text, .. } => {
             tracing::info!(reason = text, "a registration was refused");
             let mut response = answer::message(StatusCode::UNAUTHORIZED, "invalid_token", text);
             // RFC 9110 §15.5.2: 401 MUST come with a challenge.

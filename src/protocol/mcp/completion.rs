@@ -65,7 +65,9 @@ impl Has {
             tail.push_str(r#","resultType":"complete""#);
         }
         if !self.meta {
-            tail.push_str(&format!(r#","_meta":{{"{}":{identity}}}"#, meta::SERVER_INFO));
+            for part in [r#","_meta":{""#, meta::SERVER_INFO, r#"":"#, identity, "}"] {
+                tail.push_str(part);
+            }
         }
         // MCP 2026-07-28, Cacheable Results: only what is complete.
         let is_cacheable = is_cacheable && self.result_type.unwrap_or(true);

@@ -170,6 +170,9 @@ impl<'de, const N: usize> Visitor<'de> for Members<'_, N> {
 
 /// Equality under Unicode simple case folding with an ASCII name, as Go's `encoding/json` matches names.
 pub(super) fn equal_but_for_case(known: &str, name: &str) -> bool {
+    if name.is_ascii() {
+        return name.eq_ignore_ascii_case(known);
+    }
     let folded = name.chars().map(|letter| match letter {
         '\u{17F}' => 's',
         '\u{212A}' => 'k',

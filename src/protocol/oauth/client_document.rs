@@ -6,11 +6,9 @@ use serde_json::Value;
 use url::Url;
 
 use crate::protocol::oauth::client_keys::KeySource;
-use crate::protocol::oauth::client_metadata::{ClientMetadata, clean_name};
+use crate::protocol::oauth::client_metadata::{ClientMetadata, MOST_REDIRECT_URIS, clean_name};
 use crate::protocol::oauth::redirect_uri;
 
-/// How many redirect URIs a document may have.
-const MOST_REDIRECT_URIS: usize = 32;
 /// The longest client identifier, in bytes.
 const LONGEST_ID: usize = 1024;
 

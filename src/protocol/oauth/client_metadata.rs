@@ -9,18 +9,24 @@ use crate::protocol::oauth::client_keys::KeySource;
 use crate::protocol::oauth::error::{ErrorCode, OauthError};
 use crate::protocol::oauth::scope::ScopeSet;
 
-/// How many redirect URIs one client may register.
-const MOST_REDIRECT_URIS: usize = 16;
-/// How long a name may be, in characters.
+/// How many redirect URIs one client may have.
+pub(super) const MOST_REDIRECT_URIS: usize = 32;
+/// How many members of any other list, and how many texts in other languages.
+const MOST_LISTED: usize = 32;
+/// How much of a name is shown, in characters.
 const LONGEST_NAME: usize = 200;
-/// How long any other text may be, in bytes.
+/// How long any text may be, in bytes.
 const LONGEST_TEXT: usize = 2048;
 /// Shown by `config show --limits`.
-pub const LIMITS: [Limit; 3] = [
+pub const LIMITS: [Limit; 4] = [
     Limit::count("redirect URIs of one client", MOST_REDIRECT_URIS, "400"),
-    Limit::count("characters of a client's name", LONGEST_NAME, "400"),
-    Limit::bytes("any other text of a client", LONGEST_TEXT, "400"),
+    Limit::count("members of any other list of a client, and texts in other languages", MOST_LISTED, "400"),
+    Limit::count("characters of a client's name", LONGEST_NAME, "it is cut"),
+    Limit::bytes("any text of a client", LONGEST_TEXT, "400"),
 ];
+
+/// Members that may come in several languages, as `client_name#fr` (RFC 7591 §2.2).
+const IN_LANGUAGES: [&str; 5] = ["client_name", "client_uri", "logo_uri", "tos_uri", "policy_uri"];
 
 /// A registration request. Members that mean nothing here are ignored (RFC 7591 §2), `null` counts as absent.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -42,9 +48,13 @@ pub struct ClientMetadata {
     pub request_uris: Option<Vec<String>>,
     pub post_logout_redirect_uris: Option<Vec<String>>,
     pub scope: Option<String>,
+    pub contacts: Option<Vec<String>>,
     pub application_type: Option<String>,
     pub software_id: Option<String>,
+    #[serde(default, deserialize_with = "text_or_number")]
     pub software_version: Option<String>,
+    #[serde(flatten)]
+    others: Map<String, Value>,
 }
 
 /// What of a registration request is taken.
@@ -80,7 +90,13 @@ impl ClientMetadata {
     /// `invalid_client_metadata` when it is not a JSON object, a member has the wrong type or comes twice.
     pub fn parse(body: &[u8]) -> Result<Self, OauthError> {
         // serde_json stops at a depth of 128, and the derived reader refuses a member that comes twice.
-        serde_json::from_slice(body).map_err(|error| refused(&format!("the body is not client metadata: {error}")))
+        let mut metadata: Self = serde_json::from_slice(body)
+            .map_err(|error| refused(&format!("the body is not client metadata: {error}")))?;
+        // Who lists nothing says nothing, and gets the defaults.
+        metadata.grant_types.take_if(|types| types.is_empty());
+        metadata.response_types.take_if(|types| types.is_empty());
+        metadata.token_endpoint_auth_method.take_if(|method| method.is_empty());
+        Ok(metadata)
     }
 
     /// Takes what a client here can use, having checked it.
@@ -93,7 +109,7 @@ impl ClientMetadata {
         let grant_types = self.accepted_grant_types()?;
         let redirect_uris = self.redirect_uris.clone().unwrap_or_default();
         if redirect_uris.is_empty() || redirect_uris.len() > MOST_REDIRECT_URIS {
-            return Err(OauthError::new(ErrorCode::InvalidRedirectUri, "redirect_uris must list 1 to 16 URIs"));
+            return Err(OauthError::new(ErrorCode::InvalidRedirectUri, "redirect_uris must list 1 to 32 URIs"));
         }
         let name = self.client_name.as_deref().map(clean_name).transpose()?.flatten();
         let mut echo = Map::new();
@@ -101,13 +117,11 @@ impl ClientMetadata {
         echo.insert("grant_types".to_owned(), json!(grant_types));
         echo.insert("response_types".to_owned(), json!(["code"]));
         echo.insert("token_endpoint_auth_method".to_owned(), json!(method));
-        match &proof {
-            AcceptedProof::Keys(KeySource::Inline(_)) => echo.insert("jwks".to_owned(), json!(self.jwks)),
-            AcceptedProof::Keys(KeySource::Url(url)) => echo.insert("jwks_uri".to_owned(), url.as_str().into()),
-            AcceptedProof::None | AcceptedProof::Secret => None,
-        };
+        echo.extend(self.jwks.clone().map(|jwks| ("jwks".to_owned(), jwks)));
         let may_refresh = grant_types.contains(&"refresh_token");
         self.echo_texts(name.as_deref(), scopes_supported, &mut echo)?;
+        self.echo_lists(&mut echo)?;
+        self.echo_languages(&mut echo)?;
         Ok(AcceptedMetadata { name, redirect_uris, proof, may_refresh, echo })
     }
 
@@ -158,14 +172,7 @@ impl ClientMetadata {
         ];
         let lists = [&self.request_uris, &self.post_logout_redirect_uris];
         let all = single.into_iter().flatten().chain(lists.into_iter().flatten().flatten());
-        for url in all.filter(|url| !url.is_empty()) {
-            let web =
-                Url::parse(url).is_ok_and(|parsed| matches!(parsed.scheme(), "https" | "http") && parsed.has_host());
-            if !web || url.len() > LONGEST_TEXT {
-                return Err(refused("URLs in client metadata must be http or https and at most 2048 bytes"));
-            }
-        }
-        Ok(())
+        all.filter(|url| !url.is_empty()).try_for_each(|url| check_url(url))
     }
 
     fn echo_texts(
@@ -185,29 +192,98 @@ impl ClientMetadata {
             ("logo_uri", self.logo_uri.as_deref()),
             ("tos_uri", self.tos_uri.as_deref()),
             ("policy_uri", self.policy_uri.as_deref()),
+            ("jwks_uri", self.jwks_uri.as_deref()),
+            ("sector_identifier_uri", self.sector_identifier_uri.as_deref()),
+            ("initiate_login_uri", self.initiate_login_uri.as_deref()),
             ("application_type", self.application_type.as_deref()),
             ("software_id", self.software_id.as_deref()),
             ("software_version", self.software_version.as_deref()),
         ];
         for (member, text) in texts {
             let Some(text) = text.filter(|text| !text.is_empty()) else { continue };
-            if text.len() > LONGEST_TEXT {
-                return Err(refused(&format!("{member} is longer than 2048 bytes")));
-            }
+            check_length(member, text)?;
             echo.insert(member.to_owned(), text.into());
+        }
+        Ok(())
+    }
+
+    fn echo_lists(&self, echo: &mut Map<String, Value>) -> Result<(), OauthError> {
+        let lists = [
+            ("contacts", &self.contacts),
+            ("request_uris", &self.request_uris),
+            ("post_logout_redirect_uris", &self.post_logout_redirect_uris),
+        ];
+        for (member, list) in lists {
+            let list: Vec<&String> = list.iter().flatten().filter(|text| !text.is_empty()).collect();
+            if list.len() > MOST_LISTED {
+                return Err(refused(&format!("{member} has more than 32 members")));
+            }
+            list.iter().try_for_each(|text| check_length(member, text))?;
+            if !list.is_empty() {
+                echo.insert(member.to_owned(), json!(list));
+            }
+        }
+        Ok(())
+    }
+
+    /// RFC 7591 §2.2: human-readable members in other languages. Pages here show the one without a language.
+    fn echo_languages(&self, echo: &mut Map<String, Value>) -> Result<(), OauthError> {
+        let texts = self.others.iter().filter_map(|(name, value)| {
+            let (member, language) = name.split_once('#')?;
+            let is_tag =
+                language.len() <= 64 && language.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+            let is_meant = is_tag && !language.is_empty() && IN_LANGUAGES.contains(&member);
+            let text = value.as_str().filter(|text| is_meant && !text.is_empty())?;
+            Some((name, member, text))
+        });
+        for (number, (name, member, text)) in texts.enumerate() {
+            if number >= MOST_LISTED {
+                return Err(refused("there are texts in more than 32 languages"));
+            }
+            let text = if member == "client_name" {
+                clean_name(text)?
+            } else {
+                check_url(text)?;
+                Some(text.to_owned())
+            };
+            echo.extend(text.map(|text| (name.clone(), text.into())));
         }
         Ok(())
     }
 }
 
-/// A name without the characters that hide or turn text around; `None` when nothing is left.
+/// A name without the characters that hide or turn text around, as much of it as is shown; `None` when nothing is left.
 pub(super) fn clean_name(name: &str) -> Result<Option<String>, OauthError> {
-    if name.chars().count() > LONGEST_NAME {
-        return Err(refused("client_name is longer than 200 characters"));
-    }
+    check_length("client_name", name)?;
     let cleaned: String = name.chars().filter(|character| !is_hidden(*character)).collect();
-    let cleaned = cleaned.trim();
-    Ok((!cleaned.is_empty()).then(|| cleaned.to_owned()))
+    let cut: String = cleaned.trim().chars().take(LONGEST_NAME).collect();
+    let cut = cut.trim_end();
+    Ok((!cut.is_empty()).then(|| cut.to_owned()))
+}
+
+fn check_length(member: &str, text: &str) -> Result<(), OauthError> {
+    if text.len() > LONGEST_TEXT {
+        return Err(refused(&format!("{member} is longer than 2048 bytes")));
+    }
+    Ok(())
+}
+
+fn check_url(url: &str) -> Result<(), OauthError> {
+    let is_web = Url::parse(url).is_ok_and(|parsed| matches!(parsed.scheme(), "https" | "http") && parsed.has_host());
+    if !is_web || url.len() > LONGEST_TEXT {
+        return Err(refused("URLs in client metadata must be http or https and at most 2048 bytes"));
+    }
+    Ok(())
+}
+
+/// Some write their version as a number.
+fn text_or_number<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    match Option::<Value>::deserialize(deserializer)? {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(Value::Number(number)) => Ok(Some(number.to_string())),
+        Some(_) => Err(serde::de::Error::custom("software_version is neither a text nor a number")),
+    }
 }
 
 /// Control characters, zero-width ones, and those that set the direction of text.

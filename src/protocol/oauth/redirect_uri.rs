@@ -101,6 +101,15 @@ pub fn loopback(uri: &str) -> Option<(&str, &str)> {
     (path.is_empty() || path.starts_with(['/', '?'])).then_some((host, path))
 }
 
+/// Whether `registered` is a loopback address without any path, and `requested` one with the same host, on some port and path.
+#[must_use]
+pub fn is_under_bare_loopback(registered: &str, requested: &str) -> bool {
+    let bare = loopback(registered).filter(|(_, path)| path.is_empty());
+    // A `?` right after the host is no path.
+    let under = loopback(requested).filter(|(_, path)| path.is_empty() || path.starts_with('/'));
+    bare.is_some_and(|(host, _)| under.is_some_and(|(other, _)| host == other))
+}
+
 /// A redirect URI as it is remembered with a consent: on loopback without its port, which programs choose anew each time.
 #[must_use]
 pub fn without_port(uri: &str) -> String {
@@ -173,6 +182,8 @@ fn patterns(entry: &str) -> Vec<Pattern> {
         "@vscode" => {
             exact(&["https://vscode.dev/redirect", "https://insiders.vscode.dev/redirect", "http://127.0.0.1/"])
         }
+        "@antigravity" => exact(&["https://antigravity.google/oauth-callback"]),
+        "@grok" => exact(&["grokbot://mcp/oauth/callback"]),
         "@loopback" => vec![Pattern::Loopback],
         // Any port already matches on loopback, so `*` says no more than no port at all.
         uri => vec![Pattern::Exact(uri.replacen(":*", "", 1))],
@@ -184,7 +195,8 @@ mod tests {
     use super::*;
 
     fn presets() -> RedirectUriPolicy {
-        RedirectUriPolicy::new(&["@claude", "@chatgpt", "@cursor", "@vscode", "@loopback"].map(str::to_owned))
+        let all = ["@claude", "@chatgpt", "@cursor", "@vscode", "@antigravity", "@grok", "@loopback"];
+        RedirectUriPolicy::new(&all.map(str::to_owned))
     }
 
     #[test]
@@ -197,6 +209,8 @@ mod tests {
             "https://vscode.dev/redirect",
             "http://127.0.0.1:33418/",
             "http://[::1]:9/x",
+            "https://antigravity.google/oauth-callback",
+            "grokbot://mcp/oauth/callback",
         ] {
             assert_eq!(presets().check(uri), Ok(()), "{uri}");
         }
@@ -206,6 +220,8 @@ mod tests {
             "https://chatgpt.com/connector/oauth/a/b",
             "com.example.app:/cb",
             "myapp:/cb",
+            "grokbot://mcp/oauth/callback/x",
+            "https://antigravity.google/oauth-callback/x",
         ] {
             assert!(matches!(presets().check(uri), Err(RedirectUriFault::NotAllowed(_))), "{uri}");
         }
@@ -243,6 +259,25 @@ mod tests {
             "http://127.0.0.1:+5/cb",
         ] {
             assert!(!is_same("http://127.0.0.1:1/cb", other), "{other}");
+        }
+    }
+
+    #[test]
+    fn only_a_loopback_address_without_any_path_leaves_the_path_open() {
+        for requested in ["http://localhost:5/", "http://localhost/", "http://localhost:5/a/b", "http://localhost:5"] {
+            assert!(is_under_bare_loopback("http://localhost", requested), "{requested}");
+        }
+        for (registered, requested) in [
+            ("http://localhost/", "http://localhost:5/a"),
+            ("http://localhost?x", "http://localhost:5/a"),
+            ("http://localhost", "http://localhost:5?x"),
+            ("http://localhost", "http://127.0.0.1:5/a"),
+            ("http://localhost", "http://localhost.evil.example/a"),
+            ("http://localhost", "http://localhost@evil.example/a"),
+            ("http://localhost", "https://localhost/a"),
+            ("https://client.example", "https://client.example/a"),
+        ] {
+            assert!(!is_under_bare_loopback(registered, requested), "{registered} {requested}");
         }
     }
 

@@ -58,6 +58,7 @@ macro_rules! back_ends {
                 a_code_and_its_refresh_token_come_back_with_what_they_are_bound_to
                 the_last_consent_counts
                 a_document_is_the_last_that_was_kept
+                a_key_set_is_the_last_that_was_found
                 users_come_back_by_name
                 people_come_back_as_they_were_last_described
                 a_browser_session_comes_back_until_it_expires
@@ -68,7 +69,7 @@ macro_rules! back_ends {
                 reg_17_clients_whose_grants_have_ended_make_room_last
                 clients_never_used_expire
                 clients_whose_grants_have_ended_expire_when_that_is_wanted
-                reg_26_who_registers_the_same_unused_is_known_again_and_managed_by_nobody
+                reg_26_who_registers_the_same_unused_is_known_again_where_nobody_manages_it
                 reg_24_an_update_ends_what_was_built_on_what_it_replaced
                 cimd_15_a_changed_document_ends_what_was_built_on_the_old_one
                 a_removed_client_takes_everything_along
@@ -98,6 +99,7 @@ macro_rules! back_ends {
                 clean_up_removes_what_has_ended
                 clean_up_removes_what_clients_used
                 documents_of_clients_in_use_make_room_last
+                key_sets_of_clients_in_use_make_room_last
                 ema_6_an_assertion_gives_one_grant
                 ema_who_is_disabled_gets_no_grant
                 an_assertion_says_little_of_whom_others_described

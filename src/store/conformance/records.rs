@@ -8,10 +8,11 @@ use crate::model::authorization::Stage;
 use crate::model::client::{Authentication, RegisteredClient};
 use crate::model::consent::Decided;
 use crate::model::grant::{Grant, RefreshToken};
+use crate::model::user::User;
 use crate::protocol::oauth::client_keys::KeySource;
 use crate::protocol::oauth::scope::ScopeSet;
 use crate::store::conformance::sample::{BOUNDS, NOW, POLICY, Sample, digest, minutes};
-use crate::store::{DocumentChange, KeptDocument, Store};
+use crate::store::{DocumentChange, KeptDocument, Refreshing, Store};
 
 pub(super) async fn a_client_comes_back_as_it_was_added(store: &Arc<dyn Store>) {
     let confidential = Sample::new("a").client();
@@ -76,6 +77,16 @@ pub(super) async fn a_code_and_its_refresh_token_come_back_with_what_they_are_bo
     };
     let token = RefreshToken { digest: sample.refresh(1), grant, expires_at: NOW + POLICY.idle, is_rotated: false };
     assert_eq!(store.find_refresh(&sample.refresh(1)).await.unwrap(), Some(token.clone()));
+    let client = store.find_client(&code.client_id).await.unwrap();
+    let asked = async |client: &ClientId| {
+        let read = store.find_refreshing(&sample.refresh(1), client).await.unwrap();
+        assert_eq!(read.token, Some(token.clone()));
+        (read.user, read.client)
+    };
+    assert_eq!(asked(&code.client_id).await, (None, client), "the person is none of the store");
+    let person = User { id: token.grant.user.clone(), ..Sample::new("person").user() };
+    assert!(store.add_user(person.clone()).await.unwrap());
+    assert_eq!(asked(&ClientId::new("another")).await, (Some(person), None));
     store.rotate_refresh(&token.digest, sample.refresh(2), POLICY, NOW).await.unwrap();
     let [first, second] = [1, 2].map(|number| sample.refresh(number));
     assert!(store.find_refresh(&first).await.unwrap().unwrap().is_rotated);
@@ -181,6 +192,8 @@ pub(super) async fn what_is_not_there_is_none(store: &Arc<dyn Store>) {
     assert_eq!(store.find_flow(&FlowId::new("a"), NOW).await.unwrap(), None);
     assert_eq!(store.find_code(&digest("x")).await.unwrap(), None);
     assert_eq!(store.find_refresh(&digest("x")).await.unwrap(), None);
+    let nothing = store.find_refreshing(&digest("x"), &ClientId::new("a")).await.unwrap();
+    assert_eq!(nothing, Refreshing::default());
     assert_eq!(store.find_user(&nobody).await.unwrap(), None);
     assert_eq!(store.find_account(&UserId::federated("https://idp.example", "nobody")).await.unwrap(), None);
     assert_eq!(store.find_session(&digest("x"), NOW).await.unwrap(), None);
@@ -212,4 +225,14 @@ pub(super) async fn a_document_is_the_last_that_was_kept(store: &Arc<dyn Store>)
     let other = ClientId::new("https://client.example/X");
     store.refuse_document(&other, NOW).await.unwrap();
     assert_eq!(store.find_document(&other).await.unwrap(), None);
+}
+
+pub(super) async fn a_key_set_is_the_last_that_was_found(store: &Arc<dyn Store>) {
+    let url = |path: &str| url::Url::parse("https://client.example/").unwrap().join(path).unwrap();
+    assert_eq!(store.find_key_set(&url("jwks")).await.unwrap(), None);
+    for keys in [&b"{}"[..], b"\xff not even text"] {
+        store.record_key_set(&url("jwks"), keys, &ClientId::new("a"), NOW).await.unwrap();
+        assert_eq!(store.find_key_set(&url("jwks")).await.unwrap().as_deref(), Some(keys));
+    }
+    assert_eq!(store.find_key_set(&url("JWKS")).await.unwrap(), None);
 }

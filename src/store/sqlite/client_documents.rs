@@ -1,7 +1,8 @@
-//! The documents of clients that are named by an address.
+//! What clients keep elsewhere: the documents of those that are named by an address, and key sets.
 
 use async_trait::async_trait;
 use rusqlite::{OptionalExtension as _, Row, params};
+use url::Url;
 
 use crate::base::clock::Timestamp;
 use crate::base::id::ClientId;
@@ -12,6 +13,8 @@ use crate::store::{ClientDocuments, DocumentChange, KeptDocument, StoreError};
 
 /// How many documents are kept.
 const MOST: u32 = 1000;
+/// How many key sets are kept; one may be 64 KiB.
+const MOST_KEY_SETS: u32 = 200;
 
 #[async_trait]
 impl ClientDocuments for Sqlite {
@@ -31,22 +34,24 @@ impl ClientDocuments for Sqlite {
         document: &[u8],
         change: DocumentChange,
         now: Timestamp,
-    ) -> Result<(), StoreError> {
+    ) -> Result<usize, StoreError> {
         let (client, document) = (client.clone(), document.to_vec());
         self.write_at(now, move |writing| {
             if change != DocumentChange::None {
                 clients::end_pending(writing, &client)?;
             }
-            if change == DocumentChange::Authentication {
-                grants::revoke_of_client(writing, &client, now)?;
-            }
+            let ended = match change {
+                DocumentChange::Authentication => grants::revoke_of_client(writing, &client, now)?,
+                DocumentChange::None | DocumentChange::Destinations => 0,
+            };
             writing.change(
                 "INSERT INTO client_documents (client_id, document, fetched_at) VALUES (?1, ?2, ?3)
                  ON CONFLICT (client_id) DO UPDATE
                  SET document = excluded.document, fetched_at = excluded.fetched_at, refused_at = NULL",
                 params![client, document, now],
             )?;
-            make_room(writing)
+            make_room(writing)?;
+            Ok(ended)
         })
         .await
     }
@@ -60,6 +65,44 @@ impl ClientDocuments for Sqlite {
         let sql = "UPDATE client_documents SET refused_at = ?2 WHERE client_id = ?1";
         self.write(move |writing| writing.change(sql, params![client, now]).map(drop)).await
     }
+
+    async fn find_key_set(&self, url: &Url) -> Result<Option<Vec<u8>>, StoreError> {
+        let url = url.to_string();
+        self.read(move |connection| {
+            let sql = "SELECT keys FROM client_key_sets WHERE url = ?1";
+            connection.prepare_cached(sql)?.query_row([url], |row| row.get(0)).optional()
+        })
+        .await
+    }
+
+    async fn record_key_set(
+        &self,
+        url: &Url,
+        keys: &[u8],
+        client: &ClientId,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let (url, keys, client) = (url.to_string(), keys.to_vec(), client.clone());
+        self.write(move |writing| {
+            writing.change(
+                "INSERT INTO client_key_sets (url, keys, client_id, fetched_at) VALUES (?1, ?2, ?3, ?4)
+                 ON CONFLICT (url) DO UPDATE
+                 SET keys = excluded.keys, client_id = excluded.client_id, fetched_at = excluded.fetched_at",
+                params![url, keys, client, now],
+            )?;
+            make_room_for_keys(writing)
+        })
+        .await
+    }
+}
+
+/// Of clients without a grant first: anybody can name keys, and come with one of them.
+fn make_room_for_keys(writing: &Writing<'_>) -> rusqlite::Result<()> {
+    let sql = "DELETE FROM client_key_sets WHERE url IN
+                 (SELECT url FROM client_key_sets AS kept
+                  ORDER BY EXISTS (SELECT 1 FROM grants WHERE client_id = kept.client_id AND revoked_at IS NULL), fetched_at
+                  LIMIT max((SELECT count(*) FROM client_key_sets) - ?1, 0))";
+    writing.change(sql, [MOST_KEY_SETS]).map(drop)
 }
 
 /// With a document goes the memory of what it said, so that no change of it would be noticed: consents go too.

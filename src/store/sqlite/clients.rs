@@ -11,7 +11,7 @@ use crate::store::sqlite::Sqlite;
 use crate::store::sqlite::grants;
 use crate::store::sqlite::value::Json;
 use crate::store::sqlite::writer::Writing;
-use crate::store::{Admission, ClientBounds, Clients, StoreError};
+use crate::store::{Admission, ClientBounds, Clients, Renewal, StoreError};
 
 #[async_trait]
 impl Clients for Sqlite {
@@ -37,41 +37,44 @@ impl Clients for Sqlite {
         .await
     }
 
-    async fn renew_client(&self, fingerprint: &Digest, now: Timestamp) -> Result<Option<RegisteredClient>, StoreError> {
+    async fn renew_client(&self, fingerprint: &Digest, now: Timestamp) -> Result<Renewal, StoreError> {
         let fingerprint = *fingerprint;
-        let known = "fingerprint = ?1 AND last_granted_at IS NULL";
-        let sql = format!("SELECT id FROM clients WHERE {known}");
-        let find_id = move |connection: &Connection| {
-            connection.prepare_cached(&sql)?.query_row([fingerprint], |row| row.get::<_, ClientId>(0)).optional()
+        let find_known = move |connection: &Connection| {
+            let sql =
+                "SELECT id, management IS NOT NULL FROM clients WHERE fingerprint = ?1 AND last_granted_at IS NULL
+                       ORDER BY 2 LIMIT 1";
+            let read = |row: &Row<'_>| Ok((row.get::<_, ClientId>(0)?, row.get::<_, bool>(1)?));
+            connection.prepare_cached(sql)?.query_row([fingerprint], read).optional()
         };
         // Most often there is none, and then nothing is written.
-        if self.read(find_id.clone()).await?.is_none() {
-            return Ok(None);
+        match self.read(find_known).await? {
+            None => return Ok(Renewal::None),
+            Some((_, true)) => return Ok(Renewal::Managed),
+            Some((_, false)) => {}
         }
         self.write_at(now, move |writing| {
             // Looked for again: a grant may have been made meanwhile.
-            let Some(id) = find_id(writing)? else { return Ok(None) };
-            let sql = "UPDATE clients SET registered_at = ?2, management = NULL WHERE id = ?1";
-            writing.change(sql, params![id, now])?;
-            find(writing, &id)
+            let Some((id, false)) = find_known(writing)? else { return Ok(Renewal::None) };
+            writing.change("UPDATE clients SET registered_at = ?2 WHERE id = ?1", params![id, now])?;
+            Ok(find(writing, &id)?.map_or(Renewal::None, |client| Renewal::Done(Box::new(client))))
         })
         .await
     }
 
-    async fn update_client(&self, client: RegisteredClient, now: Timestamp) -> Result<bool, StoreError> {
+    async fn update_client(&self, client: RegisteredClient, now: Timestamp) -> Result<Option<usize>, StoreError> {
         self.write_at(now, move |writing| {
             let before = find(writing, &client.id)?;
             // Somebody else may have registered it meanwhile.
-            let Some(before) = before.filter(|before| before.management == client.management) else { return Ok(false) };
+            let Some(before) = before.filter(|before| before.management == client.management) else { return Ok(None) };
             update(writing, &client)?;
             if (&before.name, &before.redirect_uris) != (&client.name, &client.redirect_uris) {
                 end_pending(writing, &client.id)?;
             }
-            if !before.authentication.is_alike(&client.authentication) {
-                end_pending(writing, &client.id)?;
-                grants::revoke_of_client(writing, &client.id, now)?;
+            if before.authentication.is_alike(&client.authentication) {
+                return Ok(Some(0));
             }
-            Ok(true)
+            end_pending(writing, &client.id)?;
+            grants::revoke_of_client(writing, &client.id, now).map(Some)
         })
         .await
     }
@@ -100,7 +103,7 @@ impl Clients for Sqlite {
     }
 }
 
-fn find(connection: &Connection, id: &ClientId) -> rusqlite::Result<Option<RegisteredClient>> {
+pub(super) fn find(connection: &Connection, id: &ClientId) -> rusqlite::Result<Option<RegisteredClient>> {
     connection
         .prepare_cached(&format!("SELECT {COLUMN_NAMES} FROM clients WHERE id = ?1"))?
         .query_row([id], read)

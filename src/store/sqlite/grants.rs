@@ -61,31 +61,31 @@ pub(super) fn revoke(writing: &Writing<'_>, id: &GrantId, now: Timestamp) -> rus
     Ok(changed > 0)
 }
 
-/// The grants of a client. Its codes and flows go with the client.
-pub(super) fn revoke_of_client(writing: &Writing<'_>, client: &ClientId, now: Timestamp) -> rusqlite::Result<()> {
-    writing.change(
+/// The grants of a client, and how many there were. Its codes and flows go with the client.
+pub(super) fn revoke_of_client(writing: &Writing<'_>, client: &ClientId, now: Timestamp) -> rusqlite::Result<usize> {
+    let ended = writing.change(
         "UPDATE grants SET revoked_at = ?2 WHERE client_id = ?1 AND revoked_at IS NULL",
         params![client, now],
     )?;
     writing.note_revocation();
-    Ok(())
+    Ok(ended)
 }
 
 /// The grants of a user, and what could become one.
 pub(super) fn revoke_of_user(writing: &Writing<'_>, user: &UserId, now: Timestamp) -> rusqlite::Result<()> {
-    revoke_granted(writing, user, now)?;
+    revoke_granted(writing, user, now).map(drop)?;
     writing.change("DELETE FROM flows WHERE user_id = ?1", [user])?;
     writing.change("DELETE FROM browser_sessions WHERE user_id = ?1", [user])?;
     Ok(())
 }
 
-/// The grants of a user, and the codes that wait to be redeemed.
-pub(super) fn revoke_granted(writing: &Writing<'_>, user: &UserId, now: Timestamp) -> rusqlite::Result<()> {
-    writing
+/// The grants of a user, and the codes that wait to be redeemed. How many grants there were.
+pub(super) fn revoke_granted(writing: &Writing<'_>, user: &UserId, now: Timestamp) -> rusqlite::Result<usize> {
+    let ended = writing
         .change("UPDATE grants SET revoked_at = ?2 WHERE user_id = ?1 AND revoked_at IS NULL", params![user, now])?;
     writing.change("DELETE FROM codes WHERE user_id = ?1 AND redeemed_grant_id IS NULL", [user])?;
     writing.note_revocation();
-    Ok(())
+    Ok(ended)
 }
 
 /// What one client has of a user, and what could become more of it. Whether there was anything.

@@ -1,6 +1,7 @@
 //! The thread that reads, and looks out for what other processes have changed.
 
 use std::io;
+use std::iter;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
@@ -14,6 +15,9 @@ use crate::store::sqlite::revocations::Revocations;
 
 /// How often the file is asked whether another connection has changed it.
 const LOOKOUT: Duration = Duration::from_millis(300);
+
+/// How many reads share a transaction at most.
+const GROUP: usize = 64;
 
 type Work = Box<dyn FnOnce(&Connection) + Send>;
 
@@ -54,7 +58,7 @@ impl Lookout {
         let mut last = Instant::now();
         loop {
             match jobs.recv_timeout(LOOKOUT.saturating_sub(last.elapsed())) {
-                Ok(job) => (job.work)(&self.connection),
+                Ok(job) => self.read_together(job, jobs),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
@@ -65,6 +69,25 @@ impl Lookout {
                 last = Instant::now();
             }
         }
+    }
+
+    /// Reads that wait together are one transaction: they share its locks, and the look at what was written since the last.
+    fn read_together(&self, first: Job<Work>, jobs: &Receiver<Job<Work>>) {
+        // All of them came before the transaction begins, so each sees every write that was answered before it was asked.
+        let group: Vec<Job<Work>> = iter::once(first).chain(jobs.try_iter().take(GROUP - 1)).collect();
+        // Where it cannot begin, each read is alone and says itself what is wrong.
+        let is_shared = group.len() > 1 && self.execute("BEGIN").is_ok();
+        for job in group {
+            (job.work)(&self.connection);
+        }
+        // A fault may have ended it. One that stayed open would show later reads what was then, and keep the log from being emptied.
+        if is_shared && !self.connection.is_autocommit() && self.execute("COMMIT").is_err() {
+            let _ = self.execute("ROLLBACK");
+        }
+    }
+
+    fn execute(&self, sql: &str) -> rusqlite::Result<usize> {
+        self.connection.prepare_cached(sql)?.execute([])
     }
 
     /// Our own writer's commits change the number too; loading again then is cheaper than telling them apart.

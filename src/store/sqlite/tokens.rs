@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use crate::base::clock::Timestamp;
 use crate::base::digest::Digest;
@@ -15,10 +15,12 @@ use crate::model::grant::{
 use crate::store::sqlite::Sqlite;
 use crate::store::sqlite::assertions;
 use crate::store::sqlite::clean_up;
+use crate::store::sqlite::clients;
 use crate::store::sqlite::grants;
 use crate::store::sqlite::rotation;
+use crate::store::sqlite::users;
 use crate::store::sqlite::writer::Writing;
-use crate::store::{NewRefreshToken, StoreError, Tokens};
+use crate::store::{NewRefreshToken, Refreshing, StoreError, Tokens};
 
 #[async_trait]
 impl Tokens for Sqlite {
@@ -40,6 +42,11 @@ impl Tokens for Sqlite {
     async fn find_refresh(&self, token: &Digest) -> Result<Option<RefreshToken>, StoreError> {
         let token = *token;
         self.read(move |connection| find_refresh(connection, token)).await
+    }
+
+    async fn find_refreshing(&self, token: &Digest, client: &ClientId) -> Result<Refreshing, StoreError> {
+        let (token, client) = (*token, client.clone());
+        self.read(move |connection| find_refreshing(connection, token, &client)).await
     }
 
     async fn rotate_refresh(
@@ -191,13 +198,24 @@ fn redeem(
     Ok(Redemption::Granted(grant))
 }
 
-fn find_refresh(connection: &Connection, token: Digest) -> rusqlite::Result<Option<RefreshToken>> {
+fn find_refreshing(connection: &Connection, token: Digest, client: &ClientId) -> rusqlite::Result<Refreshing> {
+    // One transaction, so that nothing is from before a change and something else from after it.
+    let moment = connection.is_autocommit().then(|| connection.unchecked_transaction()).transpose()?;
+    let token = find_refresh(connection, token)?;
+    let user = token.as_ref().map(|token| users::find(connection, &token.grant.user)).transpose()?.flatten();
+    let client = clients::find(connection, client)?;
+    moment.map(Transaction::commit).transpose()?;
+    Ok(Refreshing { token, user, client })
+}
+
+pub(super) const FIND_REFRESH: &str =
+    "SELECT g.id, g.user_id, g.client_id, g.resource, g.scopes, g.created_at, g.revoked_at, t.expires_at,
+            t.successor IS NOT NULL
+     FROM refresh_tokens t JOIN grants g ON g.id = t.grant_id WHERE t.digest = ?1";
+
+pub(super) fn find_refresh(connection: &Connection, token: Digest) -> rusqlite::Result<Option<RefreshToken>> {
     connection
-        .prepare_cached(
-            "SELECT g.id, g.user_id, g.client_id, g.resource, g.scopes, g.created_at, g.revoked_at, t.expires_at,
-                    t.successor IS NOT NULL
-             FROM refresh_tokens t JOIN grants g ON g.id = t.grant_id WHERE t.digest = ?1",
-        )?
+        .prepare_cached(FIND_REFRESH)?
         .query_row([token], |row| {
             Ok(RefreshToken {
                 digest: token,

@@ -1,7 +1,7 @@
 //! Users with a password that are managed with `mcp-bridge user`.
 
 use async_trait::async_trait;
-use rusqlite::{OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::base::clock::Timestamp;
 use crate::base::id::UserId;
@@ -13,21 +13,13 @@ use crate::store::sqlite::browser_sessions;
 use crate::store::sqlite::configured;
 use crate::store::sqlite::grants;
 use crate::store::sqlite::writer::Writing;
-use crate::store::{PasswordChange, Present, Review, StoreError, Users};
+use crate::store::{Ended, PasswordChange, Present, Review, StoreError, Users};
 
 #[async_trait]
 impl Users for Sqlite {
     async fn find_user(&self, id: &UserId) -> Result<Option<User>, StoreError> {
         let id = id.clone();
-        self.read(move |connection| {
-            connection
-                .prepare_cached(
-                    "SELECT id, password_hash, scopes, email, disabled, created_at FROM users WHERE id = ?1",
-                )?
-                .query_row([id], read)
-                .optional()
-        })
-        .await
+        self.read(move |connection| find(connection, &id)).await
     }
 
     async fn list_users(&self) -> Result<Vec<User>, StoreError> {
@@ -65,7 +57,7 @@ impl Users for Sqlite {
         .await
     }
 
-    async fn change_password(&self, change: PasswordChange, now: Timestamp) -> Result<bool, StoreError> {
+    async fn change_password(&self, change: PasswordChange, now: Timestamp) -> Result<Option<Ended>, StoreError> {
         self.write_at(now, move |writing| {
             let values = params![change.user, change.new.expose(), change.old.expose()];
             // Compared here, so that of two changes at once, or one by the operator, the later finds that it was too late.
@@ -74,13 +66,11 @@ impl Users for Sqlite {
                 values,
             )?;
             if changed == 0 {
-                return Ok(false);
+                return Ok(None);
             }
-            if change.disconnects {
-                grants::revoke_granted(writing, &change.user, now)?;
-            }
-            browser_sessions::remove_elsewhere(writing, &change.user, &change.here, None)?;
-            Ok(true)
+            let grants = if change.disconnects { grants::revoke_granted(writing, &change.user, now)? } else { 0 };
+            let sessions = browser_sessions::remove_elsewhere(writing, &change.user, &change.here, None)?;
+            Ok(Some(Ended { grants, sessions }))
         })
         .await
     }
@@ -140,6 +130,13 @@ fn set_disabled(writing: &Writing<'_>, id: &UserId, disabled: bool) -> rusqlite:
     let of_users = writing.change("UPDATE users SET disabled = ?2 WHERE id = ?1", params![id, disabled])?;
     let of_accounts = writing.change("UPDATE accounts SET disabled = ?2 WHERE user_id = ?1", params![id, disabled])?;
     Ok(of_users + of_accounts > 0)
+}
+
+pub(super) fn find(connection: &Connection, id: &UserId) -> rusqlite::Result<Option<User>> {
+    connection
+        .prepare_cached("SELECT id, password_hash, scopes, email, disabled, created_at FROM users WHERE id = ?1")?
+        .query_row([id], read)
+        .optional()
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<User> {

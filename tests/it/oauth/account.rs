@@ -459,6 +459,27 @@ async fn cons_9_what_a_person_ends_or_changes_stands_in_the_trail() {
 }
 
 #[tokio::test]
+async fn rt_10_what_ends_with_a_password_stands_in_the_trail() {
+    let app = audit::recorded();
+    add_user(&app, "bob", &bcrypt::hash(PASSWORD, 4).unwrap()).await;
+    let client = Client::register(&app).await;
+    let mut here = Browser::new();
+    let page = client.authorize(&mut Browser::new(), "bob", &[]).await;
+    client.redeem(&page.answer("code").unwrap()).await;
+    sign_in(&app, &mut here, "bob", PASSWORD).await;
+    let before = audit::told(app.folder.path(), &client).len();
+    assert!(is_account(&change(&app, &mut here, PASSWORD, NEW, &[("disconnect", "on")]).await));
+    assert!(is_account(&change(&app, &mut here, NEW, PASSWORD, &[("disconnect", "on")]).await));
+    let expected = [
+        "password changed - bob -",
+        "session ended - bob -",
+        "grants revoked password_changed bob -",
+        "password changed - bob -",
+    ];
+    assert_eq!(audit::told(app.folder.path(), &client)[before..], expected, "there was nothing more to end");
+}
+
+#[tokio::test]
 async fn rt_10_a_login_under_way_with_the_old_password_comes_to_nothing() {
     let app = App::start();
     // So slow that the password changes while it is checked.

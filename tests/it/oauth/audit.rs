@@ -13,14 +13,24 @@ use crate::support::{App, Browser, Client, Program};
 
 /// The usual bridge, with a trail in `audit.jsonl`.
 pub fn recorded() -> App {
-    App::with(&format!("{BASIC}audit: {{enabled: true, path: audit.jsonl}}\n"))
+    recorded_with(BASIC)
+}
+
+/// The same with another configuration.
+pub fn recorded_with(yaml: &str) -> App {
+    App::with(&format!("{yaml}audit: {{enabled: true, path: audit.jsonl}}\n"))
 }
 
 fn trail(folder: &Path) -> PathBuf {
     folder.join("audit.jsonl")
 }
 
+/// What is told of others than keys.
 pub fn lines(folder: &Path) -> Vec<Value> {
+    all_lines(folder).into_iter().filter(|line| line["event"] != "key").collect()
+}
+
+pub fn all_lines(folder: &Path) -> Vec<Value> {
     let text = std::fs::read_to_string(trail(folder)).unwrap_or_default();
     text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
 }
@@ -57,14 +67,14 @@ async fn rt_1_and_tok_1_a_whole_life_of_a_grant_stands_in_the_trail() {
     assert_eq!(client.redeem(&code).await.error(), "invalid_grant");
     let expected = [
         "client added - - client",
-        "login refused wrong_credentials alice -",
-        "login refused wrong_credentials - -",
-        "login accepted - alice -",
+        "login refused wrong_credentials alice client",
+        "login refused wrong_credentials - client",
+        "login accepted - alice client",
         "consent allowed asked alice client",
         "grant issued authorization_code alice client",
         "refresh_grace repeated - alice client",
         "refresh_reuse revoked - alice client",
-        "token refused invalid_grant - -",
+        "token refused invalid_grant alice client",
         "access refused revoked alice client",
         "code_replay revoked - alice client",
     ];
@@ -118,7 +128,7 @@ async fn what_is_refused_names_its_request_and_floods_nothing() {
     assert_eq!(Client::read(request.form(&wrong)).await.error(), "invalid_client");
     let expected = [
         "client added - - client",
-        "authorize refused unregistered_redirect_uri - -",
+        "authorize refused unregistered_redirect_uri - client",
         "access refused bad_token - -",
         "token refused client_authentication_failed - client",
     ];

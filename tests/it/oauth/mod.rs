@@ -2,6 +2,8 @@
 
 mod account;
 pub mod audit;
+mod audit_ended;
+mod audit_refused;
 mod authorize;
 mod client_keys;
 mod consent;
@@ -11,8 +13,10 @@ mod introspection;
 mod login;
 mod metadata;
 mod metadata_documents;
+mod metadata_documents_bounds;
 mod metadata_documents_changed;
 mod program;
+mod real_clients;
 mod refresh;
 mod restart;
 mod registration;

@@ -214,6 +214,75 @@ async fn reg_15_the_answer_has_the_shape_strict_clients_want() {
 }
 
 #[tokio::test]
+async fn reg_15_everything_registered_is_echoed() {
+    let app = App::start();
+    let sent = json!({"redirect_uris": [REDIRECT_URI], "client_name": "App", "client_name#fr": "Appli", "client_name#ja-Hani-JP": "アプリ",
+        "client_uri": "https://client.example/", "client_uri#fr": "https://client.example/fr", "logo_uri": "https://client.example/logo",
+        "tos_uri": "https://client.example/tos", "policy_uri": "https://client.example/policy", "contacts": ["a@client.example", "b@client.example"],
+        "initiate_login_uri": "https://client.example/login", "post_logout_redirect_uris": ["https://client.example/out"],
+        "sector_identifier_uri": "https://client.example/sector", "request_uris": ["https://client.example/request"],
+        "jwks_uri": "https://client.example/jwks", "token_endpoint_auth_method": "none", "application_type": "native",
+        "software_id": "app", "software_version": "2.0", "scope": "mcp:read", "response_types": ["code"],
+        "grant_types": ["authorization_code", "refresh_token"]});
+    let client = Client::register_as(&app, sent.clone()).await;
+    for (member, value) in sent.as_object().unwrap() {
+        assert_eq!(&client.registration[member], value, "{member}");
+    }
+    let keys = json!({"keys": [{"kty": "EC", "crv": "P-256", "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU", "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}]});
+    let with_keys = Client::register_as(&app, json!({"redirect_uris": [REDIRECT_URI], "jwks": keys})).await;
+    assert_eq!(with_keys.registration["jwks"], keys);
+    // What is neither text nor of a language is nothing that can be registered.
+    let odd = json!({"redirect_uris": [REDIRECT_URI], "client_name#": "x", "client_name#fr": 5, "client_name#a b": "x", "made_up": "x", "made_up#fr": "x"});
+    let client = Client::register_as(&app, odd).await;
+    assert!(!client.registration.as_object().unwrap().keys().any(|name| name.contains('#') || name == "made_up"));
+    for (member, value) in [
+        ("contacts", json!(vec!["a@client.example"; 33])),
+        ("contacts", json!(["a".repeat(2049)])),
+        ("post_logout_redirect_uris", json!(vec!["https://client.example/"; 33])),
+        ("client_uri#fr", json!("javascript:alert(1)")),
+        ("client_name#fr", json!("x".repeat(2049))),
+    ] {
+        let error = refused(&app, json!({"redirect_uris": [REDIRECT_URI], member: value})).await;
+        assert_eq!(error, "invalid_client_metadata", "{member}");
+    }
+    let mut many = json!({"redirect_uris": [REDIRECT_URI]});
+    for number in 0..33 {
+        many[format!("client_name#x{number}")] = "x".into();
+    }
+    assert_eq!(refused(&app, many).await, "invalid_client_metadata");
+}
+
+#[tokio::test]
+async fn what_a_client_says_clumsily_is_understood() {
+    let app = App::start();
+    let long = "é".repeat(201);
+    let many: Vec<String> = (0..32).map(|number| format!("http://localhost/{number}")).collect();
+    for (member, value, registered) in [
+        ("grant_types", json!([]), json!(["authorization_code", "refresh_token"])),
+        ("response_types", json!([]), json!(["code"])),
+        ("token_endpoint_auth_method", json!(""), json!("none")),
+        ("software_version", json!(2.5), json!("2.5")),
+        ("client_name", json!(long), json!("é".repeat(200))),
+        ("redirect_uris", json!(many), json!(many)),
+    ] {
+        let mut body = json!({"redirect_uris": [REDIRECT_URI], member: value});
+        body["software_id"] = member.into();
+        let client = Client::register_as(&app, body).await;
+        assert_eq!(client.registration[member], registered, "{member}");
+    }
+    // What says something that cannot be is refused all the same.
+    for (member, value) in [
+        ("grant_types", json!(["password"])),
+        ("response_types", json!(["token"])),
+        ("token_endpoint_auth_method", json!("client_secret_jwt")),
+        ("software_version", json!({})),
+        ("client_name", json!(5)),
+    ] {
+        refused(&app, json!({"redirect_uris": [REDIRECT_URI], member: value})).await;
+    }
+}
+
+#[tokio::test]
 async fn reg_16_one_address_cannot_flood() {
     let app = App::with(&BASIC.replace("limit: 0", "limit: 5, interval: 5h"));
     let began = std::time::Instant::now();

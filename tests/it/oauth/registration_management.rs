@@ -163,8 +163,19 @@ async fn an_update_keeps_to_the_rules_of_registering() {
     form.push(("client_secret", secret));
     let tokens = client.token(&form).await;
     assert_eq!(tokens.status, 200, "{tokens:?}");
+    // Who says nothing of how it proves itself goes on as before: it is not made a public client without a word.
+    let silent = json!({"client_id": client.id, "redirect_uris": [REDIRECT_URI], "client_name": "Silent"});
+    for method in [Value::Null, json!("")] {
+        let mut silent = silent.clone();
+        silent["token_endpoint_auth_method"] = method;
+        let page = manage(&client.registration, reqwest::Method::PUT, Some(&silent)).await;
+        let answered = json_of(&page);
+        assert_eq!((page.status, text(&answered, "token_endpoint_auth_method")), (200, "client_secret_post"));
+    }
+    let bare = client.refresh(tokens.refresh()).await;
+    assert_eq!((bare.status, bare.error()), (401, "invalid_client"), "its secret is asked for as before");
     // Who needs no secret any more is another: what the secret protected ends.
-    let public = json!({"client_id": client.id, "redirect_uris": [REDIRECT_URI]});
+    let public = json!({"client_id": client.id, "redirect_uris": [REDIRECT_URI], "token_endpoint_auth_method": "none"});
     let page = manage(&client.registration, reqwest::Method::PUT, Some(&public)).await;
     assert_eq!((page.status, json_of(&page)["token_endpoint_auth_method"].as_str()), (200, Some("none")));
     let refreshed = client.refresh(tokens.refresh()).await;
@@ -201,31 +212,33 @@ async fn reg_26_registering_the_same_again_and_again_fills_nothing() {
     let app = App::start();
     let body = json!({"redirect_uris": [REDIRECT_URI], "client_name": "Again"});
     let first = Client::register_as(&app, body.clone()).await;
+    let second = Client::register_as(&app, body.clone()).await;
+    assert_ne!(second.id, first.id, "whoever came first may be somebody else");
     for _ in 0..100 {
         let again = Client::register_as(&app, body.clone()).await;
-        assert_eq!(again.id, first.id);
-        assert!(again.registration.get("registration_access_token").is_none(), "no credential is handed on");
-        assert!(again.registration.get("registration_client_uri").is_none());
+        assert_eq!(again.id, second.id);
+        for one in [&again, &second] {
+            assert!(one.registration.get("registration_access_token").is_none(), "nobody manages what is everybody's");
+            assert!(one.registration.get("registration_client_uri").is_none());
+        }
     }
-    // Whoever came first may be somebody else now.
-    for method in [reqwest::Method::GET, reqwest::Method::DELETE] {
-        assert!(is_unauthorized(&manage(&first.registration, method, None).await));
-    }
+    // The first keeps its own.
+    assert_eq!(json_of(&manage(&first.registration, reqwest::Method::GET, None).await), first.registration);
     let others = [
         json!({"redirect_uris": [REDIRECT_URI], "client_name": "Another"}),
         json!({"redirect_uris": [OTHER_URI], "client_name": "Again"}),
         json!({"redirect_uris": [REDIRECT_URI], "client_name": "Again", "grant_types": ["authorization_code"]}),
     ];
     for other in others {
-        assert_ne!(Client::register_as(&app, other).await.id, first.id);
+        assert!(![&first.id, &second.id].contains(&&Client::register_as(&app, other).await.id));
     }
     // Everybody who has it can go on with it; once it is used, it is nobody else's.
-    first.tokens().await;
-    let next = Client::register_as(&app, body).await;
-    assert_ne!(next.id, first.id);
+    second.tokens().await;
+    let next = Client::register_as(&app, body.clone()).await;
+    assert!(![&first.id, &second.id].contains(&&next.id));
     // It is kept as long as somebody has just registered it.
     app.clock.advance(std::time::Duration::from_secs(23 * 60 * 60));
-    let same = Client::register_as(&app, json!({"redirect_uris": [REDIRECT_URI], "client_name": "Again"})).await;
+    let same = Client::register_as(&app, body).await;
     app.clock.advance(std::time::Duration::from_secs(2 * 60 * 60));
     assert_eq!(same.id, next.id);
     assert_eq!(Browser::new().open(&same.authorize_url(&[])).await.status, 200);
@@ -245,8 +258,12 @@ async fn reg_26_a_client_with_a_credential_and_one_from_elsewhere_are_always_new
         text(&json_of(&page), "client_id").to_owned()
     };
     let here = from("203.0.113.1").await;
-    assert_eq!(from("203.0.113.1").await, here);
-    assert_ne!(from("203.0.113.2").await, here);
+    let again = from("203.0.113.1").await;
+    assert_eq!(from("203.0.113.1").await, again);
+    for _ in 0..2 {
+        assert!(![&here, &again].contains(&&from("203.0.113.2").await));
+    }
+    from("2001:db8:1:2::1").await;
     let customer = from("2001:db8:1:2::1").await;
     assert_eq!(from("2001:db8:1:2:ffff::9").await, customer, "the /64 that one customer has");
 }

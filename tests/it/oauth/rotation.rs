@@ -200,7 +200,7 @@ fn a_rotation_stands_in_the_trail_under_the_name_of_who_typed_it() {
     let first = said(&run(&folder, &["key", "rotate"]));
     let line = std::fs::read_to_string(folder.path().join("audit.jsonl")).unwrap();
     let line: serde_json::Value = serde_json::from_str(&line).unwrap();
-    assert_eq!((&line["event"], &line["outcome"]), (&"key".into(), &"published".into()), "{line}");
+    assert_eq!((&line["event"], &line["outcome"]), (&"key".into(), &"made".into()), "{line}");
     assert!(first.starts_with(line["key_id"].as_str().unwrap()) && line["operator_uid"].is_number(), "{first} {line}");
 }
 

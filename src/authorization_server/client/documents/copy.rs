@@ -85,12 +85,12 @@ impl<T> Slot<T> {
 
     /// Whether somebody who found the copy wanting may have another fetched; not more often than every `interval`.
     pub fn may_renew(&self, now: Timestamp, interval: Duration) -> bool {
-        let mut state = self.state();
-        let may = state.renewed_at.is_none_or(|at| now.since(at) >= interval);
-        if may {
-            state.renewed_at = Some(now);
-        }
-        may
+        self.state().renewed_at.is_none_or(|at| now.since(at) >= interval)
+    }
+
+    /// Remembers that somebody has.
+    pub fn renewed(&self, now: Timestamp) {
+        self.state().renewed_at = Some(now);
     }
 
     fn state(&self) -> MutexGuard<'_, State<T>> {

@@ -15,7 +15,7 @@ mod key_sets;
 
 pub use copy::LIMITS as COPY_LIMITS;
 pub use hosts::LIMITS as HOST_LIMITS;
-pub use key_sets::{KeySets, LIMITS as KEY_LIMITS};
+pub use key_sets::{KeySets, LIMITS as KEY_LIMITS, Wanted};
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -24,13 +24,15 @@ use std::sync::Arc;
 use quick_cache::sync::Cache;
 use url::Url;
 
+use crate::audit::{Audit, Event};
 use crate::authorization_server::client::documents::copy::{Copy, PATIENCE, Slot, lifetime, slot};
-use crate::authorization_server::client::documents::hosts::Hosts;
+use crate::authorization_server::client::documents::hosts::{Errand, Hosts};
 use crate::base::clock::Timestamp;
 use crate::base::id::ClientId;
 use crate::base::limit::Limit;
 use crate::config::section::MetadataDocuments;
 use crate::fetch::{Document, FetchError, PublicClient, PublicFault};
+use crate::identity::throttle::AddressKey;
 use crate::model::client::{Authentication, Client, GrantTypes, Origin};
 use crate::protocol::oauth::client_document::{ClientDocument, DocumentAuthentication, DocumentFault, DocumentUrl};
 use crate::store::{DocumentChange, Store, StoreError};
@@ -54,6 +56,7 @@ pub struct Elsewhere {
 pub struct Documents {
     settings: MetadataDocuments,
     store: Arc<dyn Store>,
+    audit: Audit,
     hosts: Arc<Hosts>,
     clients: Cache<Url, Arc<Slot<Client>>>,
 }
@@ -73,31 +76,43 @@ pub enum DocumentRefusal {
     /// Its server was asked too often.
     #[error("its server was asked too often; try again in a minute")]
     TooOften,
+    /// Too many are being fetched just now.
+    #[error("too many documents are being fetched; try again in a minute")]
+    Busy,
+    /// It was not let in before, and is not fetched for this.
+    #[error("its document was not let in before")]
+    Unknown,
     /// The store cannot be read.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
 impl Elsewhere {
-    /// Documents and keys, fetched as `settings` say.
+    /// Documents and keys, fetched as `settings` say. What changes in them is told to `audit`.
     ///
     /// # Errors
     /// No TLS on this machine.
-    pub fn new(settings: &MetadataDocuments, store: Arc<dyn Store>) -> Result<Self, FetchError> {
+    pub fn new(settings: &MetadataDocuments, store: Arc<dyn Store>, audit: Audit) -> Result<Self, FetchError> {
         let exempt: &[SocketAddr] = &settings.danger_allow_addresses;
         let hosts = Arc::new(Hosts::new(PublicClient::new(settings.timeout, exempt)?, settings.timeout));
-        let key_sets = KeySets::new(Arc::clone(&hosts), settings.cache_ttl);
-        let documents = Documents { settings: settings.clone(), store, hosts, clients: Cache::new(KEPT) };
+        let key_sets = KeySets::new(Arc::clone(&hosts), Arc::clone(&store), settings.cache_ttl);
+        let documents = Documents { settings: settings.clone(), store, audit, hosts, clients: Cache::new(KEPT) };
         Ok(Self { documents: settings.enabled.then_some(documents), key_sets })
     }
 }
 
 impl Documents {
-    /// The client of this identifier, which is an address.
+    /// The client of this identifier, which is an address. `asker`: from where somebody names it; without, one that was not let
+    /// in before is not fetched.
     ///
     /// # Errors
     /// See [`DocumentRefusal`].
-    pub async fn find(&self, id: &ClientId, now: Timestamp) -> Result<Client, DocumentRefusal> {
+    pub async fn find(
+        &self,
+        id: &ClientId,
+        asker: Option<AddressKey>,
+        now: Timestamp,
+    ) -> Result<Client, DocumentRefusal> {
         let url = DocumentUrl::parse(id.as_str())?;
         let host = url.url().host_str().unwrap_or_default();
         if !self.settings.allowed_hosts.is_empty() && !self.settings.allowed_hosts.iter().any(|allowed| allowed == host)
@@ -108,18 +123,37 @@ impl Documents {
         if let Some(copy) = slot.fresh(now) {
             return Ok(Client::clone(&copy));
         }
+        let errand = match (self.last_good(&url, &slot).await?, asker) {
+            (Some(_), _) => self.hosts.for_known(),
+            (None, Some(asker)) => self.hosts.for_stranger(asker, url.url(), now).await?,
+            (None, None) => return Err(DocumentRefusal::Unknown),
+        };
         // One request at a time for one document; who waited finds what it brought.
-        let _turn = slot.turn().await;
+        let Ok(_turn) = errand.wait(slot.turn()).await else {
+            return self.last_good(&url, &slot).await?.ok_or(DocumentRefusal::Busy);
+        };
         if let Some(copy) = slot.fresh(now) {
             return Ok(Client::clone(&copy));
         }
-        match self.fetch(&url, now).await {
+        self.renew(&url, &slot, &errand, now).await
+    }
+
+    async fn renew(
+        &self,
+        url: &DocumentUrl,
+        slot: &Slot<Client>,
+        errand: &Errand,
+        now: Timestamp,
+    ) -> Result<Client, DocumentRefusal> {
+        let id = ClientId::new(url.url().as_str());
+        match self.fetch(url, errand, now).await {
             Ok((client, document)) => {
-                let change = self.change(&url, &client).await?;
+                let change = self.change(url, &client).await?;
                 if change != DocumentChange::None {
                     tracing::warn!(oauth.client = %id, ?change, "a client's document has changed; what was built on the old one ends");
                 }
-                self.store.record_document(id, &document.body, change, now).await?;
+                let ended = self.store.record_document(&id, &document.body, change, now).await?;
+                self.tell(&id, change, ended).await;
                 let until = now + lifetime(document.max_age, self.settings.cache_ttl);
                 slot.put(Copy { value: Arc::new(client.clone()), until });
                 Ok(client)
@@ -127,10 +161,10 @@ impl Documents {
             // A document that says something else now is what counts, also when it cannot be had afterwards.
             Err(refusal @ (DocumentRefusal::Invalid(_) | DocumentRefusal::NotAllowed(_))) => {
                 slot.forget();
-                self.store.refuse_document(id, now).await?;
+                self.store.refuse_document(&id, now).await?;
                 Err(refusal)
             }
-            Err(refusal) => match self.last_good(&url, &slot).await? {
+            Err(refusal) => match self.last_good(url, slot).await? {
                 Some(client) => {
                     tracing::warn!(oauth.client = %id, %refusal, "a client's document cannot be renewed; the last good copy counts");
                     slot.put(Copy { value: Arc::new(client.clone()), until: now + PATIENCE });
@@ -149,10 +183,26 @@ impl Documents {
         self.last_good(url, &slot(&self.clients, url.url())).await
     }
 
-    async fn fetch(&self, url: &DocumentUrl, now: Timestamp) -> Result<(Client, Document), DocumentRefusal> {
-        let document = self.hosts.fetch(url.url(), self.settings.max_size, now).await?;
+    async fn fetch(
+        &self,
+        url: &DocumentUrl,
+        errand: &Errand,
+        now: Timestamp,
+    ) -> Result<(Client, Document), DocumentRefusal> {
+        let document = self.hosts.fetch(url.url(), self.settings.max_size, errand, now).await?;
         let client = client(url, ClientDocument::parse(url, &document.body)?);
         Ok((client, document))
+    }
+
+    /// Records what a document that changed has ended. It has happened, so nothing depends on it.
+    async fn tell(&self, client: &ClientId, change: DocumentChange, ended: usize) {
+        if change != DocumentChange::None {
+            let _ = self.audit.record(Event::ClientChanged { client }).await;
+        }
+        if ended > 0 {
+            let (client, reason) = (Some(client), "client_authentication_changed");
+            let _ = self.audit.record(Event::GrantsRevoked { user: None, client, reason }).await;
+        }
     }
 
     /// How a document that came now differs from the one that let its client in before.

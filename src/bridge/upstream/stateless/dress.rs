@@ -132,8 +132,9 @@ fn fields(
     message: &Message,
     (method, params): (&Method, &Params),
     edits: &[Edit<'_>],
-) -> Vec<(String, String)> {
-    let mut fields = vec![(header::METHOD.to_owned(), mirror::encoded(method.as_str()).into_owned())];
+) -> Vec<(Cow<'static, str>, String)> {
+    let mut fields = Vec::with_capacity(2 + call.onward.repeated.len());
+    fields.push((Cow::Borrowed(header::METHOD), mirror::encoded(method.as_str()).into_owned()));
     let named = match method {
         Method::ToolsCall | Method::PromptsGet => params.get(Param::Name),
         Method::ResourcesRead => params.get(Param::Uri),
@@ -143,12 +144,14 @@ fn fields(
         // As it will stand in the body: without the prefix that clients see.
         let edited = edits.iter().find(|edit| edit.at == at).and_then(|edit| serde_json::from_slice(edit.with).ok());
         if let Some(name) = edited.map(Cow::Owned).or_else(|| message.string(at)) {
-            fields.push((header::NAME.to_owned(), mirror::encoded(&name).into_owned()));
+            fields.push((Cow::Borrowed(header::NAME), mirror::encoded(&name).into_owned()));
         }
     }
     if let Some(arguments) = params.get(Param::Arguments).filter(|_| !call.onward.repeated.is_empty()) {
         let repeated = param_header::fields(&call.onward.repeated, message.json(arguments));
-        fields.extend(repeated.into_iter().map(|(name, value)| (format!("{}{name}", header::PARAM_PREFIX), value)));
+        fields.extend(
+            repeated.into_iter().map(|(name, value)| (format!("{}{name}", header::PARAM_PREFIX).into(), value)),
+        );
     }
     fields
 }

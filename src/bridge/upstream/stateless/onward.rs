@@ -1,5 +1,6 @@
 //! What a call keeps on its way to an upstream without sessions.
 
+use std::borrow::Cow;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -14,7 +15,7 @@ pub struct Onward {
     /// The arguments of its tool that header fields repeat.
     pub repeated: Arc<[ParamHeader]>,
     /// Header fields that say what the body says: for HTTP alone.
-    pub header: Vec<(String, String)>,
+    pub header: Vec<(Cow<'static, str>, String)>,
     /// What was sent, if a session's client may be asked for more and it then has to be sent again.
     pub sent: Option<Bytes>,
     rounds: AtomicU32,

@@ -129,8 +129,8 @@ async fn discover_once(link: &Arc<Link>, limit: Duration) -> Option<Found> {
     let mut call = Call::of_bridge(mailbox, limit);
     // Nothing is negotiated yet, so this one request says it all itself.
     call.onward.header = vec![
-        (header::PROTOCOL_VERSION.to_owned(), ProtocolVersion::STATELESS.as_str().to_owned()),
-        (header::METHOD.to_owned(), DISCOVER.to_owned()),
+        (header::PROTOCOL_VERSION.into(), ProtocolVersion::STATELESS.as_str().to_owned()),
+        (header::METHOD.into(), DISCOVER.to_owned()),
     ];
     let Ok(id) = link.request(call, &question, &[]).await else { return Some(Found::Sessions) };
     let _forgotten = Forgotten { link, id };

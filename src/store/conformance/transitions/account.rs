@@ -7,7 +7,7 @@ use crate::model::browser_session::BrowserSession;
 use crate::model::connection::Connection;
 use crate::model::grant::Rotation;
 use crate::store::conformance::sample::{ACCESS_TOKEN_LIFETIME, NOW, POLICY, Sample, digest, minutes};
-use crate::store::{PasswordChange, Store};
+use crate::store::{Ended, PasswordChange, Store};
 
 /// A session of the person of `sample`, in another browser.
 fn session(sample: &Sample, name: &str) -> BrowserSession {
@@ -109,22 +109,23 @@ pub(in crate::store::conformance) async fn a_changed_password_signs_out_elsewher
         }
     };
     sign_in().await;
-    assert!(!store.change_password(change("not the old one", "new", true), NOW).await.unwrap());
+    assert_eq!(store.change_password(change("not the old one", "new", true), NOW).await.unwrap(), None);
     assert_eq!((hash().await, devices(store, &sample).await.len()), (sample.user().password_hash, 2));
 
     let old = sample.user().password_hash;
-    assert!(store.change_password(change(old.expose(), "new", false), NOW).await.unwrap());
+    let changed = store.change_password(change(old.expose(), "new", false), NOW).await.unwrap();
+    assert_eq!(changed, Some(Ended { grants: 0, sessions: 1 }));
     assert_eq!((hash().await.expose(), devices(store, &sample).await), ("new", vec!["here".to_owned()]));
     assert!(matches!(sample.rotate(&**store, 1, NOW).await, Rotation::Rotated(_)), "apps keep their access");
-    assert!(!store.change_password(change(old.expose(), "later", false), NOW).await.unwrap(), "of two, one was late");
+    let late = store.change_password(change(old.expose(), "later", false), NOW).await.unwrap();
+    assert_eq!(late, None, "of two, one was late");
 
     sign_in().await;
-    assert!(store.change_password(change("new", "newest", true), NOW).await.unwrap());
+    let changed = store.change_password(change("new", "newest", true), NOW).await.unwrap();
+    assert_eq!(changed, Some(Ended { grants: 1, sessions: 1 }));
     assert!(store.revoked().has_grant(&sample.code().grant), "unless it is wanted otherwise");
     assert_eq!(devices(store, &sample).await, ["here"]);
     assert!(store.disable_user(&sample.user_id(), NOW).await.unwrap());
-    assert!(
-        !store.change_password(change("newest", "x", false), NOW + POLICY.idle).await.unwrap(),
-        "who is locked out"
-    );
+    let locked_out = store.change_password(change("newest", "x", false), NOW + POLICY.idle).await.unwrap();
+    assert_eq!(locked_out, None, "who is locked out");
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::base::id::ClientId;
 use crate::model::client::{Authentication, RegisteredClient};
 use crate::store::conformance::sample::{BOUNDS, NOW, POLICY, Sample, digest, minutes};
-use crate::store::{ClientBounds, DocumentChange, Store};
+use crate::store::{ClientBounds, DocumentChange, Renewal, Store};
 
 /// What is left of what a sample went through: its consent, its flow, its pending code, its grant.
 async fn left(store: &Arc<dyn Store>, granted: &Sample, pending: &Sample, client: &ClientId) -> [bool; 4] {
@@ -55,40 +55,48 @@ pub(in crate::store::conformance) async fn clients_whose_grants_have_ended_expir
     assert!(!exists(&ended).await && exists(&lasting).await, "REG-17: who has a grant never goes");
 }
 
-pub(in crate::store::conformance) async fn reg_26_who_registers_the_same_unused_is_known_again_and_managed_by_nobody(
+pub(in crate::store::conformance) async fn reg_26_who_registers_the_same_unused_is_known_again_where_nobody_manages_it(
     store: &Arc<dyn Store>,
 ) {
     let (fingerprint, later) = (digest("metadata and address"), NOW + minutes(30));
-    let sample = Sample::new("a");
-    let client =
-        RegisteredClient { authentication: Authentication::None, fingerprint: Some(fingerprint), ..sample.client() };
-    assert!(store.add_client(client.clone(), BOUNDS, NOW).await.unwrap().is_admitted);
-    assert_eq!(store.renew_client(&digest("another"), later).await.unwrap(), None);
-    let managed = store.find_client(&client.id).await.unwrap().unwrap();
-    assert!(managed.management.is_some());
-    let renewed = RegisteredClient { registered_at: later, management: None, ..client.clone() };
-    assert_eq!(store.renew_client(&fingerprint, later).await.unwrap(), Some(renewed.clone()));
-    // Who managed it until then, and is about to write, comes too late.
-    assert!(!store.update_client(managed.clone(), later).await.unwrap());
-    assert!(!store.remove_client(&client.id, managed.management, later).await.unwrap());
-    assert_eq!(store.find_client(&client.id).await.unwrap(), Some(renewed), "and it stays so");
-    in_use(store, &client.id).await;
-    assert_eq!(store.renew_client(&fingerprint, later).await.unwrap(), None, "once used, it is one client's alone");
+    let client = |name: &str| RegisteredClient {
+        authentication: Authentication::None,
+        fingerprint: Some(fingerprint),
+        ..Sample::new(name).client()
+    };
+    let managed = client("a");
+    assert!(managed.management.is_some() && store.add_client(managed.clone(), BOUNDS, NOW).await.unwrap().is_admitted);
+    assert_eq!(store.renew_client(&digest("another"), later).await.unwrap(), Renewal::None);
+    assert_eq!(store.renew_client(&fingerprint, later).await.unwrap(), Renewal::Managed);
+    assert_eq!(store.find_client(&managed.id).await.unwrap(), Some(managed), "it stays what it was");
+    let common = RegisteredClient { management: None, ..client("b") };
+    assert!(store.add_client(common.clone(), BOUNDS, NOW).await.unwrap().is_admitted);
+    let renewed = RegisteredClient { registered_at: later, ..common };
+    assert_eq!(store.renew_client(&fingerprint, later).await.unwrap(), Renewal::Done(Box::new(renewed.clone())));
+    assert_eq!(store.find_client(&renewed.id).await.unwrap(), Some(renewed.clone()), "and it stays so");
+    in_use(store, &renewed.id).await;
+    assert_eq!(
+        store.renew_client(&fingerprint, later).await.unwrap(),
+        Renewal::Managed,
+        "once used, it is one client's alone"
+    );
 }
 
 pub(in crate::store::conformance) async fn reg_24_an_update_ends_what_was_built_on_what_it_replaced(
     store: &Arc<dyn Store>,
 ) {
     let client = Sample::new("a").client();
-    assert!(!store.update_client(client.clone(), NOW).await.unwrap(), "there is none");
+    assert_eq!(store.update_client(client.clone(), NOW).await.unwrap(), None, "there is none");
     let id = client.id.clone();
     assert!(store.add_client(client.clone(), BOUNDS, NOW).await.unwrap().is_admitted);
     let (granted, pending) = in_use(store, &id).await;
     let used = RegisteredClient { last_granted_at: Some(NOW), ..client };
     let update = async |client: &RegisteredClient| {
-        assert!(store.update_client(client.clone(), NOW).await.unwrap());
+        let ended = store.update_client(client.clone(), NOW).await.unwrap().unwrap();
         assert_eq!(store.find_client(&id).await.unwrap().as_ref(), Some(client));
-        left(store, &granted, &pending, &id).await
+        let left = left(store, &granted, &pending, &id).await;
+        assert_eq!(ended, usize::from(!left[3]), "the grant, when it ended");
+        left
     };
     let described = RegisteredClient { metadata: serde_json::Map::new(), may_refresh: false, ..used.clone() };
     assert_eq!(update(&described).await, [true; 4], "nothing that people saw has changed");
@@ -106,8 +114,10 @@ pub(in crate::store::conformance) async fn cimd_15_a_changed_document_ends_what_
     let id = ClientId::new("https://client.example/x");
     let (granted, pending) = in_use(store, &id).await;
     let record = async |change| {
-        store.record_document(&id, b"{}", change, NOW).await.unwrap();
-        left(store, &granted, &pending, &id).await
+        let ended = store.record_document(&id, b"{}", change, NOW).await.unwrap();
+        let left = left(store, &granted, &pending, &id).await;
+        assert_eq!(ended, usize::from(!left[3]), "the grant, when it ended");
+        left
     };
     assert_eq!(record(DocumentChange::None).await, [true; 4]);
     assert_eq!(record(DocumentChange::Destinations).await, [false, false, false, true]);

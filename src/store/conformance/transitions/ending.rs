@@ -244,3 +244,17 @@ pub(in crate::store::conformance) async fn documents_of_clients_in_use_make_room
     }
     assert_eq!(kept, [true, false, false, true, true], "the oldest goes, unless it is in use");
 }
+
+pub(in crate::store::conformance) async fn key_sets_of_clients_in_use_make_room_last(store: &Arc<dyn Store>) {
+    let url = |number: u64| url::Url::parse(&format!("https://client.example/{number}")).unwrap();
+    let id = |number: u64| ClientId::new(number.to_string());
+    store.add_grant(grant_of(&id(0), "grant")).await.unwrap();
+    for number in 0..=201 {
+        store.record_key_set(&url(number), b"{}", &id(number), NOW + minutes(number)).await.unwrap();
+    }
+    let mut kept = Vec::new();
+    for number in 0..=4 {
+        kept.push(store.find_key_set(&url(number)).await.unwrap().is_some());
+    }
+    assert_eq!(kept, [true, false, false, true, true], "the oldest goes, unless its client is in use");
+}

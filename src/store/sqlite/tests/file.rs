@@ -4,20 +4,62 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, StatementStatus};
 
 use crate::base::digest::Digest;
 use crate::base::random;
 use crate::model::client::Authentication;
 use crate::store::conformance::{NOW, POLICY, Sample, minutes};
-use crate::store::sqlite::tests::{folder, open, try_open};
+use crate::store::sqlite::tests::{folder, open, patient, try_open};
+use crate::store::sqlite::tokens::{FIND_REFRESH, find_refresh};
 use crate::store::sqlite::{OpenError, schema};
-use crate::store::{ClientBounds, NewRefreshToken};
+use crate::store::{ClientBounds, Clients, NewRefreshToken};
 
 #[test]
 fn crash_9_sqlite_is_recent() {
     assert!(rusqlite::version_number() >= 3_051_003, "{}", rusqlite::version());
+}
+
+#[tokio::test]
+async fn sqlite_is_compiled_as_asked_and_plans_a_statement_once() {
+    let (_folder, path) = folder();
+    let store = patient(&path, Duration::from_secs(5));
+    let asked = store.read(|connection| {
+        let has = "SELECT count(*) FROM pragma_compile_options WHERE compile_options = 'DEFAULT_MEMSTATUS=0'";
+        connection.query_row(has, [], |row| row.get::<_, u32>(0))
+    });
+    assert_eq!(asked.await.unwrap(), 1, ".cargo/config.toml was not read");
+    let planned = store.read(|connection| {
+        for number in 0..5_u8 {
+            assert_eq!(find_refresh(connection, Digest::of_bytes(&[number]))?, None);
+        }
+        Ok(connection.prepare_cached(FIND_REFRESH)?.get_status(StatementStatus::RePrepare))
+    });
+    assert_eq!(planned.await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn reads_that_wait_together_see_what_was_answered_before() {
+    let (_folder, path) = folder();
+    let store = Arc::new(patient(&path, Duration::from_secs(5)));
+    for number in 0..50 {
+        let client = Sample::new(&number.to_string()).client();
+        let bounds = ClientBounds { max_clients: 100, unused_expiry: minutes(60), expiry: None };
+        assert!(store.add_client(client.clone(), bounds, NOW).await.unwrap());
+        let readers = (0..20).map(|_| {
+            let (store, id) = (Arc::clone(&store), client.id.clone());
+            tokio::spawn(async move { store.find_client(&id).await })
+        });
+        for reader in readers.collect::<Vec<_>>() {
+            assert!(reader.await.unwrap().unwrap().is_some(), "{number}");
+        }
+    }
+    let faulty = store.read(|connection| connection.query_row("SELECT 1 FROM nothing", [], |_| Ok(())));
+    assert!(faulty.await.is_err());
+    assert!(store.find_client(&Sample::new("0").client().id).await.unwrap().is_some());
 }
 
 #[test]

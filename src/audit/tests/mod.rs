@@ -1,5 +1,7 @@
 //! Lines, bounds, disks and readers that fail, and files that are put aside.
 
+mod tied;
+
 use std::fs;
 use std::io::{self, Write};
 use std::net::IpAddr;
@@ -9,7 +11,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::bound::Bound;
@@ -45,8 +47,12 @@ fn told(path: &Path) -> Vec<String> {
     text.lines().map(line).map(|line| line["subject"].as_str().unwrap_or("-").to_owned()).collect()
 }
 
+fn read(path: &Path) -> Vec<Value> {
+    fs::read_to_string(path).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
 async fn log_in(audit: &Audit, name: &str) -> bool {
-    audit.record(Event::LoggedIn { user: &UserId::new(name), at: None }).await.is_ok()
+    audit.record(Event::LoggedIn { user: &UserId::new(name), client: None, at: None }).await.is_ok()
 }
 
 async fn log_out(audit: &Audit, name: &str) -> bool {
@@ -79,7 +85,7 @@ fn every_line_has_the_same_first_members() {
     let address: IpAddr = "192.0.2.1".parse().unwrap();
     let request = Request::new(address);
     assert_eq!(request.id(), None, "no event has asked for it");
-    let event = Event::LoginRefused { user: None, at: None, reason: "wrong_credentials" };
+    let event = Event::LoginRefused { user: None, client: None, at: None, reason: "wrong_credentials" };
     let printed = line::of(event.record(), &Origin::Request(request.clone()), NOW, 7);
     let id = request.id().unwrap();
     let expected = format!(
@@ -249,10 +255,69 @@ async fn strangers_get_one_line_a_minute_for_each_kind_and_the_others_are_counte
     assert_eq!(lines(&path), 200, "however many they are");
     clock.advance(Duration::from_secs(60));
     refuse("192.0.2.1", "bad_token").await;
-    let text = fs::read_to_string(&path).unwrap();
-    let counts = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["count"].as_u64().unwrap_or(0));
-    assert_eq!(text.lines().count() as u64, 201);
-    assert_eq!(counts.sum::<u64>() + 201, 1000 + 1 + 50 + 1000 + 1, "none is untold");
+    drop(audit);
+    let all: Vec<Value> = read(&path);
+    let (withheld, told): (Vec<&Value>, Vec<&Value>) = all.iter().partition(|line| line["outcome"] == "withheld");
+    assert_eq!((told.len(), told[200]["count"].as_u64()), (201, Some(999)), "those of its own network");
+    assert_eq!(withheld.len(), 1, "of one kind: {withheld:?}");
+    let counts: u64 = all.iter().filter_map(|line| line["count"].as_u64()).sum();
+    assert_eq!(counts + 201, 1000 + 1 + 50 + 1000 + 1, "none is untold");
+}
+
+/// Nine wrong secrets of one client, of which eight were withheld, and then another kind of refusal of another.
+#[tokio::test]
+async fn what_was_withheld_is_told_with_its_own_kind() {
+    let (_folder, path, clock) = folder();
+    let audit = open(&section(&path), &clock);
+    let refuse = async |client: &str, reason| {
+        let client = ClientId::new(client);
+        let event = Event::TokenRefused { client: Some(&client), user: None, reason };
+        Request::new("192.0.2.1".parse().unwrap()).scope(audit.record(event)).await.unwrap();
+    };
+    for _ in 0..9 {
+        refuse("guessed", "client_authentication_failed").await;
+    }
+    clock.advance(Duration::from_secs(60));
+    refuse("other", "invalid_grant").await;
+    refuse("other", "client_authentication_failed").await;
+    refuse("guessed", "client_authentication_failed").await;
+    refuse("other", "invalid_grant").await;
+    let counts: Vec<Value> = read(&path).into_iter().map(|line| line["count"].clone()).collect();
+    assert_eq!(counts, [json!(null), json!(null), json!(null), json!(8)]);
+    drop(audit);
+    let last = read(&path).pop().unwrap();
+    let told = ["event", "outcome", "reason", "count"].map(|member| last[member].clone());
+    assert_eq!(told, [json!("token"), json!("withheld"), json!("invalid_grant"), json!(1)]);
+}
+
+#[test]
+fn what_is_counted_is_bounded_and_told_in_a_line_a_minute_for_each_kind() {
+    let (bound, begin) = (Bound::default(), NOW);
+    let (mut admitted, mut told) = (0, 0);
+    for minute in 0..10 {
+        let now = begin + Duration::from_secs(60 * minute);
+        for number in 0..1000 {
+            let kind = ("access", if number % 2 == 0 { "bad_token" } else { "bad_audience" });
+            admitted += bound.admit(Some((kind, format!("{minute} {}", number / 4))), now).map_or(0, |count| count + 1);
+        }
+        let due = bound.take_withheld(now);
+        assert!(due.len() <= 2 && bound.take_withheld(now).is_empty(), "{due:?}");
+        told += due.iter().map(|(_, count)| count).sum::<u64>();
+    }
+    told += bound.take_all().iter().map(|(_, count)| count).sum::<u64>();
+    assert_eq!(admitted + told, 10_000, "none is untold");
+}
+
+/// An operator's disk may have a file that anybody reads; a shipper of logs in the group reads on.
+#[tokio::test]
+async fn a_file_that_is_there_already_is_closed_to_others() {
+    let (_folder, path, clock) = folder();
+    for (before, after) in [(0o644, 0o600 | 0o040), (0o666, 0o640), (0o640, 0o640), (0o600, 0o600)] {
+        fs::write(&path, "").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(before)).unwrap();
+        assert!(log_in(&open(&section(&path), &clock), "ann").await);
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, after, "{before:o}");
+    }
 }
 
 #[tokio::test]
@@ -260,7 +325,7 @@ async fn what_was_withheld_at_the_end_is_told() {
     let (_folder, path, clock) = folder();
     let audit = open(&section(&path), &clock);
     for _ in 0..5 {
-        audit.record(Event::AuthorizeRefused { reason: "unknown_client" }).await.unwrap();
+        audit.record(Event::AuthorizeRefused { client: None, user: None, reason: "unknown_client" }).await.unwrap();
     }
     drop(audit);
     let text = fs::read_to_string(&path).unwrap();
@@ -271,7 +336,7 @@ async fn what_was_withheld_at_the_end_is_told() {
 #[tokio::test]
 async fn a_file_that_grows_too_large_is_put_aside_and_so_many_are_kept() {
     let (folder, path, clock) = folder();
-    let audit = open(&section::Audit { max_size: 400, ..section(&path) }, &clock);
+    let audit = open(&section::Audit { max_size: 600, ..section(&path) }, &clock);
     for number in 0..20 {
         assert!(log_in(&audit, &number.to_string()).await);
     }
@@ -282,7 +347,7 @@ async fn a_file_that_grows_too_large_is_put_aside_and_so_many_are_kept() {
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 4);
     for entry in fs::read_dir(folder.path()).unwrap().map(Result::unwrap) {
         let metadata = entry.metadata().unwrap();
-        assert!(metadata.len() <= 400 && metadata.permissions().mode() & 0o777 == 0o600, "{entry:?}");
+        assert!(metadata.len() <= 600 && metadata.permissions().mode() & 0o777 == 0o600, "{entry:?}");
     }
 }
 
@@ -356,7 +421,7 @@ async fn of_four_writers_of_one_file_none_loses_a_line() {
 #[tokio::test]
 async fn the_last_lines_are_found_across_files_and_followed_into_the_next() {
     let (_folder, path, clock) = folder();
-    let audit = open(&section::Audit { max_size: 400, keep: 100, ..section(&path) }, &clock);
+    let audit = open(&section::Audit { max_size: 600, keep: 100, ..section(&path) }, &clock);
     for number in 0..20 {
         assert!(log_in(&audit, &number.to_string()).await);
     }
