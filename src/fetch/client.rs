@@ -19,6 +19,10 @@ use crate::fetch::kept::{Kept, Opened};
 use crate::fetch::proxy::Proxy;
 use crate::fetch::response::Response;
 
+/// How many bytes of an answer are read at a time, three times over while its reader is slow; hyper would go up to 400 KiB. The
+/// head of an answer has to fit in.
+const READ_AT_A_TIME: usize = 16 * 1024;
+
 /// Makes requests (HTTP/1.1), over kept connections. It follows no redirect, and sends nothing twice.
 ///
 /// It is hyper's connections and as little else as can be: the layers of reqwest cost a quarter of a call.
@@ -120,7 +124,9 @@ impl Client {
     /// Opens a connection, which is carried on the runtime of whoever asks for it.
     async fn open(&self, url: &Url, origin: &str) -> Result<Opened, FetchError> {
         let stream = self.connector.connect(url).await?;
-        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(transport)?;
+        let mut connecting = http1::Builder::new();
+        connecting.max_buf_size(READ_AT_A_TIME);
+        let (sender, connection) = connecting.handshake(TokioIo::new(stream)).await.map_err(transport)?;
         // How it ends is said to the request that is on it.
         tokio::spawn(async move { drop(connection.await) });
         Ok(Opened { origin: origin.into(), sender })

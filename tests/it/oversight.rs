@@ -270,7 +270,7 @@ async fn what_was_changed_in_the_trail_is_found() {
     let program = Program::start(folder(CONFIG), &[]);
     let folder = program.folder.path();
     let trail = folder.join("audit.jsonl");
-    assert_eq!(ok(folder, &["audit", "verify"]), "lines 0, files 0, faults 0\nchain -\n");
+    assert_eq!(ok(folder, &["audit", "verify"]), "lines 0, files 1, faults 0\nchain -\n");
     let client = connect(&program).await;
     tokens(&client).await;
     ok(folder, &["client", "revoke", &client.id]);

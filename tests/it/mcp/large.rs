@@ -348,7 +348,7 @@ fn most_unsent(program: &Program) -> usize {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn mcp_24_and_proxy_13_a_client_that_stops_reading_stops_the_server_and_nothing_piles_up() {
     const AT_ONCE: usize = 24;
-    const MOST_KIB: usize = 900;
+    const MOST_KIB: usize = 256;
     let server = LargeServer::start(false).await;
     let folder = tempfile::tempdir().unwrap();
     let yaml = format!(

@@ -113,7 +113,7 @@ async fn login_23_a_change_of_the_mode_ends_the_sessions_of_who_can_log_in_no_mo
     let login = alice.open(&client.authorize_url(&[])).await;
     let question = alice.submit(&login, &[("username", "alice"), ("password", PASSWORD)]).await;
     code(&alice.submit(&question, &[("decision", "allow")]).await);
-    let waiting = alice.open(&client.authorize_url(&[])).await;
+    let waiting = alice.open(&client.authorize_url(&[("prompt", Some("consent"))])).await;
     assert!(asks(&waiting) && waiting.body.contains("alice"), "{waiting:?}");
     let there = leave_for(&mut ada, &client, "default").await;
     let url = visit(&mut ada, &there).await;
@@ -124,7 +124,7 @@ async fn login_23_a_change_of_the_mode_ends_the_sessions_of_who_can_log_in_no_mo
     ada.reconnect();
     refused(&alice.submit(&waiting, &[("decision", "allow")]).await);
     assert!(!alice.open(&client.authorize_url(&[])).await.body.contains("alice"));
-    let question = ada.open(&client.authorize_url(&[])).await;
+    let question = ada.open(&client.authorize_url(&[("prompt", Some("consent"))])).await;
     assert!(question.body.contains("ada@example.com"), "{question:?}");
     let app = restart_with(app, |server| server["mode"] = json!("builtin"));
     client.reconnect();
