@@ -270,7 +270,7 @@ async fn what_was_changed_in_the_trail_is_found() {
     let program = Program::start(folder(CONFIG), &[]);
     let folder = program.folder.path();
     let trail = folder.join("audit.jsonl");
-    assert_eq!(ok(folder, &["audit", "verify"]), "lines 0, files 1, faults 0\nchain -\n");
+    assert!(ok(folder, &["audit", "verify"]).starts_with("lines 2, files 1, faults 0\n"), "of the first key");
     let client = connect(&program).await;
     tokens(&client).await;
     ok(folder, &["client", "revoke", &client.id]);
@@ -289,7 +289,7 @@ async fn what_was_changed_in_the_trail_is_found() {
         refused(folder, 1, &[&["audit", "verify", "copy"], options].concat())
     };
     let changed = verify(&text.replacen("\"alice\"", "\"mallory\"", 1), &[]);
-    assert!(changed.contains("copy:2: FAULT: changed") && changed.ends_with("is not as it was written\n"), "{changed}");
+    assert!(changed.contains("copy:4: FAULT: changed") && changed.ends_with("is not as it was written\n"), "{changed}");
     let without = text.lines().enumerate().filter(|(number, _)| *number != 2).map(|(_, line)| format!("{line}\n"));
     assert!(verify(&without.collect::<String>(), &[]).contains("copy:3: FAULT: lines before this one are missing"));
     let forged = text.replace(last, &format!("{{\"event\":\"login\",\"subject\":\"\u{1b}[2J\"}}\n{last}"));
