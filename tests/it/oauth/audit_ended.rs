@@ -83,7 +83,7 @@ async fn a_session_that_somebody_else_takes_over_stands_in_the_trail() {
     let client = Client::register(&app).await;
     let mut browser = Browser::new();
     client.authorize(&mut browser, "alice", &[]).await;
-    let page = browser.open(&client.authorize_url(&[])).await;
+    let page = browser.open(&client.authorize_url(&[("prompt", Some("consent"))])).await;
     let before = told(app.folder.path(), &client).len();
     let login = browser.submit(&page, &[("decision", "switch")]).await;
     browser.submit(&login, &[("username", "rita"), ("password", PASSWORD)]).await;

@@ -259,7 +259,7 @@ async fn login_20_foreign_finished_old_and_invented_flows_are_a_friendly_page() 
     let finished = browser.submit(&consent, &[("decision", "allow")]).await;
     assert!(finished.answer("code").is_some());
     assert_eq!(browser.submit(&consent, &[("decision", "allow")]).await.status, 400, "finished");
-    let late = browser.open(&client.authorize_url(&[])).await;
+    let late = browser.open(&client.authorize_url(&[("prompt", Some("consent"))])).await;
     app.clock.advance(Duration::from_secs(31 * 60));
     let answer = browser.submit(&late, &RIGHT).await;
     assert!(answer.status == 400 && answer.body.contains("connect again"), "{answer:?}");

@@ -73,7 +73,7 @@ async fn login_5_logging_out_ends_what_waits_for_a_yes_in_other_tabs() {
     let client = Client::register(&app).await;
     let mut browser = Browser::new();
     code(&log_in(&mut browser, &client).await);
-    let open = browser.open(&client.authorize_url(&[])).await;
+    let open = browser.open(&client.authorize_url(&[("prompt", Some("consent"))])).await;
     assert!(asks(&open) && open.body.contains("ada@example.com"), "{open:?}");
     let away = callback_url(&mut Browser::new(), &client).await;
     let page = browser.open(&format!("{}/oauth/logout", app.url)).await;
@@ -155,7 +155,7 @@ async fn who_is_logged_in_is_named_with_the_provider() {
     let page = browser.arrive(&url).await;
     let tokens = redeemed(&client, &page).await;
     assert_eq!(who(&app, &tokens).await["user"], format!("{}#mallory", two.url));
-    for url in [client.authorize_url(&[]), format!("{}/oauth/logout", app.url)] {
+    for url in [client.authorize_url(&[("prompt", Some("consent"))]), format!("{}/oauth/logout", app.url)] {
         let page = browser.open(&url).await;
         assert!(page.body.contains("<b>ada@example.com (The Other)</b>"), "{page:?}");
     }
@@ -169,10 +169,10 @@ async fn login_21_many_logins_begun_do_not_fill_the_browser_with_cookies() {
     let mut browser = Browser::new();
     code(&log_in(&mut browser, &client).await);
     for _ in 0..20 {
-        assert!(asks(&browser.open(&client.authorize_url(&[])).await));
+        assert!(asks(&browser.open(&client.authorize_url(&[("prompt", Some("consent"))])).await));
     }
     assert!(browser.cookies.len() <= 9, "eight flows and the session: {:?}", browser.cookies.keys());
-    let newest = browser.open(&client.authorize_url(&[])).await;
+    let newest = browser.open(&client.authorize_url(&[("prompt", Some("consent"))])).await;
     assert!(newest.body.contains("ada@example.com"), "the session stays: {newest:?}");
     code(&browser.submit(&newest, &[("decision", "allow")]).await);
 }
