@@ -192,6 +192,7 @@ pub enum ClientCommand {
     /// granted.
     Revoke {
         /// Its client_id.
+        #[arg(allow_hyphen_values = true)]
         client_id: String,
     },
 }
@@ -208,12 +209,13 @@ pub enum GrantCommand {
         #[arg(long)]
         user: Option<String>,
         /// Of this client alone.
-        #[arg(long, value_name = "CLIENT_ID")]
+        #[arg(long, value_name = "CLIENT_ID", allow_hyphen_values = true)]
         client: Option<String>,
     },
     /// End a grant, at once.
     Revoke {
         /// The identifier that `grant list` shows.
+        #[arg(allow_hyphen_values = true)]
         grant: String,
     },
 }
@@ -231,7 +233,7 @@ pub enum AuditCommand {
 #[derive(Debug, Args)]
 pub struct VerifyOptions {
     /// A `chain` that an earlier run printed, kept out of reach of whoever may write the trail: a line must still have it.
-    #[arg(long, value_name = "CHAIN")]
+    #[arg(long, value_name = "CHAIN", allow_hyphen_values = true)]
     pub contains: Option<String>,
     /// Copies of the files, the oldest first, in place of the trail of the configuration.
     #[arg(value_name = "FILE")]
@@ -254,7 +256,7 @@ pub struct TailOptions {
     #[arg(long, value_name = "NAME")]
     pub user: Option<String>,
     /// Events of this client alone.
-    #[arg(long, value_name = "CLIENT_ID")]
+    #[arg(long, value_name = "CLIENT_ID", allow_hyphen_values = true)]
     pub client: Option<String>,
     /// The lines as they were written, one JSON object each.
     #[arg(long)]

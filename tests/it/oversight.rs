@@ -199,6 +199,17 @@ fn where_there_is_nothing_to_see_it_is_said() {
 }
 
 #[test]
+fn an_identifier_may_begin_with_a_hyphen() {
+    let folder = folder(CONFIG);
+    for command in ["client", "grant"] {
+        assert!(refused(folder.path(), 1, &[command, "revoke", "-Qx7"]).contains("-Qx7"), "{command}");
+    }
+    for list in [&["grant", "list", "--client", "-Qx7"][..], &["audit", "tail", "--client", "-Qx7"]] {
+        ok(folder.path(), list);
+    }
+}
+
+#[test]
 fn user_commands_stand_in_the_trail_of_a_bridge_that_is_not_running_too() {
     let folder = folder(CONFIG);
     let password = |arguments: &[&str]| {
