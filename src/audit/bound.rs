@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::audit::event::{Kind, Stranger};
+use crate::audit::event::Stranger;
+use crate::audit::line::Kind;
 use crate::base::clock::Timestamp;
 use crate::base::limit::Limit;
 

@@ -3,7 +3,7 @@
 //! Whatever a client, a person or a provider says freely has no place in an event: reasons are words of ours, so that no
 //! secret and no forged line can come in by them.
 
-use crate::audit::line::Record;
+use crate::audit::line::{Kind, Record};
 use crate::audit::origin::Origin;
 use crate::base::id::{ClientId, GrantId, ProviderName, UserId};
 use crate::model::grant::Grant;
@@ -117,8 +117,6 @@ pub enum KeyChange {
     Retired,
 }
 
-/// A kind of refusal: an event's name, and its reason.
-pub(super) type Kind = (&'static str, &'static str);
 /// For whom a line is withheld once he had his: the kind, and whatever else the line says of whom it comes from.
 pub(super) type Stranger = (Kind, String);
 

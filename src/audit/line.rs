@@ -6,7 +6,6 @@ use std::net::IpAddr;
 
 use serde::{Serialize, Serializer};
 
-use crate::audit::event::Kind;
 use crate::audit::origin::Origin;
 use crate::base::clock::Timestamp;
 use crate::base::id::{ClientId, GrantId, ProviderName, UserId};
@@ -15,6 +14,9 @@ use crate::base::username::is_invisible;
 use crate::model::grant::Grant;
 use crate::model::principal::Principal;
 use crate::protocol::oauth::scope::ScopeSet;
+
+/// A kind of refusal: an event's name, and its reason.
+pub(super) type Kind = (&'static str, &'static str);
 
 /// The longest value. Identifiers at providers and addresses of clients are others' to choose.
 const LONGEST_VALUE: usize = 1024;

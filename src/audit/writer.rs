@@ -9,8 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use crate::audit::bound::Bound;
-use crate::audit::event::Kind;
-use crate::audit::line;
+use crate::audit::line::{self, Kind};
 use crate::audit::sink::Sink;
 use crate::base::clock::Clock;
 use crate::base::limit::Limit;

@@ -7,7 +7,7 @@ use crate::authorization_server::AuthorizationServer;
 use crate::authorization_server::authorize::decision::Yes;
 use crate::authorization_server::authorize::fault::FlowFault;
 use crate::authorization_server::authorize::flow::{Bound, Departure, Question};
-use crate::authorization_server::authorize::response::Answer;
+use crate::authorization_server::authorize::response::Next;
 use crate::authorization_server::session::NewSession;
 use crate::authorization_server::session::ThisBrowser;
 use crate::base::digest::Digest;
@@ -35,20 +35,6 @@ pub struct LogIn<'a> {
     pub address: IpAddr,
     /// The browser.
     pub browser: ThisBrowser<'a>,
-}
-
-/// What follows a step.
-#[derive(Debug)]
-pub enum Next {
-    /// The next page of the flow.
-    Step {
-        /// The new value of the flow's cookie.
-        cookie: Secret,
-    },
-    /// Nothing more to ask.
-    Answer(Answer),
-    /// To the own account.
-    Account,
 }
 
 /// Somebody has just logged in.

@@ -27,10 +27,10 @@ use crate::store::StoreError;
 pub use decision::Decision;
 pub use fault::FlowFault;
 pub use flow::{Asked, Bound, Person, Step, Ways};
-pub use login::{LogIn, LogInFault, LoggedIn, Next};
+pub use login::{LogIn, LogInFault, LoggedIn};
 pub use provider::Arrival;
 pub use request::PageFault;
-pub use response::Answer;
+pub use response::{Answer, Next};
 
 /// How long a person has to log in and decide, in seconds.
 pub const FLOW_LIFETIME: std::time::Duration = std::time::Duration::from_secs(30 * 60);

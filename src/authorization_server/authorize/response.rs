@@ -17,6 +17,20 @@ pub struct Answer {
     pub error: Option<OauthError>,
 }
 
+/// What follows a step.
+#[derive(Debug)]
+pub enum Next {
+    /// The next page of the flow.
+    Step {
+        /// The new value of the flow's cookie.
+        cookie: Secret,
+    },
+    /// Nothing more to ask.
+    Answer(Answer),
+    /// To the own account.
+    Account,
+}
+
 impl Answer {
     /// The code.
     pub(super) fn success(redirect_uri: &str, state: Option<&str>, issuer: &str, code: &Secret) -> Self {

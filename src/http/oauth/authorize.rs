@@ -8,8 +8,8 @@ use crate::audit::Event;
 use crate::authorization_server::authorize::{Answer, AuthorizeFault, Begun, FLOW_LIFETIME, PageFault, Started};
 use crate::http::answer;
 use crate::http::live::Current;
-use crate::http::oauth::flow;
 use crate::http::oauth::flow_path;
+use crate::http::oauth::returning;
 use crate::http::oauth::{client_address, is_visit, tell, within};
 use crate::http::page::Link;
 use crate::http::page::respond::{self, Trouble};
@@ -28,7 +28,7 @@ pub async fn get(request: HttpRequest, state: Current) -> HttpResponse {
     let address = client_address(&request, &state);
     match state.authorization().server.authorize(query, cross_site, session.as_ref(), address).await {
         Ok(Begun::Flow(started)) => begin(&request, &state, &started),
-        Ok(Begun::Answered(answer)) => flow::back(&state, &answer),
+        Ok(Begun::Answered(answer)) => returning::page(&state, &answer),
         Err(AuthorizeFault::Page(fault)) => {
             if let Some(reason) = fault.word() {
                 tell(&state, Event::AuthorizeRefused { client: fault.client(), user: None, reason }).await;

@@ -1,4 +1,4 @@
-//! The pages of a flow: login, consent, on to a provider, and the way back to the client.
+//! The pages of a flow: login, consent, and on to a provider.
 
 use actix_web::http::StatusCode;
 use actix_web::http::header;
@@ -16,11 +16,11 @@ use crate::http::answer;
 use crate::http::live::{Current, Live};
 use crate::http::oauth::fault;
 use crate::http::oauth::form::PageForm;
+use crate::http::oauth::returning;
 use crate::http::oauth::{flow_path, set_cookie, tell};
 use crate::http::page::respond::{self, Trouble};
-use crate::http::page::{self, AwayPage, ClientName, ConsentPage, Link, LoginError, LoginPage, ReturningPage};
+use crate::http::page::{self, AwayPage, ClientName, ConsentPage, Link, LoginError, LoginPage};
 use crate::http::state::State;
-use crate::protocol::oauth::error::ErrorCode;
 use crate::protocol::oauth::scope::ScopeSet;
 
 /// `GET /oauth/authorize/{flow}`: the page that comes next.
@@ -244,27 +244,7 @@ fn next_page(state: &State, bound: &Bound, cookie: &Secret) -> HttpResponse {
 
 /// Takes the browser back to the client, and forgets the flow's cookie.
 fn returning(state: &State, bound: &Bound, answer: &Answer) -> HttpResponse {
-    let mut response = back(state, answer);
+    let mut response = returning::page(state, answer);
     set_cookie(&mut response, &state.cookies().clear(bound.id()));
     response
-}
-
-/// Takes the browser back to the client.
-pub fn back(state: &State, answer: &Answer) -> HttpResponse {
-    let told = match &answer.error {
-        None => page::Answer::Allowed,
-        Some(error) if error.error == ErrorCode::AccessDenied => page::Answer::Denied,
-        Some(_) => page::Answer::Failed,
-    };
-    let Some(link) = Link::new(answer.url.expose()) else {
-        let trouble = Trouble::new("The address of the app cannot be opened.", "Go back to the app and connect again.");
-        return respond::error(&state.authorization().pages, StatusCode::BAD_REQUEST, trouble);
-    };
-    let page = ReturningPage {
-        base: &state.authorization().pages.base,
-        branding: &state.authorization().pages.branding,
-        link,
-        answer: told,
-    };
-    respond::page(&state.authorization().pages, StatusCode::OK, &page)
 }

@@ -7,6 +7,7 @@ pub mod flow;
 mod form;
 pub mod logout;
 pub mod register;
+mod returning;
 
 use actix_web::cookie::Cookie;
 use actix_web::http::{Method, StatusCode, header};
