@@ -12,16 +12,18 @@ use crate::identity::Identity;
 use crate::model::enrolled::Enrolled;
 use crate::store::{Present, Review, Store, StoreError};
 
-/// Ends what was granted to everybody who is not among those of `present`, and to whom `review` finds to be another than
-/// before. Who these are.
+/// Ends what was granted to everybody who is not among those of `present`, if it is given, and to whom `review` finds to be
+/// another than before. Who these are.
 pub(super) async fn look(
     ground: &Ground,
-    (present, review): (Present, Review),
+    (present, review): (Option<Present>, Review),
     now: Timestamp,
 ) -> Result<Vec<UserId>, StoreError> {
     let (store, audit) = (ground.store.as_ref(), &ground.audit);
     // Who is gone altogether is recorded as that; the review then finds them with nothing left.
-    revoke(store, audit, present, now).await?;
+    if let Some(present) = present {
+        revoke(store, audit, present, now).await?;
+    }
     let mut ended = Vec::new();
     let reviewing = async {
         ended = store.review_configured(review, now).await?;

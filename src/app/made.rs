@@ -80,8 +80,7 @@ impl Made {
 
     /// Who may hold grants; `None` when nobody is given any here.
     pub fn present(&self, config: &Config) -> Option<Present> {
-        let issuing = self.behind.issuing.as_ref()?;
-        config.oauth_server.as_ref().map(|section| present(section, &issuing.identity))
+        self.behind.present(config)
     }
 
     /// What grants of users and clients of the configuration depend on.
@@ -91,6 +90,12 @@ impl Made {
 }
 
 impl Behind {
+    /// See [`Made::present`].
+    pub fn present(&self, config: &Config) -> Option<Present> {
+        let issuing = self.issuing.as_ref()?;
+        config.oauth_server.as_ref().map(|section| present(section, &issuing.identity))
+    }
+
     /// See [`Made::enrolled`].
     pub fn enrolled(&self, config: &Config) -> Vec<Enrolled> {
         let issuing = self.issuing.as_ref().zip(config.oauth_server.as_ref());

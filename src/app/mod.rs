@@ -125,7 +125,7 @@ impl App {
         let made = Made::of(&config, &ground, None).await?;
         if let Some(present) = made.present(&config) {
             let review = Review { people: made.enrolled(&config), only: None };
-            let ended = absent::look(&ground, (present, review), now).await;
+            let ended = absent::look(&ground, (Some(present), review), now).await;
             ended.map_err(|error| StartError::Io(error.to_string()))?;
         }
         Ok(Self { listener, ground, config, made, addresses })

@@ -62,8 +62,9 @@ impl Running {
         let people = made.enrolled(config);
         // Another process with a newer configuration may have been started meanwhile: what this one did not change is its.
         let only = Some(absent::differing(&self.behind.enrolled(&self.config), &people));
+        let present = Some(present).filter(|present| self.behind.present(&self.config).as_ref() != Some(present));
         let changed = absent::look(&self.ground, (present.clone(), Review { people, only }), now).await?;
-        Ok(Leavers { present: Some(present), changed })
+        Ok(Leavers { present, changed })
     }
 
     fn put_in_force(&mut self, config: Config, made: Made, leavers: Leavers) {
@@ -80,7 +81,7 @@ impl Running {
 
 /// Whose grants end with a reload.
 struct Leavers {
-    /// Everybody but these.
+    /// Everybody but these; `None` when nobody left.
     present: Option<Present>,
     /// Who has another password, may do less, or is somebody else.
     changed: Vec<UserId>,
@@ -111,7 +112,9 @@ pub(super) struct Late {
 impl Late {
     fn add(&mut self, mut leavers: Leavers, before: Weak<State>, ground: &Ground) {
         while self.tasks.try_join_next().is_some() {}
-        self.present.send_replace(leavers.present.clone());
+        if leavers.present.is_some() {
+            self.present.send_replace(leavers.present.clone());
+        }
         let present = self.present.subscribe();
         let (store, audit, clock) =
             (Arc::clone(&ground.store), ground.audit.clone(), ground.surroundings.clock.clone());

@@ -79,13 +79,16 @@ impl Catalogue {
     }
 
     /// How many bytes a URI has in common with the beginning of one that the upstream lists, or of a template; none
-    /// where the scheme is another.
+    /// where scheme or authority is another.
     #[must_use]
     pub fn likeness(&self, uri: &str) -> usize {
-        let scheme = uri.find(':').map_or(usize::MAX, |colon| colon + 1);
+        let least = match uri.split_once("://") {
+            Some((scheme, rest)) => scheme.len() + 3 + rest.find('/').map_or(rest.len(), |slash| slash + 1),
+            None => uri.find(':').map_or(usize::MAX, |colon| colon + 1),
+        };
         let listed = self.resources.entries().chain(self.templates.entries());
         let common = listed.map(|entry| entry.key.bytes().zip(uri.bytes()).take_while(|(a, b)| a == b).count());
-        common.filter(|common| *common >= scheme).max().unwrap_or(0)
+        common.filter(|common| *common >= least).max().unwrap_or(0)
     }
 
     /// Whether one of the upstream's templates could make this URI.

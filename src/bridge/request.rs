@@ -45,7 +45,8 @@ impl Bridge {
                 let again =
                     if self.learn(&caller.own, ListKind::Tools, &name).await { needed(self) } else { Err(refusal) };
                 // What nothing is known of needs no further scope: it is to be asked for again.
-                again.map_err(|refusal| match route::never_up(&caller.own, &name) {
+                let is_known = route::by_name(&caller.own, ListKind::Tools, &name).is_some();
+                again.map_err(|refusal| match route::never_up(&caller.own, &name).filter(|_| !is_known) {
                     Some(upstream) => Refusal::down(upstream.name()),
                     None => refusal,
                 })
@@ -184,6 +185,9 @@ impl Bridge {
         let mut found = route::by_uri(own, &uri);
         if found.is_none() {
             self.wait_for_first_try(own).await;
+            found = route::by_uri(own, &uri).or_else(|| route::by_likeness(own, &uri));
+        }
+        if found.is_none() {
             merge::freshen_resources(own).await;
             found = route::by_uri(own, &uri).or_else(|| route::by_likeness(own, &uri));
         }

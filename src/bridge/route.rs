@@ -47,6 +47,10 @@ pub fn by_uri<'a>(upstreams: &'a [Arc<Upstream>], uri: &str) -> Option<&'a Arc<U
 /// URIs most like it, else the only one that has resources at all. Nobody is asked for what may be another's.
 #[must_use]
 pub fn by_likeness<'a>(upstreams: &'a [Arc<Upstream>], uri: &str) -> Option<&'a Arc<Upstream>> {
+    // It may be of one of which nothing is known yet.
+    if upstreams.iter().any(|upstream| upstream.hello().is_none()) {
+        return None;
+    }
     let with_resources = || upstreams.iter().filter(|upstream| upstream.has_list(ListKind::Resources));
     let likeness = |upstream: &Arc<Upstream>| upstream.catalogue().likeness(uri);
     let most = with_resources().map(likeness).max()?;

@@ -11,6 +11,8 @@ use crate::fetch::kept::{Kept, Opened};
 
 /// A content of more bytes is put together as it comes.
 const KEPT_IN_PIECES: usize = 64 * 1024;
+/// A smaller piece is copied to the one before: each lies in a buffer of hyper's of several times this size, and keeps it.
+const WORTH_KEEPING: usize = 4 * 1024;
 
 /// An answer whose content is still to be read.
 #[derive(Debug)]
@@ -29,6 +31,37 @@ pub enum Begun {
     Part(Vec<Bytes>),
 }
 
+/// The pieces of a content, as they came but for small ones.
+#[derive(Debug, Default)]
+struct Pieces {
+    whole: Vec<Bytes>,
+    small: Vec<u8>,
+    length: usize,
+}
+
+impl Pieces {
+    fn add(&mut self, piece: Bytes) {
+        self.length += piece.len();
+        if piece.len() < WORTH_KEEPING && !(self.whole.is_empty() && self.small.is_empty()) {
+            self.small.extend_from_slice(&piece);
+        } else {
+            self.close();
+            self.whole.push(piece);
+        }
+    }
+
+    fn close(&mut self) {
+        if !self.small.is_empty() {
+            self.whole.push(Bytes::from(std::mem::take(&mut self.small)));
+        }
+    }
+
+    fn all(mut self) -> Vec<Bytes> {
+        self.close();
+        self.whole
+    }
+}
+
 impl Response {
     pub(super) fn new(inner: hyper::Response<Incoming>, kept: Option<(Opened, Arc<Kept>)>) -> Self {
         let mut response = Self { inner, kept };
@@ -43,6 +76,10 @@ impl Response {
         if let Some((opened, kept)) = self.kept.take() {
             kept.keep(opened);
         }
+    }
+
+    fn announced(&self) -> Option<usize> {
+        self.inner.body().size_hint().exact().and_then(|length| usize::try_from(length).ok())
     }
 
     /// The status code.
@@ -91,7 +128,10 @@ impl Response {
     /// # Errors
     /// Larger, or the connection failed.
     pub async fn collect(mut self, limit: usize) -> Result<Bytes, FetchError> {
-        let begun = self.begin(KEPT_IN_PIECES).await?;
+        if self.announced().is_some_and(|length| length > limit) {
+            return Err(FetchError::TooLarge);
+        }
+        let begun = self.begin(KEPT_IN_PIECES.min(limit)).await?;
         self.collect_after(begun, limit).await
     }
 
@@ -100,15 +140,14 @@ impl Response {
     /// # Errors
     /// The connection failed.
     pub async fn begin(&mut self, enough: usize) -> Result<Begun, FetchError> {
-        let (mut pieces, mut length) = (Vec::new(), 0);
+        let mut pieces = Pieces::default();
         while let Some(piece) = self.chunk().await? {
-            length += piece.len();
-            pieces.push(piece);
-            if length > enough {
-                return Ok(Begun::Part(pieces));
+            pieces.add(piece);
+            if pieces.length > enough {
+                return Ok(Begun::Part(pieces.all()));
             }
         }
-        Ok(Begun::Whole(match pieces.as_slice() {
+        Ok(Begun::Whole(match pieces.all().as_slice() {
             [] => Bytes::new(),
             [only] => only.clone(),
             several => Bytes::from(several.concat()),
@@ -126,8 +165,7 @@ impl Response {
             Begun::Part(pieces) => pieces,
         };
         // A length that was announced is room for all of it at once; growing piece by piece holds it twice.
-        let announced = self.inner.body().size_hint().exact().and_then(|length| usize::try_from(length).ok());
-        let mut all = Vec::with_capacity(announced.unwrap_or(0).min(limit));
+        let mut all = Vec::with_capacity(self.announced().unwrap_or(0).min(limit));
         for piece in pieces {
             all.extend_from_slice(&piece);
         }
@@ -138,5 +176,24 @@ impl Response {
             }
         }
         Err(FetchError::TooLarge)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_pieces_do_not_keep_the_buffers_that_they_came_in() {
+        let mut pieces = Pieces::default();
+        let sent: Vec<u8> = (0..10_000_u32).map(|number| number.to_be_bytes()[3]).collect();
+        for byte in &sent {
+            pieces.add(Bytes::from(vec![*byte; 8 * 1024]).slice(..1));
+        }
+        pieces.add(Bytes::from(vec![b'x'; WORTH_KEEPING]));
+        pieces.add(Bytes::from_static(b"end"));
+        let all = pieces.all();
+        assert_eq!(all.iter().map(Bytes::len).collect::<Vec<_>>(), [1, 9_999, WORTH_KEEPING, 3]);
+        assert!(all.concat().starts_with(&sent) && all.concat().ends_with(b"xend"));
     }
 }

@@ -41,7 +41,14 @@ impl Decided {
     pub fn after(self, before: Option<Consent>) -> Consent {
         let Self { mut consent, offered, counts_since } = self;
         let Some(before) = before.filter(|before| before.granted_at > counts_since) else { return consent };
-        let kept: Vec<_> = before.scopes.iter().filter(|scope| !offered.contains(scope)).collect();
+        let refused: Vec<_> = offered.iter().filter(|scope| !consent.scopes.contains(scope)).collect();
+        // What would give a refused scope with it goes too: it would be given unasked the next time.
+        let gives_refused = |scope: &str| {
+            let one: ScopeSet = std::iter::once(scope).collect();
+            refused.iter().any(|refused| one.allows(refused))
+        };
+        let is_kept = |scope: &&str| !offered.contains(scope) && !gives_refused(scope);
+        let kept: Vec<_> = before.scopes.iter().filter(is_kept).collect();
         if !kept.is_empty() {
             consent.scopes = kept.into_iter().chain(consent.scopes.iter()).collect();
             consent.granted_at = before.granted_at;

@@ -192,7 +192,7 @@ impl AuthorizationServer {
             fingerprint,
             registered_at: self.services.clock.now(),
             last_granted_at: None,
-            by_operator: true,
+            by_operator: false,
         };
         Registered { client, secret, management: Some(self.management(&id, token)) }
     }

@@ -197,6 +197,21 @@ async fn cons_2_a_silent_answer_changes_nothing_of_what_is_remembered() {
 }
 
 #[tokio::test]
+async fn cons_2_a_wider_yes_of_before_gives_nothing_that_was_refused_since() {
+    let scopes = "    scopes_supported: [\"mcp:read\", \"mcp:write\", \"mcp:admin\"]\n    allowed_redirect_uris:";
+    let admin = BASIC.replacen("[\"mcp:read\", \"mcp:write\"]", "[\"mcp:admin\"]", 1);
+    let app = App::with(&admin.replace("    allowed_redirect_uris:", scopes));
+    let client = Client::register(&app).await;
+    let wanting = |scope: &'static str| [("scope", Some(scope)), ("prompt", Some("consent"))];
+    client.authorize(&mut Browser::new(), "alice", &wanting("mcp:admin")).await;
+    let mut browser = Browser::new();
+    let page = logged_in(&client, &mut browser, "alice", &wanting("mcp:read mcp:write")).await;
+    assert_eq!(granted(&client, &page, &mut browser, &["mcp:read"]).await, "mcp:read");
+    let page = logged_in(&client, &mut Browser::new(), "alice", &[("scope", Some("mcp:write"))]).await;
+    assert!(asks(&page), "{page:?}");
+}
+
+#[tokio::test]
 async fn cons_2_a_yes_counts_as_long_as_it_says_however_often_it_is_used() {
     let app = App::with(
         &BASIC.replace("    allowed_redirect_uris:", "    consent: {remember: 2d}\n    allowed_redirect_uris:"),

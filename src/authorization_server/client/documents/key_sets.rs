@@ -26,6 +26,9 @@ const RENEWAL: Duration = Duration::from_secs(60);
 /// The largest key set that is taken, in bytes.
 const MAX_KEYS: usize = 64 * 1024;
 
+/// What stands for an answer that is no key set.
+const NO_KEYS: &[u8] = br#"{"keys":[]}"#;
+
 /// What is shown of them.
 pub const LIMITS: [Limit; 3] = [
     Limit::count("key sets of clients in memory", KEPT, "the least used is fetched anew"),
@@ -124,8 +127,12 @@ impl KeySets {
         now: Timestamp,
     ) -> Result<(KeySet, Option<Duration>), DocumentRefusal> {
         let document = self.hosts.fetch(wanted.url, MAX_KEYS, errand, now).await?;
-        let keys = KeySet::parse(&document.body).map_err(|_| DocumentFault("its jwks_uri has no key set"))?;
-        self.store.record_key_set(wanted.url, &document.body, wanted.client, now).await?;
+        let (keys, body) = match KeySet::parse(&document.body) {
+            Ok(keys) => (keys, &*document.body),
+            // Keys that are there no more are taken back: an answer that is no key set is one without keys.
+            Err(_) => (KeySet::parse(NO_KEYS).map_err(|_| DocumentFault("its jwks_uri has no key set"))?, NO_KEYS),
+        };
+        self.store.record_key_set(wanted.url, body, wanted.client, now).await?;
         Ok((keys, document.max_age))
     }
 
