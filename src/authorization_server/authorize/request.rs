@@ -301,8 +301,7 @@ fn response_mode(_: &AuthorizationServer, parameters: &Parameters) -> Result<(),
     }
 }
 
-/// OpenID Connect Core §3.1.2.6: without a person there is nobody who could log in, nor answer the question that even
-/// somebody who is logged in is asked.
+/// OpenID Connect Core §3.1.2.6: whether there is somebody signed in who has allowed it is nobody's to try out unseen.
 fn no_prompt_none(_: &AuthorizationServer, parameters: &Parameters) -> Result<(), OauthError> {
     if prompts(parameters, "none") {
         return Err(OauthError::new(ErrorCode::LoginRequired, "a person has to log in"));

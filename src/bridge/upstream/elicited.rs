@@ -39,8 +39,8 @@ pub struct Elicited(Mutex<VecDeque<Entry>>);
 #[derive(Debug)]
 struct Entry {
     id: String,
-    /// Of nobody, where two sessions were given one id.
-    session: Weak<Session>,
+    /// `None`: of nobody, as two sessions were given one id. That is remembered as long as there is room.
+    session: Option<Weak<Session>>,
 }
 
 impl Elicited {
@@ -67,19 +67,22 @@ impl Elicited {
         let id = id_in(message.json(params.whole()?))?;
         let mut all = self.lock();
         let at = all.iter().position(|entry| entry.id == id)?;
-        all.remove(at)?.session.upgrade()
+        all.remove(at)?.session?.upgrade()
     }
 
     fn add(&self, session: &Arc<Session>, id: String) {
         if id.len() > MAX_ID {
             return;
         }
-        let of_it = |entry: &Entry| std::ptr::eq(entry.session.as_ptr(), Arc::as_ptr(session));
+        let of_it = |entry: &Entry| {
+            entry.session.as_ref().is_some_and(|owner| std::ptr::eq(owner.as_ptr(), Arc::as_ptr(session)))
+        };
+        let is_there = |entry: &Entry| entry.session.as_ref().is_none_or(|owner| owner.strong_count() > 0);
         let mut all = self.lock();
-        all.retain(|entry| entry.id == id || entry.session.strong_count() > 0);
+        all.retain(|entry| entry.id == id || is_there(entry));
         if let Some(known) = all.iter_mut().find(|entry| entry.id == id) {
             if !of_it(known) {
-                known.session = Weak::new();
+                known.session = None;
             }
             return;
         }
@@ -91,7 +94,7 @@ impl Elicited {
         if let Some(surplus) = surplus {
             drop(all.remove(surplus));
         }
-        all.push_back(Entry { id, session: Arc::downgrade(session) });
+        all.push_back(Entry { id, session: Some(Arc::downgrade(session)) });
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<Entry>> {
@@ -160,6 +163,7 @@ mod tests {
         let (elicited, one, other) = (Elicited::default(), session(), session());
         elicited.add(&one, "e".to_owned());
         elicited.add(&other, "e".to_owned());
+        elicited.add(&one, "another".to_owned());
         elicited.add(&one, "e".to_owned());
         assert!(taken(&elicited, "e").is_none());
         elicited.add(&one, "f".to_owned());
