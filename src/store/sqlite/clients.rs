@@ -177,12 +177,12 @@ fn write(
     writing.change(sql, &*[changeable, more].concat()).map(drop)
 }
 
-/// Makes room for one more: who was never used goes, the oldest first, and when that is not enough, whose grants have all
-/// ended. Gives who went; `None`: there is no room.
+/// Makes room for one more: who was never used goes, the oldest first; when that is not enough, whose grants have all ended;
+/// and only then who is in the middle of a first login. Gives who went; `None`: there is no room.
 fn make_room(writing: &Writing<'_>, bounds: ClientBounds) -> rusqlite::Result<Option<Vec<ClientId>>> {
     let used = count(writing, "SELECT count(*) FROM clients WHERE last_granted_at IS NOT NULL AND by_operator = 0")?;
-    let unused = count(writing, "SELECT count(*) FROM clients WHERE last_granted_at IS NULL AND by_operator = 0")?;
-    let excess = used + unused + 1 - i64::from(bounds.max_clients);
+    let unused = count(writing, &format!("SELECT count(*) {UNUSED}"))?;
+    let mut excess = used + unused + 1 - i64::from(bounds.max_clients);
     if excess <= 0 {
         return Ok(Some(Vec::new()));
     }
@@ -191,20 +191,16 @@ fn make_room(writing: &Writing<'_>, bounds: ClientBounds) -> rusqlite::Result<Op
     if unused + ended < excess {
         return Ok(None);
     }
-    let mut gone = evict(
-        writing,
-        "DELETE FROM clients WHERE rowid IN
-           (SELECT rowid FROM clients WHERE last_granted_at IS NULL AND by_operator = 0
-            ORDER BY registered_at, rowid LIMIT ?1)
-         RETURNING id",
-        excess,
-    )?;
-    let oldest = format!("SELECT rowid {ENDED} ORDER BY last_granted_at, rowid LIMIT max(?1, 0)");
-    gone.extend(evict(
-        writing,
-        &format!("DELETE FROM clients WHERE rowid IN ({oldest}) RETURNING id"),
-        excess - unused,
-    )?);
+    let idle = format!("{UNUSED} AND NOT {LOGGING_IN}");
+    let mut gone = Vec::new();
+    for (whose, age) in [(&*idle, "registered_at"), (ENDED, "last_granted_at"), (UNUSED, "registered_at")] {
+        if excess > 0 {
+            let oldest = format!("SELECT rowid {whose} ORDER BY {age}, rowid LIMIT ?1");
+            let went = evict(writing, &format!("DELETE FROM clients WHERE rowid IN ({oldest}) RETURNING id"), excess)?;
+            excess -= i64::try_from(went.len()).unwrap_or(i64::MAX);
+            gone.extend(went);
+        }
+    }
     Ok(Some(gone))
 }
 
@@ -223,6 +219,13 @@ fn remove_expired(writing: &Writing<'_>, bounds: ClientBounds, now: Timestamp) -
     }
     Ok(gone)
 }
+
+/// Clients that were never used.
+const UNUSED: &str = "FROM clients WHERE last_granted_at IS NULL AND by_operator = 0";
+
+/// Whether somebody is on the way to use a client.
+const LOGGING_IN: &str = "(EXISTS (SELECT 1 FROM flows WHERE client_id = clients.id)
+                           OR EXISTS (SELECT 1 FROM codes WHERE client_id = clients.id))";
 
 /// Clients that were used, and of whose grants none is left but revoked ones. Many clients register anew for every
 /// connection: if these were kept for ever, one day nobody could register any more.

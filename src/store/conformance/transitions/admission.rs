@@ -61,6 +61,21 @@ pub(in crate::store::conformance) async fn reg_17_clients_whose_grants_have_ende
     assert!(store.add_client(at("newest", now), one, now).await.unwrap().is_admitted, "a revoked one does not count");
 }
 
+pub(in crate::store::conformance) async fn reg_17_who_is_logging_in_makes_room_last(store: &Arc<dyn Store>) {
+    let (waiting, ended) = (Sample::new("waiting"), Sample::new("ended"));
+    ended.grant(&**store).await;
+    store.revoke_grant(&ended.code().grant, NOW).await.unwrap();
+    waiting.approve(&**store).await;
+    let two = ClientBounds { max_clients: 2, ..BOUNDS };
+    assert!(store.add_client(client_at("first", 1), two, NOW).await.unwrap().is_admitted);
+    assert!(exists(store, "waiting").await && !exists(store, "ended").await);
+    assert!(store.add_client(client_at("second", 2), two, NOW).await.unwrap().is_admitted);
+    assert!(exists(store, "waiting").await && !exists(store, "first").await);
+    let one = ClientBounds { max_clients: 1, ..BOUNDS };
+    assert!(store.add_client(client_at("third", 3), one, NOW).await.unwrap().is_admitted, "but it does");
+    assert!(!exists(store, "waiting").await);
+}
+
 pub(in crate::store::conformance) async fn clients_never_used_expire(store: &Arc<dyn Store>) {
     Sample::new("used").grant(&**store).await;
     let waiting = Sample::new("waiting");
