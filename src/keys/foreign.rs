@@ -90,6 +90,12 @@ impl KeySet {
         Ok(Self(keys.iter().filter_map(|key| ForeignKey::parse(key.get().as_bytes())).collect()))
     }
 
+    /// Whether nothing can be verified with it.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Checks the signature of a compact JWS by one of an allow-list of asymmetric algorithms. Never panics, whatever comes.
     ///
     /// # Errors

@@ -389,13 +389,11 @@ async fn a_torn_line_swallows_no_other() {
     assert!(text.lines().nth(1).unwrap().contains("ann"));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn of_four_writers_of_one_file_none_loses_a_line() {
-    let (_folder, path, clock) = folder();
-    let section = section::Audit { max_size: 2000, keep: 1000, ..section(&path) };
+/// Two hundred logins, by four that know nothing of each other.
+async fn four_writers(section: &section::Audit, clock: &Clock) {
     let mut writers = tokio::task::JoinSet::new();
     for writer in 0..4 {
-        let audit = open(&section, &clock);
+        let audit = open(section, clock);
         writers.spawn(async move {
             for number in 0..50 {
                 assert!(log_in(&audit, &format!("{writer}-{number}")).await);
@@ -405,6 +403,13 @@ async fn of_four_writers_of_one_file_none_loses_a_line() {
     while let Some(done) = writers.join_next().await {
         done.unwrap();
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_four_writers_of_one_file_none_loses_a_line() {
+    let (_folder, path, clock) = folder();
+    let section = section::Audit { max_size: 2000, keep: 1000, ..section(&path) };
+    four_writers(&section, &clock).await;
     let mut all = told(&path);
     for number in 1.. {
         let aside = path.with_extension(format!("jsonl.{number}"));

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use super::{folder, log_in, open, section};
+use super::{folder, four_writers, log_in, open, section};
 use crate::audit::verify;
 use crate::base::clock::Clock;
 
@@ -131,18 +131,7 @@ async fn a_crash_an_older_version_and_an_operator_who_moves_the_file_are_no_faul
 async fn of_four_writers_of_one_file_each_ties_its_line_to_the_last() {
     let (_folder, path, clock) = folder();
     let section = section::Audit { max_size: 5000, keep: 1000, ..section(&path) };
-    let mut writers = tokio::task::JoinSet::new();
-    for writer in 0..4 {
-        let audit = open(&section, &clock);
-        writers.spawn(async move {
-            for number in 0..50 {
-                assert!(log_in(&audit, &format!("{writer}-{number}")).await);
-            }
-        });
-    }
-    while let Some(done) = writers.join_next().await {
-        done.unwrap();
-    }
+    four_writers(&section, &clock).await;
     assert_eq!(verified(&path), (200, vec![]));
 }
 

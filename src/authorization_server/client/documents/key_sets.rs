@@ -106,6 +106,10 @@ impl KeySets {
         }
         match fetched {
             Ok((keys, max_age)) => {
+                if keys.is_empty() {
+                    // Whoever's key it is, it is not in a set that has just come without any.
+                    slot.renewed(now);
+                }
                 let keys = Arc::new(keys);
                 slot.put(Copy { value: Arc::clone(&keys), until: now + lifetime(max_age, self.longest) });
                 Ok(Some(keys))
