@@ -283,7 +283,7 @@ async fn load_all(link: &Arc<Link>, kind: ListKind, view: &View, limit: Duration
 fn read_page(answer: &Message, kind: ListKind, view: &View, list: &mut List) -> Option<Option<String>> {
     let Kind::Answer { result: Some(result), .. } = answer.kind() else { return None };
     let [entries, cursor] = object::members(answer.json(*result), &[kind.member(), "nextCursor"]).ok()?;
-    let entries: Vec<&RawValue> = serde_json::from_str(entries?.get()).ok()?;
+    let entries: Vec<&RawValue> = serde_json::from_str(entries?).ok()?;
     for raw in entries {
         match read_entry(raw.get(), kind, view) {
             Some(entry) if kind == ListKind::Tools && !view.shows_tool(&entry.key) => {}
@@ -292,16 +292,16 @@ fn read_page(answer: &Message, kind: ListKind, view: &View, list: &mut List) -> 
         }
     }
     // Some end with an empty one, which would begin anew.
-    Some(cursor.map(|cursor| cursor.get().to_owned()).filter(|cursor| cursor != "null" && cursor != "\"\""))
+    Some(cursor.filter(|cursor| *cursor != "null" && *cursor != "\"\"").map(str::to_owned))
 }
 
 fn read_entry(raw: &str, kind: ListKind, view: &View) -> Option<Entry> {
     let [key, annotations, schema] = object::members(raw, &[kind.key(), "annotations", "inputSchema"]).ok()?;
-    let (key_at, key) = (Span::of(key?.get(), raw)?, serde_json::from_str::<String>(key?.get()).ok()?);
+    let (key_at, key) = (Span::of(key?, raw)?, serde_json::from_str::<String>(key?).ok()?);
     let is_read_only = kind == ListKind::Tools
         && annotations
-            .and_then(|annotations| object::members(annotations.get(), &["readOnlyHint"]).ok())
-            .is_some_and(|[hint]| hint.is_some_and(|hint| hint.get() == "true"));
+            .and_then(|annotations| object::members(annotations, &["readOnlyHint"]).ok())
+            .is_some_and(|[hint]| hint == Some("true"));
     let renamed = (kind.is_named() && !view.naming.is_plain())
         .then(|| serde_json::Value::from(view.naming.shown(&key)).to_string());
     let shown = match &renamed {
@@ -309,8 +309,8 @@ fn read_entry(raw: &str, kind: ListKind, view: &View) -> Option<Entry> {
         None => Bytes::copy_from_slice(raw.as_bytes()),
     };
     let template = (kind == ListKind::Templates).then(|| UriTemplate::parse(&key));
-    let headers = schema.filter(|_| kind == ListKind::Tools).map(|schema| param_header::of_schema(schema.get()));
-    let is_sound = kind != ListKind::Tools || schema.is_none_or(|schema| param_header::is_sound(schema.get()));
+    let headers = schema.filter(|_| kind == ListKind::Tools).map(param_header::of_schema);
+    let is_sound = kind != ListKind::Tools || schema.is_none_or(param_header::is_sound);
     Some(Entry { key, shown, is_read_only, headers: headers.unwrap_or_default().into(), is_sound, template })
 }
 
@@ -319,7 +319,7 @@ fn rename(entry: &Entry, kind: ListKind, naming: &Naming) -> Bytes {
     let place = || {
         let raw = std::str::from_utf8(&entry.shown).ok().filter(|_| kind.is_named())?;
         let [key] = object::members(raw, &[kind.key()]).ok()?;
-        Span::of(key?.get(), raw)
+        Span::of(key?, raw)
     };
     let Some(at) = place() else { return entry.shown.clone() };
     let name = serde_json::Value::from(naming.shown(&entry.key)).to_string();

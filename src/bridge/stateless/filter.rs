@@ -1,7 +1,6 @@
 //! What a `subscriptions/listen` wants to hear of.
 //! [MCP 2026-07-28, Notification Filter](https://modelcontextprotocol.io/specification/2026-07-28/basic/patterns/subscriptions#notification-filter)
 
-use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use crate::base::limit::Limit;
@@ -49,12 +48,12 @@ impl Filter {
         let fault = |text: &str| Fault::invalid(format!("notifications: {text}"));
         let [tools, prompts, resources, uris] =
             object::members(json, &known).map_err(|error| fault(&error.to_string()))?;
-        let flag = |value: Option<&RawValue>| match value.map(RawValue::get) {
+        let flag = |value: Option<&str>| match value {
             Some("true") => Ok(true),
             None | Some("false") => Ok(false),
             Some(_) => Err(fault("what is not a list of resources is true or false")),
         };
-        let uris = uris.map(|uris| serde_json::from_str(uris.get())).transpose();
+        let uris = uris.map(serde_json::from_str).transpose();
         let mut uris: Vec<String> =
             uris.map_err(|_| fault("resourceSubscriptions is not a list of URIs"))?.unwrap_or_default();
         uris.sort_unstable();

@@ -35,12 +35,12 @@ pub struct Form<'a> {
 /// The answer as the client gets it, and its error code if it is an error.
 #[must_use]
 pub fn finish(message: &Message, form: &Form<'_>) -> (Bytes, Option<i32>) {
-    let Kind::Answer { id, result } = message.kind() else { return (message.rewritten(&mut []), None) };
+    let Kind::Answer { id, result, parts } = message.kind() else { return (message.rewritten(&mut []), None) };
     let id = id.map(|at| Edit { at, with: form.id });
     match (result, id) {
         (Some(result), Some(id)) => match form.missing.filter(|_| failed(message.json(*result))) {
             Some(missing) => missing_capability(form, missing),
-            None => (completion::completed(message, id, *result, form.identity, form.is_cacheable), None),
+            None => (completion::completed(message, id, (*result, parts), form.identity, form.is_cacheable), None),
         },
         (_, id) => error(message, id, form),
     }
@@ -75,7 +75,7 @@ pub const fn is_cacheable(method: &Method) -> bool {
 /// Whether the result of a tool says that the tool failed.
 fn failed(result: &str) -> bool {
     let is_error = object::members(result, &["isError"]).ok().and_then(|[is_error]| is_error);
-    is_error.is_some_and(|is_error| is_error.get() == "true")
+    is_error == Some("true")
 }
 
 fn error(message: &Message, id: Option<Edit<'_>>, form: &Form<'_>) -> (Bytes, Option<i32>) {
@@ -109,12 +109,12 @@ fn translated(code: i64) -> Option<i32> {
 }
 
 /// The place of `error.code`, the code, and `error.data`.
-fn read_error(message: &Message) -> Option<(Span, i64, Option<&RawValue>)> {
+fn read_error(message: &Message) -> Option<(Span, i64, Option<&str>)> {
     let text = message.text();
     let [error] = object::members(text, &["error"]).ok()?;
-    let [code, data] = object::members(error?.get(), &["code", "data"]).ok()?;
+    let [code, data] = object::members(error?, &["code", "data"]).ok()?;
     let code = code?;
-    Some((Span::of(code.get(), text)?, code.get().parse().ok()?, data))
+    Some((Span::of(code, text)?, code.parse().ok()?, data))
 }
 
 fn missing_capability(form: &Form<'_>, missing: &Value) -> (Bytes, Option<i32>) {
@@ -124,13 +124,13 @@ fn missing_capability(form: &Form<'_>, missing: &Value) -> (Bytes, Option<i32>) 
 
 /// MCP 2025-11-25, URL Elicitation Required: the request can succeed once the user was at some URLs. Today's way to say
 /// so is to ask for that; the client then sends the request again, which needs nothing to be kept here.
-fn url_required(form: &Form<'_>, data: Option<&RawValue>) -> (Bytes, Option<i32>) {
+fn url_required(form: &Form<'_>, data: Option<&str>) -> (Bytes, Option<i32>) {
     if !form.takes_url {
         return missing_capability(form, &serde_json::json!({"elicitation": {"url": {}}}));
     }
-    let elicitations = data.and_then(|data| object::members(data.get(), &["elicitations"]).ok()).and_then(|[all]| all);
+    let elicitations = data.and_then(|data| object::members(data, &["elicitations"]).ok()).and_then(|[all]| all);
     let all: Vec<&RawValue> = elicitations
-        .and_then(|all| serde_json::from_str(all.get()).ok())
+        .and_then(|all| serde_json::from_str(all).ok())
         .filter(|all: &Vec<_>| !all.is_empty())
         .unwrap_or_default();
     if all.is_empty() {

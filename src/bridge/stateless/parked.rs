@@ -79,7 +79,7 @@ impl Parked {
         };
         // Outside the lock: two requests may be long to compare. Whoever then takes it first has it.
         let is_same = |first: &Message| same(first, request);
-        let fits = exchange.principal.is_same_caller(principal) && exchange.request.as_ref().is_some_and(is_same);
+        let fits = exchange.principal.is_same_caller(principal) && exchange.request().as_ref().is_some_and(is_same);
         if fits { self.lock().remove(state).map(|entry| entry.exchange) } else { None }
     }
 

@@ -64,7 +64,7 @@ pub fn ask(
         exchange.note_missing(&capability);
         return refuse(reply::METHOD_NOT_FOUND, "The client cannot do this");
     }
-    if exchange.request.is_none() {
+    if !exchange.may_ask() {
         // MCP 2026-07-28, Supported Requests.
         return refuse(reply::METHOD_NOT_FOUND, "Nobody can be asked during this request");
     }

@@ -3,8 +3,6 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use serde_json::value::RawValue;
-
 use crate::bridge::Bridge;
 use crate::bridge::mailbox::Mailbox;
 use crate::bridge::post::{Begun, Caller};
@@ -16,7 +14,7 @@ use crate::protocol::mcp::object;
 use crate::protocol::mcp::splice::Span;
 
 /// The answers that a client brings, by the keys of the questions.
-type Answers<'a> = Vec<(Cow<'a, str>, &'a RawValue)>;
+type Answers<'a> = Vec<(Cow<'a, str>, &'a str)>;
 
 impl Bridge {
     /// Goes on with a parked call. `state` is the place of `requestState`.
@@ -46,7 +44,7 @@ impl Bridge {
             accepts_stream: caller.accepts_stream,
             envelope,
         };
-        let find = |key: &str| answers.iter().find(|(name, _)| name == key).map(|(_, answer)| answer.get());
+        let find = |key: &str| answers.iter().find(|(name, _)| name == key).map(|(_, answer)| *answer);
         match exchange.resume(round, find) {
             Ok(resumed) => {
                 let Resumed { answers, attendance } = resumed;
@@ -81,7 +79,7 @@ fn read_answers<'a>(message: &'a Message, params: &Params) -> Result<Answers<'a>
     let Some(at) = params.get(Param::InputResponses) else { return Ok(Vec::new()) };
     let answers =
         object::entries(message.json(at)).map_err(|fault| Fault::invalid(format!("inputResponses: {fault}")))?;
-    match answers.iter().find(|(_, answer)| !answer.get().starts_with('{')) {
+    match answers.iter().find(|(_, answer)| !answer.starts_with('{')) {
         Some((key, _)) => Err(Fault::invalid(format!("inputResponses[{key:?}] is not an object"))),
         None => Ok(answers),
     }

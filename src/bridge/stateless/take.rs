@@ -112,8 +112,8 @@ impl Bridge {
         if headers.is_none() && !mirror.params.is_empty() && self.learn(&caller.own, ListKind::Tools, &shown).await {
             headers = find();
         }
-        let arguments = params.get(Param::Arguments).map(|at| message.json(at));
-        headers.map_or(Ok(()), |headers| param_header::check(&headers, mirror, arguments))
+        let Some(headers) = headers.filter(|headers| !headers.is_empty()) else { return Ok(()) };
+        param_header::check(&headers, mirror, params.get(Param::Arguments).map(|at| message.json(at)))
     }
 }
 

@@ -201,12 +201,12 @@ fn carried(message: &Message, params: &Params) -> Result<Message, &'static str> 
     const WRONG: &str = "The arguments of execute are {\"name\": \"…\", \"arguments\": {…}}: a tool that search found, and its arguments.";
     let (name_at, at) = params.get(Param::Name).zip(params.get(Param::Arguments)).ok_or(WRONG)?;
     let [name, arguments] = object::members(message.json(at), &["name", "arguments"]).map_err(|_| WRONG)?;
-    let name = name.filter(|name| name.get().starts_with('"')).ok_or(WRONG)?;
-    let arguments = arguments.map_or("{}", |arguments| arguments.get());
+    let name = name.filter(|name| name.starts_with('"')).ok_or(WRONG)?;
+    let arguments = arguments.unwrap_or("{}");
     if !arguments.starts_with('{') {
         return Err(WRONG);
     }
-    let mut edits = [Edit { at: name_at, with: name.get().as_bytes() }, Edit { at, with: arguments.as_bytes() }];
+    let mut edits = [Edit { at: name_at, with: name.as_bytes() }, Edit { at, with: arguments.as_bytes() }];
     let carried = Message::parse(message.rewritten(&mut edits)).map_err(|_| WRONG)?;
     match called(&carried) {
         // One inside the other is no call of a tool.

@@ -104,18 +104,18 @@ impl Elicited {
 
 fn id_in(json: &str) -> Option<String> {
     let [id] = object::members(json, &["elicitationId"]).ok()?;
-    serde_json::from_str(id?.get()).ok()
+    serde_json::from_str(id?).ok()
 }
 
 /// MCP 2025-11-25, URL Elicitation Required Error.
 fn demanded(answer: &str) -> Option<Vec<String>> {
     let [error] = object::members(answer, &["error"]).ok()?;
-    let [code, data] = object::members(error?.get(), &["code", "data"]).ok()?;
-    if code?.get().parse() != Ok(reply::URL_ELICITATION_REQUIRED) {
+    let [code, data] = object::members(error?, &["code", "data"]).ok()?;
+    if code?.parse() != Ok(reply::URL_ELICITATION_REQUIRED) {
         return None;
     }
-    let [all] = object::members(data?.get(), &["elicitations"]).ok()?;
-    let all: Vec<&serde_json::value::RawValue> = serde_json::from_str(all?.get()).ok()?;
+    let [all] = object::members(data?, &["elicitations"]).ok()?;
+    let all: Vec<&serde_json::value::RawValue> = serde_json::from_str(all?).ok()?;
     Some(all.into_iter().filter_map(|one| id_in(one.get())).take(MAX_OF_SESSION).collect())
 }
 

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use serde_json::value::RawValue;
 
 use crate::protocol::mcp::meta;
 use crate::protocol::mcp::object;
@@ -89,9 +88,8 @@ impl Offers {
     fn read(capabilities: &str) -> Option<Self> {
         let known = ["tools", "prompts", "resources", "logging", "completions"];
         let [tools, prompts, resources, logging, completions] = object::members(capabilities, &known).ok()?;
-        let declares = |of: Option<&RawValue>, member: &'static str| {
-            of.and_then(|of| object::members(of.get(), &[member]).ok())
-                .is_some_and(|[value]| value.is_some_and(|value| value.get() == "true"))
+        let declares = |of: Option<&str>, member: &'static str| {
+            of.and_then(|of| object::members(of, &[member]).ok()).is_some_and(|[value]| value == Some("true"))
         };
         Some(Self {
             tools: tools.is_some(),
@@ -116,7 +114,7 @@ impl Hello {
         let [version] = object::members(result, &["protocolVersion"])
             .map_err(|fault| format!("its answer to initialize is {fault}"))?;
         let version = version.ok_or("its answer to initialize has no protocolVersion")?;
-        let name: String = serde_json::from_str(version.get()).map_err(|_| "its protocolVersion is not a string")?;
+        let name: String = serde_json::from_str(version).map_err(|_| "its protocolVersion is not a string")?;
         let version = ProtocolVersion::known(&name).ok_or_else(|| format!("it speaks protocol version {name:?}"))?;
         Self::introduced(result, version)
     }
@@ -129,10 +127,10 @@ impl Hello {
         let known = ["capabilities", "instructions", "_meta"];
         let [capabilities, instructions, own_meta] =
             object::members(result, &known).map_err(|fault| format!("its answer to server/discover is {fault}"))?;
-        let capabilities = capabilities.ok_or("its answer to server/discover has no capabilities")?.get();
+        let capabilities = capabilities.ok_or("its answer to server/discover has no capabilities")?;
         let server_info = own_meta
-            .and_then(|own| object::members(own.get(), &[meta::SERVER_INFO]).ok())
-            .and_then(|[server_info]| read_server_info(server_info?.get()));
+            .and_then(|own| object::members(own, &[meta::SERVER_INFO]).ok())
+            .and_then(|[server_info]| read_server_info(server_info?));
         let version = ProtocolVersion::STATELESS;
         // In a session every server says what it is; one that did not say goes by the name it has here.
         let shown = server_info.as_deref().map_or_else(
@@ -141,7 +139,7 @@ impl Hello {
         );
         let mut text = format!(r#"{{"protocolVersion":"{version}","capabilities":{capabilities},"serverInfo":{shown}"#);
         if let Some(instructions) = instructions {
-            text.push_str(&format!(r#","instructions":{}"#, instructions.get()));
+            text.push_str(&format!(r#","instructions":{instructions}"#));
         }
         text.push('}');
         Ok(Self { server_info, ..Self::introduced(&text, version)? })
@@ -158,14 +156,14 @@ impl Hello {
         let [version, capabilities, instructions, server_info] =
             object::members(result, &known).map_err(|fault| format!("its answer to initialize is {fault}"))?;
         let version = version.ok_or("its answer to initialize has no protocolVersion")?;
-        let capabilities_json = capabilities.map_or("{}", RawValue::get);
+        let capabilities_json = capabilities.unwrap_or("{}");
         Ok(Self {
             version: version_spoken,
             offers: Offers::read(capabilities_json).ok_or("its capabilities cannot be read")?,
-            version_at: Span::of(version.get(), result).ok_or("its protocolVersion cannot be found")?,
-            capabilities_at: capabilities.and_then(|value| Span::of(value.get(), result)),
-            instructions: instructions.and_then(|text| serde_json::from_str(text.get()).ok()),
-            server_info: server_info.and_then(|info| read_server_info(info.get())),
+            version_at: Span::of(version, result).ok_or("its protocolVersion cannot be found")?,
+            capabilities_at: capabilities.and_then(|value| Span::of(value, result)),
+            instructions: instructions.and_then(|text| serde_json::from_str(text).ok()),
+            server_info: server_info.and_then(read_server_info),
             result: result.to_owned(),
         })
     }
@@ -215,7 +213,7 @@ fn read_server_info(json: &str) -> Option<Arc<str>> {
 #[must_use]
 pub fn is_implementation(json: &str) -> bool {
     let members = object::members(json, &["name", "version"]);
-    members.is_ok_and(|all| all.iter().all(|text| text.is_some_and(|text| text.get().starts_with('"'))))
+    members.is_ok_and(|all| all.iter().all(|text| text.is_some_and(|text| text.starts_with('"'))))
 }
 
 /// The capabilities without tasks: the capability of 2025-11-25, and the extension of 2026-07-28. `None` when it has none.
@@ -227,7 +225,7 @@ pub fn without_tasks(capabilities: &str) -> Option<String> {
     if tasks.is_some() {
         edits.extend(object::without(capabilities, whole, |name| name == "tasks"));
     }
-    if let Some((extensions, at)) = extensions.and_then(|own| Some((own.get(), Span::of(own.get(), capabilities)?))) {
+    if let Some((extensions, at)) = extensions.and_then(|own| Some((own, Span::of(own, capabilities)?))) {
         edits.extend(object::without(extensions, at, |name| name == TASKS_EXTENSION));
     }
     if edits.is_empty() {

@@ -220,7 +220,7 @@ fn is_listened_for(link: &Link, message: &Message, params: &Params) -> bool {
 fn subscription<'a>(message: &'a Message, params: &Params) -> Option<&'a str> {
     let own = message.json(params.get(Param::Meta)?);
     let [id] = object::members(own, &[meta::SUBSCRIPTION_ID]).ok()?;
-    Some(id?.get())
+    id
 }
 
 fn resource_updated(link: &Arc<Link>, message: &Message, params: &Params) {

@@ -26,7 +26,7 @@ impl ClientFeatures {
         else {
             return Self::default();
         };
-        let modes = elicitation.and_then(|modes| object::members(modes.get(), &["form", "url"]).ok());
+        let modes = elicitation.and_then(|modes| object::members(modes, &["form", "url"]).ok());
         let [form, url] = modes.map_or([false; 2], |modes| modes.map(|mode| mode.is_some()));
         Self {
             sampling: sampling.is_some(),

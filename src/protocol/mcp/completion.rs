@@ -4,9 +4,8 @@
 
 use bytes::Bytes;
 
-use crate::protocol::mcp::message::Message;
+use crate::protocol::mcp::message::{Message, ResultParts};
 use crate::protocol::mcp::meta;
-use crate::protocol::mcp::object;
 use crate::protocol::mcp::splice::{Edit, Span};
 
 /// The answer `message` under the id `id`, its result completed: `resultType`, who the server is (`identity`, JSON), and
@@ -14,32 +13,32 @@ use crate::protocol::mcp::splice::{Edit, Span};
 ///
 /// What the result says already stays, and so does every other byte of it.
 #[must_use]
-pub fn completed(message: &Message, id: Edit<'_>, result: Span, identity: &str, is_cacheable: bool) -> Bytes {
-    let json = message.json(result);
-    let known = ["resultType", "_meta", "ttlMs", "cacheScope"];
-    let Ok([result_type, own_meta, ttl, scope]) = object::members(json, &known) else {
+pub fn completed(
+    message: &Message,
+    id: Edit<'_>,
+    (result, parts): (Span, &ResultParts),
+    identity: &str,
+    is_cacheable: bool,
+) -> Bytes {
+    if !parts.is_clear {
         // A server that says a thing twice is not made to say it thrice.
         return message.rewritten(&mut [id]);
-    };
-    let server = |close: &str| format!(r#""{}":{identity}{close}"#, meta::SERVER_INFO);
-    let in_meta = match own_meta.map(|own| (own, object::members(own.get(), &[meta::SERVER_INFO]))) {
-        Some((own, Ok([None]))) => server(if is_empty(own.get()) { "" } else { "," }),
-        _ => String::new(),
-    };
+    }
     let has = Has {
-        result_type: result_type.map(|kind| kind.get() == "\"complete\""),
-        meta: own_meta.is_some(),
-        ttl: ttl.is_some(),
-        scope: scope.is_some(),
+        result_type: parts.result_type.map(|at| message.bytes(at) == b"\"complete\""),
+        meta: parts.meta.is_some(),
+        ttl: parts.ttl.is_some(),
+        scope: parts.scope.is_some(),
     };
     let tail = has.lacking(identity, is_cacheable);
-    let tail = if is_empty(json) { tail.strip_prefix(',').unwrap_or_default() } else { &tail };
+    let tail = if is_empty(message.bytes(result)) { tail.strip_prefix(',').unwrap_or_default() } else { &tail };
     let end = result.end.saturating_sub(1);
     let mut edits = vec![id, Edit { at: Span { start: end, end }, with: tail.as_bytes() }];
-    if let Some(own) = own_meta.and_then(|own| Span::of(own.get(), json)) {
-        let start = result.start + own.start + 1;
-        edits.push(Edit { at: Span { start, end: start }, with: in_meta.as_bytes() });
-    }
+    let in_meta = parts.meta.filter(|_| parts.lacks_server_info).map(|own| {
+        let close = if is_empty(message.bytes(own)) { "" } else { "," };
+        (own.start + 1, format!(r#""{}":{identity}{close}"#, meta::SERVER_INFO))
+    });
+    edits.extend(in_meta.iter().map(|(at, with)| Edit { at: Span { start: *at, end: *at }, with: with.as_bytes() }));
     message.rewritten(&mut edits)
 }
 
@@ -82,8 +81,8 @@ impl Has {
     }
 }
 
-fn is_empty(object: &str) -> bool {
-    object.bytes().skip(1).find(|byte| !byte.is_ascii_whitespace()) == Some(b'}')
+fn is_empty(object: &[u8]) -> bool {
+    object.iter().skip(1).find(|byte| !byte.is_ascii_whitespace()) == Some(&b'}')
 }
 
 #[cfg(test)]
@@ -94,8 +93,8 @@ mod tests {
     fn complete(result: &str, is_cacheable: bool) -> String {
         let text = format!(r#"{{"jsonrpc":"2.0","id":7,"result":{result}}}"#);
         let message = Message::parse(Bytes::from(text)).unwrap();
-        let Kind::Answer { id: Some(id), result: Some(at) } = message.kind() else { panic!() };
-        let body = completed(&message, Edit { at: *id, with: b"\"a\"" }, *at, r#"{"name":"s"}"#, is_cacheable);
+        let Kind::Answer { id: Some(id), result: Some(at), parts } = message.kind() else { panic!() };
+        let body = completed(&message, Edit { at: *id, with: b"\"a\"" }, (*at, parts), r#"{"name":"s"}"#, is_cacheable);
         let text = String::from_utf8(body.to_vec()).unwrap();
         text.strip_prefix(r#"{"jsonrpc":"2.0","id":"a","result":"#).unwrap().strip_suffix('}').unwrap().to_owned()
     }

@@ -6,6 +6,7 @@
 pub mod version;
 pub mod header;
 pub mod method;
+pub mod scan;
 pub mod object;
 pub mod canonical;
 pub mod log_level;

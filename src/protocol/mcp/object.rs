@@ -1,15 +1,11 @@
 //! One JSON object, read without taking its values apart, and strictly: what one parser sees, every parser sees.
 
 use std::borrow::Cow;
-use std::fmt;
 
-use serde::Deserialize;
-use serde::de::{DeserializeSeed, Deserializer, MapAccess, Visitor};
-use serde_json::value::RawValue;
-
+use crate::protocol::mcp::scan::{Scan, ScanFault};
 use crate::protocol::mcp::splice::{Edit, Span};
 
-/// Reads the values of the `known` members of an object, as the bytes they are written in.
+/// Reads the values of the `known` members of an object, as they are written.
 ///
 /// Parsers disagree about a name that comes twice (first wins, last wins) and about `"Method"` (Go matches it to
 /// `method`). Where a decision hangs on a member, both are refused, so that nobody behind us can read another one.
@@ -19,25 +15,131 @@ use crate::protocol::mcp::splice::{Edit, Span};
 pub fn members<'a, const N: usize>(
     json: &'a str,
     known: &[&'static str; N],
-) -> Result<[Option<&'a RawValue>; N], ObjectFault> {
-    let mut deserializer = serde_json::Deserializer::from_str(json);
-    let read = Members { known }.deserialize(&mut deserializer).map_err(ObjectFault::json)?;
-    deserializer.end().map_err(ObjectFault::json)?;
-    read
+) -> Result<[Option<&'a str>; N], ObjectFault> {
+    let mut scan = Scan::new(json, usize::MAX);
+    let read = part(&mut scan, known).and_then(|(_, read)| scan.end().map(|()| read));
+    let places = read.map_err(|fault| ObjectFault::of(fault, json))??;
+    Ok(places.map(|place| place.and_then(|at| json.get(at.start..at.end))))
 }
 
 /// All members of an object, in the order in which they are written.
 ///
 /// # Errors
 /// Not JSON, not an object, or a name that comes twice.
-pub fn entries(json: &str) -> Result<Vec<(Cow<'_, str>, &RawValue)>, ObjectFault> {
-    let Entries(entries) = serde_json::from_str(json).map_err(ObjectFault::json)?;
+pub fn entries(json: &str) -> Result<Vec<(Cow<'_, str>, &str)>, ObjectFault> {
+    let mut entries = Vec::new();
+    let mut scan = Scan::new(json, usize::MAX);
+    let read = scan.object(|scan, name| {
+        let name = decoded(name).ok_or_else(|| scan.not_json())?;
+        let at = scan.value()?;
+        entries.push((name, json.get(at.start..at.end).unwrap_or_default()));
+        Ok(())
+    });
+    read.and_then(|_| scan.end()).map_err(|fault| ObjectFault::of(fault, json))?;
     let mut names: Vec<&str> = entries.iter().map(|(name, _)| name.as_ref()).collect();
-    names.sort_unstable();
-    match names.windows(2).find(|pair| pair.first() == pair.last()).and_then(|pair| pair.first()) {
+    match twice(&mut names) {
         Some(name) => Err(ObjectFault::Duplicate((*name).to_owned())),
         None => Ok(entries),
     }
+}
+
+/// What a scan comes to next, if that is an object: the places of its known members.
+pub(super) type Part<const N: usize> = Result<[Option<Span>; N], ObjectFault>;
+
+/// Passes what a scan comes to next; gives its place, and if it is an object that of its `known` members.
+///
+/// # Errors
+/// It is no JSON.
+pub(super) fn part<const N: usize>(
+    scan: &mut Scan<'_>,
+    known: &[&'static str; N],
+) -> Result<(Span, Part<N>), ScanFault> {
+    if !scan.is_at_object() {
+        let at = scan.value()?;
+        return Ok((at, Err(ObjectFault::of(ScanFault::NotJson(at.start), scan.json()))));
+    }
+    let mut names = Names::new(known);
+    let at = scan.object(|scan, name| {
+        let which = names.which(name, scan)?;
+        names.note(which, scan.value()?);
+        Ok(())
+    })?;
+    Ok((at, names.places()))
+}
+
+/// The members of an object that is being read, as far as they are known.
+pub(super) struct Names<'k, 'a, const N: usize> {
+    known: &'k [&'static str; N],
+    places: [Option<Span>; N],
+    others: Vec<Cow<'a, str>>,
+    twice: Option<Cow<'a, str>>,
+    folded: Option<(usize, Cow<'a, str>)>,
+}
+
+impl<'k, 'a, const N: usize> Names<'k, 'a, N> {
+    /// Nothing came yet.
+    pub const fn new(known: &'k [&'static str; N]) -> Self {
+        Self { known, places: [None; N], others: Vec::new(), twice: None, folded: None }
+    }
+
+    /// Which of the known names this is, as it is written. What is wrong with it is told at the end, for the whole object is read
+    /// even after a fault, so that "not JSON" is said where it is not JSON.
+    ///
+    /// # Errors
+    /// It is no text.
+    pub fn which(&mut self, written: &'a str, scan: &Scan<'_>) -> Result<Option<usize>, ScanFault> {
+        let name = decoded(written).ok_or_else(|| scan.not_json())?;
+        if let Some(which) = self.known.iter().position(|known| *known == name) {
+            if self.places.get(which).is_some_and(Option::is_some) {
+                self.twice = Some(name);
+            }
+            return Ok(Some(which));
+        }
+        match self.known.iter().position(|known| equal_but_for_case(known, &name)) {
+            Some(which) if self.folded.as_ref().is_none_or(|(other, _)| which < *other) => {
+                self.folded = Some((which, name));
+            }
+            Some(_) => {}
+            None => self.others.push(name),
+        }
+        Ok(None)
+    }
+
+    /// Notes where the value of the name stands that came last.
+    pub fn note(&mut self, which: Option<usize>, at: Span) {
+        if let Some(place) = which.and_then(|which| self.places.get_mut(which)) {
+            *place = Some(at);
+        }
+    }
+
+    /// The places of the known ones, when all have come.
+    ///
+    /// # Errors
+    /// A name that comes twice, or that differs from a known one only in case.
+    pub fn places(self) -> Result<[Option<Span>; N], ObjectFault> {
+        let (places, fault) = self.end();
+        fault.map_or(Ok(places), Err)
+    }
+
+    /// The same, whatever is wrong: a name that comes twice, or the first of the known ones from which one differs only in case.
+    pub fn end(mut self) -> ([Option<Span>; N], Option<ObjectFault>) {
+        let twice = self.twice.as_ref().or_else(|| twice(&mut self.others));
+        let fault = twice.map(|name| ObjectFault::Duplicate(name.to_string()));
+        let folded = || self.folded.and_then(|(which, name)| Some((name.into_owned(), *self.known.get(which)?)));
+        let fault = fault.or_else(|| folded().map(|(name, known)| ObjectFault::CaseFolded(name, known)));
+        (self.places, fault)
+    }
+}
+
+fn twice<T: Ord>(names: &mut [T]) -> Option<&T> {
+    names.sort_unstable();
+    names.windows(2).find(|pair| pair.first() == pair.last()).and_then(|pair| pair.first())
+}
+
+/// The JSON string, without a copy where it holds no escape; `None` when it is none, or no text.
+pub(super) fn decoded(json: &str) -> Option<Cow<'_, str>> {
+    let inner = json.strip_prefix('"')?.strip_suffix('"')?;
+    if inner.contains('\\') { serde_json::from_str(json).ok().map(Cow::Owned) } else { Some(Cow::Borrowed(inner)) }
 }
 
 /// The edits that take members out of an object that stands at `at` in its text, and leave the rest as it is.
@@ -47,7 +149,7 @@ pub fn without(object: &str, at: Span, goes: impl Fn(&str) -> bool) -> Vec<Edit<
     let mut members = Vec::with_capacity(entries.len());
     let mut start = 1;
     for (name, value) in entries {
-        let Some(place) = Span::of(value.get(), object) else { return Vec::new() };
+        let Some(place) = Span::of(value, object) else { return Vec::new() };
         members.push((start, place.end, goes(&name)));
         let after = object.get(place.end..).unwrap_or_default();
         start = place.end + after.find(',').map_or(after.len(), |comma| comma + 1);
@@ -85,92 +187,26 @@ pub enum ObjectFault {
 }
 
 impl ObjectFault {
-    fn json(error: serde_json::Error) -> Self {
-        // Only the place: serde_json's text may quote the input.
-        Self::NotAnObject(format!("line {} column {}", error.line(), error.column()))
-    }
-}
-
-/// A member's name, without a copy where it holds no escape.
-#[derive(Deserialize)]
-struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
-
-struct Entries<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Entries<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct All;
-        impl<'de> Visitor<'de> for All {
-            type Value = Entries<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
+    pub(super) fn of(fault: ScanFault, json: &str) -> Self {
+        // Only the place: nobody's input is quoted.
+        Self::NotAnObject(match fault {
+            ScanFault::NotJson(at) => {
+                let before = json.as_bytes().get(..at).unwrap_or_default();
+                let (lines, last) = before.iter().fold((1, 0), |(lines, column), byte| match byte {
+                    b'\n' => (lines + 1, 0),
+                    _ => (lines, column + 1),
+                });
+                format!("line {lines} column {}", last + 1)
             }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut entries = Vec::new();
-                while let Some(Name(name)) = map.next_key()? {
-                    entries.push((name, map.next_value()?));
-                }
-                Ok(Entries(entries))
-            }
-        }
-        deserializer.deserialize_map(All)
-    }
-}
-
-struct Members<'k, const N: usize> {
-    known: &'k [&'static str; N],
-}
-
-type Read<'de, const N: usize> = Result<[Option<&'de RawValue>; N], ObjectFault>;
-
-impl<'de, const N: usize> DeserializeSeed<'de> for Members<'_, N> {
-    type Value = Read<'de, N>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-impl<'de, const N: usize> Visitor<'de> for Members<'_, N> {
-    type Value = Read<'de, N>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut values = [None; N];
-        let mut fault = None;
-        let mut others: Vec<Cow<'de, str>> = Vec::new();
-        // The whole object is read even after a fault, so that "not JSON" is said where it is not JSON.
-        while let Some(Name(name)) = map.next_key()? {
-            let value: &'de RawValue = map.next_value()?;
-            match self.known.iter().position(|known| *known == name) {
-                Some(index) => match values.get_mut(index) {
-                    Some(slot @ None) => *slot = Some(value),
-                    _ => fault = Some(ObjectFault::Duplicate(name.into_owned())),
-                },
-                None => match self.known.iter().find(|known| equal_but_for_case(known, &name)) {
-                    Some(known) => fault = Some(ObjectFault::CaseFolded(name.into_owned(), known)),
-                    None => others.push(name),
-                },
-            }
-        }
-        others.sort_unstable();
-        let twice = others.windows(2).find(|pair| pair.first() == pair.last()).and_then(|pair| pair.first());
-        Ok(match (fault, twice) {
-            (Some(fault), _) => Err(fault),
-            (None, Some(name)) => Err(ObjectFault::Duplicate(name.to_string())),
-            (None, None) => Ok(values),
+            ScanFault::TooDeep => "it is nested too deep".to_owned(),
         })
     }
 }
 
 /// Equality under Unicode simple case folding with an ASCII name, as Go's `encoding/json` matches names.
 pub(super) fn equal_but_for_case(known: &str, name: &str) -> bool {
-    if name.is_ascii() {
+    // What has the length of an ASCII name and is not ASCII has fewer letters.
+    if name.len() == known.len() || name.is_ascii() {
         return name.eq_ignore_ascii_case(known);
     }
     let folded = name.chars().map(|letter| match letter {
@@ -187,7 +223,7 @@ mod tests {
     use super::*;
 
     fn read(json: &str) -> Result<Vec<Option<&str>>, ObjectFault> {
-        Ok(members(json, &["id", "params"])?.iter().map(|value| value.map(RawValue::get)).collect())
+        Ok(members(json, &["id", "params"])?.to_vec())
     }
 
     #[test]

@@ -4,7 +4,6 @@
 use std::borrow::Cow;
 
 use serde_json::Value;
-use serde_json::value::RawValue;
 
 use crate::protocol::mcp::fault::Fault;
 use crate::protocol::mcp::mirror::{self, Field, Mirror};
@@ -139,9 +138,9 @@ fn argument<'a>(arguments: &'a str, path: &[String]) -> Result<Option<&'a str>, 
         }
         // A name that comes twice would be one thing to us and another to who is behind us.
         let entries = object::entries(json).map_err(|fault| Fault::invalid(fault.to_string()))?;
-        let found: Option<(Cow<'a, str>, &'a RawValue)> = entries.into_iter().find(|(name, _)| name == step);
+        let found: Option<(Cow<'a, str>, &'a str)> = entries.into_iter().find(|(name, _)| name == step);
         match found {
-            Some((_, value)) => json = value.get(),
+            Some((_, value)) => json = value,
             None => return Ok(None),
         }
     }

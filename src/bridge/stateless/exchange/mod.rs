@@ -33,8 +33,8 @@ use crate::protocol::mcp::reply;
 pub struct Exchange {
     /// Whose it is.
     pub principal: Arc<Principal>,
-    /// The request as it first came, if it may be answered by asking for more.
-    pub request: Option<Message>,
+    /// The request as it first came, if it may be answered by asking for more: as text, for it is seldom looked at again.
+    request: Option<Bytes>,
     identity: Arc<str>,
     is_cacheable: bool,
     sent: OnceLock<Sent>,
@@ -130,7 +130,7 @@ impl Exchange {
         };
         let exchange = Arc::new(Self {
             principal: Arc::clone(principal),
-            request: dress::may_ask(method).then(|| request.clone()),
+            request: dress::may_ask(method).then(|| request.whole().clone()),
             identity,
             is_cacheable: finish::is_cacheable(method),
             sent: OnceLock::new(),
@@ -138,6 +138,18 @@ impl Exchange {
         });
         let attendance = Attendance { exchange: Arc::clone(&exchange), round: 1 };
         (exchange, attendance)
+    }
+
+    /// Whether it may be answered by asking for more.
+    #[must_use]
+    pub const fn may_ask(&self) -> bool {
+        self.request.is_some()
+    }
+
+    /// The request as it first came, if it may be answered by asking for more.
+    #[must_use]
+    pub fn request(&self) -> Option<Message> {
+        self.request.as_ref().and_then(|text| Message::parse(text.clone()).ok())
     }
 
     /// Notes the call that carries it; before anything can come back for it.
@@ -279,7 +291,7 @@ impl Exchange {
             is_cacheable: self.is_cacheable,
             // No answer comes without a connection.
             speaks: self.sent.get().and_then(|sent| sent.link.upgrade()).map_or(Speaks::Sessions, |link| link.speaks()),
-            takes_url: self.request.is_some() && round.envelope.features.elicitation_url,
+            takes_url: self.may_ask() && round.envelope.features.elicitation_url,
             missing,
         }
     }

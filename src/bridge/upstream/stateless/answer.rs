@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use serde_json::Value;
-use serde_json::value::RawValue;
 
 use crate::bridge::stateless::exchange::Exchange;
 use crate::bridge::upstream::call::{Call, Owner};
@@ -11,9 +10,9 @@ use crate::bridge::upstream::inbound::MAX_DEPTH;
 use crate::bridge::upstream::link::{Changes, Link};
 use crate::bridge::upstream::stateless::inquiry;
 use crate::bridge::upstream::stateless::state::Binding;
-use crate::protocol::mcp::message::{Kind, Message};
+use crate::protocol::mcp::message::{Kind, Message, ResultParts};
 use crate::protocol::mcp::method::Method;
-use crate::protocol::mcp::object::{self, ObjectFault};
+use crate::protocol::mcp::object;
 use crate::protocol::mcp::reply;
 use crate::protocol::mcp::splice::{Edit, Span};
 
@@ -30,12 +29,12 @@ enum ResultType {
 pub fn take(link: &Arc<Link>, number: u64, message: &Message, id: Span) -> bool {
     // What was not sent again yet cannot have been answered.
     let Some(call) = link.find_call(number).filter(|call| !call.onward.is_asking()) else { return false };
-    let Kind::Answer { result, .. } = message.kind() else { return false };
+    let Kind::Answer { result, parts, .. } = message.kind() else { return false };
     let Some(result) = *result else {
         take_error(link, number, message, id);
         return true;
     };
-    match (result_type(message.json(result)), &call.owner) {
+    match (result_type(message, parts), &call.owner) {
         (ResultType::InputRequired, Owner::Stateless(exchange)) => match sealed(link, exchange, message, result) {
             Some(message) => answer(link, number, &message, id),
             None => fail(link, number, "The MCP server asks for more where nobody can be asked"),
@@ -71,13 +70,11 @@ fn answer(link: &Link, number: u64, message: &Message, id: Span) {
     }
 }
 
-fn result_type(result: &str) -> ResultType {
-    let kind = match object::members(result, &["resultType"]) {
-        Ok([kind]) => kind,
-        Err(ObjectFault::Duplicate(_) | ObjectFault::CaseFolded(..)) => return ResultType::Ambiguous,
-        Err(ObjectFault::NotAnObject(_)) => None,
-    };
-    match kind.and_then(|kind| serde_json::from_str::<String>(kind.get()).ok()).as_deref() {
+fn result_type(message: &Message, parts: &ResultParts) -> ResultType {
+    if parts.is_ambiguous {
+        return ResultType::Ambiguous;
+    }
+    match parts.result_type.and_then(|at| message.string(at)).as_deref() {
         Some("input_required") => ResultType::InputRequired,
         // MCP 2026-07-28, Responses: without one, a result is complete.
         Some("complete") | None => ResultType::Complete,
@@ -87,23 +84,23 @@ fn result_type(result: &str) -> ResultType {
 
 /// The answer with its `requestState` sealed for the client. `None` when there is no request that it could belong to.
 fn sealed(link: &Link, exchange: &Exchange, message: &Message, result: Span) -> Option<Message> {
-    let request = exchange.request.as_ref()?;
+    let request = &exchange.request()?;
     let [state] = object::members(message.json(result), &["requestState"]).ok()?;
-    let Some(raw) = state.filter(|state| state.get() != "null") else { return Some(message.clone()) };
-    let state: String = serde_json::from_str(raw.get()).ok()?;
+    let Some(raw) = state.filter(|state| *state != "null") else { return Some(message.clone()) };
+    let state: String = serde_json::from_str(raw).ok()?;
     let binding = Binding { principal: &exchange.principal, upstream: &link.name, request };
     let sealed = Value::from(link.hub.seal.seal(&state, binding, link.hub.clock.now())?).to_string();
-    let at = Span::of(raw.get(), message.text())?;
+    let at = Span::of(raw, message.text())?;
     Message::parse_within(message.rewritten(&mut [Edit { at, with: sealed.as_bytes() }]), MAX_DEPTH).ok()
 }
 
 fn take_error(link: &Arc<Link>, number: u64, message: &Message, id: Span) {
     let error = object::members(message.text(), &["error"]).ok().and_then(|[error]| error);
-    let members = error.and_then(|error| object::members(error.get(), &["code", "data"]).ok());
+    let members = error.and_then(|error| object::members(error, &["code", "data"]).ok());
     let [code, data] = members.unwrap_or_default();
     let Some(call) = link.take_call(number) else { return };
-    let place = code.and_then(|code| Span::of(code.get(), message.text()));
-    match (code.and_then(|code| code.get().parse().ok()), place) {
+    let place = code.and_then(|code| Span::of(code, message.text()));
+    match (code.and_then(|code| code.parse().ok()), place) {
         (Some(reply::INVALID_PARAMS), Some(at)) if is_not_found(&call, data) => {
             let code = reply::RESOURCE_NOT_FOUND.to_string();
             let edits = &mut [Edit { at, with: code.as_bytes() }, Edit { at: id, with: &call.id }];
@@ -124,9 +121,9 @@ fn take_error(link: &Arc<Link>, number: u64, message: &Message, id: Span) {
 }
 
 /// Whether an error says to a session's client that there is no such resource: then it has another code in its era.
-fn is_not_found(call: &Call, data: Option<&RawValue>) -> bool {
+fn is_not_found(call: &Call, data: Option<&str>) -> bool {
     // MCP 2026-07-28, Resources, Error Handling: it names the URI, which other faults of parameters do not.
-    let names_uri = data.and_then(|data| object::members(data.get(), &["uri"]).ok()).is_some_and(|[uri]| uri.is_some());
+    let names_uri = data.and_then(|data| object::members(data, &["uri"]).ok()).is_some_and(|[uri]| uri.is_some());
     let is_read = |sent: &bytes::Bytes| {
         Message::parse_within(sent.clone(), MAX_DEPTH)
             .is_ok_and(|sent| matches!(sent.kind(), Kind::Request { method: Method::ResourcesRead, .. }))

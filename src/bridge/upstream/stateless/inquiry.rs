@@ -108,17 +108,17 @@ fn read(link: &Link, session: &Session, result: &str) -> Result<(Vec<Question>, 
     let unclear = |_| "The MCP server asks for more in a form that cannot be read".to_owned();
     let [requests, state] = object::members(result, &["inputRequests", "requestState"])
         .map_err(unclear)?
-        .map(|value| value.filter(|value| value.get() != "null"));
-    let entries = requests.map_or(Ok(Vec::new()), |requests| object::entries(requests.get())).map_err(unclear)?;
+        .map(|value| value.filter(|value| *value != "null"));
+    let entries = requests.map_or(Ok(Vec::new()), |requests| object::entries(requests)).map_err(unclear)?;
     if entries.len() > MAX_QUESTIONS || (entries.is_empty() && state.is_none()) {
         return Err("The MCP server asks for nothing, or too much at once".to_owned());
     }
     let mut questions = Vec::with_capacity(entries.len());
     for (key, request) in entries {
         let ask = link.hub.next_ask();
-        let [method, params] = object::members(request.get(), &["method", "params"]).map_err(unclear)?;
-        let params = params.map_or_else(String::new, |params| format!(r#","params":{}"#, params.get()));
-        let method = method.map_or("null", |method| method.get());
+        let [method, params] = object::members(request, &["method", "params"]).map_err(unclear)?;
+        let params = params.map_or_else(String::new, |params| format!(r#","params":{params}"#));
+        let method = method.unwrap_or("null");
         let text = Bytes::from(format!(r#"{{"jsonrpc":"2.0","id":{ask},"method":{method}{params}}}"#));
         let question = Message::parse_within(text, MAX_DEPTH)
             .map_err(|_| "The MCP server asks for more in a form that cannot be read".to_owned())?;
@@ -133,7 +133,7 @@ fn read(link: &Link, session: &Session, result: &str) -> Result<(Vec<Question>, 
             params.wanted_progress().map(|at| Edit { at, with: number.as_bytes() }).into_iter().collect();
         questions.push((ask, key.into_owned(), question.rewritten(&mut token)));
     }
-    Ok((questions, state.map(|state| state.get().to_owned())))
+    Ok((questions, state.map(str::to_owned)))
 }
 
 impl Inquiry {
@@ -210,6 +210,6 @@ impl Inquiry {
 
 fn refusal(message: &Message) -> String {
     let error = object::members(message.text(), &["error"]).ok().and_then(|[error]| error);
-    let text = error.and_then(|error| object::members(error.get(), &["message"]).ok()).and_then(|[text]| text);
-    text.and_then(|text| serde_json::from_str(text.get()).ok()).unwrap_or_default()
+    let text = error.and_then(|error| object::members(error, &["message"]).ok()).and_then(|[text]| text);
+    text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
 }

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::Value;
-use serde_json::value::RawValue;
 
 use crate::base::limit::Limit;
 use crate::bridge::mailbox::{Event, Mailbox};
@@ -148,7 +147,7 @@ fn judge(answer: &Message, name: &str) -> Option<Found> {
     let Some(result) = result else { return judge_error(answer) };
     let result = answer.json(*result);
     let versions = object::members(result, &["supportedVersions"]).ok().and_then(|[versions]| versions);
-    let versions: Option<Vec<String>> = versions.and_then(|versions| serde_json::from_str(versions.get()).ok());
+    let versions: Option<Vec<String>> = versions.and_then(|versions| serde_json::from_str(versions).ok());
     Some(match versions {
         Some(versions) if is_among(&versions) => {
             Hello::discovered(result, name).map_or_else(Found::Unusable, |hello| Found::Stateless(Box::new(hello)))
@@ -162,20 +161,20 @@ fn judge(answer: &Message, name: &str) -> Option<Found> {
 /// MCP 2026-07-28, Backward Compatibility: only errors that this era alone knows speak for it.
 fn judge_error(answer: &Message) -> Option<Found> {
     let error = object::members(answer.text(), &["error"]).ok().and_then(|[error]| error);
-    let members = error.and_then(|error| object::members(error.get(), &["code", "message", "data"]).ok());
+    let members = error.and_then(|error| object::members(error, &["code", "message", "data"]).ok());
     let Some([Some(code), text, data]) = members else { return Some(Found::Sessions) };
     let supported = || -> Option<Vec<String>> {
-        let [supported] = object::members(data?.get(), &["supported"]).ok()?;
-        serde_json::from_str(supported?.get()).ok()
+        let [supported] = object::members(data?, &["supported"]).ok()?;
+        serde_json::from_str(supported?).ok()
     };
-    Some(match code.get().parse() {
+    Some(match code.parse() {
         // MCP 2026-07-28, Protocol Version Negotiation: the client tries again with a version that is supported.
         Ok(reply::UNSUPPORTED_VERSION) => match supported() {
             Some(versions) if is_among(&versions) => return None,
             versions => versions.map_or(Found::Sessions, |versions| another_version(&versions)),
         },
         Ok(reply::MISSING_CAPABILITY | reply::HEADER_MISMATCH) => {
-            let text = text.map_or("", RawValue::get);
+            let text = text.unwrap_or_default();
             Found::Unusable(format!("it speaks 2026-07-28, but refused server/discover: {text}"))
         }
         _ => Found::Sessions,

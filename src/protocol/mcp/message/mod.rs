@@ -1,15 +1,21 @@
 //! One JSON-RPC message: what kind it is and where its parts stand. [JSON-RPC 2.0](https://www.jsonrpc.org/specification)
 
+mod params;
+mod parts;
+
+pub use params::{Meta, Nulls, Param, Params};
+pub use parts::ResultParts;
+
 use std::borrow::Cow;
 
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use crate::base::limit::Limit;
-use crate::protocol::mcp::meta;
 use crate::protocol::mcp::method::Method;
-use crate::protocol::mcp::object::{self, ObjectFault};
+use crate::protocol::mcp::object::{Names, ObjectFault, decoded};
 use crate::protocol::mcp::reply;
+use crate::protocol::mcp::scan::{Scan, ScanFault};
 use crate::protocol::mcp::splice::{self, Edit, Span};
 
 /// How deep objects and arrays may be nested. Nobody needs more; recursive parsers behind us cannot be driven deeper.
@@ -50,131 +56,9 @@ pub enum Kind {
         id: Option<Span>,
         /// `result`; `None` when it is an error.
         result: Option<Span>,
+        /// What is in it.
+        parts: ResultParts,
     },
-}
-
-/// A member of `params` that the bridge reads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "each is the member of its name")]
-pub enum Param {
-    Name,
-    Uri,
-    Meta,
-    Ref,
-    RequestId,
-    ProgressToken,
-    Cursor,
-    Level,
-    ProtocolVersion,
-    Capabilities,
-    Arguments,
-    Mode,
-    Notifications,
-    RequestState,
-    InputResponses,
-    ClientInfo,
-}
-
-const PARAMS: [&str; 16] = [
-    "name",
-    "uri",
-    "_meta",
-    "ref",
-    "requestId",
-    "progressToken",
-    "cursor",
-    "level",
-    "protocolVersion",
-    "capabilities",
-    "arguments",
-    "mode",
-    "notifications",
-    "requestState",
-    "inputResponses",
-    "clientInfo",
-];
-
-/// Where the members of `params` stand.
-#[derive(Clone, Debug, Default)]
-pub struct Params {
-    whole: Option<Span>,
-    members: [Option<Span>; PARAMS.len()],
-    meta: Meta,
-    reference: Reference,
-    nulls: Nulls,
-}
-
-/// Where `null` stands in place of an object: it says no more than nothing would, but is in the way of what is added.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Nulls {
-    /// In place of `params`.
-    pub params: Option<Span>,
-    /// In place of `params._meta`.
-    pub meta: Option<Span>,
-}
-
-/// Where the members of `params._meta` stand.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Meta {
-    /// `progressToken`.
-    pub progress_token: Option<Span>,
-    /// `io.modelcontextprotocol/protocolVersion`: it makes a request one of the stateless era.
-    pub protocol_version: Option<Span>,
-    /// `io.modelcontextprotocol/clientCapabilities`.
-    pub client_capabilities: Option<Span>,
-    /// `io.modelcontextprotocol/logLevel`.
-    pub log_level: Option<Span>,
-}
-
-/// The members of `params.ref` of `completion/complete`.
-#[derive(Clone, Copy, Debug, Default)]
-struct Reference {
-    name: Option<Span>,
-    uri: Option<Span>,
-}
-
-impl Params {
-    /// The place of all of it.
-    #[must_use]
-    pub const fn whole(&self) -> Option<Span> {
-        self.whole
-    }
-
-    /// The place of a member's value.
-    #[must_use]
-    pub fn get(&self, param: Param) -> Option<Span> {
-        self.members.get(param as usize).copied().flatten()
-    }
-
-    /// The place of `_meta.progressToken`.
-    #[must_use]
-    pub const fn wanted_progress(&self) -> Option<Span> {
-        self.meta.progress_token
-    }
-
-    /// The places of what `_meta` says of the request itself.
-    #[must_use]
-    pub const fn meta(&self) -> &Meta {
-        &self.meta
-    }
-
-    /// Where `null` stands in place of what reads as absent.
-    #[must_use]
-    pub const fn nulls(&self) -> &Nulls {
-        &self.nulls
-    }
-
-    /// The place of `ref.name`.
-    #[must_use]
-    pub const fn reference_name(&self) -> Option<Span> {
-        self.reference.name
-    }
-
-    /// The place of `ref.uri`.
-    #[must_use]
-    pub const fn reference_uri(&self) -> Option<Span> {
-        self.reference.uri
-    }
 }
 
 impl Message {
@@ -191,14 +75,13 @@ impl Message {
     /// # Errors
     /// See [`Message::parse`].
     pub fn parse_within(text: Bytes, max_depth: usize) -> Result<Self, MessageFault> {
-        let (kind, has_line_breaks) = {
-            let json = std::str::from_utf8(&text).map_err(|_| MessageFault::parse("it is not UTF-8"))?;
-            if json.starts_with('\u{feff}') {
-                return Err(MessageFault::parse("it begins with a byte-order mark"));
-            }
-            let has_line_breaks = shape(json.as_bytes(), max_depth)?;
-            (kind(json)?, has_line_breaks)
-        };
+        let json = std::str::from_utf8(&text).map_err(|_| MessageFault::parse("it is not UTF-8"))?;
+        if json.starts_with('\u{feff}') {
+            return Err(MessageFault::parse("it begins with a byte-order mark"));
+        }
+        let mut scan = Scan::new(json, max_depth);
+        let kind = kind(&mut scan)?;
+        let has_line_breaks = scan.has_line_breaks();
         Ok(Self { text, kind, has_line_breaks })
     }
 
@@ -217,7 +100,13 @@ impl Message {
         }
     }
 
-    /// All of it.
+    /// All of it, as it came.
+    #[must_use]
+    pub const fn whole(&self) -> &Bytes {
+        &self.text
+    }
+
+    /// The same, as text.
     #[must_use]
     pub fn text(&self) -> &str {
         std::str::from_utf8(&self.text).unwrap_or_default()
@@ -238,9 +127,7 @@ impl Message {
     /// The JSON string at a place, decoded; `None` when something else stands there.
     #[must_use]
     pub fn string(&self, at: Span) -> Option<Cow<'_, str>> {
-        let json = self.json(at);
-        let inner = json.strip_prefix('"')?.strip_suffix('"')?;
-        if inner.contains('\\') { serde_json::from_str(json).ok().map(Cow::Owned) } else { Some(Cow::Borrowed(inner)) }
+        decoded(self.json(at))
     }
 
     /// The message with edits made to it, on one line.
@@ -311,66 +198,58 @@ impl MessageFault {
     }
 }
 
-/// Looks at brackets and line breaks: refuses what is nested too deep, tells whether there is a line break.
-fn shape(text: &[u8], max_depth: usize) -> Result<bool, MessageFault> {
-    let (mut depth, mut deepest, mut has_line_breaks) = (0_usize, 0_usize, false);
-    let mut at = 0;
-    while let Some(byte) = text.get(at) {
-        at += 1;
-        match byte {
-            b'"' => at = after_string(text, at),
-            b'{' | b'[' => {
-                depth += 1;
-                deepest = deepest.max(depth);
-            }
-            b'}' | b']' => depth = depth.saturating_sub(1),
-            b'\n' | b'\r' => has_line_breaks = true,
-            _ => {}
-        }
-    }
-    if deepest > max_depth { Err(MessageFault::invalid("it is nested too deep")) } else { Ok(has_line_breaks) }
-}
+const MEMBERS: [&str; 6] = ["jsonrpc", "id", "method", "params", "result", "error"];
+const PARAMS_AT: usize = 3;
+const RESULT_AT: usize = 4;
 
-/// Where the string that began before `at` is over.
-fn after_string(text: &[u8], mut at: usize) -> usize {
-    loop {
-        // What is large in a message is a string.
-        let rest = text.get(at..).unwrap_or_default();
-        match memchr::memchr2(b'"', b'\\', rest).map(|found| (found, rest.get(found))) {
-            None => return text.len(),
-            Some((found, Some(b'"'))) => return at + found + 1,
-            Some((found, _)) => at += found + 2,
-        }
-    }
-}
-
-fn kind(json: &str) -> Result<Kind, MessageFault> {
-    let [version, id, method, params, result, error] =
-        object::members(json, &["jsonrpc", "id", "method", "params", "result", "error"])
-            .map_err(|fault| MessageFault::object(&fault))?;
+/// Reads all of a text, once.
+fn kind(scan: &mut Scan<'_>) -> Result<Kind, MessageFault> {
+    let json = scan.json();
+    let mut names = Names::new(&MEMBERS);
+    let (mut params, mut parts) = (Ok(Params::default()), ResultParts::default());
+    let read = scan.object(|scan, name| {
+        let which = names.which(name, scan)?;
+        let at = match which {
+            Some(PARAMS_AT) => kept(Params::read(scan)?, &mut params),
+            Some(RESULT_AT) => kept(ResultParts::read(scan)?, &mut parts),
+            _ => scan.value()?,
+        };
+        names.note(which, at);
+        Ok(())
+    });
+    read.and_then(|_| scan.end()).map_err(|fault| match fault {
+        ScanFault::TooDeep => MessageFault::invalid("it is nested too deep"),
+        fault @ ScanFault::NotJson(_) => MessageFault::object(&ObjectFault::of(fault, json)),
+    })?;
+    let [version, id, method, params_at, result, error] =
+        names.places().map_err(|fault| MessageFault::object(&fault))?;
+    let text = |at: Span| json.get(at.start..at.end).unwrap_or_default();
     // JSON-RPC 2.0 §4: "jsonrpc" must be exactly "2.0".
-    if version.and_then(decoded).as_deref() != Some("2.0") {
+    if version.and_then(|at| decoded(text(at))).as_deref() != Some("2.0") {
         return Err(MessageFault::invalid("\"jsonrpc\" is not \"2.0\""));
     }
-    let span = |value: &RawValue| Span::of(value.get(), json);
-    let Some(method) = method else { return answer(json, [id, params, result, error]) };
+    let Some(method) = method else { return answer(json, [id, params_at, result, error], parts) };
     if result.is_some() || error.is_some() {
         return Err(MessageFault::invalid("a method and a result in one message"));
     }
-    let method = decoded(method).ok_or(MessageFault::invalid("the method is not a string"))?;
+    let method = decoded(text(method)).ok_or(MessageFault::invalid("the method is not a string"))?;
     let method = Method::parse(&method);
-    let Some(id) = id else { return Ok(Kind::Notification { method, params: read_params(json, params)? }) };
-    let id = checked_id(id)?;
-    let params = read_params(json, params).map_err(|fault| MessageFault { id: Some(id.get().to_owned()), ..fault })?;
-    let id = span(id).ok_or(MessageFault::invalid("no id"))?;
+    let Some(id) = id else { return Ok(Kind::Notification { method, params: params? }) };
+    check_id(text(id))?;
+    let params = params.map_err(|fault| MessageFault { id: Some(text(id).to_owned()), ..fault })?;
     Ok(Kind::Request { id, method, params })
 }
 
-fn answer(json: &str, [id, params, result, error]: [Option<&RawValue>; 4]) -> Result<Kind, MessageFault> {
+fn answer(
+    json: &str,
+    [id, params, result, error]: [Option<Span>; 4],
+    parts: ResultParts,
+) -> Result<Kind, MessageFault> {
+    let text = |at: Span| json.get(at.start..at.end).unwrap_or_default();
     let id = id.ok_or(MessageFault::invalid("neither a method nor an id"))?;
     // Servers that write out all members of a structure write the other one as null.
-    let error = error.filter(|error| error.get() != "null" || result.is_none());
-    let result = result.filter(|result| result.get() != "null" || error.is_none());
+    let error = error.filter(|error| text(*error) != "null" || result.is_none());
+    let result = result.filter(|result| text(*result) != "null" || error.is_none());
     let result = match (result, error) {
         (Some(result), None) => Some(result),
         (None, Some(_)) => None,
@@ -380,75 +259,27 @@ fn answer(json: &str, [id, params, result, error]: [Option<&RawValue>; 4]) -> Re
         return Err(MessageFault::invalid("an answer has no params"));
     }
     // JSON-RPC 2.0 §5: the id of an error may be null when the request's could not be read.
-    if id.get() == "null" && result.is_none() {
-        return Ok(Kind::Answer { id: None, result: None });
+    if text(id) == "null" && result.is_none() {
+        return Ok(Kind::Answer { id: None, result: None, parts });
     }
-    let id = Span::of(checked_id(id)?.get(), json);
-    Ok(Kind::Answer { id, result: result.and_then(|result| Span::of(result.get(), json)) })
+    check_id(text(id))?;
+    Ok(Kind::Answer { id: Some(id), result, parts })
 }
 
-fn checked_id(id: &RawValue) -> Result<&RawValue, MessageFault> {
+/// Keeps what was read, and gives its place.
+fn kept<T>((at, read): (Span, T), place: &mut T) -> Span {
+    *place = read;
+    at
+}
+
+fn check_id(id: &str) -> Result<(), MessageFault> {
     // MCP 2025-11-25, Base Protocol: an id is a string or an integer, never null.
-    let legal = match id.get().as_bytes() {
+    let legal = match id.as_bytes() {
         [b'"', ..] => decoded(id).is_some(),
-        [b'-' | b'0'..=b'9', ..] => id.get().bytes().all(|byte| matches!(byte, b'-' | b'0'..=b'9')),
+        [b'-' | b'0'..=b'9', ..] => id.bytes().all(|byte| matches!(byte, b'-' | b'0'..=b'9')),
         _ => false,
     };
-    if legal { Ok(id) } else { Err(MessageFault::invalid("the id is neither a string nor an integer")) }
-}
-
-fn read_params(json: &str, params: Option<&RawValue>) -> Result<Params, MessageFault> {
-    let Some(params) = params else { return Ok(Params::default()) };
-    let fault = |fault: ObjectFault| match fault {
-        // It was JSON as part of the whole; so it is something other than an object.
-        ObjectFault::NotAnObject(_) => MessageFault {
-            code: reply::INVALID_PARAMS,
-            ..MessageFault::invalid("params, _meta or ref is not an object")
-        },
-        other => MessageFault::object(&other),
-    };
-    let place = |value: Option<&RawValue>| value.and_then(|value| Span::of(value.get(), json));
-    // Clients and servers that write out all members of a structure write those that are not set as null. Nobody acts on
-    // one: what may be absent reads as absent, and what is needed is missed.
-    if is_null(params) {
-        return Ok(Params { nulls: Nulls { params: place(Some(params)), meta: None }, ..Params::default() });
-    }
-    let mut members = object::members(params.get(), &PARAMS).map_err(fault)?;
-    let mut read = Params { whole: place(Some(params)), ..Params::default() };
-    for param in [Param::Meta, Param::Cursor, Param::Arguments] {
-        if let Some(null) = members.get_mut(param as usize).and_then(|value| value.take_if(|value| is_null(value)))
-            && param == Param::Meta
-        {
-            read.nulls.meta = place(Some(null));
-        }
-    }
-    let member = |param: Param| members.get(param as usize).copied().flatten();
-    read.members = members.map(place);
-    if let Some(meta) = member(Param::Meta) {
-        let known = ["progressToken", meta::PROTOCOL_VERSION, meta::CLIENT_CAPABILITIES, meta::LOG_LEVEL];
-        let [progress_token, protocol_version, client_capabilities, log_level] =
-            object::members(meta.get(), &known).map_err(fault)?;
-        read.meta = Meta {
-            progress_token: place(progress_token.filter(|token| !is_null(token))),
-            protocol_version: place(protocol_version),
-            client_capabilities: place(client_capabilities),
-            log_level: place(log_level),
-        };
-    }
-    if let Some(reference) = member(Param::Ref) {
-        let [name, uri] = object::members(reference.get(), &["name", "uri"]).map_err(fault)?;
-        read.reference = Reference { name: place(name), uri: place(uri) };
-    }
-    Ok(read)
-}
-
-fn is_null(value: &RawValue) -> bool {
-    value.get() == "null"
-}
-
-fn decoded(value: &RawValue) -> Option<Cow<'_, str>> {
-    let inner = value.get().strip_prefix('"')?.strip_suffix('"')?;
-    if inner.contains('\\') { serde_json::from_str(value.get()).ok().map(Cow::Owned) } else { Some(inner.into()) }
+    if legal { Ok(()) } else { Err(MessageFault::invalid("the id is neither a string nor an integer")) }
 }
 
 #[cfg(test)]

@@ -122,16 +122,28 @@ fn mcp_6_batches_are_bounded() {
 }
 
 #[test]
-fn brackets_and_line_breaks_in_strings_are_no_shape() {
-    for (text, deep, broken) in [
-        (r#"{"a":"{{[["}"#, 1, false),
-        (r#"{"a\"{":"\\","b":[{}]}"#, 3, false),
-        ("{\"a\":\"\\\\\\\"[\",\n\"b\":[]}", 2, true),
-        (r#"{"never ends [[["#, 1, false),
-        (r#"{"never ends [[[\"#, 1, false),
-        (r#"{"a":"}}","b":[[]]}"#, 3, false),
+fn what_a_result_says_is_found_and_what_could_be_read_in_two_ways_is_told_apart() {
+    let parts = |result: &str| {
+        let message = parse(&format!(r#"{{"jsonrpc":"2.0","id":1,"result":{result}}}"#)).unwrap();
+        let Kind::Answer { result: Some(_), parts, .. } = message.kind() else { panic!() };
+        let kind = parts.result_type.map(|at| message.json(at).to_owned());
+        (kind, parts.lacks_server_info, parts.is_clear, parts.is_ambiguous)
+    };
+    let complete = Some(r#""complete""#.to_owned());
+    let server = r#""io.modelcontextprotocol/serverInfo":{}"#;
+    for (result, expected) in [
+        (r#"{"resultType":"complete","content":[]}"#.to_owned(), (complete.clone(), false, true, false)),
+        (r#"{"_meta":{"a":1},"result\u0054ype":"complete"}"#.to_owned(), (complete.clone(), true, true, false)),
+        (format!(r#"{{"_meta":{{{server}}}}}"#), (None, false, true, false)),
+        (r#"{"_meta":{"a":1,"a":2}}"#.to_owned(), (None, false, true, false)),
+        (r#"{"_meta":null}"#.to_owned(), (None, false, true, false)),
+        (r#"{"TTLMs":1,"resultType":"complete"}"#.to_owned(), (complete.clone(), false, false, false)),
+        (r#"{"TTLMs":1,"ResultType":"x","resultType":"complete"}"#.to_owned(), (complete.clone(), false, false, true)),
+        (r#"{"ResultType":"x","TTLMs":1}"#.to_owned(), (None, false, false, true)),
+        (r#"{"a":1,"a":2,"resultType":"complete"}"#.to_owned(), (complete, false, false, true)),
+        (r#"{"resultType":1,"resultType":2}"#.to_owned(), (Some("2".to_owned()), false, false, true)),
+        ("[]".to_owned(), (None, false, false, false)),
     ] {
-        assert_eq!(shape(text.as_bytes(), deep).ok(), Some(broken), "{text}");
-        assert!(shape(text.as_bytes(), deep - 1).is_err(), "{text}");
+        assert_eq!(parts(&result), expected, "{result}");
     }
 }

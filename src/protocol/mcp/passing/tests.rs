@@ -102,11 +102,12 @@ fn d_18_what_is_missing_is_added_as_it_passes() {
         let text = format!(r#"{{"jsonrpc":"2.0","id":17,"result":{result}}}"#);
         let passed: Value = serde_json::from_str(&in_all_pieces(&text, &terms(Kinds::Any, true)).unwrap()).unwrap();
         let message = crate::protocol::mcp::message::Message::parse(Bytes::from(text.clone())).unwrap();
-        let crate::protocol::mcp::message::Kind::Answer { id: Some(id), result: Some(at) } = message.kind() else {
+        let crate::protocol::mcp::message::Kind::Answer { id: Some(id), result: Some(at), parts } = message.kind()
+        else {
             panic!()
         };
         let id = crate::protocol::mcp::splice::Edit { at: *id, with: br#""a""# };
-        let held = crate::protocol::mcp::completion::completed(&message, id, *at, r#"{"name":"s"}"#, true);
+        let held = crate::protocol::mcp::completion::completed(&message, id, (*at, parts), r#"{"name":"s"}"#, true);
         assert_eq!(passed, serde_json::from_slice::<Value>(&held).unwrap(), "{result}");
         assert_eq!(passed["id"], json!("a"));
     }

@@ -1,0 +1,373 @@
+//! JSON read once, from front to back: all of it is checked, and what somebody asks for is found where it stands. [RFC 8259](https://www.rfc-editor.org/rfc/rfc8259)
+//!
+//! What is in a value that nobody asks for is passed, not taken apart. Rejected: `RawValue` of `serde_json`, which reads what is nested
+//! as often as it is nested, and knows nothing of depth and line breaks, for which all was read once more.
+
+use crate::protocol::mcp::splice::Span;
+
+/// A text, and how far it was read.
+#[derive(Debug)]
+pub struct Scan<'a> {
+    json: &'a str,
+    at: usize,
+    /// The brackets that are to close what is open, the innermost last.
+    open: Vec<u8>,
+    max_depth: usize,
+    has_line_breaks: bool,
+}
+
+/// Why it cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ScanFault {
+    /// At this byte it is no JSON, or not what it has to be.
+    NotJson(usize),
+    /// Nested beyond the bound.
+    TooDeep,
+}
+
+impl<'a> Scan<'a> {
+    /// Nothing of `json` was read yet.
+    #[must_use]
+    pub const fn new(json: &'a str, max_depth: usize) -> Self {
+        Self { json, at: 0, open: Vec::new(), max_depth, has_line_breaks: false }
+    }
+
+    /// All of the text.
+    #[must_use]
+    pub const fn json(&self) -> &'a str {
+        self.json
+    }
+
+    /// Whether there was a line break so far. Between tokens alone there can be one.
+    #[must_use]
+    pub const fn has_line_breaks(&self) -> bool {
+        self.has_line_breaks
+    }
+
+    /// Whether an object comes next.
+    #[must_use]
+    pub fn is_at_object(&mut self) -> bool {
+        self.pass_space();
+        self.peek() == Some(b'{')
+    }
+
+    /// Passes an object. `member` is called at each of its members, with the name as it is written, and passes its value.
+    ///
+    /// # Errors
+    /// It is none, or what `member` says.
+    pub fn object(
+        &mut self,
+        mut member: impl FnMut(&mut Self, &'a str) -> Result<(), ScanFault>,
+    ) -> Result<Span, ScanFault> {
+        if !self.is_at_object() {
+            return Err(self.not_json());
+        }
+        let start = self.at;
+        let mut next = self.enter(b'}')?;
+        while let Some(name) = next {
+            member(self, name)?;
+            next = self.next()?;
+        }
+        Ok(Span { start, end: self.at })
+    }
+
+    /// Passes one value, whatever it is.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn value(&mut self) -> Result<Span, ScanFault> {
+        self.pass_space();
+        let (start, around) = (self.at, self.open.len());
+        loop {
+            self.pass_space();
+            let mut next = match self.peek() {
+                Some(b'{') => self.enter(b'}')?,
+                Some(b'[') => self.enter(b']')?,
+                _ => self.scalar().map(|()| None)?,
+            };
+            // With a value what is around it may end, too.
+            while next.is_none() {
+                if self.open.len() == around {
+                    return Ok(Span { start, end: self.at });
+                }
+                next = self.next()?;
+            }
+        }
+    }
+
+    /// Passes what may stand behind the only value of a text.
+    ///
+    /// # Errors
+    /// Something stands there that may not.
+    pub fn end(&mut self) -> Result<(), ScanFault> {
+        self.pass_space();
+        if self.at == self.json.len() { Ok(()) } else { Err(self.not_json()) }
+    }
+
+    /// Passes the bracket that opens an object or an array, and goes on as [`Self::next`].
+    fn enter(&mut self, close: u8) -> Result<Option<&'a str>, ScanFault> {
+        if self.open.len() >= self.max_depth {
+            return Err(ScanFault::TooDeep);
+        }
+        self.at += 1;
+        self.pass_space();
+        if self.peek() == Some(close) {
+            self.at += 1;
+            return Ok(None);
+        }
+        self.open.push(close);
+        self.first(close).map(Some)
+    }
+
+    /// Goes on behind a value, to the next one beside it: gives the name of a member, as written, or nothing as that of an item. `None` when
+    /// what is around it has ended.
+    fn next(&mut self) -> Result<Option<&'a str>, ScanFault> {
+        self.pass_space();
+        match (self.peek(), self.open.last().copied()) {
+            (Some(b','), Some(close)) => {
+                self.at += 1;
+                self.first(close).map(Some)
+            }
+            (byte, close) if byte.is_some() && byte == close => {
+                self.at += 1;
+                self.open.pop();
+                Ok(None)
+            }
+            _ => Err(self.not_json()),
+        }
+    }
+
+    /// What stands before the value of a member; nothing does before an item.
+    fn first(&mut self, close: u8) -> Result<&'a str, ScanFault> {
+        if close == b']' {
+            return Ok("");
+        }
+        self.pass_space();
+        let start = self.at;
+        if self.peek() != Some(b'"') {
+            return Err(self.not_json());
+        }
+        self.string()?;
+        let name = self.json.get(start..self.at).unwrap_or_default();
+        self.pass_space();
+        if self.peek() != Some(b':') {
+            return Err(self.not_json());
+        }
+        self.at += 1;
+        Ok(name)
+    }
+
+    fn scalar(&mut self) -> Result<(), ScanFault> {
+        let rest = self.rest();
+        let length = match rest {
+            [b'"', ..] => return self.string(),
+            [b't', b'r', b'u', b'e', ..] | [b'n', b'u', b'l', b'l', ..] => 4,
+            [b'f', b'a', b'l', b's', b'e', ..] => 5,
+            _ => number(rest).ok_or_else(|| self.not_json())?,
+        };
+        self.at += length;
+        Ok(())
+    }
+
+    fn string(&mut self) -> Result<(), ScanFault> {
+        self.at += 1;
+        loop {
+            let rest = self.rest();
+            let length = plain(rest);
+            self.at += length;
+            self.at += match rest.get(length..).unwrap_or_default() {
+                [b'"', ..] => {
+                    self.at += 1;
+                    return Ok(());
+                }
+                [b'\\', b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't', ..] => 2,
+                [b'\\', b'u', digits @ ..] if digits.len() >= 4 && digits.iter().take(4).all(u8::is_ascii_hexdigit) => {
+                    6
+                }
+                _ => return Err(self.not_json()),
+            };
+        }
+    }
+
+    fn pass_space(&mut self) {
+        while let Some(byte @ (b' ' | b'\t' | b'\n' | b'\r')) = self.peek() {
+            self.has_line_breaks |= matches!(byte, b'\n' | b'\r');
+            self.at += 1;
+        }
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.json.as_bytes().get(self.at).copied()
+    }
+
+    fn rest(&self) -> &'a [u8] {
+        self.json.as_bytes().get(self.at..).unwrap_or_default()
+    }
+
+    /// That what comes next may not stand there.
+    #[must_use]
+    pub const fn not_json(&self) -> ScanFault {
+        ScanFault::NotJson(self.at)
+    }
+}
+
+/// How many bytes come before the first that means something in a string: its end, an escape, or one that may not stand there.
+fn plain(text: &[u8]) -> usize {
+    const ONES: u64 = u64::MAX / 255;
+    // What is large in a message is a string, so eight bytes are looked at in one step. A byte borrows from its neighbour only
+    // where it is one of them itself: of the bits that are set the lowest is right.
+    let below = |word: u64, bound: u8| word.wrapping_sub(ONES * u64::from(bound)) & !word;
+    let is = |word: u64, byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
+    let (words, _) = text.as_chunks::<8>();
+    for (index, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let found = (below(word, 0x20) | is(word, b'"') | is(word, b'\\')) & (ONES << 7);
+        if found != 0 {
+            return index * 8 + (found.trailing_zeros() / 8) as usize;
+        }
+    }
+    let looked_at = words.len() * 8;
+    let rest = text.get(looked_at..).unwrap_or_default();
+    looked_at + rest.iter().position(|byte| *byte < 0x20 || matches!(byte, b'"' | b'\\')).unwrap_or(rest.len())
+}
+
+/// How many bytes the number has that stands at the beginning.
+fn number(text: &[u8]) -> Option<usize> {
+    let digits = |from: usize| text.iter().skip(from).take_while(|byte| byte.is_ascii_digit()).count();
+    let some_digits = |from: usize| Some(digits(from)).filter(|count| *count > 0);
+    let mut at = usize::from(text.first() == Some(&b'-'));
+    at += if text.get(at) == Some(&b'0') { 1 } else { some_digits(at)? };
+    if text.get(at) == Some(&b'.') {
+        at += 1 + some_digits(at + 1)?;
+    }
+    if matches!(text.get(at), Some(b'e' | b'E')) {
+        at += 1 + usize::from(matches!(text.get(at + 1), Some(b'+' | b'-')));
+        at += some_digits(at)?;
+    }
+    Some(at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scan(text: &str, max_depth: usize) -> Result<(Span, bool), ScanFault> {
+        let mut scan = Scan::new(text, max_depth);
+        let span = scan.value()?;
+        scan.end().map(|()| (span, scan.has_line_breaks()))
+    }
+
+    const TEXTS: &[&str] = &[
+        r#"{"a":[1,-0.5e+3,0,10,1E9,{"b":null}],"c":true,"d":"\u12aF\n\\\"ü\/","":false}"#,
+        "{}",
+        "{ }",
+        "[]",
+        r#" [ "" , [ ] ] "#,
+        "{\"a\"\n:\r1\t}",
+        "1",
+        "-0",
+        "\"a\"",
+        "null ",
+        "\"\\ud800\"",
+        "[0e0]",
+        r#"{"a":1,}"#,
+        "[1,]",
+        "{,}",
+        "[,]",
+        "{\"a\"}",
+        "{\"a\":}",
+        "{1:2}",
+        "[01]",
+        "[1.]",
+        "[.5]",
+        "[-]",
+        "[1e]",
+        "[+1]",
+        "[1e+]",
+        "[--1]",
+        "[0x1]",
+        "[nul]",
+        "[nulll]",
+        "[True]",
+        "[\"a\nb\"]",
+        r#"["\x"]"#,
+        r#"["\u12g4"]"#,
+        r#"["\u12"]"#,
+        "[\"",
+        "[\"\\",
+        "[",
+        "{",
+        "{\"a\":1",
+        "[1}",
+        "{\"a\":1]",
+        "[1] 2",
+        "[1]]",
+        "[1 2]",
+        "{\"a\" 1}",
+        "[NaN]",
+        "['a']",
+        "",
+        " ",
+        "\u{a0}1",
+        "\u{feff}1",
+        "[1\u{c}]",
+        "{\"a\":1,,\"b\":2}",
+        "{\"a\":1 \"b\":2}",
+    ];
+
+    #[test]
+    fn mcp_3_what_is_json_is_what_serde_takes_for_it() {
+        let mut texts: Vec<String> = TEXTS.iter().map(|text| (*text).to_owned()).collect();
+        // Every byte in every place of a word, and behind it.
+        for byte in (0..=0x7f_u8).map(char::from) {
+            texts.extend((0..17).map(|length| format!("[\"{}{byte}bcdefgh\"]", "é".repeat(length))));
+        }
+        for text in texts {
+            let is_json = serde_json::from_str::<&serde_json::value::RawValue>(&text).is_ok();
+            assert_eq!(scan(&text, 8).is_ok(), is_json, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn mcp_7_brackets_and_line_breaks_count_outside_of_strings() {
+        for (text, deep, broken) in [
+            (r#"{"a":"{{[["}"#, 1, false),
+            (r#"{"a\"{":"\\","b":[{}]}"#, 3, false),
+            ("{\"a\":\"\\\\\\\"[\",\n\"b\":[]}", 2, true),
+            (r#"{"a":"}}","b":[[]]}"#, 3, false),
+            ("[[1,[2]],[3]]\r", 3, true),
+            ("7", 0, false),
+        ] {
+            assert_eq!(scan(text, deep).map(|(_, broken)| broken), Ok(broken), "{text}");
+            if deep > 0 {
+                assert_eq!(scan(text, deep - 1), Err(ScanFault::TooDeep), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn members_stand_where_they_are_found() {
+        let text = r#" { "a" : [1,{"b":2}] ,"\u0062":"x", "c":{"d" : -1.5e3 } } "#;
+        let mut found = Vec::new();
+        let mut scan = Scan::new(text, 8);
+        let whole = scan.object(|scan, name| {
+            let at = match name {
+                r#""c""# => scan.object(|scan, name| scan.value().map(|at| found.push((name, at))))?,
+                _ => scan.value()?,
+            };
+            found.push((name, at));
+            Ok(())
+        });
+        let at = |span: Span| &text[span.start..span.end];
+        assert_eq!((at(whole.unwrap()), scan.end()), (text.trim(), Ok(())));
+        let found: Vec<_> = found.into_iter().map(|(name, span)| (name, at(span))).collect();
+        let expected = [
+            (r#""a""#, r#"[1,{"b":2}]"#),
+            (r#""\u0062""#, r#""x""#),
+            (r#""d""#, "-1.5e3"),
+            (r#""c""#, r#"{"d" : -1.5e3 }"#),
+        ];
+        assert_eq!(found, expected);
+        assert_eq!(Scan::new("[]", 8).object(|scan, _| scan.value().map(drop)), Err(ScanFault::NotJson(0)));
+    }
+}
