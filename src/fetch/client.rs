@@ -39,6 +39,9 @@ impl fmt::Debug for Client {
     }
 }
 
+/// The name of a header field.
+pub use hyper::header::HeaderName as FieldName;
+
 /// What is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the methods of RFC 9110 §9.3")]
@@ -59,6 +62,15 @@ pub struct Request<'a> {
     pub headers: Vec<(&'a str, &'a str)>,
     /// The content.
     pub body: Option<Bytes>,
+}
+
+/// What requests have in common: all but their content, and header fields of their own.
+#[derive(Clone, Debug)]
+pub struct Prepared {
+    method: Method,
+    url: Url,
+    target: Uri,
+    headers: HeaderMap,
 }
 
 /// An answer with all of its content.
@@ -99,9 +111,23 @@ impl Client {
     /// # Errors
     /// See [`FetchError`]; only after [`FetchError::Connect`] is it certain that nothing was sent.
     pub async fn send(&self, request: Request<'_>) -> Result<Response, FetchError> {
-        let url = request.url;
+        let prepared = self.prepare(request.verb, request.url, &request.headers)?;
+        self.send_prepared(&prepared, &[], request.body).await
+    }
+
+    /// The same for a request that was prepared, with more header fields.
+    ///
+    /// # Errors
+    /// See [`Client::send`].
+    pub async fn send_prepared(
+        &self,
+        prepared: &Prepared,
+        more: &[(FieldName, Bytes)],
+        body: Option<Bytes>,
+    ) -> Result<Response, FetchError> {
+        let mut message = message(prepared, more, body)?;
+        let url = &prepared.url;
         let origin = &url[..Position::BeforePath];
-        let mut message = self.message(request)?;
         loop {
             let idle = self.kept.as_ref().and_then(|kept| kept.take(origin));
             let is_new = idle.is_none();
@@ -132,24 +158,26 @@ impl Client {
         Ok(Opened { origin: origin.into(), sender })
     }
 
-    fn message(&self, request: Request<'_>) -> Result<hyper::Request<Full<Bytes>>, FetchError> {
-        let proxy = self.connector.proxy.as_ref().filter(|proxy| proxy.forwards(request.url));
+    /// Prepares requests, so that what they have in common is put together once.
+    ///
+    /// # Errors
+    /// [`FetchError::Unsendable`].
+    pub fn prepare(&self, verb: Verb, url: &Url, headers: &[(&str, &str)]) -> Result<Prepared, FetchError> {
+        let proxy = self.connector.proxy.as_ref().filter(|proxy| proxy.forwards(url));
         // RFC 9112 §3.2.2: a proxy is told all of the URL.
         let from = if proxy.is_some() { Position::BeforeScheme } else { Position::BeforePath };
-        let target = Uri::try_from(&request.url[from..Position::AfterQuery]);
-        let mut headers = fields(request.url, &request.headers)?;
+        let target = Uri::try_from(&url[from..Position::AfterQuery]);
+        let target = target.map_err(|_| FetchError::Unsendable("the URL cannot be sent".to_owned()))?;
+        let mut headers = fields(url, headers)?;
         if let Some(Proxy::Http { authorization: Some(authorization), .. }) = proxy {
             headers.insert(header::PROXY_AUTHORIZATION, authorization.clone());
         }
-        let mut message = hyper::Request::new(Full::new(request.body.unwrap_or_default()));
-        *message.method_mut() = match request.verb {
+        let method = match verb {
             Verb::Get => Method::GET,
             Verb::Post => Method::POST,
             Verb::Delete => Method::DELETE,
         };
-        *message.uri_mut() = target.map_err(|_| FetchError::Unsendable("the URL cannot be sent".to_owned()))?;
-        *message.headers_mut() = headers;
-        Ok(message)
+        Ok(Prepared { method, url: url.clone(), target, headers })
     }
 
     /// Sends a request and takes the whole answer, of at most `limit` bytes; all of it, from the connection to the last
@@ -169,9 +197,29 @@ impl Client {
     }
 }
 
+fn message(
+    prepared: &Prepared,
+    more: &[(FieldName, Bytes)],
+    body: Option<Bytes>,
+) -> Result<hyper::Request<Full<Bytes>>, FetchError> {
+    let mut message = hyper::Request::new(Full::new(body.unwrap_or_default()));
+    message.method_mut().clone_from(&prepared.method);
+    message.uri_mut().clone_from(&prepared.target);
+    message.headers_mut().clone_from(&prepared.headers);
+    for (name, value) in more {
+        let mut value = HeaderValue::from_maybe_shared(value.clone()).map_err(|_| unsendable(name.as_str()))?;
+        value.set_sensitive(true);
+        message.headers_mut().append(name.clone(), value);
+    }
+    Ok(message)
+}
+
+fn unsendable(what: &str) -> FetchError {
+    FetchError::Unsendable(format!("{what} has a value that cannot be sent"))
+}
+
 /// The header fields of a request: its own, and what every request has.
 fn fields(url: &Url, own: &[(&str, &str)]) -> Result<HeaderMap, FetchError> {
-    let unsendable = |what: &str| FetchError::Unsendable(format!("{what} has a value that cannot be sent"));
     let mut headers = HeaderMap::with_capacity(own.len() + 4);
     let host = HeaderValue::from_str(&url[Position::BeforeHost..Position::AfterPort]);
     headers.insert(header::HOST, host.map_err(|_| unsendable("the URL"))?);

@@ -180,7 +180,7 @@ impl Link {
         }
         let text = match self.speaks() {
             Speaks::Sessions => message.rewritten(&mut edits),
-            Speaks::Stateless => dress::dress(&mut call, message, &edits, matches!(self.wire, Wire::Http(_))),
+            Speaks::Stateless => dress::dress(&mut call, message, edits, matches!(self.wire, Wire::Http(_))),
         };
         let call = Arc::new(call);
         self.open(id, &call)?;

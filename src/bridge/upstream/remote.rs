@@ -12,7 +12,7 @@ use crate::base::limit::Limit;
 use crate::base::secret::Secret;
 use crate::bridge::upstream::link::Link;
 use crate::config::section::{HttpUpstream, UpstreamAuth};
-use crate::fetch::{Client, Connection, FetchError, Request, Response, Verb};
+use crate::fetch::{Client, Connection, FetchError, FieldName, Prepared, Response, Verb};
 use crate::protocol::mcp::header;
 use crate::protocol::mcp::reply;
 
@@ -80,16 +80,42 @@ impl Remote {
         &'a self,
         verb: Verb,
         url: &'a Url,
-        mut headers: Vec<(&'a str, &'a str)>,
+        headers: Vec<(&'a str, &'a str)>,
         body: Option<Bytes>,
     ) -> Result<Response, FetchError> {
+        self.send_prepared(&self.prepare(verb, url, headers)?, &[], body).await
+    }
+
+    /// Sends a request that was prepared, with more header fields.
+    ///
+    /// # Errors
+    /// See [`Client::send`].
+    pub async fn send_prepared(
+        &self,
+        prepared: &Prepared,
+        more: &[(FieldName, Bytes)],
+        body: Option<Bytes>,
+    ) -> Result<Response, FetchError> {
+        self.client.send_prepared(prepared, more, body).await
+    }
+
+    /// Prepares requests with these header fields and the configured ones. A POST has content, nothing else has.
+    ///
+    /// # Errors
+    /// See [`Client::prepare`].
+    pub fn prepare<'a>(
+        &'a self,
+        verb: Verb,
+        url: &Url,
+        mut headers: Vec<(&'a str, &'a str)>,
+    ) -> Result<Prepared, FetchError> {
         // RFC 9110 §12.5.3: without the field any coding would do, and nothing here is decoded.
         let is_set = self.settings.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("accept-encoding"));
         headers.extend((!is_set).then_some(("accept-encoding", "identity")));
-        headers.extend(body.is_some().then_some(("content-type", header::JSON)));
+        headers.extend((verb == Verb::Post).then_some(("content-type", header::JSON)));
         headers.extend(self.settings.headers.iter().map(|(name, value)| (name.as_str(), value.expose())));
         headers.extend(self.bearer.as_ref().map(|bearer| ("authorization", bearer.expose())));
-        self.client.send(Request { verb, url, headers, body }).await
+        self.client.prepare(verb, url, &headers)
     }
 }
 

@@ -1,6 +1,5 @@
 //! An upstream behind a URL. [MCP 2025-11-25, Streamable HTTP](https://modelcontextprotocol.io/specification/2025-11-25/basic/transports#streamable-http)
 
-use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -15,7 +14,7 @@ use crate::bridge::upstream::link::Link;
 use crate::bridge::upstream::pass::{self, Pass};
 use crate::bridge::upstream::remote::{self, ACCEPTANCE, MAX_MESSAGE, Remote, fail};
 use crate::config::section::HttpUpstream;
-use crate::fetch::{Begun, FetchError, Response, Verb};
+use crate::fetch::{Begun, FetchError, FieldName, Prepared, Response, Verb};
 use crate::protocol::mcp::event_stream::{Event, Parser};
 use crate::protocol::mcp::header;
 use crate::protocol::mcp::reply;
@@ -41,6 +40,8 @@ pub struct HttpWire {
     remote: Remote,
     session_id: OnceLock<String>,
     version: OnceLock<ProtocolVersion>,
+    /// What all POST requests have in common, from when the version is known.
+    posts: OnceLock<Prepared>,
     may_be_older: AtomicBool,
 }
 
@@ -58,14 +59,18 @@ impl HttpWire {
     /// # Errors
     /// In words, why there can be none.
     pub fn new(settings: &HttpUpstream) -> Result<Self, String> {
-        let (session_id, version) = (OnceLock::new(), OnceLock::new());
-        Ok(Self { remote: Remote::new(settings)?, session_id, version, may_be_older: AtomicBool::new(false) })
+        let (session_id, version, posts) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
+        Ok(Self { remote: Remote::new(settings)?, session_id, version, posts, may_be_older: AtomicBool::new(false) })
     }
 
     /// From now on, requests name this version.
     pub fn negotiated(&self, version: ProtocolVersion) {
         // Set once: `initialize` is answered once.
         let _second = self.version.set(version);
+        // What cannot be sent is told to each request.
+        if let Ok(posts) = self.prepare(Verb::Post, None) {
+            let _second = self.posts.set(posts);
+        }
     }
 
     /// Whether the server refused `initialize` as one does that speaks HTTP+SSE (2024-11-05).
@@ -174,7 +179,9 @@ impl HttpWire {
         // MCP 2025-11-25, Session Management: a session that is no longer needed is ended by DELETE.
         if self.session().is_some() {
             // The server may not care (405), or not be there any more.
-            let _answer = tokio::time::timeout(FAREWELL, self.send(Verb::Delete, None, &[])).await;
+            if let Ok(farewell) = self.prepare(Verb::Delete, None) {
+                let _answer = tokio::time::timeout(FAREWELL, self.remote.send_prepared(&farewell, &[], None)).await;
+            }
         }
     }
 
@@ -201,22 +208,18 @@ impl HttpWire {
         }
     }
 
-    async fn post(&self, text: Bytes, more: &[(Cow<'static, str>, String)]) -> Result<Response, FetchError> {
-        self.send(Verb::Post, Some(text), more).await
+    async fn post(&self, text: Bytes, more: &[(FieldName, Bytes)]) -> Result<Response, FetchError> {
+        if let Some(posts) = self.posts.get() {
+            return self.remote.send_prepared(posts, more, Some(text)).await;
+        }
+        self.remote.send_prepared(&self.prepare(Verb::Post, None)?, more, Some(text)).await
     }
 
     async fn get(&self, last_event_id: Option<&str>) -> Result<Response, FetchError> {
-        let last: Vec<_> =
-            last_event_id.map(|id| (Cow::Borrowed(header::LAST_EVENT_ID), id.to_owned())).into_iter().collect();
-        self.send(Verb::Get, None, &last).await
+        self.remote.send_prepared(&self.prepare(Verb::Get, last_event_id)?, &[], None).await
     }
 
-    async fn send(
-        &self,
-        verb: Verb,
-        body: Option<Bytes>,
-        more: &[(Cow<'static, str>, String)],
-    ) -> Result<Response, FetchError> {
+    fn prepare(&self, verb: Verb, last_event_id: Option<&str>) -> Result<Prepared, FetchError> {
         let accept = match verb {
             // MCP 2025-11-25, Sending Messages: the client accepts both.
             Verb::Post | Verb::Delete => "application/json, text/event-stream",
@@ -225,8 +228,8 @@ impl HttpWire {
         let mut headers: Vec<(&str, &str)> = vec![("accept", accept)];
         headers.extend(self.session().map(|id| (header::SESSION_ID, id)));
         headers.extend(self.version.get().map(|version| (header::PROTOCOL_VERSION, version.as_str())));
-        headers.extend(more.iter().map(|(name, value)| (&**name, value.as_str())));
-        self.remote.send(verb, &self.remote.settings().url, headers, body).await
+        headers.extend(last_event_id.map(|id| (header::LAST_EVENT_ID, id)));
+        self.remote.prepare(verb, &self.remote.settings().url, headers)
     }
 
     fn note_session(&self, response: &Response) {

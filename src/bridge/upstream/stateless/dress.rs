@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use crate::bridge::upstream::call::{Call, Owner};
 use crate::bridge::upstream::hello;
+use crate::fetch::FieldName;
 use crate::protocol::mcp::header;
 use crate::protocol::mcp::message::{Kind, Message, Param, Params};
 use crate::protocol::mcp::meta;
@@ -24,6 +25,12 @@ pub const OWN_ENVELOPE: &str = concat!(
     env!("CARGO_PKG_VERSION"),
     r#""},"io.modelcontextprotocol/clientCapabilities":{}"#
 );
+
+/// `MCP-Protocol-Version`.
+pub const PROTOCOL_VERSION: FieldName = FieldName::from_static(header::PROTOCOL_VERSION);
+/// `Mcp-Method`.
+pub const METHOD: FieldName = FieldName::from_static(header::METHOD);
+const NAME: FieldName = FieldName::from_static(header::NAME);
 
 /// The members of `_meta` that stand for a session's client, but for the level of log messages. `capabilities` and
 /// `client_info` are what it said in `initialize`, JSON.
@@ -46,12 +53,13 @@ pub fn envelope(capabilities: &str, client_info: Option<&str>) -> String {
 /// The request `message` with `edits` and all that its upstream wants with it; notes in the call what goes into header
 /// fields, with `in_header`, and what is needed to send it again.
 #[must_use]
-pub fn dress(call: &mut Call, message: &Message, edits: &[Edit<'_>], in_header: bool) -> Bytes {
-    let Kind::Request { method, params, .. } = message.kind() else { return message.rewritten(&mut edits.to_vec()) };
+pub fn dress(call: &mut Call, message: &Message, edits: Vec<Edit<'_>>, in_header: bool) -> Bytes {
+    // With room for those that live here alone.
+    let mut edits: Vec<Edit<'_>> = edits;
+    let Kind::Request { method, params, .. } = message.kind() else { return message.rewritten(&mut edits) };
     if in_header {
-        call.onward.header = fields(call, message, (method, params), edits);
+        call.onward.header = fields(call, message, (method, params), &edits);
     }
-    let mut edits = edits.to_vec();
     if let Owner::Stateless(_) = &call.owner {
         // Its client said all of it itself.
         let capabilities = params.meta().client_capabilities;
@@ -140,9 +148,10 @@ fn fields(
     message: &Message,
     (method, params): (&Method, &Params),
     edits: &[Edit<'_>],
-) -> Vec<(Cow<'static, str>, String)> {
+) -> Vec<(FieldName, Bytes)> {
+    let field = |name: FieldName, value: &str| (name, Bytes::copy_from_slice(mirror::encoded(value).as_bytes()));
     let mut fields = Vec::with_capacity(2 + call.onward.repeated.len());
-    fields.push((Cow::Borrowed(header::METHOD), mirror::encoded(method.as_str()).into_owned()));
+    fields.push(field(METHOD, method.as_str()));
     let named = match method {
         Method::ToolsCall | Method::PromptsGet => params.get(Param::Name),
         Method::ResourcesRead => params.get(Param::Uri),
@@ -151,15 +160,14 @@ fn fields(
     if let Some(at) = named {
         // As it will stand in the body: without the prefix that clients see.
         let edited = edits.iter().find(|edit| edit.at == at).and_then(|edit| serde_json::from_slice(edit.with).ok());
-        if let Some(name) = edited.map(Cow::Owned).or_else(|| message.string(at)) {
-            fields.push((Cow::Borrowed(header::NAME), mirror::encoded(&name).into_owned()));
-        }
+        fields.extend(edited.map(Cow::Owned).or_else(|| message.string(at)).map(|name| field(NAME, &name)));
     }
     if let Some(arguments) = params.get(Param::Arguments).filter(|_| !call.onward.repeated.is_empty()) {
-        let repeated = param_header::fields(&call.onward.repeated, message.json(arguments));
-        fields.extend(
-            repeated.into_iter().map(|(name, value)| (format!("{}{name}", header::PARAM_PREFIX).into(), value)),
-        );
+        for (name, value) in param_header::fields(&call.onward.repeated, message.json(arguments)) {
+            // What a schema names is a token.
+            let name = FieldName::try_from(format!("{}{name}", header::PARAM_PREFIX));
+            fields.extend(name.map(|name| (name, Bytes::from(value))));
+        }
     }
     fields
 }

@@ -1,12 +1,12 @@
 //! What a call keeps on its way to an upstream without sessions.
 
-use std::borrow::Cow;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
 use crate::bridge::upstream::stateless::inquiry::Inquiry;
+use crate::fetch::FieldName;
 use crate::protocol::mcp::param_header::ParamHeader;
 
 /// The part of a call that only an upstream without sessions needs; empty for any other.
@@ -15,7 +15,7 @@ pub struct Onward {
     /// The arguments of its tool that header fields repeat.
     pub repeated: Arc<[ParamHeader]>,
     /// Header fields that say what the body says: for HTTP alone.
-    pub header: Vec<(Cow<'static, str>, String)>,
+    pub header: Vec<(FieldName, Bytes)>,
     /// What was sent, if a session's client may be asked for more and it then has to be sent again.
     pub sent: Option<Bytes>,
     rounds: AtomicU32,

@@ -14,9 +14,8 @@ use crate::bridge::upstream::call::Call;
 use crate::bridge::upstream::hello::{Hello, INITIALIZE, Speaks};
 use crate::bridge::upstream::link::Forgotten;
 use crate::bridge::upstream::link::Link;
-use crate::bridge::upstream::stateless::dress::OWN_ENVELOPE;
+use crate::bridge::upstream::stateless::dress::{self, OWN_ENVELOPE};
 use crate::bridge::upstream::wire::Wire;
-use crate::protocol::mcp::header;
 use crate::protocol::mcp::message::{Kind, Message};
 use crate::protocol::mcp::object;
 use crate::protocol::mcp::reply;
@@ -128,8 +127,8 @@ async fn discover_once(link: &Arc<Link>, limit: Duration) -> Option<Found> {
     let mut call = Call::of_bridge(mailbox, limit);
     // Nothing is negotiated yet, so this one request says it all itself.
     call.onward.header = vec![
-        (header::PROTOCOL_VERSION.into(), ProtocolVersion::STATELESS.as_str().to_owned()),
-        (header::METHOD.into(), DISCOVER.to_owned()),
+        (dress::PROTOCOL_VERSION, Bytes::from_static(ProtocolVersion::STATELESS.as_str().as_bytes())),
+        (dress::METHOD, Bytes::from_static(DISCOVER.as_bytes())),
     ];
     let Ok(id) = link.request(call, &question, &[]).await else { return Some(Found::Sessions) };
     let _forgotten = Forgotten { link, id };
