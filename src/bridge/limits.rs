@@ -5,7 +5,7 @@ use crate::bridge::mailbox;
 use crate::bridge::stateless::{filter, listener, parked, take};
 use crate::bridge::upstream::stateless::{inquiry, listening, probe};
 use crate::bridge::upstream::{
-    self, call, child, elicited, inbound, lines, link, pass, remote, sse, stdio, streamable_http, wire,
+    self, call, child, elicited, inbound, lines, link, pass, remote, sse, stdin, streamable_http, wire,
 };
 use crate::bridge::{catalog, load, merge, pool, post, reload, session, sessions, streams, subscribe, tool_search};
 use crate::config::section::{self, UpstreamKind};
@@ -37,7 +37,7 @@ pub fn limits(settings: &section::Session, upstreams: &[section::Upstream]) -> V
         &reload::LIMITS,
     ];
     let of_upstreams = [
-        &stdio::LIMITS[..],
+        &stdin::LIMITS[..],
         &wire::LIMITS,
         &lines::LIMITS,
         &child::LIMITS,

@@ -16,6 +16,7 @@ pub mod pass;
 pub mod remote;
 pub mod sse;
 pub mod stateless;
+pub mod stdin;
 pub mod stdio;
 pub mod streamable_http;
 pub mod wire;

@@ -5,26 +5,18 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
-use tokio::sync::mpsc;
+use tokio::net::unix::pipe;
+use tokio::process::ChildStdout;
 
-use crate::base::limit::Limit;
 use crate::bridge::hub::Hub;
 use crate::bridge::upstream::child::{Child, Exit};
 use crate::bridge::upstream::inbound;
 use crate::bridge::upstream::lines::{Lines, MAX_LINE};
 use crate::bridge::upstream::link::Link;
+use crate::bridge::upstream::stdin::Stdin;
 use crate::bridge::upstream::wire::Wire;
 use crate::config::section::Command;
 
-/// How many messages may wait to be written to a child.
-const QUEUE: usize = 256;
-/// Shown by `config show --limits`.
-pub const LIMITS: [Limit; 1] =
-    [Limit::count("messages waiting for a child to read", QUEUE, "503, Retry-After, after the wait below")];
-/// How many bytes are written at once, if so many wait.
-const GATHERED: usize = 64 * 1024;
 /// How long the rest of a dead child's output is waited for.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
@@ -47,21 +39,12 @@ pub fn open(
     keeper: &Path,
 ) -> Result<(Arc<Link>, Process), String> {
     let (child, exit) = Child::spawn(name, command, keeper).map_err(|error| error.to_string())?;
-    let link = connect(name, index, hub, child.stdin, child.stdout);
+    let stdin = child.stdin.into_owned_fd().and_then(pipe::Sender::from_owned_fd).map_err(|error| error.to_string())?;
+    let (stdin, writer) = Stdin::new(stdin);
+    let link = Link::new(name, index, Arc::clone(hub), Wire::Stdio(stdin));
+    hub.runtime.spawn(writer.run(Arc::clone(&link)));
+    hub.runtime.spawn(read(Arc::clone(&link), child.stdout));
     Ok((link, Process { exit, grace: command.graceful_shutdown_timeout }))
-}
-
-/// A connection over a pair of pipes.
-pub fn connect<W, R>(name: &str, index: usize, hub: &Arc<Hub>, stdin: W, stdout: R) -> Arc<Link>
-where
-    W: AsyncWrite + Unpin + Send + 'static,
-    R: AsyncRead + Unpin + Send + 'static,
-{
-    let (queue, waiting) = mpsc::channel(QUEUE);
-    let link = Link::new(name, index, Arc::clone(hub), Wire::Stdio(queue));
-    hub.runtime.spawn(write(Arc::clone(&link), waiting, stdin));
-    hub.runtime.spawn(read(Arc::clone(&link), stdout));
-    link
 }
 
 impl Process {
@@ -89,49 +72,7 @@ impl Process {
     }
 }
 
-async fn write<W: AsyncWrite + Unpin>(link: Arc<Link>, mut waiting: mpsc::Receiver<Bytes>, mut stdin: W) {
-    let mut gathered = BytesMut::new();
-    let mut lost = pin!(link.lost());
-    loop {
-        let first = tokio::select! {
-            first = waiting.recv() => first,
-            _ = &mut lost => None,
-        };
-        let Some(first) = first else { break };
-        gathered.clear();
-        append(&mut gathered, &first);
-        while gathered.len() < GATHERED
-            && let Ok(next) = waiting.try_recv()
-        {
-            append(&mut gathered, &next);
-        }
-        let written = tokio::select! {
-            written = write_all(&mut stdin, &gathered) => written,
-            _ = &mut lost => break,
-        };
-        if let Err(error) = written {
-            link.lose(&format!("writing to it failed: {error}"));
-            break;
-        }
-        if gathered.capacity() > 4 * GATHERED {
-            gathered = BytesMut::new();
-        }
-    }
-    // Dropping standard input tells the child that it is over.
-    // MCP 2025-11-25, Shutdown: first close the input stream to the child process.
-}
-
-async fn write_all<W: AsyncWrite + Unpin>(stdin: &mut W, gathered: &[u8]) -> std::io::Result<()> {
-    stdin.write_all(gathered).await?;
-    stdin.flush().await
-}
-
-fn append(gathered: &mut BytesMut, message: &[u8]) {
-    gathered.extend_from_slice(message);
-    gathered.extend_from_slice(b"\n");
-}
-
-async fn read<R: AsyncRead + Unpin>(link: Arc<Link>, stdout: R) {
+async fn read(link: Arc<Link>, stdout: ChildStdout) {
     let mut lines = Lines::new(stdout, MAX_LINE);
     let mut lost = pin!(link.lost());
     let reason = loop {

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::mpsc;
 
 use crate::base::limit::Limit;
 use crate::bridge::upstream::builtin;
@@ -12,6 +11,7 @@ use crate::bridge::upstream::call::Call;
 use crate::bridge::upstream::inbound;
 use crate::bridge::upstream::link::Link;
 use crate::bridge::upstream::sse::SseWire;
+use crate::bridge::upstream::stdin::{Room, Stdin};
 use crate::bridge::upstream::streamable_http::HttpWire;
 
 /// How long a message waits for room before the caller is told that the upstream is busy.
@@ -24,8 +24,8 @@ pub const LIMITS: [Limit; 1] = [Limit::time("wait for room in that queue", PATIE
 pub enum Wire {
     /// Compiled in.
     Builtin,
-    /// Lines to a child's standard input, through a bounded queue.
-    Stdio(mpsc::Sender<Bytes>),
+    /// Lines to a child's standard input.
+    Stdio(Stdin),
     /// POST requests.
     Http(Arc<HttpWire>),
     /// POST requests, and one stream that brings their answers.
@@ -48,8 +48,8 @@ pub enum SendFault {
 pub enum Slot<'a> {
     /// Nothing to wait for.
     Builtin,
-    /// A place in the queue.
-    Stdio(mpsc::Permit<'a, Bytes>),
+    /// For a line.
+    Stdio(Room<'a>),
     /// A request of its own.
     Http(&'a Arc<HttpWire>),
     /// The same.
@@ -63,10 +63,7 @@ impl Wire {
     /// No room, or nobody there.
     pub async fn slot(&self) -> Result<Slot<'_>, SendFault> {
         match (self.slot_now(), self) {
-            (Err(SendFault::Busy), Self::Stdio(queue)) => {
-                let permit = tokio::time::timeout(PATIENCE, queue.reserve()).await.map_err(|_| SendFault::Busy)?;
-                permit.map(Slot::Stdio).map_err(|_| SendFault::Lost)
-            }
+            (Err(SendFault::Busy), Self::Stdio(stdin)) => stdin.room(PATIENCE).await.map(Slot::Stdio),
             (slot, _) => slot,
         }
     }
@@ -80,10 +77,7 @@ impl Wire {
             Self::Builtin => Ok(Slot::Builtin),
             Self::Http(wire) => Ok(Slot::Http(wire)),
             Self::Sse(wire) => Ok(Slot::Sse(wire)),
-            Self::Stdio(queue) => queue.try_reserve().map(Slot::Stdio).map_err(|fault| match fault {
-                mpsc::error::TrySendError::Full(()) => SendFault::Busy,
-                mpsc::error::TrySendError::Closed(()) => SendFault::Lost,
-            }),
+            Self::Stdio(stdin) => stdin.room_now().map(Slot::Stdio),
         }
     }
 }
@@ -96,7 +90,7 @@ impl Slot<'_> {
                 let answer = builtin::answer(call.principal.as_deref(), &link.hub.clock, text);
                 inbound::receive(link, answer, Some(id));
             }
-            Self::Stdio(permit) => permit.send(text),
+            Self::Stdio(room) => room.write(&text),
             Self::Http(wire) => {
                 // On the runtime of whoever asks, where its connection is, too: no other thread is woken.
                 let task = Arc::clone(wire).call(Arc::clone(link), id, Arc::clone(call), text);
@@ -113,7 +107,7 @@ impl Slot<'_> {
     pub fn tell(self, link: &Arc<Link>, text: Bytes) {
         match self {
             Self::Builtin => {}
-            Self::Stdio(permit) => permit.send(text),
+            Self::Stdio(room) => room.write(&text),
             Self::Http(wire) => {
                 link.hub.runtime.spawn(Arc::clone(wire).tell(Arc::clone(link), text));
             }
