@@ -36,6 +36,8 @@ pub(super) struct Writing<'a> {
     connection: &'a Connection,
     revocations: &'a Revocations,
     revoked: Cell<bool>,
+    /// Whether it is one of several jobs.
+    is_shared: bool,
 }
 
 impl Writer {
@@ -120,6 +122,10 @@ fn in_savepoint<T>(
     writing: &Writing<'_>,
     work: impl FnOnce(&Writing<'_>) -> rusqlite::Result<T>,
 ) -> rusqlite::Result<T> {
+    // A savepoint keeps a copy of every page that changes after it; for one job the transaction does the same without.
+    if !writing.is_shared {
+        return work(writing).inspect_err(|_| drop(writing.change("ROLLBACK", [])));
+    }
     writing.change("SAVEPOINT job", [])?;
     let outcome = work(writing);
     // After some faults (a full disk) SQLite has rolled everything back already, and there is no savepoint left.
@@ -161,8 +167,8 @@ impl WriterThread {
     }
 
     fn run_group(&self, waiting: &mut VecDeque<Job>) {
-        let writing =
-            Writing { connection: &self.connection, revocations: &self.revocations, revoked: Cell::new(false) };
+        let (connection, revocations) = (&self.connection, &*self.revocations);
+        let writing = Writing { connection, revocations, revoked: Cell::new(false), is_shared: waiting.len() > 1 };
         let mut replies = Vec::with_capacity(waiting.len());
         while let Some(job) = waiting.pop_front() {
             replies.push((job.work)(Ok(&writing)));
