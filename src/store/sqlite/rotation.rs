@@ -40,8 +40,7 @@ pub(super) fn rotate(writing: &Writing<'_>, request: &Request) -> rusqlite::Resu
         return Ok(Rotation::Unknown);
     }
     let Some(rotated) = link.rotated else {
-        let expires_at = ends_at.min(request.now + request.policy.idle);
-        store_successor(writing, request, &link.grant, expires_at)?;
+        store_successor(writing, request, &link, ends_at.min(request.now + request.policy.idle))?;
         grants::touch(writing, &link.grant, request.now)?;
         return Ok(Rotation::Rotated(link.grant));
     };
@@ -57,16 +56,23 @@ pub(super) fn rotate(writing: &Writing<'_>, request: &Request) -> rusqlite::Resu
 fn store_successor(
     writing: &Writing<'_>,
     request: &Request,
-    grant: &Grant,
+    link: &Link,
     expires_at: Timestamp,
 ) -> rusqlite::Result<()> {
-    insert_refresh(writing, &grant.id, NewRefreshToken { digest: request.successor, expires_at })?;
-    // A predecessor never outlives its successor, even when the lifetimes were shortened meanwhile: so the clean-up takes
-    // chains from their old end, and whether the successor was used is always known.
+    insert_refresh(writing, &link.grant.id, NewRefreshToken { digest: request.successor, expires_at })?;
     writing.change(
-        "UPDATE refresh_tokens SET rotated_at = ?2, successor = ?3, expires_at = min(expires_at, ?4) WHERE digest = ?1",
-        params![request.token, request.now, request.successor, expires_at],
+        "UPDATE refresh_tokens SET rotated_at = ?2, successor = ?3 WHERE digest = ?1",
+        params![request.token, request.now, request.successor],
     )?;
+    // A predecessor never outlives its successor, even when the lifetimes were shortened meanwhile: so the clean-up takes
+    // chains from their old end, and whether the successor was used is always known. Not a part of the statement above, which
+    // would then write the index of these times anew for each rotation.
+    if link.expires_at > expires_at {
+        writing.change(
+            "UPDATE refresh_tokens SET expires_at = ?2 WHERE digest = ?1",
+            params![request.token, expires_at],
+        )?;
+    }
     Ok(())
 }
 

@@ -20,7 +20,7 @@ use crate::store::sqlite::grants;
 use crate::store::sqlite::rotation;
 use crate::store::sqlite::users;
 use crate::store::sqlite::writer::Writing;
-use crate::store::{NewRefreshToken, Refreshing, StoreError, Tokens};
+use crate::store::{NewRefreshToken, Refreshing, StoreError, Tokens, Underway};
 
 #[async_trait]
 impl Tokens for Sqlite {
@@ -55,9 +55,13 @@ impl Tokens for Sqlite {
         successor: Digest,
         policy: RefreshPolicy,
         now: Timestamp,
-    ) -> Result<Rotation, StoreError> {
+    ) -> Result<Underway<Rotation>, StoreError> {
         let request = rotation::Request { token: *token, successor, policy, now };
-        self.write_at(now, move |writing| rotation::rotate(writing, &request)).await
+        let rotate = move |writing: &Writing<'_>| {
+            writing.tell_time(now);
+            rotation::rotate(writing, &request)
+        };
+        self.writer.run(rotate).await
     }
 
     async fn add_grant(&self, grant: Grant) -> Result<(), StoreError> {

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join3;
+use futures_util::poll;
 use rusqlite::Connection;
 
 use crate::model::grant::Rotation;
@@ -105,6 +107,31 @@ async fn crash_5_reg_28_a_full_disk_is_told_and_survived() {
 async fn limit_pages(store: &Sqlite, pages: u32) {
     let sql = format!("PRAGMA max_page_count = {pages}");
     store.write(move |writing| writing.query_row(&sql, [], |_| Ok(()))).await.unwrap();
+}
+
+#[tokio::test]
+async fn crash_5_a_write_that_fails_takes_back_itself_and_no_other() {
+    let (_folder, path) = folder();
+    let store = patient(&path, minutes(1));
+    let write = |jti: &'static str, outcome: rusqlite::Result<()>| {
+        store.write(move |writing| {
+            writing.change("INSERT INTO revoked_access_tokens (jti, expires_at) VALUES (?1, 0)", [jti])?;
+            outcome
+        })
+    };
+    let fault = || Err(rusqlite::Error::QueryReturnedNoRows);
+    assert!(write("alone", fault()).await.is_err());
+
+    let other = Connection::open(&path).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let mut together = Box::pin(join3(write("first", Ok(())), write("between", fault()), write("last", Ok(()))));
+    assert!(poll!(&mut together).is_pending(), "they wait, and so are one transaction");
+    other.execute_batch("COMMIT").unwrap();
+    let (first, between, last) = together.await;
+    assert!(first.is_ok() && between.is_err() && last.is_ok());
+    let sql = "SELECT group_concat(jti ORDER BY jti) FROM revoked_access_tokens";
+    let found: String = other.query_row(sql, [], |row| row.get(0)).unwrap();
+    assert_eq!(found, "first,last");
 }
 
 #[tokio::test]
