@@ -21,8 +21,8 @@ use crate::base::clock::{Clock, Timestamp};
 use crate::config::Config;
 use crate::config::section::Storage;
 use crate::keys::KeyError;
-use crate::store::sqlite::Sqlite;
 use crate::store::Store;
+use crate::store::sqlite::Sqlite;
 
 pub use address::Addresses;
 pub use first_user::FirstUser;

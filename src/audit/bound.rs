@@ -94,7 +94,8 @@ impl Window {
     }
 
     fn end(&mut self) {
-        let told_by_nobody = std::mem::take(&mut self.before).into_iter().map(|(stranger, count)| (stranger.kind, count));
+        let told_by_nobody =
+            std::mem::take(&mut self.before).into_iter().map(|(stranger, count)| (stranger.kind, count));
         for (kind, count) in told_by_nobody.chain(std::mem::take(&mut self.others)) {
             *self.due.entry(kind).or_default() += count;
         }

@@ -97,7 +97,9 @@ impl TrailFile {
         match self.last.take() {
             Some(last) if !self.has(&last)? => {
                 let path = self.path.display();
-                tracing::error!("lines of the audit trail {path} were cut off or changed since they were written; `mcp-bridge audit verify` shows where");
+                tracing::error!(
+                    "lines of the audit trail {path} were cut off or changed since they were written; `mcp-bridge audit verify` shows where"
+                );
                 Ok(last.line)
             }
             Some(last) if last.length == length => Ok(last.line),

@@ -95,9 +95,7 @@ pub fn configured(
 fn digest(id: &UserId, password: &PasswordSource, key: &Secret) -> (Digest, Option<Digest>) {
     let (parts, key) = match password {
         PasswordSource::Hash(hash) => (["hash", "", hash.expose()], None),
-        PasswordSource::Plain(password) => {
-            ([key.expose(), id.as_str(), password.expose()], Some(Digest::of(key)))
-        }
+        PasswordSource::Plain(password) => ([key.expose(), id.as_str(), password.expose()], Some(Digest::of(key))),
     };
     (Digest::of_bytes(parts.join("\0").as_bytes()), key)
 }

@@ -267,7 +267,7 @@ async fn strangers_get_one_line_a_minute_for_each_kind_and_the_others_are_counte
 
 /// Somebody with as many clients as he likes.
 #[tokio::test]
-async fn log_6_one_network_cannot_take_the_lines_of_all_others() {
+async fn one_network_cannot_take_the_lines_of_all_others() {
     let (_folder, path, clock) = folder();
     let audit = open(&section(&path), &clock);
     let refuse = async |address: &str, client: String| {

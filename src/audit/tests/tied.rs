@@ -137,14 +137,12 @@ async fn of_four_writers_of_one_file_each_ties_its_line_to_the_last() {
 
 /// Not by who only sees the file afterwards, but by the bridge that wrote it.
 #[tokio::test]
-async fn log_3_what_is_cut_off_while_the_bridge_writes_shows() {
+async fn what_is_cut_off_while_the_bridge_writes_shows() {
     type Change = fn(&mut Vec<String>);
     let missing = "audit.jsonl:5: FAULT: lines before this one are missing";
     let changed = "audit.jsonl:10: FAULT: changed since, or in the place of others";
-    let cases: [(Change, &str); 2] = [
-        (|lines| lines.truncate(4), missing),
-        (|lines| lines[9] = lines[9].replace("\"9\"", "\"8\""), changed),
-    ];
+    let cases: [(Change, &str); 2] =
+        [(|lines| lines.truncate(4), missing), (|lines| lines[9] = lines[9].replace("\"9\"", "\"8\""), changed)];
     for (change, expected) in cases {
         let (_folder, path, clock) = folder();
         let audit = open(&section(&path), &clock);

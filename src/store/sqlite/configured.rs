@@ -20,7 +20,8 @@ pub(super) fn review(
 ) -> rusqlite::Result<Review> {
     let all = list(writing)?;
     let (known, after, before) = (by_name(&all), by_name(present), before.map(by_name));
-    let names: BTreeSet<&UserId> = known.keys().chain(after.keys()).chain(before.iter().flat_map(HashMap::keys)).copied().collect();
+    let names: BTreeSet<&UserId> =
+        known.keys().chain(after.keys()).chain(before.iter().flat_map(HashMap::keys)).copied().collect();
     let mut review = Review::default();
     for id in names {
         let (known, after) = (known.get(id).copied(), after.get(id).copied());

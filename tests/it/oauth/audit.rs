@@ -250,7 +250,7 @@ async fn log_5_what_was_answered_stands_in_the_trail_after_kill_9() {
 
 /// The bridge notices, and `audit verify` shows it from then on.
 #[tokio::test]
-async fn log_3_lines_cut_off_the_trail_of_a_running_bridge_show() {
+async fn lines_cut_off_the_trail_of_a_running_bridge_show() {
     let program = program();
     let folder = program.folder.path();
     let client =

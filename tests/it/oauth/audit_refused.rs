@@ -236,7 +236,7 @@ async fn jwt_12_too_little_scope_stands_in_the_trail() {
 
 /// A form that another site had the browser send, and one that no page of ours made.
 #[tokio::test]
-async fn cons_7_forms_that_no_page_of_ours_sent_stand_in_the_trail() {
+async fn forms_that_no_page_of_ours_sent_stand_in_the_trail() {
     let app = recorded();
     let client = Client::register(&app).await;
     let mut browser = Browser::new();
@@ -284,8 +284,9 @@ async fn login_13_tries_that_nobody_hears_name_a_user_of_the_store_too_and_no_ot
 
 /// Who registers as many as he likes gets no more lines for it, and others get theirs.
 #[tokio::test]
-async fn log_6_clients_of_one_address_share_its_lines() {
-    let app = recorded_with(&BASIC.replace("server:\n", "server:\n  trusted_proxies: [127.0.0.1]\n"));
+async fn clients_of_one_address_share_its_lines() {
+    let app =
+        recorded_with(&BASIC.replace("listen: 127.0.0.1:0", "listen: 127.0.0.1:0\n  trusted_proxies: [127.0.0.1/32]"));
     let refused = async |address: &str| {
         let client = Client::register(&app).await;
         let form = [("grant_type", "refresh_token"), ("refresh_token", "x"), ("client_id", &client.id)];

@@ -143,7 +143,7 @@ async fn tok_14_a_secret_held_back_over_a_reload_that_changes_it_is_worth_nothin
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn rev_2_a_revocation_held_back_over_a_reload_that_changes_the_secret_is_nobodys() {
+async fn a_revocation_held_back_over_a_reload_that_changes_the_secret_is_nobodys() {
     let yaml = with_robot(&format!("client_secret: \"{SECRET}\""));
     let program = Program::start(bare_folder(&yaml), &[]);
     let fields = [("grant_type", "client_credentials"), ("client_id", "robot"), ("client_secret", SECRET)];
@@ -157,7 +157,7 @@ async fn rev_2_a_revocation_held_back_over_a_reload_that_changes_the_secret_is_n
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn reg_8_a_registration_held_back_over_a_reload_is_judged_by_what_is_in_force_then() {
+async fn a_registration_held_back_over_a_reload_is_judged_by_what_is_in_force_then() {
     let yaml = hashed(PEOPLE);
     let program = Program::start(bare_folder(&yaml), &[]);
     let client = register(&program).await;

@@ -14,7 +14,9 @@ const SECRET: &str = "a secret of more than 32 characters, long";
 const OTHER: &str = "another secret of more than 32 characters";
 
 fn with_robot(yaml: &str, secret: &str) -> String {
-    let robot = format!("    clients:\n      - {{client_id: robot, client_secret: \"{secret}\", grant_types: [client_credentials], scopes: [\"mcp:read\"]}}\n");
+    let robot = format!(
+        "    clients:\n      - {{client_id: robot, client_secret: \"{secret}\", grant_types: [client_credentials], scopes: [\"mcp:read\"]}}\n"
+    );
     yaml.replace("    allow_dynamic", &format!("{robot}    allow_dynamic"))
 }
 
@@ -56,7 +58,7 @@ async fn try_to_log_in(program: &Program, client: &Client, user: &str) -> (u16, 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn tok_14_an_older_bridge_gives_nothing_for_a_secret_that_was_rotated_away() {
+async fn rt_10_an_older_bridge_gives_nothing_for_a_secret_that_was_rotated_away() {
     let (folder, yaml) = shared();
     let older = start(folder.path(), &with_robot(&yaml, SECRET), 1);
     let first = robot(&older, SECRET).await;
@@ -108,7 +110,7 @@ async fn login_23_a_reload_of_an_older_bridge_ends_nothing_that_only_a_newer_one
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ops_2_after_a_restart_that_was_taken_back_the_log_says_why_nobody_gets_in_and_what_to_do() {
+async fn after_a_restart_that_was_taken_back_the_log_says_why_nobody_gets_in_and_what_to_do() {
     let (folder, yaml) = shared();
     let older = start(folder.path(), &yaml, 1);
     let newer = start(folder.path(), &with(&yaml, "alice"), 2);

@@ -39,7 +39,8 @@ pub(in crate::store::conformance) async fn rt_10_an_older_process_ends_only_what
     let is = |sample: &Sample, credential| enrolled(&sample.user_id(), credential);
     let before = [&left, &changed, &changed_by_another, &left_of_another, &kept].map(|sample| is(sample, "1"));
     store.review_present(of(&before), None, NOW).await.unwrap();
-    let newer = [is(&left, "1"), is(&changed, "1"), is(&changed_by_another, "2"), is(&left_of_another, "2"), is(&kept, "1")];
+    let newer =
+        [is(&left, "1"), is(&changed, "1"), is(&changed_by_another, "2"), is(&left_of_another, "2"), is(&kept, "1")];
     let newer = Present { issuers: vec![ISSUER.to_owned()], ..of(&[&newer[..], &[is(&of_another, "2")]].concat()) };
     store.review_present(newer, None, NOW).await.unwrap();
     let person = Sample::at(ISSUER, "person");
@@ -68,9 +69,7 @@ pub(in crate::store::conformance) async fn rt_10_an_older_process_ends_only_what
 
 pub(in crate::store::conformance) async fn what_another_key_went_into_cannot_be_compared(store: &Arc<dyn Store>) {
     let sample = Sample::new("plain");
-    let by = |credential, key: &str| {
-        Enrolled { key: Some(digest(key)), ..enrolled(&sample.user_id(), credential) }
-    };
+    let by = |credential, key: &str| Enrolled { key: Some(digest(key)), ..enrolled(&sample.user_id(), credential) };
     store.review_present(of(&[by("1", "key")]), None, NOW).await.unwrap();
     sample.grant(&**store).await;
     let ended = async |person| store.review_present(of(&[person]), None, NOW).await.unwrap().ended.len();

@@ -6,9 +6,7 @@ use crate::base::digest::Digest;
 use crate::base::id::{ClientId, FlowId, GrantId, UserId};
 use crate::model::grant::{Grant, Redemption, RefreshPolicy, Rotation};
 use crate::protocol::oauth::scope::ScopeSet;
-use crate::store::conformance::sample::{
-    ACCESS_TOKEN_LIFETIME, NOW, POLICY, Sample, digest, enrolled, minutes,
-};
+use crate::store::conformance::sample::{ACCESS_TOKEN_LIFETIME, NOW, POLICY, Sample, digest, enrolled, minutes};
 use crate::store::{DocumentChange, Present, Store};
 
 pub(in crate::store::conformance) async fn a_removed_client_takes_everything_along(store: &Arc<dyn Store>) {
