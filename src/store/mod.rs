@@ -77,8 +77,8 @@ pub trait Clients: Send + Sync {
     async fn find_client(&self, id: &ClientId) -> Result<Option<RegisteredClient>, StoreError>;
 
     /// Adds a client, having removed those that have expired. When `max_clients` are there, the
-    /// oldest that was never used makes room, or else the one whose grants ended longest ago. When every one has a
-    /// grant, there is no room.
+    /// oldest that was never used makes room, or else the one whose grants ended longest ago, or else who is about to be used
+    /// for the first time. When every one has a grant, there is no room.
     async fn add_client(
         &self,
         client: RegisteredClient,

@@ -68,6 +68,7 @@ macro_rules! back_ends {
                 reg_17_only_clients_never_used_make_room
                 reg_17_clients_whose_grants_have_ended_make_room_last
                 reg_17_who_is_logging_in_makes_room_last
+                reg_17_who_has_just_registered_is_about_to_log_in
                 clients_never_used_expire
                 clients_whose_grants_have_ended_expire_when_that_is_wanted
                 reg_26_who_registers_the_same_unused_is_known_again_where_nobody_manages_it

@@ -1,5 +1,7 @@
 //! Registered clients.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
@@ -28,7 +30,7 @@ impl Clients for Sqlite {
     ) -> Result<Admission, StoreError> {
         self.write_at(now, move |writing| {
             let expired = remove_expired(writing, bounds, now)?;
-            let made_room = make_room(writing, bounds)?;
+            let made_room = make_room(writing, bounds, now)?;
             if made_room.is_some() {
                 insert(writing, &client)?;
             }
@@ -178,8 +180,8 @@ fn write(
 }
 
 /// Makes room for one more: who was never used goes, the oldest first; when that is not enough, whose grants have all ended;
-/// and only then who is in the middle of a first login. Gives who went; `None`: there is no room.
-fn make_room(writing: &Writing<'_>, bounds: ClientBounds) -> rusqlite::Result<Option<Vec<ClientId>>> {
+/// and only then who is in the middle of a first login, or about to begin it. Gives who went; `None`: there is no room.
+fn make_room(writing: &Writing<'_>, bounds: ClientBounds, now: Timestamp) -> rusqlite::Result<Option<Vec<ClientId>>> {
     let used = count(writing, "SELECT count(*) FROM clients WHERE last_granted_at IS NOT NULL AND by_operator = 0")?;
     let unused = count(writing, &format!("SELECT count(*) {UNUSED}"))?;
     let mut excess = used + unused + 1 - i64::from(bounds.max_clients);
@@ -193,10 +195,16 @@ fn make_room(writing: &Writing<'_>, bounds: ClientBounds) -> rusqlite::Result<Op
     }
     let idle = format!("{UNUSED} AND NOT {LOGGING_IN}");
     let mut gone = Vec::new();
-    for (whose, age) in [(&*idle, "registered_at"), (ENDED, "last_granted_at"), (UNUSED, "registered_at")] {
+    let whose = [
+        (&*idle, "registered_at", now - ABOUT_TO_LOG_IN),
+        (ENDED, "last_granted_at", Timestamp::from_unix(i64::MAX)),
+        (UNUSED, "registered_at", Timestamp::from_unix(i64::MAX)),
+    ];
+    for (whose, age, registered_until) in whose {
         if excess > 0 {
-            let oldest = format!("SELECT rowid {whose} ORDER BY {age}, rowid LIMIT ?1");
-            let went = evict(writing, &format!("DELETE FROM clients WHERE rowid IN ({oldest}) RETURNING id"), excess)?;
+            let oldest = format!("SELECT rowid {whose} AND registered_at <= ?2 ORDER BY {age}, rowid LIMIT ?1");
+            let sql = format!("DELETE FROM clients WHERE rowid IN ({oldest}) RETURNING id");
+            let went = evict(writing, &sql, params![excess, registered_until])?;
             excess -= i64::try_from(went.len()).unwrap_or(i64::MAX);
             gone.extend(went);
         }
@@ -208,17 +216,20 @@ fn make_room(writing: &Writing<'_>, bounds: ClientBounds) -> rusqlite::Result<Op
 fn remove_expired(writing: &Writing<'_>, bounds: ClientBounds, now: Timestamp) -> rusqlite::Result<Vec<ClientId>> {
     let unused =
         "DELETE FROM clients WHERE last_granted_at IS NULL AND by_operator = 0 AND registered_at <= ?1 RETURNING id";
-    let mut gone = evict(writing, unused, now - bounds.unused_expiry)?;
+    let mut gone = evict(writing, unused, params![now - bounds.unused_expiry])?;
     if let Some(expiry) = bounds.expiry {
         let ended = format!("SELECT rowid {ENDED} AND last_granted_at <= ?1");
         gone.extend(evict(
             writing,
             &format!("DELETE FROM clients WHERE rowid IN ({ended}) RETURNING id"),
-            now - expiry,
+            params![now - expiry],
         )?);
     }
     Ok(gone)
 }
+
+/// Who registered this lately is about to log in: the two come one after the other, and others register in between.
+const ABOUT_TO_LOG_IN: Duration = Duration::from_secs(60);
 
 /// Clients that were never used.
 const UNUSED: &str = "FROM clients WHERE last_granted_at IS NULL AND by_operator = 0";
@@ -233,9 +244,9 @@ const ENDED: &str = "FROM clients WHERE last_granted_at IS NOT NULL AND by_opera
                      AND NOT EXISTS (SELECT 1 FROM grants WHERE client_id = clients.id AND revoked_at IS NULL)";
 
 /// Removes the clients that `sql` deletes and returns, with all that refers to them. Gives who they are.
-fn evict(writing: &Writing<'_>, sql: &str, value: impl rusqlite::ToSql) -> rusqlite::Result<Vec<ClientId>> {
+fn evict(writing: &Writing<'_>, sql: &str, values: &[&dyn rusqlite::ToSql]) -> rusqlite::Result<Vec<ClientId>> {
     let evicted: Vec<ClientId> =
-        writing.prepare_cached(sql)?.query_map([value], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+        writing.prepare_cached(sql)?.query_map(values, |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
     evicted.iter().try_for_each(|id| forget(writing, id).map(drop))?;
     Ok(evicted)
 }

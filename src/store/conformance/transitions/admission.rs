@@ -52,6 +52,7 @@ pub(in crate::store::conformance) async fn reg_17_clients_whose_grants_have_ende
     );
     assert!(store.add_client(at("new", now), two, now).await.unwrap().is_admitted);
     assert!(!exists(store, "first").await && exists(store, "second").await);
+    let now = now + minutes(2);
     assert!(store.add_client(at("newer", now), two, now).await.unwrap().is_admitted);
     assert!(!exists(store, "new").await && exists(store, "second").await, "who was never used goes first");
     let (revoked, one) = (Sample::new("revoked"), ClientBounds { max_clients: 1, ..BOUNDS });
@@ -66,14 +67,31 @@ pub(in crate::store::conformance) async fn reg_17_who_is_logging_in_makes_room_l
     ended.grant(&**store).await;
     store.revoke_grant(&ended.code().grant, NOW).await.unwrap();
     waiting.approve(&**store).await;
+    let add = |name, minute, bounds| store.add_client(client_at(name, minute), bounds, NOW + minutes(minute));
     let two = ClientBounds { max_clients: 2, ..BOUNDS };
-    assert!(store.add_client(client_at("first", 1), two, NOW).await.unwrap().is_admitted);
+    assert!(add("first", 1, two).await.unwrap().is_admitted);
     assert!(exists(store, "waiting").await && !exists(store, "ended").await);
-    assert!(store.add_client(client_at("second", 2), two, NOW).await.unwrap().is_admitted);
+    assert!(add("second", 3, two).await.unwrap().is_admitted);
     assert!(exists(store, "waiting").await && !exists(store, "first").await);
     let one = ClientBounds { max_clients: 1, ..BOUNDS };
-    assert!(store.add_client(client_at("third", 3), one, NOW).await.unwrap().is_admitted, "but it does");
+    assert!(add("third", 5, one).await.unwrap().is_admitted, "but it does");
     assert!(!exists(store, "waiting").await);
+}
+
+pub(in crate::store::conformance) async fn reg_17_who_has_just_registered_is_about_to_log_in(store: &Arc<dyn Store>) {
+    let (used, ended) = (Sample::new("used"), Sample::new("ended"));
+    used.grant(&**store).await;
+    ended.grant(&**store).await;
+    store.revoke_grant(&ended.code().grant, NOW).await.unwrap();
+    let add = |name, minute, most| {
+        let bounds = ClientBounds { max_clients: most, ..BOUNDS };
+        store.add_client(client_at(name, minute), bounds, NOW + minutes(minute))
+    };
+    assert!(add("first", 1, 3).await.unwrap().is_admitted);
+    assert!(add("second", 1, 3).await.unwrap().is_admitted);
+    assert!(exists(store, "first").await && !exists(store, "ended").await, "whose grants have ended makes room for it");
+    assert!(add("third", 1, 3).await.unwrap().is_admitted, "when there is nobody else, it does");
+    assert!(!exists(store, "first").await && exists(store, "second").await);
 }
 
 pub(in crate::store::conformance) async fn clients_never_used_expire(store: &Arc<dyn Store>) {
