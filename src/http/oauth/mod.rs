@@ -96,7 +96,7 @@ impl<'a> ClientCall<'a> {
     async fn read(
         request: &'a HttpRequest,
         payload: Payload,
-        (state, live): (&State, &Live),
+        (state, live): (&Current, &Live),
     ) -> Result<Self, HttpResponse> {
         let form = form(request, payload, state, &state.limits.token).await?;
         let authorization = authorization(request).map_err(|error| answer::oauth_error(&error))?;
