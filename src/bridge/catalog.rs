@@ -99,7 +99,7 @@ impl Catalogue {
 }
 
 /// Which list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "each is the list of its name")]
 pub enum ListKind {
     Tools,

@@ -168,18 +168,25 @@ impl Hub {
     #[must_use]
     pub fn subscribe(&self, subscription: &Subscription, subscriber: &Subscriber) -> bool {
         let mut all = self.subscribers();
+        if self.has_gone(subscriber) {
+            return true;
+        }
         let subscribers = all.entry(subscription.clone()).or_default();
         subscribers.add(subscriber.clone());
         subscribers.is_agreed
     }
 
-    /// Notes that the upstream agreed to tell this subscriber.
-    pub fn agreed(&self, subscription: Subscription, subscriber: Subscriber) {
+    /// Notes that the upstream agreed to tell this subscriber. False when nobody wants to hear of it any more.
+    #[must_use]
+    pub fn agreed(&self, subscription: Subscription, subscriber: Subscriber) -> bool {
         let mut all = self.subscribers();
-        let subscribers = all.entry(subscription).or_default();
-        // Once more: another try of the same session may have failed in the meantime, and taken it out.
-        subscribers.add(subscriber);
+        let subscribers = all.entry(subscription.clone()).or_default();
+        if !self.has_gone(&subscriber) {
+            // Once more: another try of the same session may have failed in the meantime, and taken it out.
+            subscribers.add(subscriber);
+        }
         subscribers.is_agreed = true;
+        !(subscribers.all.is_empty() && all.remove(&subscription).is_some())
     }
 
     /// Forgets a subscriber. True when it was the last one.
@@ -231,6 +238,12 @@ impl Hub {
         found.sort_unstable_by_key(Subscriber::key);
         found.dedup_by_key(|subscriber| subscriber.key());
         found
+    }
+
+    /// Whether it is a session that has ended. What is noted of it after it was forgotten would stay for ever, so that this is
+    /// asked while nobody can be forgotten.
+    fn has_gone(&self, subscriber: &Subscriber) -> bool {
+        matches!(subscriber, Subscriber::Session(session) if !self.sessions.has(&session.id))
     }
 
     fn subscribers(&self) -> MutexGuard<'_, HashMap<Subscription, Subscribers>> {

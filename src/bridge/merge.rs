@@ -1,6 +1,7 @@
 //! Several upstreams as one server: one introduction, one list of everything.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,9 +16,14 @@ use crate::protocol::mcp::version::ProtocolVersion;
 
 /// How long a list waits for one upstream, before that one's last known list is used.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// A resource that nobody lists or resembles is looked for in lists that are at most so old: who asks for such by the dozen
+/// has them read no more often.
+const NEW_ENOUGH: Duration = Duration::from_secs(5);
 /// Shown by `config show --limits`.
-pub const LIMITS: [Limit; 1] =
-    [Limit::time("wait of a merged list for one upstream", PATIENCE, "its last known list is used")];
+pub const LIMITS: [Limit; 2] = [
+    Limit::time("wait of a merged list for one upstream", PATIENCE, "its last known list is used"),
+    Limit::time("pause before lists are read again for a resource that is in none", NEW_ENOUGH, "there is none"),
+];
 
 /// The result of `initialize`.
 #[must_use]
@@ -127,20 +133,25 @@ pub fn is_plain(upstreams: &[Arc<Upstream>], kind: ListKind) -> bool {
 
 /// The result of a list method over all upstreams that are up.
 pub async fn list(upstreams: &[Arc<Upstream>], kind: ListKind) -> Bytes {
-    futures_util::future::join_all(upstreams.iter().map(|upstream| freshen(upstream, kind))).await;
-    let mut seen: HashSet<String> = HashSet::new();
+    freshen_all(upstreams, kind, Duration::ZERO).await;
+    let mut seen: HashMap<String, &str> = HashMap::new();
     let mut out = format!(r#"{{"{}":["#, kind.member()).into_bytes();
     for upstream in upstreams {
         let is_up = upstream.state() == State::Up;
+        let mut hidden = Vec::new();
         for entry in upstream.catalogue().list(kind).entries() {
             // The first in the list has the name even while it is down: a name never changes hands.
-            if seen.insert(shown_key(upstream, kind, &entry.key)) && is_up {
-                if out.last() != Some(&b'[') {
-                    out.push(b',');
+            match seen.entry(shown_key(upstream, kind, &entry.key)) {
+                Entry::Occupied(first) => hidden.push((first.key().clone(), *first.get())),
+                Entry::Vacant(free) => {
+                    free.insert(upstream.name());
+                    if is_up {
+                        put(&mut out, &entry.shown);
+                    }
                 }
-                out.extend_from_slice(&entry.shown);
             }
         }
+        upstream.tell_hidden(kind, &hidden);
     }
     out.extend_from_slice(b"]}");
     Bytes::from(out)
@@ -148,16 +159,20 @@ pub async fn list(upstreams: &[Arc<Upstream>], kind: ListKind) -> Bytes {
 
 /// Reads again the tools of upstreams that do not tell when they change.
 pub async fn freshen_tools(upstreams: &[Arc<Upstream>]) {
-    futures_util::future::join_all(upstreams.iter().map(|upstream| freshen(upstream, ListKind::Tools))).await;
+    freshen_all(upstreams, ListKind::Tools, Duration::ZERO).await;
 }
 
-/// Reads again the resources and templates of upstreams that do not tell when they change.
+/// Reads again the resources and templates of upstreams that do not tell when they change, unless that was done a moment ago.
 pub async fn freshen_resources(upstreams: &[Arc<Upstream>]) {
-    let both = |upstream| async move {
-        freshen(upstream, ListKind::Resources).await;
-        freshen(upstream, ListKind::Templates).await;
-    };
-    futures_util::future::join_all(upstreams.iter().map(|upstream| both(&**upstream))).await;
+    let of = |kind| freshen_all(upstreams, kind, NEW_ENOUGH);
+    futures_util::future::join(of(ListKind::Resources), of(ListKind::Templates)).await;
+}
+
+fn put(list: &mut Vec<u8>, entry: &[u8]) {
+    if list.last() != Some(&b'[') {
+        list.push(b',');
+    }
+    list.extend_from_slice(entry);
 }
 
 fn shown_key(upstream: &Upstream, kind: ListKind, key: &str) -> String {
@@ -167,13 +182,17 @@ fn shown_key(upstream: &Upstream, kind: ListKind, key: &str) -> String {
     }
 }
 
-/// Reads the list again if the upstream does not tell when it changes.
-async fn freshen(upstream: &Upstream, kind: ListKind) {
+/// Reads a list again of each upstream that does not tell when it changes.
+async fn freshen_all(upstreams: &[Arc<Upstream>], kind: ListKind, age: Duration) {
+    futures_util::future::join_all(upstreams.iter().map(|upstream| freshen(upstream, kind, age))).await;
+}
+
+async fn freshen(upstream: &Arc<Upstream>, kind: ListKind, age: Duration) {
     if !upstream.has_list(kind) || upstream.tells_changes(kind) {
         return;
     }
     if let Some(link) = upstream.link() {
         // A slow upstream does not hide the others: its last known list will do.
-        let _slow = tokio::time::timeout(PATIENCE, upstream.read_list(&link, kind)).await;
+        let _slow = tokio::time::timeout(PATIENCE, upstream.freshen_list(&link, kind, age)).await;
     }
 }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -78,7 +79,7 @@ impl Bridge {
                 continue;
             }
             if let Some(link) = upstream.link() {
-                upstream.read_list(&link, kind).await;
+                upstream.freshen_list(&link, kind, Duration::ZERO).await;
                 has_read = true;
             }
         }

@@ -40,26 +40,17 @@ impl Bridge {
         };
         let subscription = (upstream.index, uri);
         let subscriber = Subscriber::Session(Arc::clone(session));
-        if let Some(link) = stateless_link(upstream) {
-            let limit = upstream.settings.timeout.min(self.request_timeout);
-            return Ok(Begun::Answered(match listen_for(&link, subscription, subscriber, limit).await {
-                true => done(message),
-                false => {
-                    let text = "The MCP server does not tell when this resource changes";
-                    post::error(message, reply::UNAVAILABLE, text)
-                }
-            }));
-        }
-        if self.hub.subscribe(&subscription, &subscriber) {
-            return Ok(Begun::Answered(done(message)));
-        }
-        let answer = self.ask_for(message, upstream, "resources/subscribe").await;
-        if let Ok(Ok(answer)) = answer {
-            self.hub.agreed(subscription, subscriber);
-            return Ok(Begun::Answered(answer));
-        }
-        let _last = self.hub.unsubscribe(&subscription, &subscriber);
-        answer.map(|answer| Begun::Answered(answer.unwrap_or_else(|error| error)))
+        let limit = upstream.settings.timeout.min(self.request_timeout);
+        let (hub, upstream, message) = (Arc::clone(&self.hub), Arc::clone(upstream), message.clone());
+        // MCP 2025-11-25, Sending Messages: a client that disconnects cancels nothing. So this goes on without it, and what is
+        // noted is what the upstream says.
+        let subscribed = self.hub.runtime.spawn(async move {
+            match stateless_link(&upstream) {
+                Some(link) => Ok(listened_for(&message, &link, subscription, subscriber, limit).await),
+                None => subscribed(&hub, &upstream, &message, (subscription, subscriber), limit).await,
+            }
+        });
+        subscribed.await.unwrap_or(Err(Refusal::Busy { retry_after: RETRY_AFTER })).map(Begun::Answered)
     }
 
     /// `resources/unsubscribe`: the upstream hears of it when the last session leaves.
@@ -81,7 +72,8 @@ impl Bridge {
             link.listening.wishes_changed();
             return Ok(Begun::Answered(done(message)));
         }
-        let answer = self.ask_for(message, upstream, "resources/unsubscribe").await?;
+        let limit = upstream.settings.timeout.min(self.request_timeout);
+        let answer = ask_for(message, upstream, "resources/unsubscribe", limit).await?;
         Ok(Begun::Answered(answer.unwrap_or_else(|error| error)))
     }
 
@@ -111,33 +103,73 @@ impl Bridge {
         futures_util::future::join_all(told).await;
         Ok(Begun::Answered(done(message)))
     }
+}
 
-    /// Puts a client's request to an upstream in the bridge's own name. The inner `Err` is the answer to give then.
-    async fn ask_for(
-        &self,
-        message: &Message,
-        upstream: &Arc<Upstream>,
-        method: &'static str,
-    ) -> Result<Result<Bytes, Bytes>, Refusal> {
-        let Kind::Request { id, params, .. } = message.kind() else { return Err(Refusal::SessionRequired) };
-        let Some(link) = upstream.link() else { return Ok(Err(request::unavailable(message, upstream))) };
-        let params = params.whole().map_or("{}", |at| message.json(at));
-        let limit = upstream.settings.timeout.min(self.request_timeout);
-        let theirs = |answer: &Message| with_id(answer, message.bytes(*id));
-        match link.ask(method, params, limit).await {
-            Ok(answer) => Ok(Ok(theirs(&answer))),
-            Err(AskFault::Send(SendFault::Busy)) => Err(Refusal::Busy { retry_after: RETRY_AFTER }),
-            Err(AskFault::Refused(_, answer)) => match Message::parse(answer) {
-                Ok(answer) => Ok(Err(theirs(&answer))),
-                Err(_) => Ok(Err(request::unavailable(message, upstream))),
-            },
-            Err(AskFault::TimedOut(_)) => {
-                Ok(Err(post::error(message, reply::TIMED_OUT, "The MCP server did not answer in time")))
+/// Subscribes a session to a resource of an upstream that knows sessions. Gives the answer to its request.
+async fn subscribed(
+    hub: &Arc<Hub>,
+    upstream: &Arc<Upstream>,
+    message: &Message,
+    (subscription, subscriber): (Subscription, Subscriber),
+    limit: Duration,
+) -> Result<Bytes, Refusal> {
+    if hub.subscribe(&subscription, &subscriber) {
+        return Ok(done(message));
+    }
+    match ask_for(message, upstream, "resources/subscribe", limit).await {
+        Ok(Ok(answer)) => {
+            let uri = subscription.1.clone();
+            if !hub.agreed(subscription, subscriber) {
+                unsubscribe_later(hub, upstream, uri);
             }
-            Err(AskFault::Send(SendFault::Lost) | AskFault::Lost(_)) => {
-                Ok(Err(request::unavailable(message, upstream)))
-            }
+            Ok(answer)
         }
+        refused => {
+            let _last = hub.unsubscribe(&subscription, &subscriber);
+            refused.map(|answer| answer.unwrap_or_else(|error| error))
+        }
+    }
+}
+
+/// The same, of an upstream without sessions.
+async fn listened_for(
+    message: &Message,
+    link: &Link,
+    subscription: Subscription,
+    subscriber: Subscriber,
+    limit: Duration,
+) -> Bytes {
+    match listen_for(link, subscription, subscriber, limit).await {
+        true => done(message),
+        false => {
+            let text = "The MCP server does not tell when this resource changes";
+            post::error(message, reply::UNAVAILABLE, text)
+        }
+    }
+}
+
+/// Puts a client's request to an upstream in the bridge's own name. The inner `Err` is the answer to give then.
+async fn ask_for(
+    message: &Message,
+    upstream: &Arc<Upstream>,
+    method: &'static str,
+    limit: Duration,
+) -> Result<Result<Bytes, Bytes>, Refusal> {
+    let Kind::Request { id, params, .. } = message.kind() else { return Err(Refusal::SessionRequired) };
+    let Some(link) = upstream.link() else { return Ok(Err(request::unavailable(message, upstream))) };
+    let params = params.whole().map_or("{}", |at| message.json(at));
+    let theirs = |answer: &Message| with_id(answer, message.bytes(*id));
+    match link.ask(method, params, limit).await {
+        Ok(answer) => Ok(Ok(theirs(&answer))),
+        Err(AskFault::Send(SendFault::Busy)) => Err(Refusal::Busy { retry_after: RETRY_AFTER }),
+        Err(AskFault::Refused(_, answer)) => match Message::parse(answer) {
+            Ok(answer) => Ok(Err(theirs(&answer))),
+            Err(_) => Ok(Err(request::unavailable(message, upstream))),
+        },
+        Err(AskFault::TimedOut(_)) => {
+            Ok(Err(post::error(message, reply::TIMED_OUT, "The MCP server did not answer in time")))
+        }
+        Err(AskFault::Send(SendFault::Lost) | AskFault::Lost(_)) => Ok(Err(request::unavailable(message, upstream))),
     }
 }
 
@@ -161,9 +193,11 @@ pub(super) async fn listen_for(
         return true;
     }
     let hears = link.listening.hears(&subscription.1, limit).await;
-    if hears {
-        link.hub.agreed(subscription, subscriber);
-    } else if link.hub.unsubscribe(&subscription, &subscriber) {
+    let is_wanted = match hears {
+        true => link.hub.agreed(subscription, subscriber),
+        false => !link.hub.unsubscribe(&subscription, &subscriber),
+    };
+    if !is_wanted {
         link.listening.wishes_changed();
     }
     hears

@@ -128,8 +128,8 @@ impl Client {
         connecting.max_buf_size(READ_AT_A_TIME);
         let (sender, connection) = connecting.handshake(TokioIo::new(stream)).await.map_err(transport)?;
         // How it ends is said to the request that is on it.
-        tokio::spawn(async move { drop(connection.await) });
-        Ok(Opened { origin: origin.into(), sender })
+        let carrier = tokio::spawn(async move { drop(connection.await) }).abort_handle();
+        Ok(Opened { origin: origin.into(), sender, carrier })
     }
 
     fn message(&self, request: Request<'_>) -> Result<hyper::Request<Full<Bytes>>, FetchError> {
@@ -189,7 +189,7 @@ fn fields(url: &Url, own: &[(&str, &str)]) -> Result<HeaderMap, FetchError> {
 #[cfg(test)]
 mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpStream};
     use tokio::runtime::Builder;
 
     use super::*;
@@ -241,5 +241,44 @@ mod tests {
             Builder::new_current_thread().enable_all().build().unwrap().block_on(asked(&other, &to))
         });
         assert_eq!(later.await.unwrap(), "3");
+    }
+
+    /// A server that answers as soon as it has seen a head, and reads no more of that connection.
+    async fn hasty() -> (Url, tokio::sync::mpsc::UnboundedReceiver<TcpStream>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = Url::parse(&format!("http://{}/x?y", listener.local_addr().unwrap())).unwrap();
+        let (sender, answered) = tokio::sync::mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            for number in 1.. {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let _head = stream.read(&mut [0; 1024]).await.unwrap();
+                let answer = format!("HTTP/1.1 413 Too Large\r\nContent-Length: 1\r\n\r\n{number}");
+                stream.write_all(answer.as_bytes()).await.unwrap();
+                sender.send(stream).unwrap();
+            }
+        });
+        (url, answered)
+    }
+
+    #[tokio::test]
+    async fn a_connection_whose_request_was_not_taken_whole_is_closed_and_not_used_again() {
+        let (url, mut answered) = hasty().await;
+        let client = Client::new(Connection::new(Duration::from_secs(5))).unwrap();
+        let sent = 32 * 1024 * 1024;
+        for (number, body) in [("1", Some(Bytes::from(vec![b'x'; sent]))), ("2", None)] {
+            let request = Request { verb: Verb::Post, url: &url, headers: Vec::new(), body };
+            let answer = client.exchange(request, 10, Duration::from_secs(10)).await.unwrap();
+            assert_eq!((answer.status, &*answer.body), (413, number.as_bytes()));
+        }
+        // Whoever waits for the rest of it to be sent has the pool in hand.
+        while Arc::strong_count(client.kept.as_ref().unwrap()) > 1 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let mut stream = answered.recv().await.unwrap();
+        let (mut read, mut piece) = (0, vec![0; 64 * 1024]);
+        while let Ok(length @ 1..) = stream.read(&mut piece).await {
+            read += length;
+        }
+        assert!(read < sent / 2, "no more comes than what was under way: {read}");
     }
 }

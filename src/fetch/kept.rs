@@ -13,10 +13,14 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::client::conn::http1::SendRequest;
 use tokio::runtime::{Handle, Id};
+use tokio::task::AbortHandle;
 
 /// How long an idle connection is kept. Node closes those of its servers after 5 s, and a request that meets the close is
 /// lost: it may have been read, so it is not sent again. Its own client keeps them for 4 s too.
 const IDLE: Duration = Duration::from_secs(4);
+
+/// A request that is not all sent so long after its answer was over never will be.
+const SETTLED: Duration = Duration::from_millis(200);
 
 /// An open connection.
 #[derive(Debug)]
@@ -25,6 +29,8 @@ pub(super) struct Opened {
     pub origin: Box<str>,
     /// Takes one request after another.
     pub sender: SendRequest<Full<Bytes>>,
+    /// Ends it, whatever is still to be sent: hyper goes on with that although nobody has the connection any more.
+    pub carrier: AbortHandle,
 }
 
 /// The connections of one client that are not in use.
@@ -48,14 +54,27 @@ impl Kept {
     pub(super) fn take(&self, origin: &str) -> Option<Opened> {
         let mut all = self.lock();
         let (idle, now) = (all.get_mut(&Handle::current().id())?, Instant::now());
-        // One whose last answer is not quite over is left alone.
-        let fits = |idle: &Idle| *idle.opened.origin == *origin && idle.opened.sender.is_ready() && idle.is_good(now);
+        let fits = |idle: &Idle| *idle.opened.origin == *origin && idle.is_good(now);
         let found = idle.iter().rposition(fits)?;
         Some(idle.remove(found).opened)
     }
 
-    /// Keeps a connection until it is wanted again.
-    pub(super) fn keep(self: &Arc<Self>, opened: Opened) {
+    /// Keeps a connection whose answer is over until it is wanted again. One whose server answered early (413), and does not
+    /// take what was to be sent before, is closed instead.
+    pub(super) fn keep(self: &Arc<Self>, mut opened: Opened) {
+        if opened.sender.is_ready() {
+            return self.put(opened);
+        }
+        let kept = Arc::clone(self);
+        tokio::spawn(async move {
+            match tokio::time::timeout(SETTLED, opened.sender.ready()).await {
+                Ok(Ok(())) => kept.put(opened),
+                _ => opened.carrier.abort(),
+            }
+        });
+    }
+
+    fn put(self: &Arc<Self>, opened: Opened) {
         let (idle, runtime) = (Idle { opened, since: Instant::now() }, Handle::current());
         match self.lock().entry(runtime.id()) {
             Entry::Occupied(mut all) => all.get_mut().push(idle),

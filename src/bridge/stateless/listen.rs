@@ -85,7 +85,7 @@ impl Bridge {
             let _last = self.hub.unsubscribe(&subscription, &subscriber);
             return false;
         }
-        self.hub.agreed(subscription, subscriber);
-        true
+        // Who has left meanwhile waits for this no more.
+        self.hub.agreed(subscription, subscriber)
     }
 }

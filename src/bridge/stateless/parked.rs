@@ -17,13 +17,21 @@ use crate::protocol::mcp::message::Message;
 
 /// How long a client may take to come back: a person has to read and answer.
 const LIFETIME: Duration = Duration::from_secs(600);
+/// So long a call may keep others from being asked, where it cannot be told whose question it would be; then it makes way. A
+/// person has read a question by then; and who leaves one open holds nobody up for long.
+const UNDISTURBED: Duration = Duration::from_secs(60);
 /// How many calls of one caller may wait; another one gives the oldest up.
 const MAX_PER_CALLER: usize = 32;
 /// Shown by `config show --limits`.
-pub const LIMITS: [Limit; 2] = [
+pub const LIMITS: [Limit; 3] = [
     Limit::time(
         "call waiting for the client to answer a question",
         LIFETIME,
+        "it is cancelled; requestState is refused",
+    ),
+    Limit::time(
+        "such a call in the way of another's question",
+        UNDISTURBED,
         "it is cancelled; requestState is refused",
     ),
     Limit::count("calls of one app waiting for such answers", MAX_PER_CALLER, "the oldest is cancelled"),
@@ -81,6 +89,18 @@ impl Parked {
         let is_same = |first: &Message| same(first, request);
         let fits = exchange.principal.is_same_caller(principal) && exchange.request.as_ref().is_some_and(is_same);
         if fits { self.lock().remove(state).map(|entry| entry.exchange) } else { None }
+    }
+
+    /// Gives up those of `in_the_way` that were left undisturbed for long enough.
+    pub fn make_way(&self, in_the_way: &[Arc<Exchange>], now: Timestamp) {
+        let latest = now + (LIFETIME - UNDISTURBED);
+        let makes_way = |entry: &mut Entry| {
+            entry.until <= latest && in_the_way.iter().any(|exchange| Arc::ptr_eq(exchange, &entry.exchange))
+        };
+        let over: Vec<Entry> = self.lock().extract_if(|_, entry| makes_way(entry)).map(|(_, entry)| entry).collect();
+        for entry in over {
+            entry.exchange.release("The client did not come back, and another's question could not be put meanwhile");
+        }
     }
 
     /// Gives up those whose client did not come back in time.

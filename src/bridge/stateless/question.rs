@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use crate::bridge::stateless::exchange::Exchange;
+use crate::bridge::stateless::exchange::{Exchange, Noted};
 use crate::bridge::upstream::link::{Link, Whom};
 use crate::protocol::mcp::client_features::ClientFeatures;
 use crate::protocol::mcp::message::{Message, Param, Params};
@@ -75,12 +75,19 @@ pub fn ask(
     let asked =
         params.whole().map_or_else(String::new, |at| format!(r#","params":{}"#, without_token(message, params, at)));
     let request = format!(r#"{{"method":"{}"{asked}}}"#, method.as_str());
-    if exchange.note_question(Question { key, id: their_id, request }) {
-        let (hub, exchange) = (Arc::clone(&link.hub), Arc::clone(exchange));
-        link.hub.runtime.spawn(async move {
-            tokio::time::sleep(GATHER).await;
-            hub.parked.park(&exchange, hub.clock.now());
-        });
+    match exchange.note_question(Question { key, id: their_id.clone(), request }) {
+        Noted::First => {
+            let (hub, exchange) = (Arc::clone(&link.hub), Arc::clone(exchange));
+            link.hub.runtime.spawn(async move {
+                tokio::time::sleep(GATHER).await;
+                hub.parked.park(&exchange, hub.clock.now());
+            });
+        }
+        Noted::Further => {}
+        Noted::TooLate => {
+            drop(link.end_asking(&their_id));
+            refuse(reply::UNAVAILABLE, "The call that this was asked for is answered");
+        }
     }
 }
 

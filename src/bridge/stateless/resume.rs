@@ -9,6 +9,7 @@ use crate::bridge::Bridge;
 use crate::bridge::mailbox::Mailbox;
 use crate::bridge::post::{Begun, Caller};
 use crate::bridge::stateless::exchange::{Exchange, Resumed, Round};
+use crate::bridge::stateless::set;
 use crate::protocol::mcp::envelope::Envelope;
 use crate::protocol::mcp::fault::Fault;
 use crate::protocol::mcp::message::{Message, Param, Params};
@@ -76,9 +77,9 @@ impl Bridge {
     }
 }
 
-/// MCP 2026-07-28, Error Handling: `inputResponses` is an object of objects.
+/// MCP 2026-07-28, Error Handling: `inputResponses` is an object of objects, and may be absent.
 fn read_answers<'a>(message: &'a Message, params: &Params) -> Result<Answers<'a>, Fault> {
-    let Some(at) = params.get(Param::InputResponses) else { return Ok(Vec::new()) };
+    let Some(at) = set(message, params, Param::InputResponses) else { return Ok(Vec::new()) };
     let answers =
         object::entries(message.json(at)).map_err(|fault| Fault::invalid(format!("inputResponses: {fault}")))?;
     match answers.iter().find(|(_, answer)| !answer.get().starts_with('{')) {

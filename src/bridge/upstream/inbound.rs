@@ -258,7 +258,7 @@ fn request(link: &Arc<Link>, message: &Message, (id, method, params): (Span, &Me
         let call = if origin.is_some() { call } else { link.call_that_asks() };
         return match call.as_ref().map(|call| &call.owner) {
             Some(Owner::Stateless(exchange)) => question::ask(link, exchange, message, (id, method, params)),
-            _ => refuse(reply::UNAVAILABLE, NOBODYS),
+            _ => refuse_nobodys(link, &their_id),
         };
     }
     let session = match &call {
@@ -267,7 +267,7 @@ fn request(link: &Arc<Link>, message: &Message, (id, method, params): (Span, &Me
     };
     if call.is_none() && session.is_none() {
         tracing::warn!(upstream = %link.name, method = method.as_str(), "a request of an upstream could belong to several sessions, or to none");
-        return refuse(reply::UNAVAILABLE, NOBODYS);
+        return refuse_nobodys(link, &their_id);
     }
     let Some(session) = session.filter(|session| can(session, message, method, params)) else {
         return refuse(reply::METHOD_NOT_FOUND, "The client cannot do this");
@@ -295,6 +295,12 @@ fn request(link: &Arc<Link>, message: &Message, (id, method, params): (Span, &Me
         drop(link.end_asking(&their_id));
         refuse(reply::UNAVAILABLE, "The client does not take requests at the moment");
     }
+}
+
+/// Refuses a question of which it is not known whose it is. Who kept the next one from being known may have to make way.
+fn refuse_nobodys(link: &Arc<Link>, id: &[u8]) {
+    link.hub.parked.make_way(&link.in_the_way(), link.hub.clock.now());
+    link.tell_now(reply::error(id, reply::UNAVAILABLE, NOBODYS));
 }
 
 /// Whether the session's client declared what the request needs.

@@ -361,6 +361,27 @@ impl Link {
         .map(|call| Arc::clone(call))
     }
 
+    /// The calls that wait for what their clients were asked and keep a question from the one caller who waits for the
+    /// upstream: it could be theirs.
+    #[must_use]
+    pub fn in_the_way(&self) -> Vec<Arc<Exchange>> {
+        let calls = self.lock();
+        let all = calls.pending.values().filter(|call| !matches!(call.owner, Owner::Bridge));
+        let (parked, waiting): (Vec<_>, Vec<_>) = all.partition(|call| is_parked(call));
+        let is_one_callers = match waiting.as_slice() {
+            [] => false,
+            [only] => !matches!(only.owner, Owner::Nobody),
+            [first, rest @ ..] => first.owner.session().is_some() && rest.iter().all(|call| same_owner(first, call)),
+        };
+        let is_own = |call: &Call| waiting.iter().all(|other| is_known(other) && same_owner(other, call));
+        let foreign = parked.into_iter().filter(|call| is_one_callers && !is_own(call));
+        foreign
+            .filter_map(
+                |call| if let Owner::Stateless(exchange) = &call.owner { Some(Arc::clone(exchange)) } else { None },
+            )
+            .collect()
+    }
+
     /// The session that something outside of any call belongs to: its tenant's, if there is one alone and no call under way.
     #[must_use]
     pub fn sole_session(&self) -> Option<Arc<Session>> {

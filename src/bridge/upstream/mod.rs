@@ -25,21 +25,23 @@ mod run;
 
 pub use lists::LIMITS as LIST_LIMITS;
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption, Guard};
-use tokio::sync::{Mutex, watch};
+use tokio::sync::watch;
 
 use crate::base::limit::Limit;
-use crate::bridge::catalog::{Catalogue, View};
+use crate::bridge::catalog::{Catalogue, ListKind, View};
 use crate::bridge::hub::Hub;
 use crate::bridge::naming::Naming;
 use crate::bridge::tenant::Tenant;
 use crate::bridge::upstream::hello::Hello;
 use crate::bridge::upstream::link::Link;
+use crate::bridge::upstream::lists::Reading;
 use crate::config::section::{self, UpstreamKind};
 
 /// How long a client waits for upstreams that were never up, so that it is told what they can do.
@@ -67,7 +69,9 @@ pub struct Upstream {
     catalogue: ArcSwap<Catalogue>,
     /// Held while view and catalogue change, so that they fit each other.
     showing: std::sync::Mutex<()>,
-    reading: Mutex<()>,
+    reading: Reading,
+    /// How much of each list was said in the log to be hidden by another upstream.
+    hidden: std::sync::Mutex<HashMap<ListKind, usize>>,
     restarts: AtomicU64,
     dropped: AtomicU64,
 }
@@ -109,7 +113,8 @@ impl Upstream {
             view: ArcSwap::from_pointee(view),
             catalogue: ArcSwap::default(),
             showing: std::sync::Mutex::default(),
-            reading: Mutex::default(),
+            reading: Reading::default(),
+            hidden: std::sync::Mutex::default(),
             restarts: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
         }

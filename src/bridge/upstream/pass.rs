@@ -112,6 +112,9 @@ impl Pass {
         }
         let first = ready.pop_front().filter(|_| passing.is_decided())?;
         let (writer, passage) = Passage::new(first);
+        if let Owner::Stateless(exchange) = &call.owner {
+            exchange.passes();
+        }
         mailbox.pass(passage).ok()?;
         let length = head.iter().map(Bytes::len).sum();
         Some(Self { passing, writer, mailbox, ready, length, fresh: 0 })

@@ -5,65 +5,104 @@
 //! members of a name, and all of a text with a number or a character that the parser has no room for.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 /// The canonical form of an object, without those of its own members whose names are given; `None` when it is no object.
+///
+/// It is written once, into one buffer; members that are out of order are then moved within it.
 #[must_use]
 pub fn object(json: &str, without: &[&str]) -> Option<Vec<u8>> {
-    let mut reader = Reader { json, at: 0 };
-    reader.skip_space();
-    let mut members = reader.members()?;
-    reader.skip_space();
-    members.retain(|(name, _)| !without.iter().any(|without| *name == quoted(without)));
-    (reader.at == json.len()).then(|| joined(members))
+    let mut writer = Writer { json, at: 0, out: Vec::with_capacity(json.len()), moved: Vec::new() };
+    let without: Vec<String> = without.iter().map(|name| quoted(name)).collect();
+    writer.skip_space();
+    writer.members(&without)?;
+    writer.skip_space();
+    (writer.at == json.len()).then_some(writer.out)
 }
 
-struct Reader<'a> {
+struct Writer<'a> {
     json: &'a str,
     at: usize,
+    out: Vec<u8>,
+    /// Where members are put in order; empty in between.
+    moved: Vec<u8>,
 }
 
-type Member<'a> = (Cow<'a, str>, Vec<u8>);
+/// The name of a member, and where the member stands in what is written.
+type Member<'a> = (Cow<'a, str>, Range<usize>);
 
-impl<'a> Reader<'a> {
+impl<'a> Writer<'a> {
     /// The value that begins here. Recursion is bounded by the depth that messages may have.
-    fn value(&mut self) -> Option<Vec<u8>> {
+    fn value(&mut self) -> Option<()> {
         self.skip_space();
         match self.peek()? {
-            b'{' => self.members().map(joined),
+            b'{' => self.members(&[]),
             b'[' => self.items(),
-            b'"' => self.string().map(|string| string.into_owned().into_bytes()),
+            b'"' => self.string().map(|string| self.out.extend_from_slice(string.as_bytes())),
             _ => {
                 let rest = self.json.get(self.at..)?;
                 let ends = |byte: char| matches!(byte, ',' | ']' | '}') || byte.is_ascii_whitespace();
                 let word = rest.get(..rest.find(ends).unwrap_or(rest.len()))?;
                 self.at += word.len();
-                (!word.is_empty()).then(|| word.as_bytes().to_vec())
+                self.out.extend_from_slice(word.as_bytes());
+                (!word.is_empty()).then_some(())
             }
         }
     }
 
-    fn members(&mut self) -> Option<Vec<Member<'a>>> {
+    /// The members of the object that begins here, each with a comma behind it until they are in order.
+    fn members(&mut self, without: &[String]) -> Option<()> {
         self.take(b'{')?;
-        let mut members = Vec::new();
-        while self.more(b'}', members.is_empty())? {
-            let name = self.string()?;
+        self.out.push(b'{');
+        let begin = self.out.len();
+        let mut members: Vec<Member<'a>> = Vec::new();
+        let mut is_first = true;
+        while self.more(b'}', is_first)? {
+            is_first = false;
+            let (name, start) = (self.string()?, self.out.len());
             self.take(b':')?;
-            members.push((name, self.value()?));
+            self.out.extend_from_slice(name.as_bytes());
+            self.out.push(b':');
+            self.value()?;
+            self.out.push(b',');
+            match without.iter().any(|without| *name == **without) {
+                true => self.out.truncate(start),
+                false => members.push((name, start..self.out.len())),
+            }
         }
-        Some(members)
+        self.order(begin, members);
+        if self.out.len() > begin {
+            self.out.pop();
+        }
+        self.out.push(b'}');
+        Some(())
     }
 
-    fn items(&mut self) -> Option<Vec<u8>> {
-        self.take(b'[')?;
-        let mut items = b"[".to_vec();
-        while self.more(b']', items.len() == 1)? {
-            if items.len() > 1 {
-                items.push(b',');
-            }
-            items.extend(self.value()?);
+    fn order(&mut self, begin: usize, mut members: Vec<Member<'_>>) {
+        if members.is_sorted_by(|(one, _), (other, _)| one <= other) {
+            return;
         }
-        items.push(b']');
-        Some(items)
+        // Stable: two of one name stay in their order.
+        members.sort_by(|(one, _), (other, _)| one.cmp(other));
+        for (_, place) in members {
+            self.moved.extend_from_slice(self.out.get(place).unwrap_or_default());
+        }
+        self.out.truncate(begin);
+        self.out.append(&mut self.moved);
+    }
+
+    fn items(&mut self) -> Option<()> {
+        self.take(b'[')?;
+        self.out.push(b'[');
+        let begin = self.out.len();
+        while self.more(b']', self.out.len() == begin)? {
+            if self.out.len() > begin {
+                self.out.push(b',');
+            }
+            self.value()?;
+        }
+        self.out.push(b']');
+        Some(())
     }
 
     /// The string that begins here, with no more escapes than it needs; as written where it is no text.
@@ -108,22 +147,6 @@ impl<'a> Reader<'a> {
             self.at += 1;
         }
     }
-}
-
-fn joined(mut members: Vec<Member<'_>>) -> Vec<u8> {
-    // Stable: two of one name stay in their order.
-    members.sort_by(|(one, _), (other, _)| one.cmp(other));
-    let mut text = b"{".to_vec();
-    for (name, value) in members {
-        if text.len() > 1 {
-            text.push(b',');
-        }
-        text.extend_from_slice(name.as_bytes());
-        text.push(b':');
-        text.extend(value);
-    }
-    text.push(b'}');
-    text
 }
 
 fn quoted(text: &str) -> String {
@@ -174,6 +197,18 @@ mod tests {
                 assert!(of(one).is_some() && of(one) != of(other), "{one} {other}");
             }
         }
+    }
+
+    #[test]
+    fn what_is_nested_deeply_is_put_in_order_at_every_level() {
+        let nested = |before: &str, after: &str| {
+            let begin = format!(r#"{{{before}"m":"#).repeat(64);
+            format!("{begin}0{}", format!("{after}}}").repeat(64))
+        };
+        let ordered = nested(r#""a":1,"#, r#","z":{}"#);
+        assert_eq!(of(&ordered).unwrap(), ordered);
+        assert_eq!(of(&nested(r#""z":{},"#, r#","a":1"#)).unwrap(), ordered);
+        assert_eq!(of(&nested(r#""x":[{"a":{}}],"z":{},"a":1,"#, "")).unwrap().matches("\"x\"").count(), 63);
     }
 
     #[test]

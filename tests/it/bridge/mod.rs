@@ -13,6 +13,7 @@ mod sse_faults;
 mod sse_found;
 mod streams;
 mod several;
+mod subscriptions;
 mod http_upstream;
 mod proxies;
 pub mod certificates;

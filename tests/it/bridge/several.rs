@@ -3,6 +3,8 @@
 use serde_json::{Value, json};
 
 use super::support::{Client, bridge, builtin, child, command, request, until};
+use crate::support::Program;
+use crate::support::mcp::Session;
 
 fn names(answer: &Value, member: &str, key: &str) -> Vec<String> {
     let list = answer["result"][member].as_array().unwrap();
@@ -55,6 +57,68 @@ async fn resources_are_found_by_who_listed_them_first() {
     assert!(client.rpc("completion/complete", &reference).await["result"].is_object());
     assert_eq!(client.rpc("tools/list", &json!({"cursor": "x"})).await["error"]["code"], -32602);
     assert_eq!(client.rpc("vendor/thing", &json!({})).await["error"]["code"], -32601);
+    bridge.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_two_have_is_listed_once_and_the_log_says_so_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/children/scripted.py");
+    let of = |flag: &str| format!("{{command: python3, args: [\"-u\", \"{script}\", {flag}]}}");
+    let (one, two) = (of("red"), of("blue"));
+    let yaml =
+        format!("log: {{output: log}}\nserver: {{listen: \"127.0.0.1:0\"}}\nupstreams:\n  one: {one}\n  two: {two}\n");
+    std::fs::write(folder.path().join("config.yaml"), yaml).unwrap();
+    let program = Program::start(folder, &[]);
+    let session = Session::at(&format!("{}/mcp", program.url), "none").initialized(json!({})).await;
+    for _ in 0..2 {
+        let listed = names(&session.call("resources/list", json!({})).await, "resources", "uri");
+        assert_eq!(listed, ["test:shared", "test:red", "test:blue"]);
+    }
+    let log = program.log();
+    let said: Vec<&str> = log.lines().filter(|line| line.contains("an earlier upstream has the same")).collect();
+    assert_eq!(said.len(), 1, "{said:?}");
+    for word in ["two", "one", "test:shared", "resources/list", "put the upstream first"] {
+        assert!(said[0].contains(word), "{word}: {said:?}");
+    }
+}
+
+/// How often a child was asked for something.
+async fn asked(client: &Client, child: &str, method: &str) -> usize {
+    let seen: Vec<String> = serde_json::from_str(&client.tool(&format!("{child}__seen"), &json!({})).await).unwrap();
+    let is = |line: &&String| serde_json::from_str::<Value>(line).unwrap()["method"] == method;
+    seen.iter().filter(is).count()
+}
+
+#[tokio::test]
+async fn who_asks_for_what_nobody_has_does_not_have_the_lists_read_each_time() {
+    let bridge = bridge(&[child("one", &["red"]), child("two", &["blue"])]).await;
+    let client = Client::connect(&bridge, "ada").await;
+    let read = async |number: usize| {
+        let unknown = client.rpc("resources/read", &json!({"uri": format!("unlike-{number}:x")})).await;
+        assert_eq!(unknown["error"]["code"], -32002, "{unknown}");
+    };
+    futures_util::future::join_all((0..20).map(read)).await;
+    for number in 20..40 {
+        read(number).await;
+    }
+    for (child, method) in [("one", "resources/list"), ("two", "resources/templates/list")] {
+        let times = asked(&client, child, method).await;
+        assert!((1..5).contains(&times), "{child} was asked for {method} {times} times");
+    }
+    bridge.shutdown().await;
+}
+
+#[tokio::test]
+async fn those_who_want_a_list_at_one_time_have_it_read_for_all() {
+    let bridge = bridge(&[child("one", &["bare"]), builtin("me")]).await;
+    let client = Client::connect(&bridge, "ada").await;
+    let before = asked(&client, "one", "tools/list").await;
+    let lists = (0..20).map(|_| async { names(&client.rpc("tools/list", &json!({})).await, "tools", "name").len() });
+    assert!(futures_util::future::join_all(lists).await.iter().all(|count| *count == 18));
+    // That of the first, and that of all who came after it had begun.
+    let times = asked(&client, "one", "tools/list").await - before;
+    assert!((1..=2).contains(&times), "{times}");
     bridge.shutdown().await;
 }
 

@@ -8,6 +8,7 @@ use std::{env, fs};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt as _;
 
 use super::support::{
     AT_MOST, Running, SOON, all_there, command, ended, fixture, folder, keeper, marker, nasty, none_left, processes,
@@ -49,6 +50,8 @@ async fn child_6_launcher_leaves_no_process() {
     let launcher = fixture("launcher.sh");
     let mut child = start(&command("sh", [launcher.as_str(), marker.as_str()], 500));
     assert_eq!(child.line().await, "ready");
+    child.stdin.write_all(b"hello\n").await.unwrap();
+    assert_eq!(child.line().await, "hello", "its input is the bridge's: it lives until that ends");
     // And the shell.
     all_there(&marker, TREE + 1);
     child.stop().await;

@@ -73,6 +73,34 @@ async fn mcp_18_where_nobody_is_known_one_persons_open_question_keeps_anothers_f
 }
 
 #[tokio::test]
+async fn mcp_18_an_open_question_makes_way_for_others_after_a_minute() {
+    let none = format!("server: {{listen: 127.0.0.1:0, auth: {{type: none}}}}\nupstreams:\n  fake: {}\n", child(""));
+    let known = BASIC.replace("me: {builtin: whoami}", &format!("fake: {}", child("")));
+    let elicit = json!({"method": "elicitation/create"});
+    for (yaml, is_known) in [(none, false), (known, true)] {
+        let app = App::with(&yaml);
+        // Where people are known: one person, with two apps.
+        let client = async || {
+            let token =
+                if is_known { Client::register(&app).await.tokens().await.access().to_owned() } else { String::new() };
+            Stateless::new(&app, &token).able(json!({"elicitation": {}}))
+        };
+        let (first, other) = (client().await, client().await);
+        let asks = async |client: &Stateless| client.tool("ask", elicit.clone()).await["result"].clone();
+        let left = asks(&first).await;
+        assert_eq!(left["resultType"], "input_required");
+        for (seconds, kind) in [(0, "complete"), (59, "complete"), (1, "complete"), (0, "input_required")] {
+            app.clock.advance(std::time::Duration::from_secs(seconds));
+            // The question that comes too early is not put to anybody: it could still be the first one's.
+            assert_eq!(asks(&other).await["resultType"], kind, "{seconds} {is_known}");
+        }
+        let late = json!({"name": "ask", "arguments": elicit, "requestState": left["requestState"],
+            "inputResponses": {}});
+        assert_eq!(first.call("tools/call", late).await["error"]["code"], -32602);
+    }
+}
+
+#[tokio::test]
 async fn mcp_18_a_question_that_is_open_when_its_call_ends_is_answered() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("journal");

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::bridge::fake_server::{FakeServer, Got, Reply};
 use crate::mcp::large_server::{LargeServer, answer, result, wanted};
 use crate::mcp::until;
 use crate::support::app::BASIC;
@@ -325,6 +326,41 @@ async fn d_20_a_stateless_client_that_leaves_stops_the_server() {
             until(|| rig.server.counts.given_up.load(Ordering::Relaxed) == number + 1).await;
         }
     }
+}
+
+#[tokio::test]
+async fn a_question_for_a_call_whose_answer_passes_is_refused_at_once() {
+    let (events, of_get) = tokio::sync::mpsc::unbounded_channel();
+    let (pieces, of_call) = tokio::sync::mpsc::unbounded_channel();
+    let channels = std::sync::Mutex::new((Some(of_get), Some(of_call)));
+    let server = FakeServer::start(move |got| {
+        let mut channels = channels.lock().unwrap();
+        match got.method().as_str() {
+            "tools/call" => channels.1.take().map(Reply::Follow),
+            _ if got.line.starts_with("GET") => channels.0.take().map(Reply::Follow),
+            _ => None,
+        }
+    })
+    .await;
+    let app = App::with(&BASIC.replace("me: {builtin: whoami}", &format!("up: {{url: \"{}\"}}", server.url)));
+    let token = Client::register(&app).await.tokens().await.access().to_owned();
+    let client = Stateless::new(&app, &token).able(json!({"roots": {}}));
+    events.send("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n".to_owned()).unwrap();
+    let calling =
+        tokio::spawn(async move { client.send(5, "tools/call", json!({"name": "echo", "arguments": {}})).await });
+    until(|| !server.got_of("tools/call").is_empty()).await;
+    let id = server.got_of("tools/call")[0].json()["id"].to_string();
+    let text = answer("first", &id, &result(MIB, 1, ""));
+    let (begin, rest) = text.split_at(MIB / 2);
+    let head = format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n", text.len());
+    pieces.send(head + begin).unwrap();
+    let is_refused = |got: &Got| got.json()["id"] == "late" && got.json()["error"].is_object();
+    let response = calling.await.unwrap();
+    events.send("data: {\"jsonrpc\":\"2.0\",\"id\":\"late\",\"method\":\"roots/list\"}\n\n".to_owned()).unwrap();
+    until(|| server.got().iter().any(is_refused)).await;
+    pieces.send(rest.to_owned()).unwrap();
+    let (got, is_whole) = body(response).await;
+    assert!(is_whole && got.contains(r#""resultType":"complete""#), "{got:.200}");
 }
 
 /// How much of the program's memory is its own: not what of its file happens to be there.

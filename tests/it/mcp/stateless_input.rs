@@ -164,6 +164,10 @@ async fn d_24_what_is_missing_is_asked_for_again_and_what_is_too_much_is_ignored
     let first = asked(&client, &plain).await;
     let nothing = asked(&client, &again(&plain, &first, json!({}))).await;
     assert_eq!(nothing["inputRequests"], first["inputRequests"]);
+    let null = asked(&client, &again(&plain, &nothing, Value::Null)).await;
+    assert_eq!(null["inputRequests"], first["inputRequests"], "null reads as absent");
+    let last = client.call("tools/call", again(&plain, &null, answers(&null))).await;
+    assert_eq!(last["result"]["resultType"], "complete", "{last}");
 }
 
 #[tokio::test]
@@ -191,7 +195,7 @@ async fn c_19_a_state_that_is_changed_foreign_used_or_late_is_refused() {
     other["arguments"]["method"] = json!("elicitation/create");
     refused(&client, "tools/call", other).await;
     refused(&client, "prompts/get", json!({"name": "plain", "requestState": good["requestState"]})).await;
-    for bad in [json!([]), json!(null), json!({"ask-1": 5})] {
+    for bad in [json!([]), json!(7), json!({"ask-1": null})] {
         let mut malformed = good.clone();
         malformed["inputResponses"] = bad;
         refused(&client, "tools/call", malformed).await;

@@ -19,6 +19,17 @@ pub struct Resumed {
     pub attendance: Attendance,
 }
 
+/// What became of a question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Noted {
+    /// The client waits, and nobody is about to put the question to it.
+    First,
+    /// Somebody is, or the client has to come back first.
+    Further,
+    /// The call is answered, or its answer is on its way: it can become no question any more.
+    TooLate,
+}
+
 impl Exchange {
     /// What the client of the latest round can do.
     #[must_use]
@@ -35,17 +46,20 @@ impl Exchange {
         }
     }
 
-    /// Notes a question. True when the client waits and nobody is about to put the question to it.
+    /// Notes a question, if there is still somebody to put it to.
     #[must_use]
-    pub fn note_question(&self, mut question: Question) -> bool {
+    pub fn note_question(&self, mut question: Question) -> Noted {
         let mut state = self.lock();
+        if state.is_passing || matches!(state.stage, Stage::Over | Stage::Settled(_)) {
+            return Noted::TooLate;
+        }
         while state.questions.iter().any(|other| other.key == question.key) {
             question.key.push('\'');
         }
         state.questions.push(question);
         let is_first = !state.is_gathering && matches!(state.stage, Stage::Attached(_));
         state.is_gathering |= is_first;
-        is_first
+        if is_first { Noted::First } else { Noted::Further }
     }
 
     /// Forgets a question that the upstream took back.

@@ -5,7 +5,7 @@
 mod asking;
 mod leaving;
 
-pub use asking::Resumed;
+pub use asking::{Noted, Resumed};
 pub use leaving::Attendance;
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
@@ -57,6 +57,7 @@ struct State {
     features: ClientFeatures,
     questions: Vec<Question>,
     is_gathering: bool,
+    is_passing: bool,
     missing: Option<Value>,
 }
 
@@ -125,6 +126,7 @@ impl Exchange {
             features: round.envelope.features,
             questions: Vec::new(),
             is_gathering: false,
+            is_passing: false,
             missing: None,
             stage: Stage::Attached(round),
         };
@@ -216,6 +218,15 @@ impl Exchange {
             }),
             _ => None,
         }
+    }
+
+    /// Notes that an answer passes from now on. What the upstream still asks for the call comes too late.
+    pub fn passes(&self) {
+        let mut state = self.lock();
+        state.is_passing = true;
+        let questions = std::mem::take(&mut state.questions);
+        drop(state);
+        self.take_back(&questions);
     }
 
     /// Notes that all of an answer has passed: that its client leaves now cancels nothing.
