@@ -5,90 +5,69 @@ use std::collections::HashSet;
 use crate::app::Ground;
 use crate::audit::{Audit, Event};
 use crate::base::clock::Timestamp;
-use crate::base::digest::Digest;
-use crate::base::id::{ClientId, UserId};
-use crate::config::section::{OauthServer, StaticAuthentication};
-use crate::identity::Identity;
-use crate::model::enrolled::Enrolled;
+use crate::base::id::{GrantId, UserId};
+use crate::model::grant::Grant;
 use crate::store::{Present, Review, Store, StoreError};
 
-/// Ends what was granted to everybody who is not among those of `present`, if it is given, and to whom `review` finds to be
-/// another than before. Who these are.
+/// Ends what was granted to everybody who is not `present` any more or is another than `before`, and says what of the
+/// configuration does not count. Without `before` it is the start. Who is another.
 pub(super) async fn look(
     ground: &Ground,
-    (present, review): (Option<Present>, Review),
+    (present, before): (Present, Option<Present>),
     now: Timestamp,
 ) -> Result<Vec<UserId>, StoreError> {
-    let (store, audit) = (ground.store.as_ref(), &ground.audit);
-    // Who is gone altogether is recorded as that; the review then finds them with nothing left.
-    if let Some(present) = present {
-        revoke(store, audit, present, now).await?;
-    }
-    let mut ended = Vec::new();
-    let reviewing = async {
-        ended = store.review_configured(review, now).await?;
-        Ok(())
-    };
-    recorded(store, audit, "configured_anew", (reviewing, now)).await?;
-    for user in &ended {
+    let review = review(ground.store.as_ref(), &ground.audit, (present, before), now).await?;
+    for user in &review.ended {
         tracing::info!(%user, "what was granted to this user or client ended: the configuration has changed");
     }
-    Ok(ended)
-}
-
-/// What grants of the users of the configuration depend on, and of its clients that act for themselves.
-pub(super) fn enrolled(section: &OauthServer, identity: &Identity) -> Vec<Enrolled> {
-    let alone = section.clients.iter().filter(|client| client.acts_alone);
-    let clients = alone.map(|client| Enrolled {
-        id: UserId::of_client(&ClientId::new(&client.client_id)),
-        credential: proof(&client.authentication),
-        scopes: client.scopes.clone().unwrap_or_default(),
-    });
-    identity.enrolled().into_iter().chain(clients).collect()
-}
-
-/// Who of the one is not the same in the other, or not there.
-pub(super) fn differing(before: &[Enrolled], after: &[Enrolled]) -> Vec<UserId> {
-    let of_one = before.iter().filter(|person| !after.contains(person));
-    of_one.chain(after.iter().filter(|person| !before.contains(person))).map(|person| person.id.clone()).collect()
-}
-
-fn proof(authentication: &StaticAuthentication) -> Digest {
-    match authentication {
-        StaticAuthentication::None => Digest::of_bytes(b"none"),
-        StaticAuthentication::Secret(secret) => Digest::of_bytes(&[b"secret", secret.as_bytes().as_slice()].concat()),
-        StaticAuthentication::Keys(keys) => {
-            Digest::of_bytes(&serde_json::to_vec(keys).expect("an address or a text is always JSON"))
-        }
+    for user in &review.of_others {
+        tracing::warn!(%user, "what the configuration says of this user or client now is not in force: another bridge on this store has said something else since; if it should be, restart this one");
     }
+    Ok(review.ended)
 }
 
-/// Ends what was granted to everybody who is not `present`, and records what it was.
-pub(super) async fn revoke(
+/// The same, recording each grant that ends.
+pub(super) async fn review(
     store: &dyn Store,
     audit: &Audit,
-    present: Present,
+    (present, before): (Present, Option<Present>),
+    now: Timestamp,
+) -> Result<Review, StoreError> {
+    let names: Vec<UserId> = present.configured.iter().map(|person| person.id.clone()).collect();
+    let open = list_open(store, audit, now).await?;
+    let review = store.review_present(present, before, now).await?;
+    let is_another = |grant: &Grant| review.ended.contains(&grant.user) && names.contains(&grant.user);
+    let reason = |grant: &Grant| if is_another(grant) { "configured_anew" } else { "not_configured_any_more" };
+    record_ended(store, audit, (open, reason), now).await?;
+    Ok(review)
+}
+
+/// Ends what was granted to a user who is another now, recording each grant.
+pub(super) async fn revoke(store: &dyn Store, audit: &Audit, user: &UserId, now: Timestamp) -> Result<(), StoreError> {
+    let open = list_open(store, audit, now).await?;
+    store.revoke_grants_of(user, now).await?;
+    record_ended(store, audit, (open, |_: &Grant| "configured_anew"), now).await
+}
+
+/// The grants that are alive; none where nothing is recorded.
+async fn list_open(store: &dyn Store, audit: &Audit, now: Timestamp) -> Result<Vec<Grant>, StoreError> {
+    let listed = if audit.is_on() { store.list_grants(now).await? } else { Vec::new() };
+    Ok(listed.into_iter().map(|listed| listed.grant).collect())
+}
+
+/// Records those of the grants that are alive no more.
+async fn record_ended(
+    store: &dyn Store,
+    audit: &Audit,
+    (open, reason): (Vec<Grant>, impl Fn(&Grant) -> &'static str),
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let ending = store.revoke_absent_users(present, now);
-    recorded(store, audit, "not_configured_any_more", (ending, now)).await
-}
-
-/// Records each grant that `ending` ends.
-pub(super) async fn recorded(
-    store: &dyn Store,
-    audit: &Audit,
-    reason: &'static str,
-    (ending, now): (impl Future<Output = Result<(), StoreError>>, Timestamp),
-) -> Result<(), StoreError> {
-    let before = if audit.is_on() { store.list_grants(now).await? } else { Vec::new() };
-    ending.await?;
-    if before.is_empty() {
+    if open.is_empty() {
         return Ok(());
     }
-    let after: HashSet<_> = store.list_grants(now).await?.into_iter().map(|listed| listed.grant.id).collect();
-    for listed in before.iter().filter(|listed| !after.contains(&listed.grant.id)) {
-        audit.record(Event::GrantRevoked { grant: &listed.grant, reason }).await?;
+    let still: HashSet<GrantId> = list_open(store, audit, now).await?.into_iter().map(|grant| grant.id).collect();
+    for grant in open.iter().filter(|grant| !still.contains(&grant.id)) {
+        audit.record(Event::GrantRevoked { grant, reason: reason(grant) }).await?;
     }
     Ok(())
 }

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use crate::app::{AUTHORIZATIONS, Addresses, Ground, LOGINS, StartError, TOKENS, absent, connections, tasks};
+use crate::app::{AUTHORIZATIONS, Addresses, Ground, LOGINS, StartError, TOKENS, connections, tasks};
+use crate::authorization_server::client::configured;
 use crate::authorization_server::client::documents::Elsewhere;
 use crate::authorization_server::{AuthorizationServer, Services};
-use crate::base::id::{ClientId, ProviderName, UserId};
+use crate::base::id::{ClientId, ProviderName};
 use crate::bridge::pool;
 use crate::bridge::{Bridge, Options};
 use crate::config::Config;
@@ -16,7 +17,6 @@ use crate::identity::federated::{EnterpriseIssuer, Federation, Provider};
 use crate::identity::throttle::{AddressLimit, LoginThrottle};
 use crate::identity::{Identity, PasswordLogin};
 use crate::keys::Keys;
-use crate::model::enrolled::Enrolled;
 use crate::protocol::oauth::scope;
 use crate::resource_server::{ResourceServer, Settings};
 use crate::store::Present;
@@ -77,29 +77,13 @@ impl Made {
         };
         Ok(Self { state, behind: Behind { issuing } })
     }
-
-    /// Who may hold grants; `None` when nobody is given any here.
-    pub fn present(&self, config: &Config) -> Option<Present> {
-        self.behind.present(config)
-    }
-
-    /// What grants of users and clients of the configuration depend on.
-    pub fn enrolled(&self, config: &Config) -> Vec<Enrolled> {
-        self.behind.enrolled(config)
-    }
 }
 
 impl Behind {
-    /// See [`Made::present`].
+    /// Who may hold grants; `None` when nobody is given any here.
     pub fn present(&self, config: &Config) -> Option<Present> {
         let issuing = self.issuing.as_ref()?;
         config.oauth_server.as_ref().map(|section| present(section, &issuing.identity))
-    }
-
-    /// See [`Made::enrolled`].
-    pub fn enrolled(&self, config: &Config) -> Vec<Enrolled> {
-        let issuing = self.issuing.as_ref().zip(config.oauth_server.as_ref());
-        issuing.map(|(issuing, section)| absent::enrolled(section, &issuing.identity)).unwrap_or_default()
     }
 
     /// Whether tokens are checked with the same keys.
@@ -199,8 +183,7 @@ fn present(section: &OauthServer, identity: &Identity) -> Present {
     let mut present = identity.present();
     present.clients = section.clients.iter().map(|client| ClientId::new(&client.client_id)).collect();
     present.documents = section.metadata_documents.enabled;
-    let alone = section.clients.iter().filter(|client| client.acts_alone);
-    present.configured.extend(alone.map(|client| UserId::of_client(&ClientId::new(&client.client_id))));
+    present.configured.extend(section.clients.iter().filter_map(|client| configured(client).enrolled()));
     present
 }
 

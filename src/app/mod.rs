@@ -21,8 +21,8 @@ use crate::base::clock::{Clock, Timestamp};
 use crate::config::Config;
 use crate::config::section::Storage;
 use crate::keys::KeyError;
+use crate::store::Store;
 use crate::store::sqlite::Sqlite;
-use crate::store::{Review, Store};
 
 pub use address::Addresses;
 pub use first_user::FirstUser;
@@ -123,9 +123,8 @@ impl App {
         let audit = Audit::open(config.audit.as_ref(), surroundings.clock.clone())?;
         let ground = Ground { store, audit, surroundings, addresses: addresses.clone(), connections };
         let made = Made::of(&config, &ground, None).await?;
-        if let Some(present) = made.present(&config) {
-            let review = Review { people: made.enrolled(&config), only: None };
-            let ended = absent::look(&ground, (Some(present), review), now).await;
+        if let Some(present) = made.behind.present(&config) {
+            let ended = absent::look(&ground, (present, None), now).await;
             ended.map_err(|error| StartError::Io(error.to_string()))?;
         }
         Ok(Self { listener, ground, config, made, addresses })

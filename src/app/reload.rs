@@ -15,7 +15,7 @@ use crate::base::clock::Clock;
 use crate::base::id::UserId;
 use crate::config::Config;
 use crate::http::state::State;
-use crate::store::{Present, Review, Store, StoreError};
+use crate::store::{Present, Store, StoreError};
 
 /// How long requests that came before the reload may make grants of somebody whose password has changed.
 const SOON: Duration = Duration::from_secs(2);
@@ -58,13 +58,12 @@ impl Running {
         if let Some(new) = lifetime(config).filter(|new| lifetime(&self.config) != Some(*new)) {
             store.expect_lifetime(new, now).await?;
         }
-        let Some(present) = made.present(config) else { return Ok(Leavers { present: None, changed: Vec::new() }) };
-        let people = made.enrolled(config);
-        // Another process with a newer configuration may have been started meanwhile: what this one did not change is its.
-        let only = Some(absent::differing(&self.behind.enrolled(&self.config), &people));
-        let present = Some(present).filter(|present| self.behind.present(&self.config).as_ref() != Some(present));
-        let changed = absent::look(&self.ground, (present.clone(), Review { people, only }), now).await?;
-        Ok(Leavers { present, changed })
+        let (before, present) = (self.behind.present(&self.config), made.behind.present(config));
+        let Some(present) = present.filter(|present| before.as_ref() != Some(present)) else {
+            return Ok(Leavers::default());
+        };
+        let changed = absent::look(&self.ground, (present.clone(), before.clone()), now).await?;
+        Ok(Leavers { before, present: Some(present), changed })
     }
 
     fn put_in_force(&mut self, config: Config, made: Made, leavers: Leavers) {
@@ -80,8 +79,11 @@ impl Running {
 }
 
 /// Whose grants end with a reload.
+#[derive(Default)]
 struct Leavers {
-    /// Everybody but these; `None` when nobody left.
+    /// Those of these
+    before: Option<Present>,
+    /// who are not, or not as before, among these; `None` when nobody left.
     present: Option<Present>,
     /// Who has another password, may do less, or is somebody else.
     changed: Vec<UserId>,
@@ -90,14 +92,12 @@ struct Leavers {
 impl Leavers {
     async fn log_out(&self, audit: &Audit, store: &dyn Store, clock: &Clock) -> Result<(), StoreError> {
         for user in &self.changed {
-            let now = clock.now();
-            let ending = store.revoke_grants_of(user, now);
-            absent::recorded(store, audit, "configured_anew", (ending, now)).await?;
+            absent::revoke(store, audit, user, clock.now()).await?;
         }
-        match &self.present {
-            Some(present) => absent::revoke(store, audit, present.clone(), clock.now()).await,
-            None => Ok(()),
+        if let Some(present) = self.present.clone().filter(|_| self.before.is_some()) {
+            absent::review(store, audit, (present, self.before.clone()), clock.now()).await?;
         }
+        Ok(())
     }
 }
 

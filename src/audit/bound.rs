@@ -1,5 +1,6 @@
-//! How many lines strangers get. Each kind of refusal of each network has one line a minute, all together have two hundred;
-//! the others are counted, and the count is written: in the next line that says the same, or in one about the kind alone.
+//! How many lines strangers get. Each kind of refusal of each network has one line a minute, one network has twenty, all together
+//! have two hundred; the others are counted, and the count is written: in the next line that says the same, or in one about the
+//! kind alone.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -14,10 +15,13 @@ use crate::base::limit::Limit;
 const WINDOW: Duration = Duration::from_secs(60);
 /// How many lines strangers get in that time.
 const MOST: usize = 200;
+/// How many of them one network gets, whatever clients and names it comes with: it must not silence the others.
+const MOST_OF_ONE: usize = 20;
 /// Shown by `config show --limits`.
-pub const LIMITS: [Limit; 2] = [
+pub const LIMITS: [Limit; 3] = [
     Limit::time("time in which a kind of refusal is one line of the audit trail", WINDOW, "they are counted"),
     Limit::count("lines of the audit trail about strangers in that time", MOST, "they are counted"),
+    Limit::count("of them, about strangers of one network", MOST_OF_ONE, "they are counted"),
 ];
 
 /// Who had a line lately.
@@ -30,6 +34,8 @@ struct Window {
     began: Option<Timestamp>,
     /// Who had a line, and how many like it were withheld since.
     seen: HashMap<Stranger, u64>,
+    /// How many of them are of each network.
+    networks: HashMap<String, usize>,
     /// The same of the window before, where any were: told by the next line that says the same.
     before: HashMap<Stranger, u64>,
     /// Those of whom no line tells any more, or ever did.
@@ -40,18 +46,19 @@ struct Window {
 
 impl Bound {
     /// How many like this one were withheld that its line has to tell of. `None`: it gets no line.
-    pub(super) fn admit(&self, stranger: Option<Stranger>, now: Timestamp) -> Option<u64> {
-        let Some(stranger) = stranger else { return Some(0) };
+    pub(super) fn admit(&self, stranger: Stranger, now: Timestamp) -> Option<u64> {
         let mut window = self.window();
         window.turn(now);
         if let Some(withheld) = window.seen.get_mut(&stranger) {
             *withheld += 1;
             return None;
         }
-        if window.seen.len() >= MOST {
-            *window.others.entry(stranger.0).or_default() += 1;
+        let of_network = window.networks.get(&stranger.network).copied().unwrap_or(0);
+        if window.seen.len() >= MOST || of_network >= MOST_OF_ONE {
+            *window.others.entry(stranger.kind).or_default() += 1;
             return None;
         }
+        window.networks.insert(stranger.network.clone(), of_network + 1);
         let withheld = window.before.remove(&stranger).unwrap_or(0);
         window.seen.insert(stranger, 0);
         Some(withheld)
@@ -87,10 +94,12 @@ impl Window {
     }
 
     fn end(&mut self) {
-        let told_by_nobody = std::mem::take(&mut self.before).into_iter().map(|((kind, _), count)| (kind, count));
+        let told_by_nobody =
+            std::mem::take(&mut self.before).into_iter().map(|(stranger, count)| (stranger.kind, count));
         for (kind, count) in told_by_nobody.chain(std::mem::take(&mut self.others)) {
             *self.due.entry(kind).or_default() += count;
         }
+        self.networks.clear();
         self.before = std::mem::take(&mut self.seen).into_iter().filter(|(_, count)| *count > 0).collect();
     }
 }

@@ -44,6 +44,8 @@ pub enum Event<'a> {
     TokenRefused { client: Option<&'a ClientId>, user: Option<&'a UserId>, reason: &'static str },
     /// `authorize`, refused: an authorization request that is not granted, or a form that nobody trusts.
     AuthorizeRefused { client: Option<&'a ClientId>, user: Option<&'a UserId>, reason: &'static str },
+    /// `form`, refused: no page of ours sent it, or not in this browser (CSRF). `user`: whose browser it came from.
+    FormRefused { user: Option<&'a UserId>, reason: &'static str },
     /// `refresh_grace`: a refresh token was presented again within its grace, and answered with the same successor.
     RefreshRepeated { grant: &'a Grant },
     /// `refresh_reuse`: a refresh token was presented again after its grace; its grant is revoked (RFC 9700 §4.14.2).
@@ -117,8 +119,16 @@ pub enum KeyChange {
     Retired,
 }
 
-/// For whom a line is withheld once he had his: the kind, and whatever else the line says of whom it comes from.
-pub(super) type Stranger = (Kind, String);
+/// For whom a line is withheld once he had his.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Stranger {
+    /// The kind.
+    pub(super) kind: Kind,
+    /// Where it comes from. All that comes from there shares a bound.
+    pub(super) network: String,
+    /// Whatever else the line says of whom it comes from.
+    pub(super) who: String,
+}
 
 impl<'a> Event<'a> {
     /// Whether what it tells of may not happen without its line: whatever hands something out.
@@ -149,17 +159,19 @@ impl<'a> Event<'a> {
             Self::ConsentDenied { user: None, client } => Some(("consent", "denied", None, Some(client))),
             Self::TokenRefused { client, user, reason } => Some(("token", reason, user, client)),
             Self::AuthorizeRefused { client, user, reason } => Some(("authorize", reason, user, client)),
+            Self::FormRefused { user, reason } => Some(("form", reason, user, None)),
             Self::ClientRefused { client, reason } => Some(("client", reason, None, client)),
             Self::AccessRefused { holder: None, reason } => Some(("access", reason, None, None)),
             Self::AccessRefused { holder: Some(holder), reason } => {
-                return Some((("access", reason), holder.grant.as_ref().map(ToString::to_string).unwrap_or_default()));
+                let who = holder.grant.as_ref().map(ToString::to_string).unwrap_or_default();
+                return Some(Stranger { kind: ("access", reason), network: origin.network(), who });
             }
             _ => None,
         };
         let (event, reason, user, client): (_, _, Option<&UserId>, Option<&ClientId>) = who?;
         let name = |name: Option<&str>| name.unwrap_or_default().to_owned();
-        let names = [origin.network(), name(user.map(UserId::as_str)), name(client.map(ClientId::as_str))];
-        Some(((event, reason), names.join(" ")))
+        let who = [name(user.map(UserId::as_str)), name(client.map(ClientId::as_str))].join(" ");
+        Some(Stranger { kind: (event, reason), network: origin.network(), who })
     }
 
     /// Its line, without what all lines have.
@@ -191,6 +203,7 @@ impl<'a> Event<'a> {
             Self::AuthorizeRefused { client, user, reason } => {
                 Record::new("authorize", "refused").maybe(user, client).reason(reason)
             }
+            Self::FormRefused { user, reason } => Record::new("form", "refused").maybe(user, None).reason(reason),
             Self::RefreshRepeated { grant } => Record::new("refresh_grace", "repeated").of_grant(grant),
             Self::RefreshReused { grant } => Record::new("refresh_reuse", "revoked").of_grant(grant),
             Self::CodeReplayed { grant, user, client } => {

@@ -1,18 +1,19 @@
 //! The file of the trail, which several processes may write: the bridge, and commands beside it.
 //!
-//! Whoever writes holds a lock on the file and looks whether it is still the one of that name, so that no line gets into a file
-//! that was put aside meanwhile, by us or by the operator's own rotation.
+//! Whoever writes holds the lock beside the file and looks whether it is still the one of that name, so that no line gets into a
+//! file that was put aside meanwhile, by us or by the operator's own rotation.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::audit::chain;
+use crate::audit::lock::Lock;
 use crate::base::clock::Timestamp;
 use crate::config::section::Audit;
 
@@ -28,6 +29,8 @@ pub(super) struct TrailFile {
     max_age: Duration,
     keep: u32,
     current: File,
+    /// `None` beside a device or a pipe, whose lines are not tied to each other.
+    lock: Option<Lock>,
     /// The time in the first line of `current`, as it is written there; `None`: not read, or there is no line yet.
     began: Option<String>,
     /// What was written last, by us.
@@ -47,18 +50,21 @@ impl TrailFile {
             fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         }
         let (max_size, max_age, keep) = (section.max_size, section.max_age, section.keep);
-        Ok(Self { path: path.to_owned(), max_size, max_age, keep, current: create(path)?, began: None, last: None })
+        let current = create(path)?;
+        let lock = current.metadata()?.is_file().then(|| Lock::beside(path)).transpose()?;
+        Ok(Self { path: path.to_owned(), max_size, max_age, keep, current, lock, began: None, last: None })
     }
 
     /// Writes whole lines, each tied to the one before it, and waits for the disk; on a fault takes back what was written of them.
     pub(super) fn append(&mut self, lines: &str, now: Timestamp) -> io::Result<()> {
-        self.lock()?;
-        let written = self.append_locked(lines, now);
-        let unlocked = self.current.unlock();
-        written.and(unlocked)
+        let Some(mut lock) = self.lock.take() else { return self.append_alone(lines, now) };
+        let written = lock.wait().and_then(|_turn| self.append_alone(lines, now));
+        self.lock = Some(lock);
+        written
     }
 
-    fn append_locked(&mut self, lines: &str, now: Timestamp) -> io::Result<()> {
+    fn append_alone(&mut self, lines: &str, now: Timestamp) -> io::Result<()> {
+        self.find_current()?;
         let metadata = self.current.metadata()?;
         // A device or a pipe has no length, no age, no line before, and nothing to wait for.
         if !metadata.is_file() {
@@ -71,10 +77,13 @@ impl TrailFile {
             self.put_aside()?;
             length = self.current.metadata()?.len();
         }
-        let written = self.end_torn_line(length).and_then(|()| self.current.write_all(&tied));
+        let is_torn = self.is_torn(length)?;
+        let ended = if is_torn { self.current.write_all(b"\n") } else { Ok(()) };
+        let written = ended.and_then(|()| self.current.write_all(&tied));
         if let Err(error) = written.and_then(|()| self.current.sync_data()) {
-            // Half a line would swallow the next one. What cannot be taken back is ended by `end_torn_line`.
-            self.last = self.current.set_len(length).ok().map(|()| Last { length, line: before });
+            // Half a line would swallow the next one. What cannot be taken back is a torn line.
+            let taken_back = self.current.set_len(length).is_ok() && !is_torn;
+            self.last = taken_back.then_some(Last { length, line: before });
             return Err(error);
         }
         self.last = Some(Last { length: self.current.metadata()?.len(), line });
@@ -82,10 +91,18 @@ impl TrailFile {
     }
 
     /// The line that the next one is tied to. While nobody else writes, the one we wrote; at the beginning of a file, the last one of the
-    /// file that was put aside before it.
+    /// file that was put aside before it. Where ours is not what it was any more, it is tied to ours all the same, so that the
+    /// trail shows what is missing from then on.
     fn last_line(&mut self, length: u64) -> io::Result<Vec<u8>> {
         match self.last.take() {
-            Some(last) if last.length == length || length == 0 => Ok(last.line),
+            Some(last) if !self.has(&last)? => {
+                let path = self.path.display();
+                tracing::error!(
+                    "lines of the audit trail {path} were cut off or changed since they were written; `mcp-bridge audit verify` shows where"
+                );
+                Ok(last.line)
+            }
+            Some(last) if last.length == length => Ok(last.line),
             _ if length > 0 => read_last_line(&mut self.current, length),
             _ => match File::open(numbered(&self.path, 1)) {
                 Ok(mut aside) => {
@@ -98,33 +115,40 @@ impl TrailFile {
         }
     }
 
-    /// Locks the file that has the name now.
-    fn lock(&mut self) -> io::Result<()> {
-        loop {
-            self.current.lock()?;
-            let (ours, named) = (self.current.metadata()?, fs::metadata(&self.path));
-            if named.is_ok_and(|named| (named.dev(), named.ino()) == (ours.dev(), ours.ino())) {
-                return Ok(());
-            }
-            // If the new one is empty, the line before its first is the last of the one that we knew.
-            self.last = match ours.is_file() {
-                true => Some(Last { length: 0, line: read_last_line(&mut self.current, ours.len())? }),
-                false => None,
-            };
-            // Dropping the other one unlocks it.
-            self.current = create(&self.path)?;
-            self.began = None;
+    /// Whether what was written last still stands where it was written.
+    fn has(&self, last: &Last) -> io::Result<bool> {
+        if last.length == 0 {
+            return Ok(true);
+        }
+        let mut found = vec![0; last.line.len() + 1];
+        let place = last.length.saturating_sub(found.len() as u64);
+        match self.current.read_exact_at(&mut found, place) {
+            Ok(()) => Ok(found.strip_suffix(b"\n") == Some(&last.line)),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+            Err(error) => Err(error),
         }
     }
 
-    /// A process that ended in the middle of a line leaves it without an end.
-    fn end_torn_line(&mut self, length: u64) -> io::Result<()> {
-        let mut last = [b'\n'];
-        if length > 0 {
-            self.current.seek(SeekFrom::End(-1))?;
-            self.current.read_exact(&mut last)?;
+    /// Makes the file that has the name now the current one.
+    fn find_current(&mut self) -> io::Result<()> {
+        let (ours, named) = (self.current.metadata()?, fs::metadata(&self.path));
+        if named.is_ok_and(|named| (named.dev(), named.ino()) == (ours.dev(), ours.ino())) {
+            return Ok(());
         }
-        if last == [b'\n'] { Ok(()) } else { self.current.write_all(b"\n") }
+        // If the new one is empty, the line before its first is the last of the one that we knew.
+        self.last = Some(Last { length: 0, line: self.last_line(ours.len())? });
+        self.current = create(&self.path)?;
+        self.began = None;
+        Ok(())
+    }
+
+    /// A process that ended in the middle of a line leaves it without an end.
+    fn is_torn(&self, length: u64) -> io::Result<bool> {
+        let mut last = [b'\n'];
+        if let Some(place) = length.checked_sub(1) {
+            self.current.read_exact_at(&mut last, place)?;
+        }
+        Ok(last != [b'\n'])
     }
 
     /// Whether the first line was written too long ago.
@@ -143,8 +167,7 @@ impl TrailFile {
         Ok(self.began.as_ref().is_some_and(|began| *began <= (now - self.max_age).rfc3339()))
     }
 
-    /// `path` becomes `path.1`, `path.1` becomes `path.2`, and the last one goes. The lock on the file that is put aside is
-    /// held until the new one has ours: who waits for it finds another file under the name.
+    /// `path` becomes `path.1`, `path.1` becomes `path.2`, and the last one goes.
     fn put_aside(&mut self) -> io::Result<()> {
         for number in (1..self.keep).rev() {
             match fs::rename(numbered(&self.path, number), numbered(&self.path, number + 1)) {
@@ -153,9 +176,7 @@ impl TrailFile {
             }
         }
         fs::rename(&self.path, numbered(&self.path, 1))?;
-        let next = create(&self.path)?;
-        next.lock()?;
-        self.current = next;
+        self.current = create(&self.path)?;
         self.began = None;
         Ok(())
     }

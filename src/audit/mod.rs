@@ -17,6 +17,7 @@ mod chain;
 mod event;
 mod file;
 mod line;
+mod lock;
 pub mod origin;
 mod sink;
 pub mod trail;
@@ -99,7 +100,8 @@ impl Audit {
     pub async fn record(&self, event: Event<'_>) -> Result<(), StoreError> {
         let Some(trail) = &self.0 else { return Ok(()) };
         let (origin, now) = (origin::current(), trail.clock.now());
-        let Some(withheld) = trail.bound.admit(event.stranger(&origin), now) else { return Ok(()) };
+        let withheld = event.stranger(&origin).map_or(Some(0), |stranger| trail.bound.admit(stranger, now));
+        let Some(withheld) = withheld else { return Ok(()) };
         let line = line::of(event.record(), &origin, now, withheld);
         let written = trail.writer.write(line, event.is_required()).await;
         if event.is_required() { written } else { Ok(()) }

@@ -1,7 +1,7 @@
 //! What is in force now: a reload puts another [`State`] in the place of the one before.
 //!
-//! Each request is served by the one that it found, from its head to its answer; but a login and a request for a
-//! token by the one that is in force when all of it is there.
+//! Each request is served by the one that it found, from its head to its answer; but a login, what a client sends with its
+//! credentials, and a registration by the one that is in force when all of it is there.
 
 use std::future::{Ready, ready};
 use std::ops::Deref;

@@ -10,7 +10,7 @@ use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage as _, HttpResponse, web};
 
-use crate::audit::origin;
+use crate::audit::{Event, origin};
 use crate::http::answer;
 use crate::http::guard::{Form, Refusal};
 use crate::http::head;
@@ -31,8 +31,17 @@ pub async fn run(
     }
     let is_page = state.is_page(request.path());
     let form = if is_page { Form::of(&request) } else { Form::None };
+    let address = state.guard.client_address(request.peer_addr().map(|peer| peer.ip()), request.headers());
+    let comes_from = origin::Request::new(address);
     if let Err(refusal) = state.guard.check(&request, form) {
-        let response = refused(&refusal);
+        let is_forged = matches!(refusal, Refusal::ForeignOrigin) && form != Form::None;
+        let mut response = refused(&refusal);
+        if is_forged {
+            let event = Event::FormRefused { user: None, reason: "form_of_another_site" };
+            // Nothing is handed out, so nothing depends on it.
+            let _ = comes_from.clone().scope(state.audit.record(event)).await;
+            name_request(response.headers_mut(), &comes_from);
+        }
         return Ok(request.into_response(response).map_into_boxed_body());
     }
     let origin = request.headers().get(header::ORIGIN).cloned();
@@ -40,10 +49,8 @@ pub async fn run(
         let response = preflight(request.headers());
         request.into_response(response)
     } else {
-        let address = state.guard.client_address(request.peer_addr().map(|peer| peer.ip()), request.headers());
-        let origin = origin::Request::new(address);
-        let mut response = origin.clone().scope(next.call(request)).await?.map_into_boxed_body();
-        name_request(response.headers_mut(), &origin);
+        let mut response = comes_from.clone().scope(next.call(request)).await?.map_into_boxed_body();
+        name_request(response.headers_mut(), &comes_from);
         response
     };
     // OAuth 2.1 §3.1: the authorization endpoint MUST NOT support CORS.

@@ -78,8 +78,8 @@ pub fn configured(
             scopes: user.scopes.clone(),
             email: user.email.clone(),
         };
-        let digest = digest(&id, &user.password, digest_key);
-        let enrolled = Enrolled { id: id.clone(), credential: digest, scopes: user.scopes.clone() };
+        let (credential_digest, key) = digest(&id, &user.password, digest_key);
+        let enrolled = Enrolled { id: id.clone(), credential: credential_digest, key, scopes: user.scopes.clone() };
         let (disabled, source) = (user.disabled, user.password.clone());
         let user = Configured { user: active, disabled, credential, enrolled, source };
         if configured.insert(id.clone(), user).is_some() {
@@ -91,13 +91,13 @@ pub fn configured(
 }
 
 /// A hash is slow to guess from already; a plain password, which has none that stays, is mixed with a key that is not in the
-/// store.
-fn digest(id: &UserId, password: &PasswordSource, key: &Secret) -> Digest {
-    let parts = match password {
-        PasswordSource::Hash(hash) => ["hash", "", hash.expose()],
-        PasswordSource::Plain(password) => [key.expose(), id.as_str(), password.expose()],
+/// store. That of the key goes with it.
+fn digest(id: &UserId, password: &PasswordSource, key: &Secret) -> (Digest, Option<Digest>) {
+    let (parts, key) = match password {
+        PasswordSource::Hash(hash) => (["hash", "", hash.expose()], None),
+        PasswordSource::Plain(password) => ([key.expose(), id.as_str(), password.expose()], Some(Digest::of(key))),
     };
-    Digest::of_bytes(parts.join("\0").as_bytes())
+    (Digest::of_bytes(parts.join("\0").as_bytes()), key)
 }
 
 fn hash_in_background(plain: Vec<(UserId, Credential, Secret)>) -> Result<(), IdentityError> {

@@ -206,7 +206,11 @@ impl Identity {
         let Some(hash) = &proven.stored else {
             // Another one may be in force since, by a reload or in a process that is to replace this one.
             let mine = self.configured.get(&proven.user).map(|user| &user.enrolled);
-            return Ok(mine.zip(enrolled.as_ref()).is_some_and(|(mine, in_force)| !in_force.ends(mine)));
+            let counts = mine.zip(enrolled.as_ref()).is_some_and(|(mine, in_force)| mine.counts_by(in_force));
+            if !counts {
+                tracing::warn!(user = %proven.user, "a right password was refused: the user is another in the configuration that came into force on this store last, by a reload or a start of another bridge; if that was taken back, restart this one");
+            }
+            return Ok(counts);
         };
         if enrolled.is_some() {
             // By this name there is somebody else now.
@@ -231,12 +235,14 @@ impl Identity {
 
     async fn prove(&self, username: &str, password: &Secret, address: IpAddr) -> Result<Candidate, LoginError> {
         let name = canonical_username(username);
-        let reservation = self.throttle.reserve(name.as_ref(), address, Instant::now()).map_err(|retry_after| {
-            // Not looked up, so only a configured name is certain to be one.
-            let known = name.as_ref().filter(|name| self.configured.contains_key(*name));
-            self.log(known, username, "login refused: too many failures");
-            LoginError::Throttled { known: known.cloned(), retry_after }
-        })?;
+        let reservation = match self.throttle.reserve(name.as_ref(), address, Instant::now()) {
+            Ok(reservation) => reservation,
+            Err(retry_after) => {
+                let known = self.find_named(name).await?;
+                self.log(known.as_ref(), username, "login refused: too many failures");
+                return Err(LoginError::Throttled { known, retry_after });
+            }
+        };
         let candidate = match self.candidate(name).await {
             Ok(candidate) => candidate,
             Err(error) => {
@@ -391,28 +397,22 @@ impl Identity {
     /// Who can log in at all.
     #[must_use]
     pub fn present(&self) -> Present {
-        let configured = if self.passwords { self.configured() } else { Vec::new() };
-        Present { configured, stored: self.passwords, issuers: self.federation.issuers(), ..Present::default() }
-    }
-
-    /// What grants of the active users of the configuration depend on.
-    #[must_use]
-    pub fn enrolled(&self) -> Vec<Enrolled> {
         let active = self.configured.values().filter(|user| self.passwords && !user.disabled);
-        active.map(|user| user.enrolled.clone()).collect()
-    }
-
-    /// The active users of the configuration, by name.
-    #[must_use]
-    pub fn configured(&self) -> Vec<UserId> {
-        let active = self.configured.iter().filter(|(_, user)| !user.disabled);
-        let mut names: Vec<UserId> = active.map(|(id, _)| id.clone()).collect();
-        names.sort();
-        names
+        let mut configured: Vec<Enrolled> = active.map(|user| user.enrolled.clone()).collect();
+        configured.sort_by(|one, other| one.id.cmp(&other.id));
+        Present { configured, stored: self.passwords, issuers: self.federation.issuers(), ..Present::default() }
     }
 
     async fn own_standing(&self, user: &UserId) -> Result<Standing, StoreError> {
         Ok(own(self.find_active(user).await?))
+    }
+
+    /// Whether there is a user of this name: what is none may be a password, and must not be told. Looked up whoever it is, so
+    /// that the time says nothing of it.
+    async fn find_named(&self, name: Option<UserId>) -> Result<Option<UserId>, StoreError> {
+        let Some(name) = name.filter(|_| self.passwords) else { return Ok(None) };
+        let is_stored = self.store.find_user(&name).await?.is_some();
+        Ok(Some(name).filter(|name| is_stored || self.configured.contains_key(name)))
     }
 
     /// Who has this name, if anybody: the work is done all the same. A user of the configuration hides one of the store.

@@ -61,12 +61,9 @@ impl Users for Stored {
     async fn revoke_grants_of(&self, _: &UserId, _: Timestamp) -> Result<(), StoreError> {
         unreachable!()
     }
-    async fn revoke_absent_users(&self, _: Present, _: Timestamp) -> Result<(), StoreError> {
-        not_here()
-    }
-    async fn review_configured(&self, review: Review, _: Timestamp) -> Result<Vec<UserId>, StoreError> {
-        *self.enrolled.lock().unwrap() = review.people;
-        Ok(Vec::new())
+    async fn review_present(&self, present: Present, _: Option<Present>, _: Timestamp) -> Result<Review, StoreError> {
+        *self.enrolled.lock().unwrap() = present.configured;
+        Ok(Review::default())
     }
     async fn find_configured(&self, id: &UserId) -> Result<Option<Enrolled>, StoreError> {
         Ok(self.enrolled.lock().unwrap().iter().find(|person| person.id == *id).cloned())
@@ -147,7 +144,8 @@ async fn users_of_the_configuration_and_the_store_log_in() {
     let active = identity.find_active(&UserId::new("bob")).await.unwrap().unwrap();
     assert_eq!(active.email.as_deref(), Some("bob@example.com"));
     assert_eq!(identity.find_active(&UserId::new("nobody")).await.unwrap(), None);
-    assert_eq!(identity.configured(), [UserId::new("alice"), UserId::new("plain")]);
+    let names: Vec<UserId> = identity.present().configured.into_iter().map(|person| person.id).collect();
+    assert_eq!(names, [UserId::new("alice"), UserId::new("plain")]);
 }
 
 #[tokio::test]
@@ -163,7 +161,7 @@ async fn disabled_users_are_out() {
         assert!(matches!(try_password(&identity, name, "right", HERE).await, Err(LoginError::Wrong { .. })));
         assert_eq!(identity.find_active(&UserId::new(name)).await.unwrap(), None);
     }
-    assert_eq!(identity.configured(), []);
+    assert_eq!(identity.present().configured, []);
 }
 
 #[tokio::test]
@@ -392,8 +390,7 @@ fn takes_a_store(store: &Arc<dyn crate::store::Store>) -> Result<Identity, Ident
 #[tokio::test]
 async fn rt_10_a_password_that_was_changed_while_it_was_checked_counts_no_more() {
     let identity = identity(WIDE, &[alice()], vec![stored("bob", hash("right", 4))]).await;
-    let review = |people| identity.store.review_configured(Review { people, only: None }, Timestamp::from_unix(0));
-    review(identity.enrolled()).await.unwrap();
+    identity.store.review_present(identity.present(), None, Timestamp::from_unix(0)).await.unwrap();
     for (name, counts) in [("alice", true), ("bob", false)] {
         let proven = identity.log_in(name, &Secret::new("right"), HERE).await.unwrap();
         assert!(identity.still_counts(&proven).await.unwrap());

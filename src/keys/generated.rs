@@ -60,6 +60,13 @@ pub fn times(keys: &[Dated]) -> Vec<Timestamp> {
     keys.iter().map(|key| key.signs_from).collect()
 }
 
+/// The file of the key that signs now, by its name: whether what stands in it is fit is not asked.
+pub fn signing(folder: &Folder, now: Timestamp) -> Result<Option<PathBuf>, KeyError> {
+    let keys = list(folder)?;
+    let signing = schedule::signing(&times(&keys), now).and_then(|index| keys.get(index));
+    Ok(signing.map(|key| folder.path(&key.name)))
+}
+
 /// What [`Turn`] locks.
 const LOCK: &str = ".lock";
 /// How long another process may take: it makes a key, and a slow machine makes RSA in seconds.

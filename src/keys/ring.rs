@@ -73,10 +73,8 @@ impl Ring {
     /// # Errors
     /// A file cannot be read, is open to others or holds no fit key.
     pub fn load(signing: &Signing, folder: &Folder) -> Result<Self, KeyError> {
-        match Self::load_anew(signing, folder, &Self::new(Vec::new(), Vec::new(), Vec::new()))? {
-            (ring, None) => Ok(ring),
-            (_, Some(fault)) => Err(fault),
-        }
+        let (ring, unfit) = Self::load_anew(signing, folder, &Self::new(Vec::new(), Vec::new(), Vec::new()))?;
+        unfit.into_iter().next().map_or(Ok(ring), |file| Err(file.fault))
     }
 
     /// The same when some are known already from `before`: these are not read again, and keys in memory stay. A file that has
@@ -85,8 +83,8 @@ impl Ring {
     ///
     /// # Errors
     /// The folder cannot be read.
-    pub fn load_anew(signing: &Signing, folder: &Folder, before: &Self) -> Result<(Self, Option<KeyError>), KeyError> {
-        let mut found = Found { marks: Self::scan(signing, folder)?, fault: None };
+    pub fn load_anew(signing: &Signing, folder: &Folder, before: &Self) -> Result<(Self, Vec<UnfitFile>), KeyError> {
+        let mut found = Found { marks: Self::scan(signing, folder)?, unfit: Vec::new() };
         let keys = match (&signing.key_file, signing.ephemeral) {
             (Some(path), _) => {
                 let key = load_named(path, signing);
@@ -100,7 +98,7 @@ impl Ring {
             found.settle(&key.key_file, load_additional(key), before.additional.get(index).cloned())
         });
         let additional = additional.collect();
-        Ok((Self::new(keys, additional, found.marks), found.fault))
+        Ok((Self::new(keys, additional, found.marks), found.unfit))
     }
 
     fn new(signing: Vec<Arc<Signer>>, additional: Vec<VerifyingKey>, marks: Vec<Mark>) -> Self {
@@ -116,13 +114,9 @@ impl Ring {
         ring
     }
 
-    /// The same with another set of keys that sign; the others stay.
-    ///
-    /// # Errors
-    /// As [`Ring::load`].
-    pub fn with_signers(signing: &Signing, folder: &Folder, keys: Vec<Arc<Signer>>) -> Result<Self, KeyError> {
-        let additional = signing.additional_keys.iter().map(load_additional).collect::<Result<_, _>>()?;
-        Ok(Self::new(keys, additional, Self::scan(signing, folder)?))
+    /// The same with another set of keys that sign, in memory; the others stay.
+    pub fn with_signers(&self, keys: Vec<Arc<Signer>>) -> Self {
+        Self::new(keys, self.additional.clone(), self.marks.clone())
     }
 
     /// Whether the files are still those it was made of.
@@ -197,12 +191,20 @@ pub fn load(path: &Path, privacy: Privacy, algorithm: Option<SigningAlgorithm>) 
         .map_err(|unfit| unusable(path, unfit, algorithm))
 }
 
+/// A file that holds no key that can be used.
+pub struct UnfitFile {
+    /// Which.
+    pub path: PathBuf,
+    /// Why.
+    pub fault: KeyError,
+}
+
 /// What is made of the files.
 struct Found {
     /// Those of which nothing more is to be said.
     marks: Vec<Mark>,
-    /// The first of those that are unfit.
-    fault: Option<KeyError>,
+    /// The others.
+    unfit: Vec<UnfitFile>,
 }
 
 impl Found {
@@ -212,7 +214,7 @@ impl Found {
             Ok(key) => Some(key),
             Err(fault) => {
                 self.marks.retain(|mark| mark.path != path);
-                self.fault.get_or_insert(fault);
+                self.unfit.push(UnfitFile { path: path.to_owned(), fault });
                 before
             }
         }

@@ -9,8 +9,8 @@ use std::time::Duration;
 use crate::base::clock::{Clock, Timestamp};
 use crate::config::section::{Signing, SigningAlgorithm};
 use crate::keys::folder::Folder;
-use crate::keys::generated::Turn;
-use crate::keys::ring::{Ring, Signer};
+use crate::keys::generated::{self, Turn};
+use crate::keys::ring::{Ring, Signer, UnfitFile};
 use crate::keys::token::VerifyingKey;
 use crate::keys::{KeyError, Keys, compact, generate, schedule};
 
@@ -101,23 +101,26 @@ impl Keys {
 
     fn try_tend(&self, now: Timestamp, longest_token: Duration, changes: &mut Vec<KeyChange>) -> Result<(), KeyError> {
         let before = self.ring.load_full();
+        let mut unfit = Vec::new();
         if !before.is_of(&Ring::scan(&self.settings, &self.folder)?) {
-            let (mut ring, mut fault) = Ring::load_anew(&self.settings, &self.folder, &before)?;
-            if let Some(fault) = fault.take_if(|_| self.settings.key_file.is_some()) {
+            let mut ring;
+            (ring, unfit) = Ring::load_anew(&self.settings, &self.folder, &before)?;
+            if self.settings.key_file.is_some() {
                 // Files that an operator is just replacing are taken together, or not yet.
-                return Err(fault);
+                fit(&mut unfit)?;
             }
             if ring.signer(now).is_none() {
                 // All of them were taken away: others have to learn of the new one as they can.
                 ring = add_key(&self.settings, &self.folder, &ring, now)?;
             }
             changes.extend(self.replace(ring));
-            fault.map_or(Ok(()), Err)?;
         }
         if self.settings.key_file.is_none() {
+            check_signing(&self.folder, &mut unfit, now)?;
             changes.extend(self.rotate_when_due(now, longest_token)?);
         }
-        Ok(())
+        // Of one that only verifies, or waits, the operator is told; the others take their turns all the same.
+        fit(&mut unfit)
     }
 
     fn rotate_when_due(&self, now: Timestamp, longest_token: Duration) -> Result<Vec<KeyChange>, KeyError> {
@@ -127,19 +130,24 @@ impl Keys {
             return Ok(Vec::new());
         }
         if self.settings.ephemeral {
-            let kept = ring.signing.iter().skip(has_ended).cloned().collect();
-            let kept = Ring::with_signers(&self.settings, &self.folder, kept)?;
-            return Ok(self.replace(add_key_when_due(&self.settings, &self.folder, kept, now)?));
+            let kept = ring.with_signers(ring.signing.iter().skip(has_ended).cloned().collect());
+            return Ok(self.replace(add_key_when_due(&self.settings, kept, now)?));
         }
         // Another process is at it: its work is seen next time.
         let Some(turn) = Turn::take(&self.folder)? else { return Ok(Vec::new()) };
-        let current = load_anew(&self.settings, &self.folder, &ring)?;
+        let current = self.load_to_rotate(&ring, now)?;
         if let Some(signs_from) = due(&self.settings, &current, now) {
             let algorithm = algorithm(&self.settings);
             turn.add(algorithm, signs_from, &generate(algorithm)?)?;
         }
         turn.remove_ended(now, longest_token)?;
-        Ok(self.replace(load_anew(&self.settings, &self.folder, &current)?))
+        Ok(self.replace(self.load_to_rotate(&current, now)?))
+    }
+
+    /// The keys as they are now, if the one that signs is fit. Of others the caller has said, or will the next time.
+    fn load_to_rotate(&self, before: &Ring, now: Timestamp) -> Result<Ring, KeyError> {
+        let (ring, mut unfit) = Ring::load_anew(&self.settings, &self.folder, before)?;
+        check_signing(&self.folder, &mut unfit, now).map(|()| ring)
     }
 
     fn replace(&self, ring: Ring) -> Vec<KeyChange> {
@@ -180,7 +188,9 @@ impl Keys {
         };
         let algorithm = algorithm(signing);
         let (path, _) = turn.add(algorithm, signs_from, &generate(algorithm)?)?;
-        let keys = listed(&load_anew(signing, &folder, &ring)?, now);
+        let (ring, mut unfit) = Ring::load_anew(signing, &folder, &ring)?;
+        fit(&mut unfit)?;
+        let keys = listed(&ring, now);
         let added = keys.into_iter().find(|key| key.path.as_ref() == Some(&path));
         added.map(Rotated::Added).ok_or_else(|| KeyError::file(&path, io::ErrorKind::NotFound.into()))
     }
@@ -205,8 +215,7 @@ fn due(signing: &Signing, ring: &Ring, now: Timestamp) -> Option<Timestamp> {
 /// The keys with the first one made, or whatever another process made meanwhile.
 pub(super) fn add_key(signing: &Signing, folder: &Folder, ring: &Ring, now: Timestamp) -> Result<Ring, KeyError> {
     if signing.ephemeral {
-        let first = Arc::new(Signer::in_memory(algorithm(signing), now)?);
-        return Ring::with_signers(signing, folder, vec![first]);
+        return Ok(ring.with_signers(vec![Arc::new(Signer::in_memory(algorithm(signing), now)?)]));
     }
     let turn = Turn::wait(folder)?;
     let (current, _) = Ring::load_anew(signing, folder, ring)?;
@@ -216,17 +225,27 @@ pub(super) fn add_key(signing: &Signing, folder: &Folder, ring: &Ring, now: Time
     Ok(Ring::load_anew(signing, folder, &current)?.0)
 }
 
-/// The keys where there is nothing to complain of.
-fn load_anew(signing: &Signing, folder: &Folder, before: &Ring) -> Result<Ring, KeyError> {
-    let (ring, fault) = Ring::load_anew(signing, folder, before)?;
-    fault.map_or(Ok(ring), Err)
+/// Fails with the first of the files that are unfit.
+fn fit(unfit: &mut Vec<UnfitFile>) -> Result<(), KeyError> {
+    if unfit.is_empty() { Ok(()) } else { Err(unfit.swap_remove(0).fault) }
+}
+
+/// Fails when one of the unfit files is that of the key that has to sign: nobody can know when the next has to, and which of the
+/// others may go.
+fn check_signing(folder: &Folder, unfit: &mut Vec<UnfitFile>, now: Timestamp) -> Result<(), KeyError> {
+    if unfit.is_empty() {
+        return Ok(());
+    }
+    let signing = generated::signing(folder, now)?;
+    let found = unfit.iter().position(|file| Some(&file.path) == signing.as_ref());
+    found.map_or(Ok(()), |index| Err(unfit.swap_remove(index).fault))
 }
 
 /// Of keys in memory.
-fn add_key_when_due(signing: &Signing, folder: &Folder, ring: Ring, now: Timestamp) -> Result<Ring, KeyError> {
+fn add_key_when_due(signing: &Signing, ring: Ring, now: Timestamp) -> Result<Ring, KeyError> {
     let Some(signs_from) = due(signing, &ring, now) else { return Ok(ring) };
     let next = Arc::new(Signer::in_memory(algorithm(signing), signs_from)?);
-    Ring::with_signers(signing, folder, ring.signing.iter().cloned().chain([next]).collect())
+    Ok(ring.with_signers(ring.signing.iter().cloned().chain([next]).collect()))
 }
 
 fn changes(before: &Ring, after: &Ring) -> Vec<KeyChange> {

@@ -4,7 +4,8 @@ use serde_json::{Map, Value};
 
 use crate::base::clock::Timestamp;
 use crate::base::digest::Digest;
-use crate::base::id::ClientId;
+use crate::base::id::{ClientId, UserId};
+use crate::model::enrolled::Enrolled;
 use crate::protocol::oauth::client_keys::KeySource;
 use crate::protocol::oauth::grant_type;
 use crate::protocol::oauth::scope::ScopeSet;
@@ -36,6 +37,21 @@ impl Client {
             Some(most) => scopes.limited_to(most),
             None => scopes,
         }
+    }
+
+    /// What its own grants depend on, if the configuration lets it act for itself.
+    #[must_use]
+    pub fn enrolled(&self) -> Option<Enrolled> {
+        let credential = match &self.authentication {
+            Authentication::None => Digest::of_bytes(b"none"),
+            Authentication::Secret(secret) => Digest::of_bytes(&[b"secret", secret.as_bytes().as_slice()].concat()),
+            Authentication::PrivateKey { keys, .. } => {
+                Digest::of_bytes(&serde_json::to_vec(keys).expect("an address or a text is always JSON"))
+            }
+        };
+        let scopes = self.scopes.clone().unwrap_or_default();
+        let id = UserId::of_client(&self.id);
+        self.grants.client_credentials.then_some(Enrolled { id, credential, key: None, scopes })
     }
 }
 

@@ -11,6 +11,8 @@ pub struct Enrolled {
     pub id: UserId,
     /// Of the password hash, or of how the client proves itself. Nothing that can be presented or guessed from.
     pub credential: Digest,
+    /// Of the installation's secret that went into `credential`; `None`: none did.
+    pub key: Option<Digest>,
     /// The most that grants give.
     pub scopes: ScopeSet,
 }
@@ -19,6 +21,14 @@ impl Enrolled {
     /// Whether what was granted by `before` must not go on by this: with another credential it may be somebody else.
     #[must_use]
     pub fn ends(&self, before: &Self) -> bool {
-        self.credential != before.credential || !self.scopes.allows_all(&before.scopes)
+        // Two that another key went into differ in any case, which says nothing of the passwords.
+        let is_comparable = self.key == before.key || self.key.is_none() || before.key.is_none();
+        (is_comparable && self.credential != before.credential) || !self.scopes.allows_all(&before.scopes)
+    }
+
+    /// Whether who was let in by this may be by what is `in_force`. What cannot be compared does not count.
+    #[must_use]
+    pub fn counts_by(&self, in_force: &Self) -> bool {
+        self.credential == in_force.credential && in_force.scopes.allows_all(&self.scopes)
     }
 }

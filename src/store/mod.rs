@@ -281,8 +281,9 @@ pub trait Tokens: Send + Sync {
         now: Timestamp,
     ) -> Result<Underway<Rotation>, StoreError>;
 
-    /// Makes a grant of a client that acts for itself, which has no code and no refresh token.
-    async fn add_grant(&self, grant: Grant) -> Result<(), StoreError>;
+    /// Makes a grant of a client that acts for itself, which has no code and no refresh token. `client`: what it was let in by.
+    /// `false`: that is in force no more, by a reload or by another process with another configuration, and nothing changed.
+    async fn add_grant(&self, grant: Grant, client: Enrolled) -> Result<bool, StoreError>;
 
     /// Spends a client's assertion by the digest of its `jti`, which is remembered until `expires_at`. `false`: it was spent
     /// before. Of fifty at once exactly one is told `true`.
@@ -408,28 +409,32 @@ pub trait Users: Send + Sync {
     /// Revokes the grants of a user who stays, whether in the store or not.
     async fn revoke_grants_of(&self, id: &UserId, now: Timestamp) -> Result<(), StoreError>;
 
-    /// Revokes the grants of everybody, person or client, who is not among `present`: called at start, so that who was removed
-    /// from the configuration file is out.
-    async fn revoke_absent_users(&self, present: Present, now: Timestamp) -> Result<(), StoreError>;
-
-    /// Compares who is in the configuration with who was when grants were last made by it, and puts the one in the place of the
-    /// other. Whoever has another credential, may do less, or is gone loses the grants; so does whoever has the name that was
-    /// another person's until now, of the store or of the configuration. Who they are. The second of two reviews of one
-    /// configuration, by whichever process, finds nothing.
-    async fn review_configured(&self, review: Review, now: Timestamp) -> Result<Vec<UserId>, StoreError>;
+    /// Revokes the grants of everybody, person or client, who may hold none by a configuration any more, and takes down who is in
+    /// it. Whoever of it has another credential, may do less, or is gone loses the grants; so does whoever has the name that was
+    /// another person's until now, of the store or of the configuration. The second of two reviews of one configuration, by
+    /// whichever process, finds nothing.
+    ///
+    /// `before`: the configuration that this process had in force until now. Then the review is of the difference alone, and of
+    /// nobody whom another process has taken down as another since: what an older process knows takes nothing back. `None`, at
+    /// the start: it is of everybody.
+    async fn review_present(
+        &self,
+        present: Present,
+        before: Option<Present>,
+        now: Timestamp,
+    ) -> Result<Review, StoreError>;
 
     /// Who was last in the configuration by this name, of whichever process.
     async fn find_configured(&self, id: &UserId) -> Result<Option<Enrolled>, StoreError>;
 }
 
-/// A look at who is in the configuration.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What a look at who is there has found, of the users of the configuration and its clients that act for themselves.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Review {
-    /// Who may hold grants by it: disabled ones may not.
-    pub people: Vec<Enrolled>,
-    /// Whom it is about; the others are left alone. `None`: everybody, which is for the start. A process that goes on with an
-    /// older configuration must not take back what a newer one has done.
-    pub only: Option<Vec<UserId>>,
+    /// Who is another than before, may do less, or is gone.
+    pub ended: Vec<UserId>,
+    /// Who was left alone though this process has something else to say of them: what another has taken down counts.
+    pub of_others: Vec<UserId>,
 }
 
 /// A password that its user replaces.
@@ -456,11 +461,11 @@ pub struct Ended {
     pub sessions: usize,
 }
 
-/// Who can log in at all.
+/// Who may hold grants by a configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Present {
-    /// The active users of the configuration file.
-    pub configured: Vec<UserId>,
+    /// The active users of the configuration file, and its clients that act for themselves.
+    pub configured: Vec<Enrolled>,
     /// Whether the users of the store who are not disabled can.
     pub stored: bool,
     /// The issuers whose people can, unless they are disabled. A slash at the end more or less is no difference.

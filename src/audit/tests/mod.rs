@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::bound::Bound;
+use super::event::Stranger;
 use super::origin::{Origin, Request};
 use super::sink::Sink;
 use super::writer::Writer;
@@ -264,6 +265,48 @@ async fn strangers_get_one_line_a_minute_for_each_kind_and_the_others_are_counte
     assert_eq!(counts + 201, 1000 + 1 + 50 + 1000 + 1, "none is untold");
 }
 
+/// Somebody with as many clients as he likes.
+#[tokio::test]
+async fn one_network_cannot_take_the_lines_of_all_others() {
+    let (_folder, path, clock) = folder();
+    let audit = open(&section(&path), &clock);
+    let refuse = async |address: &str, client: String| {
+        let client = ClientId::new(client);
+        let event = Event::TokenRefused { client: Some(&client), user: None, reason: "invalid_grant" };
+        Request::new(address.parse().unwrap()).scope(audit.record(event)).await.unwrap();
+    };
+    for number in 0..500 {
+        refuse(&format!("2001:db8::{number:x}"), number.to_string()).await;
+    }
+    refuse("192.0.2.1", "other".to_owned()).await;
+    let addresses: Vec<Value> = read(&path).into_iter().map(|line| line["address"].clone()).collect();
+    assert_eq!((addresses.len(), addresses[20].as_str()), (21, Some("192.0.2.1")));
+    clock.advance(Duration::from_secs(60));
+    refuse("2001:db8::1", "1".to_owned()).await;
+    drop(audit);
+    let counts: u64 = read(&path).iter().filter_map(|line| line["count"].as_u64()).sum();
+    assert_eq!(counts, 480, "none is untold");
+}
+
+/// Whoever may read the trail, as a shipper of logs does, may lock it.
+#[tokio::test]
+async fn log_6_who_may_only_read_the_trail_cannot_stop_it() {
+    let (_folder, path, clock) = folder();
+    let lock = path.with_extension("jsonl.lock");
+    fs::write(&lock, "").unwrap();
+    fs::set_permissions(&lock, fs::Permissions::from_mode(0o666)).unwrap();
+    let audit = open(&section(&path), &clock);
+    let reader = fs::File::open(&path).unwrap();
+    reader.lock().unwrap();
+    assert!(log_in(&audit, "ann").await);
+    assert_eq!(fs::metadata(&lock).unwrap().permissions().mode() & 0o777, 0o600, "nobody else opens that one");
+    // Without it two would write at once; whoever removes it has done that for a moment alone.
+    fs::remove_file(&lock).unwrap();
+    let other = open(&section(&path), &clock);
+    assert!(log_in(&other, "bob").await && log_in(&audit, "carl").await);
+    assert_eq!(told(&path), ["ann", "bob", "carl"]);
+}
+
 /// Nine wrong secrets of one client, of which eight were withheld, and then another kind of refusal of another.
 #[tokio::test]
 async fn what_was_withheld_is_told_with_its_own_kind() {
@@ -298,7 +341,8 @@ fn what_is_counted_is_bounded_and_told_in_a_line_a_minute_for_each_kind() {
         let now = begin + Duration::from_secs(60 * minute);
         for number in 0..1000 {
             let kind = ("access", if number % 2 == 0 { "bad_token" } else { "bad_audience" });
-            admitted += bound.admit(Some((kind, format!("{minute} {}", number / 4))), now).map_or(0, |count| count + 1);
+            let stranger = Stranger { kind, network: format!("{minute} {}", number / 4), who: String::new() };
+            admitted += bound.admit(stranger, now).map_or(0, |count| count + 1);
         }
         let due = bound.take_withheld(now);
         assert!(due.len() <= 2 && bound.take_withheld(now).is_empty(), "{due:?}");
@@ -344,7 +388,7 @@ async fn a_file_that_grows_too_large_is_put_aside_and_so_many_are_kept() {
     let kept = [aside(3), aside(2), aside(1), told(&path)].concat();
     let newest: Vec<String> = (0..20).map(|number| number.to_string()).collect();
     assert!(kept.len() >= 7 && newest.ends_with(&kept), "{kept:?}");
-    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 4);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 5, "with the lock");
     for entry in fs::read_dir(folder.path()).unwrap().map(Result::unwrap) {
         let metadata = entry.metadata().unwrap();
         assert!(metadata.len() <= 600 && metadata.permissions().mode() & 0o777 == 0o600, "{entry:?}");

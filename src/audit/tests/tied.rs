@@ -135,6 +135,45 @@ async fn of_four_writers_of_one_file_each_ties_its_line_to_the_last() {
     assert_eq!(verified(&path), (200, vec![]));
 }
 
+/// Not by who only sees the file afterwards, but by the bridge that wrote it.
+#[tokio::test]
+async fn what_is_cut_off_while_the_bridge_writes_shows() {
+    type Change = fn(&mut Vec<String>);
+    let missing = "audit.jsonl:5: FAULT: lines before this one are missing";
+    let changed = "audit.jsonl:10: FAULT: changed since, or in the place of others";
+    let cases: [(Change, &str); 2] =
+        [(|lines| lines.truncate(4), missing), (|lines| lines[9] = lines[9].replace("\"9\"", "\"8\""), changed)];
+    for (change, expected) in cases {
+        let (_folder, path, clock) = folder();
+        let audit = open(&section(&path), &clock);
+        for number in 0..10 {
+            assert!(log_in(&audit, &number.to_string()).await);
+        }
+        tamper(&path, change);
+        assert!(log_in(&audit, "ann").await && log_in(&audit, "bob").await);
+        assert_eq!(verified(&path).1, [expected]);
+        assert!(log_in(&audit, "carl").await);
+        assert_eq!(verified(&path).1, [expected], "and goes on from there");
+        // As some rotate files.
+        fs::write(&path, "").unwrap();
+        assert!(log_in(&audit, "dora").await);
+        assert_eq!(verified(&path).1, ["audit.jsonl:1: lines before this one were written, and are not here"]);
+    }
+    // A command beside the bridge knows nothing of what was there; the bridge does.
+    let (_folder, path, clock) = folder();
+    let audit = open(&section(&path), &clock);
+    for number in 0..10 {
+        assert!(log_in(&audit, &number.to_string()).await);
+    }
+    tamper(&path, |lines| lines.truncate(4));
+    for number in 0..10 {
+        assert!(log_in(&open(&section(&path), &clock), &number.to_string()).await);
+    }
+    assert_eq!(verified(&path).1.len(), 0, "which nobody could see");
+    assert!(log_in(&audit, "ann").await && log_in(&audit, "bob").await);
+    assert_eq!(verified(&path).1, ["audit.jsonl:15: FAULT: lines before this one are missing"]);
+}
+
 #[tokio::test]
 async fn a_line_of_a_megabyte_that_somebody_else_wrote_is_tied_in_by_its_end() {
     let (_folder, path, clock) = trail_of(0..2).await;

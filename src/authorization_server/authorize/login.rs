@@ -222,6 +222,12 @@ impl AuthorizationServer {
     ///
     /// RFC 8252 §8.6: a request is not answered without a person unless it is certain who gets the answer. What listens at a
     /// loopback address or for a private-use scheme may be another app, so that the client has to prove itself with the code.
+    ///
+    /// A link in a mail counts as the person's own step, and browsers go on saying so (`Sec-Fetch-Site: none`) wherever it is
+    /// redirected. What it can bring about is a code at the exact address of a client that the person has allowed before, for a
+    /// request that somebody else began there. That client MUST take no code in another browser than the request's (RFC 6749
+    /// §10.12, RFC 9700 §4.7). Asking every time would make up for one that does, but a click is no proof against a link that
+    /// invites to it, and would cost everybody what remembering is for; `consent.remember: 0` is for who wants it.
     pub(super) async fn may_go_unseen(
         &self,
         (request, client): (&AuthorizationRequest, &Client),

@@ -8,5 +8,4 @@ mod registration;
 mod resolve;
 
 pub use registration::{Registered, RegistrationFault, tell_of_evicted};
-pub use resolve::ResolveFault;
-pub(super) use resolve::configured;
+pub use resolve::{ResolveFault, configured};

@@ -123,7 +123,8 @@ impl From<ResolveFault> for Refused {
 }
 
 /// A client of the configuration.
-pub(in crate::authorization_server) fn configured(section: &StaticClient) -> Client {
+#[must_use]
+pub fn configured(section: &StaticClient) -> Client {
     Client {
         id: ClientId::new(&section.client_id),
         origin: Origin::Configured { skip_consent: section.skip_consent, introspect_any: section.introspect_any },

@@ -12,6 +12,8 @@ use crate::protocol::oauth::parameters::Parameters;
 use crate::protocol::oauth::scope::ScopeSet;
 use crate::protocol::oauth::token_response::TokenResponse;
 
+const NOT_ALLOWED: &str = "this client may not use client_credentials";
+
 impl AuthorizationServer {
     pub(super) async fn act_alone(
         &self,
@@ -21,7 +23,7 @@ impl AuthorizationServer {
         let AuthenticatedClient(client, confidence) = client;
         // RFC 6749 §4.4: MUST only be used by confidential clients. The configuration sees to that; this does not rely on it.
         if *confidence == Confidence::Claimed {
-            return Err(Refused::new(ErrorCode::UnauthorizedClient, "this client may not use client_credentials"));
+            return Err(Refused::new(ErrorCode::UnauthorizedClient, NOT_ALLOWED));
         }
         let grant = Grant {
             id: GrantId::new(random::identifier()),
@@ -32,8 +34,12 @@ impl AuthorizationServer {
             created_at: self.services.clock.now(),
             revoked_at: None,
         };
+        let enrolled = client.enrolled().ok_or_else(|| Refused::new(ErrorCode::UnauthorizedClient, NOT_ALLOWED))?;
         // On disk before anything is minted, so that it can be revoked like any other.
-        self.services.store.add_grant(grant.clone()).await?;
+        if !self.services.store.add_grant(grant.clone(), enrolled).await? {
+            tracing::warn!(client = %client.id, "a client was refused that is another in the configuration that came into force on this store last, by a reload or a start of another bridge; if that was taken back, restart this one");
+            return Err(Refused::new(ErrorCode::InvalidClient, "client authentication failed").word("configured_anew"));
+        }
         self.services.audit.record(Event::Granted { grant: &grant, grant_type: "client_credentials" }).await?;
         // RFC 6749 §4.4.3: a refresh token SHOULD NOT be included.
         self.issue(&grant, grant.scopes.clone(), None)

@@ -10,7 +10,7 @@ use crate::authorization_server::session::SignedIn;
 use crate::base::secret::Secret;
 use crate::http::account::go_to;
 use crate::http::oauth::authorize;
-use crate::http::oauth::fault;
+use crate::http::oauth::fault::{self, forged};
 use crate::http::oauth::{client_address, form, is_visit, within};
 use crate::http::page::respond;
 use crate::http::state::State;
@@ -75,13 +75,14 @@ impl AccountForm {
     ) -> Result<Self, HttpResponse> {
         let body = form(request, payload, state, limit).await;
         let body = body.map_err(|response| respond::unread(&state.authorization().pages, &response))?;
-        let forged = || fault::page(state, &FlowFault::Forged);
-        let fields = Parameters::parse(&body).map_err(|_| forged())?;
+        let Ok(fields) = Parameters::parse(&body) else { return Err(forged(state, None).await) };
         let Some(visit) = Visit::find(request, state).await? else { return Err(go_to(state, "")) };
-        let csrf = fields.one("csrf").map_err(|_| forged())?;
-        let checked = state.authorization().server.check_account_token(&visit.cookie, csrf);
-        checked.map_err(|fault| fault::page(state, &fault))?;
-        Ok(Self { visit, address: client_address(request, state), fields })
+        let csrf = fields.one("csrf").map_err(|_| FlowFault::Forged);
+        let checked = csrf.and_then(|csrf| state.authorization().server.check_account_token(&visit.cookie, csrf));
+        match checked {
+            Ok(()) => Ok(Self { visit, address: client_address(request, state), fields }),
+            Err(_) => Err(forged(state, Some(&visit.here.person.id)).await),
+        }
     }
 
     /// A field; one that comes twice is not from our page.

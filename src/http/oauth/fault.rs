@@ -3,8 +3,10 @@
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 
+use crate::audit::Event;
 use crate::authorization_server::authorize::{Bound, FlowFault};
-use crate::http::oauth::flow_path;
+use crate::base::id::UserId;
+use crate::http::oauth::{flow_path, tell};
 use crate::http::page::respond::{self, Trouble};
 use crate::http::page::{FailedLoginPage, failed_login};
 use crate::http::state::State;
@@ -22,6 +24,12 @@ pub fn page(state: &State, fault: &FlowFault) -> HttpResponse {
     let explanation = fault.to_string();
     let trouble = Trouble { cause: fault.cause(), ..Trouble::new(&explanation, next_step) };
     respond::error(&state.authorization().pages, status, trouble)
+}
+
+/// The page for a form that no page of ours sent in this browser, having recorded it. `user`: who is signed in there.
+pub async fn forged(state: &State, user: Option<&UserId>) -> HttpResponse {
+    tell(state, Event::FormRefused { user, reason: "forged_form" }).await;
+    page(state, &FlowFault::Forged)
 }
 
 /// Why a flow did not go on; after a login at a provider that came to nothing there is another try, or the way back to

@@ -4,7 +4,6 @@ use actix_web::http::StatusCode;
 use actix_web::web::Payload;
 use actix_web::{HttpRequest, HttpResponse};
 
-use crate::authorization_server::authorize::FlowFault;
 use crate::base::secret::Secret;
 use crate::http::live::Current;
 use crate::http::oauth::fault;
@@ -46,7 +45,8 @@ pub async fn log_out(request: HttpRequest, payload: Payload, state: Current) -> 
     let parameters = Parameters::parse(&body).ok();
     let csrf = parameters.as_ref().and_then(|fields| fields.one("csrf").ok()?);
     if csrf.map(Secret::new) != Some(server.log_out_token(&session)) {
-        return fault::page(&state, &FlowFault::Forged);
+        let person = server.find_signed_in(Some(&session)).await.ok().flatten().map(|found| found.person.id);
+        return fault::forged(&state, person.as_ref()).await;
     }
     let elsewhere = match server.log_out(&session, state.cookies().find_flows(&request)).await {
         Ok(elsewhere) => elsewhere,

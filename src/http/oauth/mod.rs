@@ -9,12 +9,15 @@ pub mod logout;
 pub mod register;
 mod returning;
 
+use std::sync::Arc;
+
 use actix_web::cookie::Cookie;
 use actix_web::http::{Method, StatusCode, header};
 use actix_web::web::{Bytes, Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 
 use crate::audit::Event;
+use crate::authorization_server::AuthorizationServer;
 use crate::authorization_server::client::authentication::ClientRequest;
 use crate::authorization_server::error::Refused;
 use crate::authorization_server::introspection::Introspection;
@@ -38,49 +41,44 @@ pub async fn jwks(state: Current) -> HttpResponse {
 
 /// `POST /oauth/token`
 pub async fn token(request: HttpRequest, payload: Payload, state: Current, live: Data<Live>) -> HttpResponse {
-    let call = match ClientCall::read(&request, payload, &state).await {
+    let call = match ClientCall::read(&request, payload, (&state, &live)).await {
         Ok(call) => call,
         Err(response) => return response,
     };
-    // Clients and secrets are those of now: a body can be held back for as long as one may take.
-    let state = live.current();
-    match state.authorization().server.token(&call.request()).await {
+    match call.server().token(&call.request()).await {
         Ok(response) => answer::private_json(StatusCode::OK, response.to_json()),
-        Err(refused) => call.refused(&refused, &state).await,
+        Err(refused) => call.refused(&refused).await,
     }
 }
 
 /// `POST /oauth/revoke`
-pub async fn revoke(request: HttpRequest, payload: Payload, state: Current) -> HttpResponse {
-    let call = match ClientCall::read(&request, payload, &state).await {
+pub async fn revoke(request: HttpRequest, payload: Payload, state: Current, live: Data<Live>) -> HttpResponse {
+    let call = match ClientCall::read(&request, payload, (&state, &live)).await {
         Ok(call) => call,
         Err(response) => return response,
     };
-    match state.authorization().server.revoke(&call.request()).await {
+    match call.server().revoke(&call.request()).await {
         Some(Ok(())) => answer::private_json(StatusCode::OK, "{}"),
-        Some(Err(refused)) => call.refused(&refused, &state).await,
+        Some(Err(refused)) => call.refused(&refused).await,
         None => answer::not_found().await,
     }
 }
 
 /// `POST /oauth/introspect`
 pub async fn introspect(request: HttpRequest, payload: Payload, state: Current, live: Data<Live>) -> HttpResponse {
-    let call = match ClientCall::read(&request, payload, &state).await {
+    let call = match ClientCall::read(&request, payload, (&state, &live)).await {
         Ok(call) => call,
         Err(response) => return response,
     };
-    // As in `token`.
-    let state = live.current();
-    let server = &state.authorization().server;
-    match server.introspect(&call.request()).await {
+    match call.server().introspect(&call.request()).await {
         Some(Ok(found)) => {
             // RFC 7662 §4: against scanning, what is not active counts; a resource server asks about good tokens all day.
             if !matches!(found, Introspection::Inactive) {
-                state.limits.token.give_back(call.address);
+                call.state.limits.token.give_back(call.address);
             }
-            answer::private_json(StatusCode::OK, server.introspection_json(&found).to_string())
+            answer::private_json(StatusCode::OK, call.server().introspection_json(&found).to_string())
         }
-        Some(Err(refused)) => call.refused(&refused, &state).await,
+        Some(Err(refused)) => call.refused(&refused).await,
         None => answer::not_found().await,
     }
 }
@@ -90,13 +88,24 @@ struct ClientCall<'a> {
     form: Bytes,
     authorization: Option<&'a str>,
     address: std::net::IpAddr,
+    /// What it is judged by: clients and secrets as they are now. A body can be held back for as long as one may take.
+    state: Arc<State>,
 }
 
 impl<'a> ClientCall<'a> {
-    async fn read(request: &'a HttpRequest, payload: Payload, state: &State) -> Result<Self, HttpResponse> {
+    async fn read(
+        request: &'a HttpRequest,
+        payload: Payload,
+        (state, live): (&Current, &Live),
+    ) -> Result<Self, HttpResponse> {
         let form = form(request, payload, state, &state.limits.token).await?;
         let authorization = authorization(request).map_err(|error| answer::oauth_error(&error))?;
-        Ok(Self { form, authorization, address: client_address(request, state) })
+        let state = live.current();
+        Ok(Self { form, authorization, address: client_address(request, &state), state })
+    }
+
+    fn server(&self) -> &AuthorizationServer {
+        &self.state.authorization().server
     }
 
     fn request(&self) -> ClientRequest<'_> {
@@ -104,9 +113,9 @@ impl<'a> ClientCall<'a> {
     }
 
     /// Records a refusal, and answers it.
-    async fn refused(&self, refused: &Refused, state: &State) -> HttpResponse {
+    async fn refused(&self, refused: &Refused) -> HttpResponse {
         if let Some(event) = refused.event() {
-            tell(state, event).await;
+            tell(&self.state, event).await;
         }
         answer::refused(refused, self.authorization.is_some())
     }

@@ -2,19 +2,19 @@
 
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::http::{Method, StatusCode};
-use actix_web::web::{Bytes, Path, Payload};
+use actix_web::web::{Bytes, Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 
 use crate::authorization_server::client::RegistrationFault;
 use crate::http::answer;
 use crate::http::body;
-use crate::http::live::Current;
+use crate::http::live::{Current, Live};
 use crate::http::oauth::{authorization, client_address, tell, within};
 use crate::http::state::State;
 use crate::protocol::oauth::error::{ErrorCode, OauthError};
 
 /// `POST /oauth/register`
-pub async fn post(request: HttpRequest, payload: Payload, state: Current) -> HttpResponse {
+pub async fn post(request: HttpRequest, payload: Payload, state: Current, live: Data<Live>) -> HttpResponse {
     if let Err(response) = within(&request, &state, &state.limits.registration) {
         return response;
     }
@@ -22,6 +22,8 @@ pub async fn post(request: HttpRequest, payload: Payload, state: Current) -> Htt
         Ok(read) => read,
         Err(response) => return response,
     };
+    // What may register is said by what is in force now: a body can be held back for as long as one may take.
+    let state = live.current();
     let address = client_address(&request, &state);
     match state.authorization().server.register(&body, token, address).await {
         Ok(registered) => answer::private_json(StatusCode::CREATED, registered.to_json()),
@@ -30,29 +32,44 @@ pub async fn post(request: HttpRequest, payload: Payload, state: Current) -> Htt
 }
 
 /// `GET`, `PUT` and `DELETE /oauth/register/{client_id}`
-pub async fn manage(request: HttpRequest, payload: Payload, id: Path<String>, state: Current) -> HttpResponse {
+pub async fn manage(
+    request: HttpRequest,
+    payload: Payload,
+    id: Path<String>,
+    state: Current,
+    live: Data<Live>,
+) -> HttpResponse {
     if let Err(response) = within(&request, &state, &state.limits.token) {
         return response;
     }
-    let server = &state.authorization().server;
-    let managed = match *request.method() {
-        Method::PUT => match read(&request, payload, &state).await {
-            Ok((body, token)) => server.update_registration(&id, token, &body).await,
-            Err(response) => return response,
-        },
-        Method::DELETE => match bearer(&request) {
-            Ok(token) => match server.remove_registration(&id, token).await {
-                Ok(()) => return removed(),
-                Err(fault) => Err(fault),
-            },
-            Err(error) => return answer::oauth_error(&error),
-        },
-        _ => match bearer(&request) {
-            Ok(token) => server.read_registration(&id, token).await,
-            Err(error) => return answer::oauth_error(&error),
-        },
+    if request.method() == Method::PUT {
+        return update(&request, payload, &id, (&state, &live)).await;
+    }
+    let token = match bearer(&request) {
+        Ok(token) => token,
+        Err(error) => return answer::oauth_error(&error),
     };
-    match managed {
+    let server = &state.authorization().server;
+    if request.method() == Method::DELETE {
+        return match server.remove_registration(&id, token).await {
+            Ok(()) => removed(),
+            Err(fault) => refused(fault, &state).await,
+        };
+    }
+    match server.read_registration(&id, token).await {
+        Ok(registered) => answer::private_json(StatusCode::OK, registered.to_json()),
+        Err(fault) => refused(fault, &state).await,
+    }
+}
+
+async fn update(request: &HttpRequest, payload: Payload, id: &str, (state, live): (&State, &Live)) -> HttpResponse {
+    let (body, token) = match read(request, payload, state).await {
+        Ok(read) => read,
+        Err(response) => return response,
+    };
+    // As in `post`.
+    let state = live.current();
+    match state.authorization().server.update_registration(id, token, &body).await {
         Ok(registered) => answer::private_json(StatusCode::OK, registered.to_json()),
         Err(fault) => refused(fault, &state).await,
     }

@@ -173,6 +173,38 @@ fn a_generated_key_that_its_group_may_read_is_a_fault_that_says_what_to_do() {
     assert!(Keys::check(&signing(folder.path())).is_ok() && keys.tend(NOW, LONGEST).is_ok());
 }
 
+/// Whoever restored a copy of the folder may have done so as another user.
+#[test]
+fn jwt_15_an_unfit_file_of_a_key_that_does_not_sign_is_told_of_and_stops_no_rotation() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("keys");
+    openssl(folder.path(), "ecparam -genkey -name prime256v1 -noout -out other");
+    let other = AdditionalKey { key_file: folder.path().join("other"), key_id: None };
+    let with_other = Signing { additional_keys: vec![other], ..signing(folder.path()) };
+    let ephemeral = Signing { ephemeral: true, ..with_other.clone() };
+    let (keys, in_memory) = (open(&with_other).unwrap(), open(&ephemeral).unwrap());
+    let path = |time: Timestamp| place.join(format!("signing-es256-{}.pem", time.unix()));
+    let (third, due) = (NOW + 60 * DAY, NOW + 60 * DAY - HOUR);
+    keys.tend(NOW + 30 * DAY - HOUR, LONGEST).unwrap();
+    let last = token(&keys, NOW + 30 * DAY - Duration::from_secs(1));
+    // Unreadable, from before, and no key at all: the retired one, an older one, and one that only verifies.
+    fs::set_permissions(path(NOW), Permissions::from_mode(0o644)).unwrap();
+    fs::write(path(NOW - DAY), "no key").unwrap();
+    fs::set_permissions(path(NOW - DAY), Permissions::from_mode(0o600)).unwrap();
+    fs::write(folder.path().join("other"), "no key").unwrap();
+    let told = keys.tend(NOW + 30 * DAY, LONGEST).unwrap_err();
+    assert!(told.changes.is_empty() && keys.verify(&last).is_ok(), "{told}: its tokens are good on");
+    let told = keys.tend(due, LONGEST).unwrap_err();
+    assert!(matches!(told.changes.as_slice(), [KeyChange::Removed { .. }, KeyChange::Added { .. }]), "{told:?}");
+    assert_eq!(files(folder.path()), [NOW + 30 * DAY, third].map(|time| format!("signing-es256-{}.pem", time.unix())));
+    let told = in_memory.tend(due, LONGEST).unwrap_err();
+    assert!(matches!(told.changes.as_slice(), [KeyChange::Added { .. }]), "{told:?}");
+    // Of what stands in the place of the one that signs nobody knows how long it has to stay.
+    fs::set_permissions(path(third), Permissions::from_mode(0o644)).unwrap();
+    let told = keys.tend(third + 30 * DAY, LONGEST).unwrap_err();
+    assert!(told.changes.is_empty() && matches!(told.source, KeyError::Mode { .. }), "{told:?}");
+}
+
 #[test]
 fn ephemeral_keys_rotate_and_leave_nothing_behind() {
     let folder = tempfile::tempdir().unwrap();

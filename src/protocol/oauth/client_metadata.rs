@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use url::Url;
 
 use crate::base::limit::Limit;
-use crate::protocol::oauth::client_keys::KeySource;
+use crate::protocol::oauth::client_keys::{KeySource, LONGEST_KEYS, public_keys};
 use crate::protocol::oauth::error::{ErrorCode, OauthError};
 use crate::protocol::oauth::scope::ScopeSet;
 
@@ -18,11 +18,12 @@ const LONGEST_NAME: usize = 200;
 /// How long any text may be, in bytes.
 const LONGEST_TEXT: usize = 2048;
 /// Shown by `config show --limits`.
-pub const LIMITS: [Limit; 4] = [
+pub const LIMITS: [Limit; 5] = [
     Limit::count("redirect URIs of one client", MOST_REDIRECT_URIS, "400"),
     Limit::count("members of any other list of a client, and texts in other languages", MOST_LISTED, "400"),
     Limit::count("characters of a client's name", LONGEST_NAME, "it is cut"),
     Limit::bytes("any text of a client", LONGEST_TEXT, "400"),
+    Limit::bytes("keys that a client registers", LONGEST_KEYS, "400"),
 ];
 
 /// Members that may come in several languages, as `client_name#fr` (RFC 7591 §2.2).
@@ -117,7 +118,8 @@ impl ClientMetadata {
         echo.insert("grant_types".to_owned(), json!(grant_types));
         echo.insert("response_types".to_owned(), json!(["code"]));
         echo.insert("token_endpoint_auth_method".to_owned(), json!(method));
-        echo.extend(self.jwks.clone().map(|jwks| ("jwks".to_owned(), jwks)));
+        let jwks = self.jwks.as_ref().map(public_keys).transpose().map_err(refused)?;
+        echo.extend(jwks.map(|jwks| ("jwks".to_owned(), jwks)));
         let may_refresh = grant_types.contains(&"refresh_token");
         self.echo_texts(name.as_deref(), scopes_supported, &mut echo)?;
         self.echo_lists(&mut echo)?;

@@ -92,6 +92,9 @@ macro_rules! back_ends {
                 absent_users_are_out
                 absent_clients_are_out
                 absent_people_are_out_with_their_provider
+                rt_10_a_client_is_granted_nothing_by_what_is_in_force_no_more
+                rt_10_an_older_process_ends_only_what_it_saw_leave
+                what_another_key_went_into_cannot_be_compared
                 a_disabled_person_is_not_recorded
                 who_was_disabled_or_removed_while_away_gets_no_code
                 who_was_disabled_or_removed_meanwhile_gets_no_browser_session

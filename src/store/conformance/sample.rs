@@ -13,6 +13,7 @@ use crate::model::authorization::{AuthorizationCode, AuthorizationRequest, Flow,
 use crate::model::browser_session::BrowserSession;
 use crate::model::client::{Authentication, RegisteredClient};
 use crate::model::consent::{Consent, Decided};
+use crate::model::enrolled::Enrolled;
 use crate::model::grant::{CheckedAssertion, Description, Grant, Redemption, RefreshPolicy, Rotation};
 use crate::model::user::User;
 use crate::protocol::oauth::scope::ScopeSet;
@@ -36,6 +37,11 @@ pub(in crate::store) const fn minutes(minutes: u64) -> Duration {
 /// The digest of a token by that name.
 pub(super) fn digest(name: &str) -> Digest {
     Digest::of_bytes(name.as_bytes())
+}
+
+/// Somebody of the configuration with this credential.
+pub(super) fn enrolled(id: &UserId, credential: &str) -> Enrolled {
+    Enrolled { id: id.clone(), credential: digest(credential), key: None, scopes: ScopeSet::everything() }
 }
 
 /// Everything that one person's login with one client makes, under names that start with one word.

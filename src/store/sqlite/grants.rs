@@ -10,8 +10,6 @@ use rusqlite::{Row, params};
 use crate::base::clock::Timestamp;
 use crate::base::id::{ClientId, GrantId, UserId};
 use crate::model::grant::Grant;
-use crate::store::Present;
-use crate::store::sqlite::value::Json;
 use crate::store::sqlite::writer::Writing;
 
 /// The number of columns that [`read`] takes: `id, user_id, client_id, resource, scopes, created_at, revoked_at`.
@@ -117,43 +115,4 @@ pub(super) fn touch(writing: &Writing<'_>, grant: &Grant, now: Timestamp) -> rus
         params![grant.id, now, now - SHORTEST],
     )?;
     Ok(())
-}
-
-/// The grants of everybody who is not among `present`, and what could become one.
-pub(super) fn revoke_of_absent(writing: &Writing<'_>, present: &Present, now: Timestamp) -> rusqlite::Result<()> {
-    const ABSENT: &str = "user_id NOT IN (
-        SELECT value FROM json_each(?1)
-        UNION ALL SELECT id FROM users WHERE ?2 AND disabled = 0
-        UNION ALL SELECT user_id FROM accounts WHERE disabled = 0 AND issuer IN (SELECT value FROM json_each(?3)))";
-    let issuers = with_and_without_slash(&present.issuers);
-    let (configured, stored, issuers) = (Json(&present.configured), present.stored, Json(&issuers));
-    writing.change(
-        &format!("UPDATE grants SET revoked_at = ?4 WHERE revoked_at IS NULL AND {ABSENT}"),
-        params![configured, stored, issuers, now],
-    )?;
-    for pending in [
-        "DELETE FROM codes WHERE redeemed_grant_id IS NULL AND",
-        "DELETE FROM flows WHERE user_id IS NOT NULL AND",
-        "DELETE FROM browser_sessions WHERE",
-    ] {
-        writing.change(&format!("{pending} {ABSENT}"), params![configured, stored, issuers])?;
-    }
-    let gone = "client_id NOT IN (SELECT id FROM clients UNION ALL SELECT value FROM json_each(?1))
-                AND NOT (?2 AND instr(client_id, '://') > 0) AND client_id <> ''";
-    let (clients, documents) = (Json(&present.clients), present.documents);
-    writing.change(
-        &format!("UPDATE grants SET revoked_at = ?3 WHERE revoked_at IS NULL AND {gone}"),
-        params![clients, documents, now],
-    )?;
-    for pending in ["DELETE FROM codes WHERE redeemed_grant_id IS NULL AND", "DELETE FROM flows WHERE"] {
-        writing.change(&format!("{pending} {gone}"), params![clients, documents])?;
-    }
-    writing.note_revocation();
-    Ok(())
-}
-
-/// Providers and operators disagree about one slash at the end, and mean the same.
-fn with_and_without_slash(issuers: &[String]) -> Vec<String> {
-    let bare = issuers.iter().map(|issuer| issuer.strip_suffix('/').unwrap_or(issuer));
-    bare.flat_map(|issuer| [issuer.to_owned(), format!("{issuer}/")]).collect()
 }

@@ -3,6 +3,7 @@
 //! This module owns the file, its schema, and the two threads that hold its connections: one writes, one reads. What is
 //! decided is in one file per trait; each method is one job for one of the threads. Other processes may use the same file.
 
+mod absent;
 mod accounts;
 mod assertions;
 mod browser_sessions;

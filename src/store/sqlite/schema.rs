@@ -11,7 +11,7 @@ pub(super) const APPLICATION: i64 = 0x4D43_5042;
 
 /// Each takes the schema one version further. Never change one that was released: add another, and keep what older
 /// processes on the same file still use.
-pub(super) const MIGRATIONS: [&str; 9] = [
+pub(super) const MIGRATIONS: [&str; 10] = [
     include_str!("migrations/0001_ground.sql"),
     include_str!("migrations/0002_federation.sql"),
     include_str!("migrations/0003_assertions.sql"),
@@ -21,6 +21,7 @@ pub(super) const MIGRATIONS: [&str; 9] = [
     include_str!("migrations/0007_client_management.sql"),
     include_str!("migrations/0008_configured.sql"),
     include_str!("migrations/0009_client_key_sets.sql"),
+    include_str!("migrations/0010_configured_key.sql"),
 ];
 
 /// The version after all migrations.

@@ -9,6 +9,7 @@ use crate::base::clock::Timestamp;
 use crate::base::digest::Digest;
 use crate::base::id::{ClientId, GrantId};
 use crate::model::authorization::AuthorizationCode;
+use crate::model::enrolled::Enrolled;
 use crate::model::grant::{
     AssertionOutcome, CheckedAssertion, Grant, Redemption, RefreshPolicy, RefreshToken, Rotation,
 };
@@ -16,6 +17,7 @@ use crate::store::sqlite::Sqlite;
 use crate::store::sqlite::assertions;
 use crate::store::sqlite::clean_up;
 use crate::store::sqlite::clients;
+use crate::store::sqlite::configured;
 use crate::store::sqlite::grants;
 use crate::store::sqlite::rotation;
 use crate::store::sqlite::users;
@@ -64,8 +66,15 @@ impl Tokens for Sqlite {
         self.writer.run(rotate).await
     }
 
-    async fn add_grant(&self, grant: Grant) -> Result<(), StoreError> {
-        self.write(move |writing| grants::insert(writing, &grant)).await
+    async fn add_grant(&self, grant: Grant, client: Enrolled) -> Result<bool, StoreError> {
+        self.write(move |writing| {
+            let counts = configured::counts(writing, &client)?;
+            if counts {
+                grants::insert(writing, &grant)?;
+            }
+            Ok(counts)
+        })
+        .await
     }
 
     async fn spend_assertion(

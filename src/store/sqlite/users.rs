@@ -9,6 +9,7 @@ use crate::base::secret::Secret;
 use crate::model::enrolled::Enrolled;
 use crate::model::user::User;
 use crate::store::sqlite::Sqlite;
+use crate::store::sqlite::absent;
 use crate::store::sqlite::browser_sessions;
 use crate::store::sqlite::configured;
 use crate::store::sqlite::grants;
@@ -111,12 +112,19 @@ impl Users for Sqlite {
         self.write_at(now, move |writing| grants::revoke_of_user(writing, &id, now)).await
     }
 
-    async fn revoke_absent_users(&self, present: Present, now: Timestamp) -> Result<(), StoreError> {
-        self.write_at(now, move |writing| grants::revoke_of_absent(writing, &present, now)).await
-    }
-
-    async fn review_configured(&self, review: Review, now: Timestamp) -> Result<Vec<UserId>, StoreError> {
-        self.write_at(now, move |writing| configured::review(writing, &review, now)).await
+    async fn review_present(
+        &self,
+        present: Present,
+        before: Option<Present>,
+        now: Timestamp,
+    ) -> Result<Review, StoreError> {
+        self.write_at(now, move |writing| {
+            let configured_before = before.as_ref().map(|before| before.configured.as_slice());
+            let review = configured::review(writing, (&present.configured, configured_before), now)?;
+            absent::revoke(writing, (&present, before.as_ref()), now)?;
+            Ok(review)
+        })
+        .await
     }
 
     async fn find_configured(&self, id: &UserId) -> Result<Option<Enrolled>, StoreError> {

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::support::app::{BASIC, PASSWORD, WRONG};
 use crate::support::client::{REDIRECT_URI, VERIFIER, http};
 use crate::support::mcp::Session;
+use crate::support::program::run;
 use crate::support::{App, Browser, Client, Program};
 
 /// The usual bridge, with a trail in `audit.jsonl`.
@@ -245,6 +246,27 @@ async fn log_5_what_was_answered_stands_in_the_trail_after_kill_9() {
     let told = told(program.folder.path(), &client);
     assert_eq!(told.last().unwrap(), "grant issued authorization_code alice client", "{told:#?}");
     assert_eq!(told.len(), 4);
+}
+
+/// The bridge notices, and `audit verify` shows it from then on.
+#[tokio::test]
+async fn lines_cut_off_the_trail_of_a_running_bridge_show() {
+    let program = program();
+    let folder = program.folder.path();
+    let client =
+        Client::register_for(&format!("{}/mcp", program.url), &program.url, json!({"redirect_uris": [REDIRECT_URI]}))
+            .await;
+    let log_in = async || client.authorize(&mut Browser::new(), "alice", &[]).await.answer("code").unwrap();
+    log_in().await;
+    let verified = || run(folder, &["audit", "verify"]).status.code();
+    assert_eq!((verified(), program.log().contains("were cut off")), (Some(0), false));
+    let text = std::fs::read_to_string(trail(folder)).unwrap();
+    let kept: String = text.lines().take(text.lines().count() - 2).map(|line| format!("{line}\n")).collect();
+    std::fs::write(trail(folder), kept).unwrap();
+    assert_eq!(verified(), Some(0), "nobody else can see it");
+    log_in().await;
+    assert_eq!(verified(), Some(1));
+    assert_eq!(program.log().matches("were cut off or changed since they were written").count(), 1);
 }
 
 #[test]

@@ -12,6 +12,7 @@ use crate::support::app::{BASIC, PASSWORD, WRONG};
 use crate::support::browser::Page;
 use crate::support::client::{REDIRECT_URI, Tokens, http, register};
 use crate::support::mcp::Session;
+use crate::support::program::command;
 use crate::support::{App, Browser, Client};
 
 const ASSERTION: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
@@ -231,6 +232,76 @@ async fn jwt_12_too_little_scope_stands_in_the_trail() {
         assert_eq!(session.post(&call).await.status, 403);
     }
     assert_eq!(since(&app, &client, before), ["access refused insufficient_scope rita client"]);
+}
+
+/// A form that another site had the browser send, and one that no page of ours made.
+#[tokio::test]
+async fn forms_that_no_page_of_ours_sent_stand_in_the_trail() {
+    let app = recorded();
+    let client = Client::register(&app).await;
+    let mut browser = Browser::new();
+    client.authorize(&mut browser, "alice", &[]).await;
+    for path in ["account/apps", "account/browsers", "account/password", "oauth/logout"] {
+        let url = format!("{}/{path}", app.url);
+        app.clock.advance(Duration::from_secs(60));
+        let before = lines(app.folder.path()).len();
+        for _ in 0..3 {
+            let page = browser.post(&url, &[("csrf", "guessed"), ("client", &client.id)]).await;
+            assert_eq!(page.status, 403, "{path}: {page:?}");
+        }
+        assert_eq!(since(&app, &client, before), ["form refused forged_form alice -"], "{path}");
+        let foreign = http().post(&url).header("sec-fetch-site", "cross-site").header("origin", "null");
+        assert_eq!(foreign.form(&[("csrf", "x")]).send().await.unwrap().status(), 403, "{path}");
+        assert_eq!(since(&app, &client, before + 1), ["form refused form_of_another_site - -"], "{path}");
+    }
+    assert!(!std::fs::read_to_string(app.folder.path().join("audit.jsonl")).unwrap().contains("guessed"));
+}
+
+#[tokio::test]
+async fn login_13_tries_that_nobody_hears_name_a_user_of_the_store_too_and_no_other_name() {
+    let app = recorded_with(&BASIC.replace("builtin:\n", "builtin:\n      lockout: {max_failures: 1, window: 1h}\n"));
+    let mut added = command(&app.folder, &["user", "add", "bob"]);
+    let mut child = added.stdin(std::process::Stdio::piped()).spawn().unwrap();
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), format!("{PASSWORD}\n").as_bytes()).unwrap();
+    assert!(child.wait().unwrap().success());
+    let client = Client::register(&app).await;
+    let before = lines(app.folder.path()).len();
+    let mut browser = Browser::new();
+    let mut page = browser.open(&client.authorize_url(&[])).await;
+    for user in ["Bob", "bob", "a-password-here", "a-password-here"] {
+        page = browser.submit(&page, &[("username", user), ("password", WRONG)]).await;
+    }
+    assert_eq!(page.status, 429);
+    let expected = [
+        "login refused wrong_credentials bob client",
+        "login refused throttled bob client",
+        "login refused wrong_credentials - client",
+        "login refused throttled - client",
+    ];
+    assert_eq!(since(&app, &client, before), expected);
+    assert!(!std::fs::read_to_string(app.folder.path().join("audit.jsonl")).unwrap().contains("a-password-here"));
+}
+
+/// Who registers as many as he likes gets no more lines for it, and others get theirs.
+#[tokio::test]
+async fn clients_of_one_address_share_its_lines() {
+    let app =
+        recorded_with(&BASIC.replace("listen: 127.0.0.1:0", "listen: 127.0.0.1:0\n  trusted_proxies: [127.0.0.1/32]"));
+    let refused = async |address: &str| {
+        let client = Client::register(&app).await;
+        let form = [("grant_type", "refresh_token"), ("refresh_token", "x"), ("client_id", &client.id)];
+        let request = http().post(format!("{}/oauth/token", app.url)).header("x-forwarded-for", address);
+        assert_eq!(Client::read(request.form(&form)).await.error(), "invalid_grant");
+    };
+    for _ in 0..25 {
+        refused("192.0.2.1").await;
+    }
+    refused("192.0.2.2").await;
+    let from = |address: &str| {
+        let lines = lines(app.folder.path());
+        lines.iter().filter(|line| line["event"] == "token" && line["address"] == address).count()
+    };
+    assert_eq!((from("192.0.2.1"), from("192.0.2.2")), (20, 1));
 }
 
 #[tokio::test]

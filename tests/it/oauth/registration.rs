@@ -370,3 +370,22 @@ async fn reg_18_who_expired_unused_is_told_to_register_anew() {
     assert_eq!((tokens.status, tokens.error()), (401, "invalid_client"), "the word that makes clients register anew");
     assert_eq!(Browser::new().open(&other.authorize_url(&[])).await.status, 200, "who was used is kept");
 }
+
+#[tokio::test]
+async fn reg_27_of_keys_that_a_client_sends_only_what_a_public_key_has_is_kept() {
+    let app = App::start();
+    let key = json!({"kty": "EC", "crv": "P-256", "x": "x", "y": "y", "kid": "1", "use": "sig", "key_ops": ["verify"]});
+    let mut sent = key.clone();
+    sent["junk"] = json!("j".repeat(60_000));
+    let body = json!({"redirect_uris": [REDIRECT_URI], "jwks": {"keys": [sent], "more": "junk"}});
+    let client = Client::register_as(&app, body).await;
+    assert_eq!(client.registration["jwks"], json!({"keys": [key]}));
+    let uri = client.registration["registration_client_uri"].as_str().unwrap();
+    let token = client.registration["registration_access_token"].as_str().unwrap();
+    let read = http().get(uri).bearer_auth(token).send().await.unwrap().text().await.unwrap();
+    assert!(read.contains("P-256") && !read.contains("junk"), "{read}");
+    let mut long = key.clone();
+    long["kid"] = json!("j".repeat(17_000));
+    let body = json!({"redirect_uris": [REDIRECT_URI], "jwks": {"keys": [long]}});
+    assert_eq!(refused(&app, body).await, "invalid_client_metadata");
+}

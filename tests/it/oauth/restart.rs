@@ -130,6 +130,28 @@ async fn rt_10_another_plain_password_ends_what_was_granted_too() {
     assert!(!is_in(&app, &mut client, &mut alice).await);
 }
 
+/// The password is mixed with a key of the folder; the key that signs stands elsewhere.
+#[tokio::test]
+async fn rt_10_another_folder_of_keys_ends_nothing_and_another_password_after_it_does() {
+    let lines = [format!("        - {{username: alice, password_file: FOLDER/password, {BOTH}}}\n")];
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().to_str().unwrap();
+    fs::write(folder.path().join("password"), PASSWORD).unwrap();
+    assert!(run(folder.path(), &["keygen", "--out", "signing.pem"]).status.success());
+    let signing = "    signing: {key_file: FOLDER/signing.pem, key_dir: keys}\n    allow_dynamic";
+    let yaml = people(&lines).replace("    allow_dynamic", signing).replace("FOLDER", place);
+    let app = restarted(App::with(&yaml), |text| text);
+    let mut client = Client::register(&app).await;
+    let mut alice = log_in(&client, "alice").await;
+    let app = restarted(app, |text| text.replace("key_dir: keys", "key_dir: other-keys"));
+    assert!(is_in(&app, &mut client, &mut alice).await, "her password is the same");
+    let app = restarted(app, |text| text);
+    assert!(is_in(&app, &mut client, &mut alice).await);
+    fs::write(folder.path().join("password"), "another one").unwrap();
+    let app = restarted(app, |text| text);
+    assert!(!is_in(&app, &mut client, &mut alice).await);
+}
+
 /// Adds a user of the store by the side.
 fn add_user(app: &App, name: &str) {
     let mut command = command(&app.folder, &["user", "add", name, "--scopes", "mcp:read"]);

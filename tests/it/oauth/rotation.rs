@@ -231,3 +231,19 @@ fn a_generated_key_that_others_can_read_is_a_fault_at_start_and_in_config_check(
         }
     }
 }
+
+/// A copy of the folder that was put back by another user, say.
+#[tokio::test]
+async fn jwt_15_a_file_that_holds_no_fit_key_and_does_not_sign_stops_no_rotation() {
+    let app = App::start();
+    let file = app.folder.path().join("keys/signing-es256-1700000000.pem");
+    std::fs::write(file, "no key").unwrap();
+    let first = published(&app.url).await;
+    app.clock.advance(Duration::from_secs(30 * 86_400 - 3600));
+    let began = Instant::now();
+    while published(&app.url).await.len() < 2 {
+        assert!(began.elapsed() < Duration::from_secs(20), "no next key is published");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(published(&app.url).await.is_superset(&first));
+}

@@ -10,6 +10,7 @@ mod pipes;
 mod process;
 mod reload;
 mod replicas;
+mod rolling;
 mod stop;
 
 use std::fs;

@@ -16,23 +16,23 @@ use crate::support::stateless::Stateless;
 use crate::support::{Client, Program};
 
 /// What both are called by people.
-const PUBLIC: &str = "http://127.0.0.1:9";
+pub const PUBLIC: &str = "http://127.0.0.1:9";
 
 /// A folder for two.
-fn shared() -> (TempDir, String) {
+pub fn shared() -> (TempDir, String) {
     let listen = format!("  listen: 127.0.0.1:0\n  public_url: \"{PUBLIC}\"\n  pre_stop_delay: 500ms\n");
     let yaml = hashed(PEOPLE).replace("  listen: 127.0.0.1:0\n", &listen);
     (TempDir::new().unwrap(), yaml)
 }
 
 /// The `number`-th start of a bridge there.
-fn start(folder: &Path, yaml: &str, number: usize) -> Program {
+pub fn start(folder: &Path, yaml: &str, number: usize) -> Program {
     let (file, log) = (format!("{number}.yaml"), format!("log-{number}"));
     fs::write(folder.join(&file), yaml.replace("{output: log}", &format!("{{output: {log}}}"))).unwrap();
     Program::start_beside(folder, &file, &log)
 }
 
-async fn register(program: &Program) -> Client {
+pub async fn register(program: &Program) -> Client {
     let metadata = json!({"redirect_uris": [REDIRECT_URI]});
     Client::register_for(&format!("{PUBLIC}/mcp"), &program.url, metadata).await
 }

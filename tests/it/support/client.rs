@@ -115,8 +115,13 @@ impl Client {
 
     /// A client of the bridge at `base` that somebody else made known there, or its configuration, with [`REDIRECT_URI`].
     pub fn known(base: &str, id: &str) -> Self {
-        let resource = format!("{base}/mcp");
-        Self { http: http(), base: base.to_owned(), resource, id: id.to_owned(), registration: Value::Null }
+        Self::known_for(&format!("{base}/mcp"), base, id)
+    }
+
+    /// The same of a client that asks for `resource`.
+    pub fn known_for(resource: &str, base: &str, id: &str) -> Self {
+        let (base, resource) = (base.to_owned(), resource.to_owned());
+        Self { http: http(), base, resource, id: id.to_owned(), registration: Value::Null }
     }
 
     /// Forgets its connections, which end with the bridge that it was connected to.

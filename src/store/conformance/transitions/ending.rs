@@ -6,7 +6,7 @@ use crate::base::digest::Digest;
 use crate::base::id::{ClientId, FlowId, GrantId, UserId};
 use crate::model::grant::{Grant, Redemption, RefreshPolicy, Rotation};
 use crate::protocol::oauth::scope::ScopeSet;
-use crate::store::conformance::sample::{ACCESS_TOKEN_LIFETIME, NOW, POLICY, Sample, digest, minutes};
+use crate::store::conformance::sample::{ACCESS_TOKEN_LIFETIME, NOW, POLICY, Sample, digest, enrolled, minutes};
 use crate::store::{DocumentChange, Present, Store};
 
 pub(in crate::store::conformance) async fn a_removed_client_takes_everything_along(store: &Arc<dyn Store>) {
@@ -113,13 +113,14 @@ pub(in crate::store::conformance) async fn absent_users_are_out(store: &Arc<dyn 
     let code = pending_code_of(store, absent, &Sample::new("pending")).await;
 
     store
-        .revoke_absent_users(
+        .review_present(
             Present {
-                configured: vec![configured.user_id(), UserId::new("it's \"quoted\"")],
+                configured: [configured.user_id(), UserId::new("it's \"quoted\"")].map(|id| enrolled(&id, "")).to_vec(),
                 stored: true,
                 clients: [configured, kept].map(|sample| sample.client().id).to_vec(),
                 ..Present::default()
             },
+            None,
             NOW,
         )
         .await
@@ -192,7 +193,7 @@ pub(in crate::store::conformance) async fn clean_up_removes_what_has_ended(store
 }
 
 /// A grant of a client that acts for itself.
-fn grant_of(client: &ClientId, id: &str) -> Grant {
+pub(super) fn grant_of(client: &ClientId, id: &str) -> Grant {
     Grant {
         id: GrantId::new(id),
         user: UserId::of_client(client),
@@ -204,23 +205,32 @@ fn grant_of(client: &ClientId, id: &str) -> Grant {
     }
 }
 
+/// A grant of a client of the configuration that acts for itself, which is enrolled for it.
+async fn act_alone(store: &Arc<dyn Store>, client: &ClientId, grant: &str) {
+    let by = enrolled(&UserId::of_client(client), "");
+    let present = Present { configured: vec![by.clone()], ..Present::default() };
+    store.review_present(present, Some(Present::default()), NOW).await.unwrap();
+    assert!(store.add_grant(grant_of(client, grant), by).await.unwrap());
+}
+
 pub(in crate::store::conformance) async fn absent_clients_are_out(store: &Arc<dyn Store>) {
     let (kept, gone) = (ClientId::new("kept"), ClientId::new("gone"));
     for client in [&kept, &gone] {
-        store.add_grant(grant_of(client, client.as_str())).await.unwrap();
+        act_alone(store, client, client.as_str()).await;
     }
     let registered = Sample::new("registered");
     registered.grant(&**store).await;
-    let configured = vec![registered.user_id(), UserId::of_client(&kept), UserId::of_client(&gone)];
+    let configured = [registered.user_id(), UserId::of_client(&kept), UserId::of_client(&gone)];
+    let configured = configured.map(|id| enrolled(&id, "")).to_vec();
     let present = Present { configured, clients: vec![kept], ..Present::default() };
-    store.revoke_absent_users(present, NOW).await.unwrap();
+    store.review_present(present, None, NOW).await.unwrap();
     let is_out = |id: &GrantId| store.revoked().has_grant(id);
     assert!(is_out(&GrantId::new("gone")) && !is_out(&GrantId::new("kept")) && !is_out(&registered.code().grant));
 }
 
 pub(in crate::store::conformance) async fn clean_up_removes_what_clients_used(store: &Arc<dyn Store>) {
     let client = ClientId::new("client");
-    store.add_grant(grant_of(&client, "grant")).await.unwrap();
+    act_alone(store, &client, "grant").await;
     let jti = digest("jti");
     let spend = async |now| store.spend_assertion(&client, &jti, NOW + minutes(5), now).await.unwrap();
     assert!(spend(NOW).await);
@@ -234,7 +244,7 @@ pub(in crate::store::conformance) async fn clean_up_removes_what_clients_used(st
 
 pub(in crate::store::conformance) async fn documents_of_clients_in_use_make_room_last(store: &Arc<dyn Store>) {
     let id = |number: u64| ClientId::new(format!("https://client.example/{number}"));
-    store.add_grant(grant_of(&id(0), "grant")).await.unwrap();
+    act_alone(store, &id(0), "grant").await;
     for number in 0..=1001 {
         store.record_document(&id(number), b"{}", DocumentChange::None, NOW + minutes(number)).await.unwrap();
     }
@@ -248,7 +258,7 @@ pub(in crate::store::conformance) async fn documents_of_clients_in_use_make_room
 pub(in crate::store::conformance) async fn key_sets_of_clients_in_use_make_room_last(store: &Arc<dyn Store>) {
     let url = |number: u64| url::Url::parse(&format!("https://client.example/{number}")).unwrap();
     let id = |number: u64| ClientId::new(number.to_string());
-    store.add_grant(grant_of(&id(0), "grant")).await.unwrap();
+    act_alone(store, &id(0), "grant").await;
     for number in 0..=201 {
         store.record_key_set(&url(number), b"{}", &id(number), NOW + minutes(number)).await.unwrap();
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::base::id::UserId;
 use crate::model::account::Account;
 use crate::model::authorization::{Flow, Stage};
-use crate::store::conformance::sample::{NOW, POLICY, Sample, digest, minutes};
+use crate::store::conformance::sample::{NOW, POLICY, Sample, digest, enrolled, minutes};
 use crate::store::{Present, Store};
 
 const ISSUER: &str = "https://idp.example/realm";
@@ -103,27 +103,27 @@ pub(in crate::store::conformance) async fn absent_people_are_out_with_their_prov
     // One list names the issuer with a slash at the end, the other without; either means both.
     for issuer in [format!("{ISSUER}/"), ISSUER.to_owned()] {
         let present = Present {
-            configured: vec![configured.user_id()],
+            configured: vec![enrolled(&configured.user_id(), "")],
             stored: true,
             issuers: vec![issuer],
             ..Present::default()
         };
-        store.revoke_absent_users(present, NOW).await.unwrap();
+        store.review_present(present, None, NOW).await.unwrap();
         for (sample, out) in people.into_iter().chain([(&configured, false), (&user, false)]) {
             assert_eq!(is_out(sample).await, out, "{}", sample.name);
         }
     }
     let present = Present {
-        configured: vec![UserId::new("else")],
+        configured: vec![enrolled(&UserId::new("else"), "")],
         stored: false,
         issuers: vec![ISSUER.to_owned()],
         ..Present::default()
     };
-    store.revoke_absent_users(present, NOW).await.unwrap();
+    store.review_present(present, None, NOW).await.unwrap();
     for (sample, out) in [(&kept, false), (&slash, false), (&configured, true), (&user, true)] {
         assert_eq!(is_out(sample).await, out, "{}: nobody has a password any more", sample.name);
     }
-    store.revoke_absent_users(Present::default(), NOW).await.unwrap();
+    store.review_present(Present::default(), None, NOW).await.unwrap();
     assert!(is_out(&kept).await && is_out(&slash).await);
     assert_eq!(store.list_accounts().await.unwrap().len(), 4, "they stay known, should the provider come back");
 }
