@@ -5,7 +5,6 @@
 mod calls;
 mod revoked;
 pub mod sqlite;
-mod underway;
 #[cfg(test)]
 mod conformance;
 
@@ -34,7 +33,6 @@ use crate::model::user::User;
 pub use calls::Calls;
 pub use revoked::Revoked;
 pub use sqlite::{OpenError, Sqlite};
-pub use underway::Underway;
 
 /// Everything that is kept.
 pub trait Store:
@@ -271,15 +269,14 @@ pub trait Tokens: Send + Sync {
     async fn find_refreshing(&self, token: &Digest, client: &ClientId) -> Result<Refreshing, StoreError>;
 
     /// Replaces a refresh token by its successor. Of twenty rotations of one token with one successor all are answered
-    /// with that successor, and the chain has one live end. See [`Rotation`]. Comes back when it has run, for what can be done
-    /// while it is on its way to the disk.
+    /// with that successor, and the chain has one live end. See [`Rotation`].
     async fn rotate_refresh(
         &self,
         token: &Digest,
         successor: Digest,
         policy: RefreshPolicy,
         now: Timestamp,
-    ) -> Result<Underway<Rotation>, StoreError>;
+    ) -> Result<Rotation, StoreError>;
 
     /// Makes a grant of a client that acts for itself, which has no code and no refresh token. `client`: what it was let in by.
     /// `false`: that is in force no more, by a reload or by another process with another configuration, and nothing changed.

@@ -66,25 +66,26 @@ impl AuthorizationServer {
         // The successor is derived, not drawn, so that every racing or repeated request gets the same one although
         // only its digest is kept. Deriving takes a key that is not in the database.
         let successor = self.services.keys.derive("refresh-successor", &[token.expose().as_bytes()]);
-        let kept = Digest::of(&successor);
-        let rotation = self.services.store.rotate_refresh(&digest, kept, self.settings.refresh, now).await?;
-        // OAuth 2.1 §4.3.3: the new refresh token keeps the whole scope; this access token may have less. Both wait here until
-        // the rotation is on disk; if it was none, nobody ever sees them.
-        let answer = self.issue(&bound, client.0.limit(asked.limited_to(&user.scopes)), Some(successor));
-        match rotation.on_disk().await? {
-            Rotation::Rotated(_) => answer,
-            Rotation::Repeated { grant, successor } if successor == kept => {
+        let rotation =
+            self.services.store.rotate_refresh(&digest, Digest::of(&successor), self.settings.refresh, now).await?;
+        let grant = match rotation {
+            Rotation::Rotated(grant) => grant,
+            Rotation::Repeated { grant, successor: stored } if stored == Digest::of(&successor) => {
                 self.services.audit.record(Event::RefreshRepeated { grant: &grant }).await?;
-                answer
+                grant
             }
-            Rotation::Repeated { .. } => Err(invalid_grant("rotated under another derivation key").of(&bound.user)),
+            Rotation::Repeated { .. } => {
+                return Err(invalid_grant("rotated under another derivation key").of(&bound.user));
+            }
             Rotation::Reused(grant) => {
                 tracing::warn!(oauth.grant = %grant, oauth.client = %bound.client_id, "a refresh token was used again after its grace period; its grant is revoked");
                 self.services.audit.record(Event::RefreshReused { grant: &bound }).await?;
-                Err(invalid_grant("refresh token reused").of(&bound.user))
+                return Err(invalid_grant("refresh token reused").of(&bound.user));
             }
-            Rotation::Unknown => Err(invalid_grant("refresh token expired or revoked").of(&bound.user)),
-        }
+            Rotation::Unknown => return Err(invalid_grant("refresh token expired or revoked").of(&bound.user)),
+        };
+        // OAuth 2.1 §4.3.3: the new refresh token keeps the whole scope; this access token may have less.
+        self.issue(&grant, client.0.limit(asked.limited_to(&user.scopes)), Some(successor))
     }
 
     /// The user, if the grant may go on; somebody from a provider who is no longer let in loses every grant.

@@ -75,16 +75,7 @@ pub(super) async fn rt_6_of_twenty_different_successors_one_is_stored(store: &Ar
     let outcomes = crowd(|number| {
         let (store, token) = (Arc::clone(store), sample.refresh(1));
         async move {
-            (
-                number,
-                store
-                    .rotate_refresh(&token, digest(&format!("candidate {number}")), POLICY, NOW)
-                    .await
-                    .unwrap()
-                    .on_disk()
-                    .await
-                    .unwrap(),
-            )
+            (number, store.rotate_refresh(&token, digest(&format!("candidate {number}")), POLICY, NOW).await.unwrap())
         }
     })
     .await;

@@ -87,7 +87,7 @@ pub(super) async fn a_code_and_its_refresh_token_come_back_with_what_they_are_bo
     let person = User { id: token.grant.user.clone(), ..Sample::new("person").user() };
     assert!(store.add_user(person.clone()).await.unwrap());
     assert_eq!(asked(&ClientId::new("another")).await, (Some(person), None));
-    store.rotate_refresh(&token.digest, sample.refresh(2), POLICY, NOW).await.unwrap().on_disk().await.unwrap();
+    store.rotate_refresh(&token.digest, sample.refresh(2), POLICY, NOW).await.unwrap();
     let [first, second] = [1, 2].map(|number| sample.refresh(number));
     assert!(store.find_refresh(&first).await.unwrap().unwrap().is_rotated);
     assert!(!store.find_refresh(&second).await.unwrap().unwrap().is_rotated);

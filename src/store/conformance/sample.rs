@@ -264,12 +264,6 @@ impl Sample {
 
     /// Presents token `number`, with the next as its successor.
     pub(in crate::store) async fn rotate(&self, store: &dyn Store, number: u32, now: Timestamp) -> Rotation {
-        store
-            .rotate_refresh(&self.refresh(number), self.refresh(number + 1), POLICY, now)
-            .await
-            .unwrap()
-            .on_disk()
-            .await
-            .unwrap()
+        store.rotate_refresh(&self.refresh(number), self.refresh(number + 1), POLICY, now).await.unwrap()
     }
 }

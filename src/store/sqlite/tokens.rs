@@ -22,7 +22,7 @@ use crate::store::sqlite::grants;
 use crate::store::sqlite::rotation;
 use crate::store::sqlite::users;
 use crate::store::sqlite::writer::Writing;
-use crate::store::{NewRefreshToken, Refreshing, StoreError, Tokens, Underway};
+use crate::store::{NewRefreshToken, Refreshing, StoreError, Tokens};
 
 #[async_trait]
 impl Tokens for Sqlite {
@@ -57,13 +57,9 @@ impl Tokens for Sqlite {
         successor: Digest,
         policy: RefreshPolicy,
         now: Timestamp,
-    ) -> Result<Underway<Rotation>, StoreError> {
+    ) -> Result<Rotation, StoreError> {
         let request = rotation::Request { token: *token, successor, policy, now };
-        let rotate = move |writing: &Writing<'_>| {
-            writing.tell_time(now);
-            rotation::rotate(writing, &request)
-        };
-        self.writer.run(rotate).await
+        self.write_at(now, move |writing| rotation::rotate(writing, &request)).await
     }
 
     async fn add_grant(&self, grant: Grant, client: Enrolled) -> Result<bool, StoreError> {

@@ -7,16 +7,16 @@ use std::collections::VecDeque;
 use std::io;
 use std::ops::Deref;
 use std::sync::Arc;
-use std::sync::mpsc;
+use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode};
 use tokio::sync::oneshot;
 
 use crate::base::clock::Timestamp;
+use crate::store::StoreError;
 use crate::store::sqlite::queue::{self, Queue, ended};
 use crate::store::sqlite::revocations::Revocations;
-use crate::store::{StoreError, Underway};
 
 /// How many jobs share a transaction at most, so that the first does not wait for all.
 const GROUP: usize = 256;
@@ -27,7 +27,6 @@ const BUSY_SLICE: Duration = Duration::from_millis(50);
 type Work = Box<dyn FnOnce(Result<&Writing<'_>, StoreError>) -> Reply + Send>;
 type Reply = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 type Job = queue::Job<Work>;
-type Receiver<T> = oneshot::Receiver<Result<T, StoreError>>;
 
 /// The way to the thread that writes.
 pub(super) struct Writer(Queue<Work>);
@@ -59,36 +58,17 @@ impl Writer {
         T: Send + 'static,
         W: FnOnce(&Writing<'_>) -> rusqlite::Result<T> + Send + 'static,
     {
-        let (outcome, committed) = self.put(work).await?;
-        // The later one first: who needs nothing in between is woken once.
-        let committed = committed.await.map_err(|_| ended())?;
-        let outcome = outcome.await.map_err(|_| ended())??;
-        committed.map(|()| outcome)
-    }
-
-    /// The same, and comes back as soon as `work` has run, in time to do something else while the disk is waited for.
-    pub(super) async fn run<T, W>(&self, work: W) -> Result<Underway<T>, StoreError>
-    where
-        T: Send + 'static,
-        W: FnOnce(&Writing<'_>) -> rusqlite::Result<T> + Send + 'static,
-    {
-        let (outcome, committed) = self.put(work).await?;
-        Ok(Underway::new(outcome.await.map_err(|_| ended())??, committed))
-    }
-
-    async fn put<T, W>(&self, work: W) -> Result<(Receiver<T>, Receiver<()>), StoreError>
-    where
-        T: Send + 'static,
-        W: FnOnce(&Writing<'_>) -> rusqlite::Result<T> + Send + 'static,
-    {
-        let ((decide, decided), (commit, committed)) = (oneshot::channel(), oneshot::channel());
-        // The caller may have gone; what was decided stands.
+        let (answer, answered) = oneshot::channel();
         let work = move |writing: Result<&Writing<'_>, StoreError>| {
-            let _ = decide.send(writing.and_then(|writing| in_savepoint(writing, work).map_err(StoreError::from)));
-            Box::new(move |outcome| drop(commit.send(outcome))) as Reply
+            let outcome = writing.and_then(|writing| in_savepoint(writing, work).map_err(StoreError::from));
+            let reply = move |committed: Result<(), StoreError>| {
+                // The caller may have gone; what was decided stands.
+                let _ = answer.send(outcome.and_then(|value| committed.map(|()| value)));
+            };
+            Box::new(reply) as Reply
         };
         self.0.put(Box::new(work)).await?;
-        Ok((decided, committed))
+        answered.await.map_err(|_| ended())?
     }
 }
 
@@ -171,7 +151,7 @@ struct WriterThread {
 }
 
 impl WriterThread {
-    fn run(self, jobs: &mpsc::Receiver<Job>) {
+    fn run(self, jobs: &Receiver<Job>) {
         let mut waiting = VecDeque::new();
         loop {
             if waiting.is_empty() {

@@ -51,13 +51,7 @@ pub(in crate::store::conformance) async fn rt_4_a_repeated_rotation_gives_the_sa
     // The answer was lost. An hour later less a minute, long after the grace, the successor was still never used.
     let repeated = Rotation::Repeated { grant, successor: sample.refresh(2) };
     let late = NOW + minutes(59);
-    let again = store
-        .rotate_refresh(&sample.refresh(1), digest("another successor"), POLICY, late)
-        .await
-        .unwrap()
-        .on_disk()
-        .await
-        .unwrap();
+    let again = store.rotate_refresh(&sample.refresh(1), digest("another successor"), POLICY, late).await.unwrap();
     assert_eq!(again, repeated);
     assert_eq!(store.find_refresh(&digest("another successor")).await.unwrap(), None, "one chain, one live end");
     assert!(matches!(sample.rotate(&**store, 2, late).await, Rotation::Rotated(_)));
@@ -100,7 +94,7 @@ pub(in crate::store::conformance) async fn a_chain_ends_with_the_absolute_lifeti
     let longer_idle = RefreshPolicy { idle: POLICY.absolute * 2, ..POLICY };
     let other = Sample::new("b");
     other.grant(&**store).await;
-    store.rotate_refresh(&other.refresh(1), other.refresh(2), longer_idle, NOW).await.unwrap().on_disk().await.unwrap();
+    store.rotate_refresh(&other.refresh(1), other.refresh(2), longer_idle, NOW).await.unwrap();
     assert_eq!(store.find_refresh(&other.refresh(2)).await.unwrap().unwrap().expires_at, end);
 }
 
@@ -109,13 +103,7 @@ pub(in crate::store::conformance) async fn a_successor_may_be_of_a_shorter_life(
     let sample = Sample::new("a");
     sample.grant(&**store).await;
     let shorter = RefreshPolicy { idle: minutes(5), ..POLICY };
-    let rotated = store
-        .rotate_refresh(&sample.refresh(1), sample.refresh(2), shorter, NOW)
-        .await
-        .unwrap()
-        .on_disk()
-        .await
-        .unwrap();
+    let rotated = store.rotate_refresh(&sample.refresh(1), sample.refresh(2), shorter, NOW).await.unwrap();
     assert!(matches!(rotated, Rotation::Rotated(_)));
     store.remove_expired(shorter, NOW + minutes(5)).await.unwrap();
     assert_eq!(store.find_refresh(&sample.refresh(2)).await.unwrap(), None);

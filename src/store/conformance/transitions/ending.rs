@@ -163,7 +163,7 @@ pub(in crate::store::conformance) async fn clean_up_keeps_what_reuse_detection_n
     let long = RefreshPolicy { absolute: POLICY.absolute * 3, ..POLICY };
     for (number, minute) in (3..).zip((60..48 * 60).step_by(50)) {
         let (token, successor, now) = (replayed.refresh(number), replayed.refresh(number + 1), NOW + minutes(minute));
-        let rotation = store.rotate_refresh(&token, successor, long, now).await.unwrap().on_disk().await.unwrap();
+        let rotation = store.rotate_refresh(&token, successor, long, now).await.unwrap();
         assert!(matches!(rotation, Rotation::Rotated(_)));
         store.remove_expired(long, now).await.unwrap();
     }

@@ -174,13 +174,7 @@ async fn tok_18_reg_14_no_plaintext_is_in_the_files() {
     assert!(store.approve_flow(&flow, issued, sample.decided()).await.unwrap());
     let first = NewRefreshToken { digest: Digest::of(&refresh), expires_at: NOW + POLICY.idle };
     store.redeem_code(&Digest::of(&code), Some(first), NOW).await.unwrap();
-    store
-        .rotate_refresh(&Digest::of(&refresh), Digest::of(&successor), POLICY, NOW)
-        .await
-        .unwrap()
-        .on_disk()
-        .await
-        .unwrap();
+    store.rotate_refresh(&Digest::of(&refresh), Digest::of(&successor), POLICY, NOW).await.unwrap();
     let mut browser = sample.session();
     browser.digest = Digest::of(&session);
     store.add_session(browser).await.unwrap();
