@@ -62,7 +62,10 @@ impl Running {
         let Some(present) = present.filter(|present| before.as_ref() != Some(present)) else {
             return Ok(Leavers::default());
         };
-        let changed = absent::look(&self.ground, (present.clone(), before.clone()), now).await?;
+        let mut changed = absent::look(&self.ground, (present.clone(), before.clone()), now).await?;
+        // What was in force before gives a client that acts for itself nothing any more, as the store says (`add_grant`): all that
+        // one has by the end of the last request of before is by what is in force now.
+        changed.retain(|user| !user.is_client());
         Ok(Leavers { before, present: Some(present), changed })
     }
 

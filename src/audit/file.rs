@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use crate::audit::chain;
 use crate::audit::lock::Lock;
+use crate::audit::owner::Owner;
 use crate::base::clock::Timestamp;
 use crate::config::section::Audit;
 
@@ -51,7 +52,8 @@ impl TrailFile {
         }
         let (max_size, max_age, keep) = (section.max_size, section.max_age, section.keep);
         let current = create(path)?;
-        let lock = current.metadata()?.is_file().then(|| Lock::beside(path)).transpose()?;
+        let is_file = current.metadata()?.is_file();
+        let lock = if is_file { Some(Lock::beside(path, Owner::of(&current)?)?) } else { None };
         Ok(Self { path: path.to_owned(), max_size, max_age, keep, current, lock, began: None, last: None })
     }
 
@@ -175,8 +177,10 @@ impl TrailFile {
                 _ => {}
             }
         }
+        let owner = Owner::of(&self.current)?;
         fs::rename(&self.path, numbered(&self.path, 1))?;
         self.current = create(&self.path)?;
+        owner.keep(&self.current);
         self.began = None;
         Ok(())
     }

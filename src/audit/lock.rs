@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
+use crate::audit::owner::Owner;
+
 /// What nobody else may do with the file: anything.
 const OTHERS: u32 = 0o077;
 
@@ -16,6 +18,8 @@ const OTHERS: u32 = 0o077;
 pub(super) struct Lock {
     path: PathBuf,
     file: File,
+    /// Whose the trail is.
+    owner: Owner,
 }
 
 /// Nobody else writes while this is there. The system takes it back when a process ends, however that happens.
@@ -23,11 +27,11 @@ pub(super) struct Turn<'a>(&'a File);
 
 impl Lock {
     /// The lock of the trail of this name.
-    pub(super) fn beside(trail: &Path) -> io::Result<Self> {
+    pub(super) fn beside(trail: &Path, owner: Owner) -> io::Result<Self> {
         let mut name = OsString::from(trail);
         name.push(".lock");
         let path = PathBuf::from(name);
-        Ok(Self { file: open(&path)?, path })
+        Ok(Self { file: open(&path, &owner)?, path, owner })
     }
 
     /// Waits for the turn.
@@ -39,7 +43,7 @@ impl Lock {
             if named.is_ok_and(|named| (named.dev(), named.ino()) == (ours.dev(), ours.ino())) {
                 return Ok(Turn(&self.file));
             }
-            self.file = open(&self.path)?;
+            self.file = open(&self.path, &self.owner)?;
         }
     }
 }
@@ -52,13 +56,20 @@ impl Drop for Turn<'_> {
     }
 }
 
-fn open(path: &Path) -> io::Result<File> {
+fn open(path: &Path, owner: &Owner) -> io::Result<File> {
     let failed = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
     // Nothing is made behind a link, and a named pipe is not waited for.
     let careful = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
     let mut options = OpenOptions::new();
-    options.create(true).truncate(false).write(true).mode(0o600).custom_flags(careful);
-    let file = options.open(path).map_err(failed)?;
+    options.write(true).mode(0o600).custom_flags(careful);
+    let file = match options.clone().create_new(true).open(path) {
+        Ok(file) => {
+            owner.keep(&file);
+            file
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => options.open(path).map_err(failed)?,
+        Err(error) => return Err(failed(error)),
+    };
     let mode = file.metadata()?.mode() & 0o7777;
     if mode & OTHERS != 0 {
         file.set_permissions(Permissions::from_mode(mode & !OTHERS)).map_err(failed)?;

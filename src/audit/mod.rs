@@ -19,6 +19,7 @@ mod file;
 mod line;
 mod lock;
 pub mod origin;
+mod owner;
 mod sink;
 pub mod trail;
 pub mod verify;

@@ -86,11 +86,11 @@ impl Origin {
         }
     }
 
-    /// The network that one customer has: an address of IPv4, 64 bits of IPv6.
+    /// The network that one customer may have: an address of IPv4, 48 bits of IPv6.
     pub(super) fn network(&self) -> String {
         match self {
             Self::Request(Request { address: IpAddr::V4(address), .. }) => address.to_string(),
-            Self::Request(Request { address: IpAddr::V6(address), .. }) => format!("{:x}", address.to_bits() >> 64),
+            Self::Request(Request { address: IpAddr::V6(address), .. }) => format!("{:x}", address.to_bits() >> 80),
             Self::Operator { .. } | Self::Bridge => String::new(),
         }
     }

@@ -12,6 +12,7 @@ use crate::bridge::session::Session;
 use crate::bridge::sessions::Sessions;
 use crate::bridge::stateless::listener::{Listener, Listeners};
 use crate::bridge::stateless::parked::Parked;
+use crate::bridge::subscribers::{Outcome, Subscriber, Subscribers, Subscription};
 use crate::bridge::tenant::Tenant;
 use crate::bridge::upstream::hello::Speaks;
 use crate::bridge::upstream::stateless::state::Seal;
@@ -37,26 +38,6 @@ pub struct Hub {
     pub clock: Clock,
     asks: AtomicU64,
     subscribers: Mutex<HashMap<Subscription, Subscribers>>,
-}
-
-/// Those subscribed to a resource.
-#[derive(Debug, Default)]
-struct Subscribers {
-    all: Vec<Subscriber>,
-    /// The upstream agreed to tell.
-    is_agreed: bool,
-}
-
-impl Subscribers {
-    fn add(&mut self, subscriber: Subscriber) {
-        if !self.all.iter().any(|known| known.key() == subscriber.key()) {
-            self.all.push(subscriber);
-        }
-    }
-
-    fn remove(&mut self, subscriber: &Subscriber) {
-        self.all.retain(|known| known.key() != subscriber.key());
-    }
 }
 
 /// What was found of upstreams, so that none is asked each time it is connected to.
@@ -85,24 +66,39 @@ impl Found {
     }
 }
 
-/// A resource: the upstream's number, and its URI.
-pub type Subscription = (usize, String);
-
-/// Who is subscribed to a resource.
-#[derive(Clone, Debug)]
-pub enum Subscriber {
-    /// A session.
-    Session(Arc<Session>),
-    /// A `subscriptions/listen` of the stateless era.
-    Listener(Arc<Listener>),
+/// A request to an upstream to tell somebody of a resource. Dropped without an outcome, nobody knows what came of it.
+#[derive(Debug)]
+pub struct Asking {
+    hub: Arc<Hub>,
+    subscription: Subscription,
+    subscriber: Subscriber,
+    is_settled: bool,
 }
 
-impl Subscriber {
-    /// Tells one from another.
-    fn key(&self) -> usize {
-        match self {
-            Self::Session(session) => Arc::as_ptr(session).addr(),
-            Self::Listener(listener) => Arc::as_ptr(listener).addr(),
+impl Asking {
+    /// The upstream agreed. True: nobody wants to hear of it any more, which it has to be told.
+    #[must_use]
+    pub fn agreed(self) -> bool {
+        self.settle(Outcome::Agreed)
+    }
+
+    /// It did not. True: it tells all the same, for another request, and nobody wants to hear of it any more.
+    #[must_use]
+    pub fn refused(self) -> bool {
+        self.settle(Outcome::Refused)
+    }
+
+    fn settle(mut self, outcome: Outcome) -> bool {
+        self.is_settled = true;
+        self.hub.settle((&self.subscription, &self.subscriber), outcome)
+    }
+}
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        if !self.is_settled {
+            // Who left it so is there until it is forgotten, and the upstream then told if nobody else is.
+            let _agreed = self.hub.settle((&self.subscription, &self.subscriber), Outcome::Unknown);
         }
     }
 }
@@ -160,33 +156,28 @@ impl Hub {
     /// Whether somebody is subscribed to a resource, or about to be.
     #[must_use]
     pub fn is_wanted(&self, subscription: &Subscription) -> bool {
-        self.subscribers().contains_key(subscription)
+        self.subscribers().get(subscription).is_some_and(|subscribers| subscribers.iter().next().is_some())
     }
 
     /// Notes a subscriber, before the upstream is asked: it may tell of a change with the same breath with which it agrees.
-    /// True when it agreed before and need not be asked; else [`Hub::agreed`] or [`Hub::unsubscribe`] has to follow.
+    /// `None` when it agreed before and need not be asked.
     #[must_use]
-    pub fn subscribe(&self, subscription: &Subscription, subscriber: &Subscriber) -> bool {
+    pub fn subscribe(self: &Arc<Self>, subscription: Subscription, subscriber: Subscriber) -> Option<Asking> {
         let mut all = self.subscribers();
-        if self.has_gone(subscriber) {
-            return true;
+        if self.has_gone(&subscriber) || all.entry(subscription.clone()).or_default().begin(&subscriber) {
+            return None;
         }
-        let subscribers = all.entry(subscription.clone()).or_default();
-        subscribers.add(subscriber.clone());
-        subscribers.is_agreed
+        drop(all);
+        Some(Asking { hub: Arc::clone(self), subscription, subscriber, is_settled: false })
     }
 
-    /// Notes that the upstream agreed to tell this subscriber. False when nobody wants to hear of it any more.
-    #[must_use]
-    pub fn agreed(&self, subscription: Subscription, subscriber: Subscriber) -> bool {
+    /// True: the upstream tells, and nobody wants to hear of it any more.
+    fn settle(&self, (subscription, subscriber): (&Subscription, &Subscriber), outcome: Outcome) -> bool {
         let mut all = self.subscribers();
-        let subscribers = all.entry(subscription.clone()).or_default();
-        if !self.has_gone(&subscriber) {
-            // Once more: another try of the same session may have failed in the meantime, and taken it out.
-            subscribers.add(subscriber);
-        }
-        subscribers.is_agreed = true;
-        !(subscribers.all.is_empty() && all.remove(&subscription).is_some())
+        // Its upstream may have gone.
+        let Some(subscribers) = all.get_mut(subscription) else { return false };
+        subscribers.settle(subscriber, outcome);
+        subscribers.is_over() && all.remove(subscription).is_some_and(|subscribers| subscribers.is_agreed())
     }
 
     /// Forgets a subscriber. True when it was the last one.
@@ -195,7 +186,7 @@ impl Hub {
         let mut all = self.subscribers();
         let Some(subscribers) = all.get_mut(subscription) else { return false };
         subscribers.remove(subscriber);
-        subscribers.all.is_empty() && all.remove(subscription).is_some()
+        subscribers.is_over() && all.remove(subscription).is_some()
     }
 
     /// Forgets a subscriber altogether. Gives the subscriptions that nobody has any more.
@@ -205,15 +196,17 @@ impl Hub {
         for subscribers in all.values_mut() {
             subscribers.remove(subscriber);
         }
-        all.extract_if(|_, subscribers| subscribers.all.is_empty()).map(|(subscription, _)| subscription).collect()
+        all.extract_if(|_, subscribers| subscribers.is_over()).map(|(subscription, _)| subscription).collect()
     }
 
     /// What was subscribed to at one upstream is from now on at another. True: there was something.
     pub fn move_subscriptions(&self, from: usize, to: usize) -> bool {
         let mut all = self.subscribers();
         let moved: Vec<_> = all.extract_if(|(index, _), _| *index == from).collect();
+        let moved = moved.into_iter().map(|((_, uri), subscribers)| ((to, uri), subscribers.moved()));
+        let moved: Vec<_> = moved.filter(|(_, subscribers)| !subscribers.is_over()).collect();
         let moves = !moved.is_empty();
-        all.extend(moved.into_iter().map(|((_, uri), subscribers)| ((to, uri), subscribers)));
+        all.extend(moved);
         moves
     }
 
@@ -225,7 +218,10 @@ impl Hub {
     /// The resources of one upstream that somebody is subscribed to.
     #[must_use]
     pub fn subscriptions_of(&self, upstream: usize) -> Vec<String> {
-        self.subscribers().keys().filter(|(index, _)| *index == upstream).map(|(_, uri)| uri.clone()).collect()
+        let all = self.subscribers();
+        let own =
+            all.iter().filter(|((index, _), subscribers)| *index == upstream && subscribers.iter().next().is_some());
+        own.map(|((_, uri), _)| uri.clone()).collect()
     }
 
     /// Who is to hear that a resource, or a part of one they subscribed to, was updated.
@@ -233,8 +229,7 @@ impl Hub {
     pub fn subscribers_of(&self, upstream: usize, uri: &str) -> Vec<Subscriber> {
         let all = self.subscribers();
         let concerned = all.iter().filter(|((index, subscribed), _)| *index == upstream && is_part(uri, subscribed));
-        let mut found: Vec<Subscriber> =
-            concerned.flat_map(|(_, subscribers)| subscribers.all.iter().cloned()).collect();
+        let mut found: Vec<Subscriber> = concerned.flat_map(|(_, subscribers)| subscribers.iter().cloned()).collect();
         found.sort_unstable_by_key(Subscriber::key);
         found.dedup_by_key(|subscriber| subscriber.key());
         found

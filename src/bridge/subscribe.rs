@@ -7,9 +7,10 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::base::limit::Limit;
-use crate::bridge::hub::{Hub, Subscriber, Subscription};
+use crate::bridge::hub::Hub;
 use crate::bridge::post::{self, Begun, Caller, RETRY_AFTER};
 use crate::bridge::request;
+use crate::bridge::subscribers::{Subscriber, Subscription};
 use crate::bridge::upstream::Upstream;
 use crate::bridge::upstream::hello::Speaks;
 use crate::bridge::upstream::link::{AskFault, Link};
@@ -113,22 +114,14 @@ async fn subscribed(
     (subscription, subscriber): (Subscription, Subscriber),
     limit: Duration,
 ) -> Result<Bytes, Refusal> {
-    if hub.subscribe(&subscription, &subscriber) {
-        return Ok(done(message));
+    let uri = subscription.1.clone();
+    let Some(asking) = hub.subscribe(subscription, subscriber) else { return Ok(done(message)) };
+    let answer = ask_for(message, upstream, "resources/subscribe", limit).await;
+    let is_unwanted = if matches!(answer, Ok(Ok(_))) { asking.agreed() } else { asking.refused() };
+    if is_unwanted {
+        unsubscribe_later(hub, upstream, uri);
     }
-    match ask_for(message, upstream, "resources/subscribe", limit).await {
-        Ok(Ok(answer)) => {
-            let uri = subscription.1.clone();
-            if !hub.agreed(subscription, subscriber) {
-                unsubscribe_later(hub, upstream, uri);
-            }
-            Ok(answer)
-        }
-        refused => {
-            let _last = hub.unsubscribe(&subscription, &subscriber);
-            refused.map(|answer| answer.unwrap_or_else(|error| error))
-        }
-    }
+    answer.map(|answer| answer.unwrap_or_else(|error| error))
 }
 
 /// The same, of an upstream without sessions.
@@ -189,15 +182,11 @@ pub(super) async fn listen_for(
         return false;
     }
     // Noted first: what somebody is subscribed to is what is listened for.
-    if link.hub.subscribe(&subscription, &subscriber) {
-        return true;
-    }
-    let hears = link.listening.hears(&subscription.1, limit).await;
-    let is_wanted = match hears {
-        true => link.hub.agreed(subscription, subscriber),
-        false => !link.hub.unsubscribe(&subscription, &subscriber),
-    };
-    if !is_wanted {
+    let uri = subscription.1.clone();
+    let Some(asking) = link.hub.subscribe(subscription, subscriber) else { return true };
+    let hears = link.listening.hears(&uri, limit).await;
+    let is_unwanted = if hears { asking.agreed() } else { asking.refused() };
+    if is_unwanted || !hears {
         link.listening.wishes_changed();
     }
     hears

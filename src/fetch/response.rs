@@ -62,6 +62,15 @@ impl Pieces {
     }
 }
 
+impl Drop for Response {
+    fn drop(&mut self) {
+        // Nobody reads the rest: the connection ends, whatever is still to be sent on it.
+        if let Some((opened, _)) = self.kept.take() {
+            opened.carrier.abort();
+        }
+    }
+}
+
 impl Response {
     pub(super) fn new(inner: hyper::Response<Incoming>, kept: Option<(Opened, Arc<Kept>)>) -> Self {
         let mut response = Self { inner, kept };

@@ -5,7 +5,7 @@ mod tied;
 use std::fs;
 use std::io::{self, Write};
 use std::net::IpAddr;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -276,7 +276,7 @@ async fn one_network_cannot_take_the_lines_of_all_others() {
         Request::new(address.parse().unwrap()).scope(audit.record(event)).await.unwrap();
     };
     for number in 0..500 {
-        refuse(&format!("2001:db8::{number:x}"), number.to_string()).await;
+        refuse(&format!("2001:db8:0:{number:x}::1"), number.to_string()).await;
     }
     refuse("192.0.2.1", "other".to_owned()).await;
     let addresses: Vec<Value> = read(&path).into_iter().map(|line| line["address"].clone()).collect();
@@ -286,6 +286,22 @@ async fn one_network_cannot_take_the_lines_of_all_others() {
     drop(audit);
     let counts: u64 = read(&path).iter().filter_map(|line| line["count"].as_u64()).sum();
     assert_eq!(counts, 480, "none is untold");
+}
+
+/// A command of the operator's, run as another user than the bridge, makes files beside it.
+#[tokio::test]
+async fn log_6_what_a_command_of_root_makes_belongs_to_whom_the_trail_does() {
+    let (_folder, path, clock) = folder();
+    let lock = path.with_extension("jsonl.lock");
+    fs::write(&path, "").unwrap();
+    if rustix::process::geteuid().is_root() {
+        chown(&path, Some(65534), Some(65534)).unwrap();
+    }
+    let owner = |path: &Path| fs::metadata(path).map(|metadata| (metadata.uid(), metadata.gid())).unwrap();
+    let before = owner(&path);
+    let audit = open(&section::Audit { max_size: 1, ..section(&path) }, &clock);
+    assert!(log_out(&audit, "a").await && log_out(&audit, "b").await);
+    assert_eq!((told(&path), owner(&path), owner(&lock)), (vec!["b".to_owned()], before, before));
 }
 
 /// Whoever may read the trail, as a shipper of logs does, may lock it.

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use crate::bridge::answer::Held;
-use crate::bridge::hub::{Hub, Subscriber};
+use crate::bridge::hub::Hub;
 use crate::bridge::load::Place;
 use crate::bridge::mailbox::Mailbox;
 use crate::bridge::pool::Own;
 use crate::bridge::post::Caller;
 use crate::bridge::stateless::filter::Filter;
 use crate::bridge::stateless::listener::Listener;
+use crate::bridge::subscribers::Subscriber;
 use crate::bridge::upstream::hello::Speaks;
 use crate::bridge::{Answer, Bridge, EventStream, Refusal, merge, route, subscribe};
 use crate::protocol::mcp::fault::Fault;
@@ -76,16 +77,16 @@ impl Bridge {
         if link.speaks() == Speaks::Stateless {
             return subscribe::listen_for(&link, subscription, subscriber, limit).await;
         }
-        if self.hub.subscribe(&subscription, &subscriber) {
-            return true;
-        }
+        let Some(asking) = self.hub.subscribe(subscription, subscriber) else { return true };
         let params = format!(r#"{{"uri":{}}}"#, serde_json::Value::from(uri));
         if let Err(fault) = link.ask("resources/subscribe", &params, limit).await {
             tracing::debug!(upstream = upstream.name(), %fault, "an upstream did not take a subscription");
-            let _last = self.hub.unsubscribe(&subscription, &subscriber);
+            if asking.refused() {
+                subscribe::unsubscribe_later(&self.hub, upstream, uri.to_owned());
+            }
             return false;
         }
         // Who has left meanwhile waits for this no more.
-        self.hub.agreed(subscription, subscriber)
+        !asking.agreed()
     }
 }

@@ -9,10 +9,10 @@ use std::sync::{Arc, Weak};
 use bytes::Bytes;
 
 use crate::base::limit::Limit;
-use crate::bridge::hub::Subscriber;
 use crate::bridge::mailbox::Item;
 use crate::bridge::session::{Asked, Session};
 use crate::bridge::stateless::question;
+use crate::bridge::subscribers::Subscriber;
 use crate::bridge::upstream::call::{Call, Owner};
 use crate::bridge::upstream::hello::Speaks;
 use crate::bridge::upstream::link::{Changes, Link, Whom};

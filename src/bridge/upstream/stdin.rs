@@ -1,5 +1,5 @@
 //! A child's standard input. Whoever has a line for it writes it there and then, as long as the child takes what comes; what it does
-//! not take at once waits in its order.
+//! not take at once waits in the order in which it was written.
 //!
 //! Rejected: a task that writes all of it. To wake one on another thread costs more than the writing, with every call.
 
@@ -124,6 +124,10 @@ impl Writer {
             while let Some((mut pipe, rest)) = next {
                 self.gather(&rest, &mut gathered);
                 pipe.write_all(&gathered).await?;
+                if gathered.capacity() > 4 * GATHERED {
+                    // Nothing may wait again for as long as the child lives.
+                    gathered = BytesMut::new();
+                }
                 next = self.next_or_free(pipe);
             }
         }
@@ -131,9 +135,6 @@ impl Writer {
     }
 
     fn gather(&mut self, rest: &[u8], gathered: &mut BytesMut) {
-        if gathered.capacity() > 4 * GATHERED {
-            *gathered = BytesMut::new();
-        }
         gathered.clear();
         gathered.extend_from_slice(rest);
         while gathered.len() < GATHERED

@@ -56,11 +56,12 @@ pub(super) fn part<const N: usize>(
 ) -> Result<(Span, Part<N>), ScanFault> {
     if !scan.is_at_object() {
         let at = scan.value()?;
-        return Ok((at, Err(ObjectFault::of(ScanFault::NotJson(at.start), scan.json()))));
+        // Not where it stands: to count lines for each of them would take as long as there are lines, for each.
+        return Ok((at, Err(ObjectFault::NotAnObject("it is another value".to_owned()))));
     }
     let mut names = Names::new(known);
     let at = scan.object(|scan, name| {
-        let which = names.which(name, scan)?;
+        let which = names.which(name);
         names.note(which, scan.value()?);
         Ok(())
     })?;
@@ -74,26 +75,27 @@ pub(super) struct Names<'k, 'a, const N: usize> {
     others: Vec<Cow<'a, str>>,
     twice: Option<Cow<'a, str>>,
     folded: Option<(usize, Cow<'a, str>)>,
+    is_garbled: bool,
 }
 
 impl<'k, 'a, const N: usize> Names<'k, 'a, N> {
     /// Nothing came yet.
     pub const fn new(known: &'k [&'static str; N]) -> Self {
-        Self { known, places: [None; N], others: Vec::new(), twice: None, folded: None }
+        Self { known, places: [None; N], others: Vec::new(), twice: None, folded: None, is_garbled: false }
     }
 
     /// Which of the known names this is, as it is written. What is wrong with it is told at the end, for the whole object is read
     /// even after a fault, so that "not JSON" is said where it is not JSON.
-    ///
-    /// # Errors
-    /// It is no text.
-    pub fn which(&mut self, written: &'a str, scan: &Scan<'_>) -> Result<Option<usize>, ScanFault> {
-        let name = decoded(written).ok_or_else(|| scan.not_json())?;
+    pub fn which(&mut self, written: &'a str) -> Option<usize> {
+        let Some(name) = decoded(written) else {
+            self.is_garbled = true;
+            return None;
+        };
         if let Some(which) = self.known.iter().position(|known| *known == name) {
             if self.places.get(which).is_some_and(Option::is_some) {
                 self.twice = Some(name);
             }
-            return Ok(Some(which));
+            return Some(which);
         }
         match self.known.iter().position(|known| equal_but_for_case(known, &name)) {
             Some(which) if self.folded.as_ref().is_none_or(|(other, _)| which < *other) => {
@@ -102,7 +104,7 @@ impl<'k, 'a, const N: usize> Names<'k, 'a, N> {
             Some(_) => {}
             None => self.others.push(name),
         }
-        Ok(None)
+        None
     }
 
     /// Notes where the value of the name stands that came last.
@@ -115,18 +117,20 @@ impl<'k, 'a, const N: usize> Names<'k, 'a, N> {
     /// The places of the known ones, when all have come.
     ///
     /// # Errors
-    /// A name that comes twice, or that differs from a known one only in case.
+    /// A name that comes twice, or that differs from a known one only in case, or that is no text.
     pub fn places(self) -> Result<[Option<Span>; N], ObjectFault> {
         let (places, fault) = self.end();
         fault.map_or(Ok(places), Err)
     }
 
-    /// The same, whatever is wrong: a name that comes twice, or the first of the known ones from which one differs only in case.
+    /// The same, whatever is wrong: a name that comes twice, or the first of the known ones from which one differs only in case, or a
+    /// name that is no text, as half of a surrogate pair is none.
     pub fn end(mut self) -> ([Option<Span>; N], Option<ObjectFault>) {
         let twice = self.twice.as_ref().or_else(|| twice(&mut self.others));
         let fault = twice.map(|name| ObjectFault::Duplicate(name.to_string()));
         let folded = || self.folded.and_then(|(which, name)| Some((name.into_owned(), *self.known.get(which)?)));
-        let fault = fault.or_else(|| folded().map(|(name, known)| ObjectFault::CaseFolded(name, known)));
+        let garbled = self.is_garbled.then(|| ObjectFault::NotAnObject("the name of a member is no text".to_owned()));
+        let fault = fault.or_else(|| folded().map(|(name, known)| ObjectFault::CaseFolded(name, known))).or(garbled);
         (self.places, fault)
     }
 }

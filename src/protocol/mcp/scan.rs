@@ -248,7 +248,7 @@ fn number(text: &[u8]) -> Option<usize> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     fn scan(text: &str, max_depth: usize) -> Result<(Span, bool), ScanFault> {
@@ -257,7 +257,8 @@ mod tests {
         scan.end().map(|()| (span, scan.has_line_breaks()))
     }
 
-    const TEXTS: &[&str] = &[
+    /// JSON, and what is nearly JSON.
+    pub(in crate::protocol::mcp) const TEXTS: &[&str] = &[
         r#"{"a":[1,-0.5e+3,0,10,1E9,{"b":null}],"c":true,"d":"\u12aF\n\\\"ü\/","":false}"#,
         "{}",
         "{ }",

@@ -69,6 +69,7 @@ macro_rules! back_ends {
                 reg_17_clients_whose_grants_have_ended_make_room_last
                 reg_17_who_is_logging_in_makes_room_last
                 reg_17_who_has_just_registered_is_about_to_log_in
+                reg_17_a_flood_puts_out_itself_and_not_who_may_come_back
                 clients_never_used_expire
                 clients_whose_grants_have_ended_expire_when_that_is_wanted
                 reg_26_who_registers_the_same_unused_is_known_again_where_nobody_manages_it

@@ -195,6 +195,9 @@ fn make_room(writing: &Writing<'_>, bounds: ClientBounds, now: Timestamp) -> rus
     }
     let idle = format!("{UNUSED} AND NOT {LOGGING_IN}");
     let mut gone = Vec::new();
+    let newest = "SELECT rowid FROM clients WHERE last_granted_at IS NULL AND by_operator = 0
+                  ORDER BY registered_at DESC, rowid DESC LIMIT ?3";
+    let most_about_to = i64::from(bounds.max_clients / ABOUT_TO_LOG_IN_OF_ALL).max(1);
     let whose = [
         (&*idle, "registered_at", now - ABOUT_TO_LOG_IN),
         (ENDED, "last_granted_at", Timestamp::from_unix(i64::MAX)),
@@ -202,9 +205,11 @@ fn make_room(writing: &Writing<'_>, bounds: ClientBounds, now: Timestamp) -> rus
     ];
     for (whose, age, registered_until) in whose {
         if excess > 0 {
-            let oldest = format!("SELECT rowid {whose} AND registered_at <= ?2 ORDER BY {age}, rowid LIMIT ?1");
+            let oldest = format!(
+                "SELECT rowid {whose} AND (registered_at <= ?2 OR rowid NOT IN ({newest})) ORDER BY {age}, rowid LIMIT ?1"
+            );
             let sql = format!("DELETE FROM clients WHERE rowid IN ({oldest}) RETURNING id");
-            let went = evict(writing, &sql, params![excess, registered_until])?;
+            let went = evict(writing, &sql, params![excess, registered_until, most_about_to])?;
             excess -= i64::try_from(went.len()).unwrap_or(i64::MAX);
             gone.extend(went);
         }
@@ -230,6 +235,8 @@ fn remove_expired(writing: &Writing<'_>, bounds: ClientBounds, now: Timestamp) -
 
 /// Who registered this lately is about to log in: the two come one after the other, and others register in between.
 const ABOUT_TO_LOG_IN: Duration = Duration::from_secs(60);
+/// One in so many of all clients counts as such at most: a flood of registrations puts out itself, and nobody who may come back.
+const ABOUT_TO_LOG_IN_OF_ALL: u32 = 10;
 
 /// Clients that were never used.
 const UNUSED: &str = "FROM clients WHERE last_granted_at IS NULL AND by_operator = 0";

@@ -29,7 +29,7 @@ pub(super) fn review(
             if after == before {
                 continue;
             }
-            if known != before && known != after {
+            if !is_alike(known, before) && !is_alike(known, after) {
                 review.of_others.push(id.clone());
                 continue;
             }
@@ -63,6 +63,11 @@ fn by_name(people: &[Enrolled]) -> HashMap<&UserId, &Enrolled> {
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Enrolled> {
     Ok(Enrolled { id: row.get(0)?, credential: row.get(1)?, key: row.get(2)?, scopes: row.get(3)? })
+}
+
+/// Whether two say the same. An older version does not note the key, which is in the credential, too.
+fn is_alike(one: Option<&Enrolled>, other: Option<&Enrolled>) -> bool {
+    one.map(|one| (&one.credential, &one.scopes)) == other.map(|other| (&other.credential, &other.scopes))
 }
 
 /// Takes down what is there of one name now in the place of what was known. Whether that is another, whose grants have ended.

@@ -113,6 +113,29 @@ async fn a_session_that_ends_while_the_server_is_asked_is_not_subscribed() {
 }
 
 #[tokio::test]
+async fn who_unsubscribes_while_the_server_is_asked_deafens_nobody_else() {
+    let rig = Rig::start().await;
+    let client = Client::connect(&rig.bridge, "ada").await;
+    let (posting, id) = rig.subscribe(&client).await;
+    client.post(&request("2", "resources/unsubscribe", &json!({"uri": URI}))).await;
+    rig.write(json!({"jsonrpc": "2.0", "id": id, "result": {}})).await;
+    posting.await.unwrap();
+    until(|| rig.got("resources/unsubscribe").len() == 1).await;
+
+    let mut stream = rig.other.listen();
+    let (other, body) = (rig.other.clone(), request("3", "resources/subscribe", &json!({"uri": URI})));
+    let posting = tokio::spawn(async move { other.post(&body).await });
+    until(|| rig.got("resources/subscribe").len() == 2).await;
+    let id = rig.got("resources/subscribe").remove(1);
+    rig.write(json!({"jsonrpc": "2.0", "id": id, "result": {}})).await;
+    posting.await.unwrap();
+    let params = json!({"uri": URI});
+    rig.write(json!({"jsonrpc": "2.0", "method": "notifications/resources/updated", "params": params})).await;
+    assert_eq!(stream.value().await["params"], params);
+    rig.bridge.shutdown().await;
+}
+
+#[tokio::test]
 async fn a_listener_that_leaves_while_the_server_is_asked_is_not_subscribed() {
     let rig = Rig::start().await;
     let client = Client::new(&rig.bridge, "ada");

@@ -142,6 +142,24 @@ async fn tok_14_a_secret_held_back_over_a_reload_that_changes_it_is_worth_nothin
     assert!(answer.starts_with("HTTP/1.1 401 ") && answer.contains("invalid_client"), "{answer}");
 }
 
+/// What requests of before still gave is looked for within two seconds, also while one is held back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tok_14_what_a_changed_secret_gives_is_not_taken_back_with_what_the_one_before_gave() {
+    let yaml = with_robot(&format!("client_secret: \"{SECRET}\""));
+    let program = Program::start(bare_folder(&yaml), &[]);
+    let newer = "another secret of more than 32 characters";
+    let fields = |secret| [("grant_type", "client_credentials"), ("client_id", "robot"), ("client_secret", secret)];
+    let _held = Held::begin(&program, "/oauth/token", "", &fields(SECRET)).await;
+    program.configure(&yaml.replace(SECRET, newer));
+    assert!(program.reload(), "{}", program.log());
+    let tokens = Client::read(http().post(format!("{}/oauth/token", program.url)).form(&fields(newer))).await;
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(3) {
+        assert_eq!(status(&program, &tokens).await, 200, "after {:?}", began.elapsed());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_revocation_held_back_over_a_reload_that_changes_the_secret_is_nobodys() {
     let yaml = with_robot(&format!("client_secret: \"{SECRET}\""));

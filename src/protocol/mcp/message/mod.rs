@@ -208,7 +208,7 @@ fn kind(scan: &mut Scan<'_>) -> Result<Kind, MessageFault> {
     let mut names = Names::new(&MEMBERS);
     let (mut params, mut parts) = (Ok(Params::default()), ResultParts::default());
     let read = scan.object(|scan, name| {
-        let which = names.which(name, scan)?;
+        let which = names.which(name);
         let at = match which {
             Some(PARAMS_AT) => kept(Params::read(scan)?, &mut params),
             Some(RESULT_AT) => kept(ResultParts::read(scan)?, &mut parts),

@@ -148,7 +148,7 @@ impl Params {
         let mut names = Names::new(&PARAMS);
         let (mut meta, mut reference) = (Ok([None; META.len()]), Ok([None; REFERENCE.len()]));
         let whole = scan.object(|scan, name| {
-            let which = names.which(name, scan)?;
+            let which = names.which(name);
             let at = match which {
                 Some(META_AT) => kept(object::part(scan, &META)?, &mut meta),
                 Some(REFERENCE_AT) => kept(object::part(scan, &REFERENCE)?, &mut reference),

@@ -38,7 +38,7 @@ impl ResultParts {
         let mut names = Names::new(&MEMBERS);
         let mut lacks_server_info = false;
         let whole = scan.object(|scan, name| {
-            let which = names.which(name, scan)?;
+            let which = names.which(name);
             let at = if which == Some(META_AT) {
                 let (at, own) = object::part(scan, &[meta::SERVER_INFO])?;
                 lacks_server_info = own == Ok([None]);

@@ -57,6 +57,8 @@ fn mcp_3_what_could_be_read_in_two_ways_is_refused() {
         r#"{"jsonrpc":"2.0","id":1,"method":"ping",}"#,
         r#"{"jsonrpc":"2.0","id":1,"method":"ping"/* */}"#,
         r#"{"jsonrpc":"2.0","id":1,"method":"ping","params":[]}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"ping","params":{"\ud800":1}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"ping","\ud800":1}"#,
         r#"{"jsonrpc":"2.0","id":1,"method":"ping","result":{}}"#,
         r#"{"jsonrpc":"2.0","id":1,"result":{},"error":{}}"#,
         r#"{"jsonrpc":"2.0","id":null,"result":{}}"#,
@@ -75,6 +77,24 @@ fn mcp_3_what_could_be_read_in_two_ways_is_refused() {
         r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#.encode_utf16().flat_map(u16::to_le_bytes).collect();
     assert!(Message::parse(Bytes::from(utf16)).is_err());
     assert!(Message::parse(Bytes::from_static(b"{\"jsonrpc\":\"2.0\",\"id\":\"\xff\",\"method\":\"ping\"}")).is_err());
+}
+
+/// Each of them has to be passed, and none to be looked at again: this has no end if each takes as long as the text before it.
+#[test]
+fn mcp_7_what_comes_a_million_times_is_refused_as_fast_as_it_is_read() {
+    for member in [r#""_meta":1,"#, r#""ref":null,"#] {
+        let many = member.repeat(1_000_000);
+        for message in [
+            format!(r#"{{"jsonrpc":"2.0","id":1,"method":"completion/complete","params":{{{many}"a":1}}}}"#),
+            format!(r#"{{"jsonrpc":"2.0","id":1,"result":{{{many}"a":1}}}}"#),
+        ] {
+            let is_clear = parse(&message).is_ok_and(|message| match message.kind() {
+                Kind::Answer { parts, .. } => parts.is_clear,
+                _ => true,
+            });
+            assert!(!is_clear, "{member}");
+        }
+    }
 }
 
 #[test]
@@ -142,6 +162,8 @@ fn what_a_result_says_is_found_and_what_could_be_read_in_two_ways_is_told_apart(
         (r#"{"ResultType":"x","TTLMs":1}"#.to_owned(), (None, false, false, true)),
         (r#"{"a":1,"a":2,"resultType":"complete"}"#.to_owned(), (complete, false, false, true)),
         (r#"{"resultType":1,"resultType":2}"#.to_owned(), (Some("2".to_owned()), false, false, true)),
+        (r#"{"\ud800":1,"_meta":{"\udc00":1}}"#.to_owned(), (None, false, false, false)),
+        (r#"{"\ud800":1,"resultType":1,"resultType":2}"#.to_owned(), (Some("2".to_owned()), false, false, true)),
         ("[]".to_owned(), (None, false, false, false)),
     ] {
         assert_eq!(parts(&result), expected, "{result}");

@@ -94,6 +94,26 @@ pub(in crate::store::conformance) async fn reg_17_who_has_just_registered_is_abo
     assert!(!exists(store, "first").await && exists(store, "second").await);
 }
 
+pub(in crate::store::conformance) async fn reg_17_a_flood_puts_out_itself_and_not_who_may_come_back(
+    store: &Arc<dyn Store>,
+) {
+    let bounds = ClientBounds { max_clients: 20, ..BOUNDS };
+    for number in 0..18 {
+        let ended = Sample::new(&format!("ended {number}"));
+        ended.grant(&**store).await;
+        store.revoke_grant(&ended.code().grant, NOW).await.unwrap();
+    }
+    for number in 0..30 {
+        let flooding = client_at(&format!("flood {number}"), 1);
+        assert!(store.add_client(flooding, bounds, NOW + minutes(1)).await.unwrap().is_admitted);
+    }
+    let mut left = 0;
+    for number in 0..18 {
+        left += usize::from(exists(store, &format!("ended {number}")).await);
+    }
+    assert_eq!(left, 17, "as many as one in ten are about to log in, and the next");
+}
+
 pub(in crate::store::conformance) async fn clients_never_used_expire(store: &Arc<dyn Store>) {
     Sample::new("used").grant(&**store).await;
     let waiting = Sample::new("waiting");
