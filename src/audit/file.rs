@@ -51,7 +51,7 @@ impl TrailFile {
             fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         }
         let (max_size, max_age, keep) = (section.max_size, section.max_age, section.keep);
-        let current = create(path)?;
+        let current = create(path, None)?;
         let is_file = current.metadata()?.is_file();
         let lock = if is_file { Some(Lock::beside(path, Owner::of(&current)?)?) } else { None };
         Ok(Self { path: path.to_owned(), max_size, max_age, keep, current, lock, began: None, last: None })
@@ -139,7 +139,7 @@ impl TrailFile {
         }
         // If the new one is empty, the line before its first is the last of the one that we knew.
         self.last = Some(Last { length: 0, line: self.last_line(ours.len())? });
-        self.current = create(&self.path)?;
+        self.current = create(&self.path, Some(Owner::of(&self.current)?))?;
         self.began = None;
         Ok(())
     }
@@ -179,8 +179,7 @@ impl TrailFile {
         }
         let owner = Owner::of(&self.current)?;
         fs::rename(&self.path, numbered(&self.path, 1))?;
-        self.current = create(&self.path)?;
-        owner.keep(&self.current);
+        self.current = create(&self.path, Some(owner))?;
         self.began = None;
         Ok(())
     }
@@ -208,8 +207,9 @@ pub(super) fn numbered(path: &Path, number: u32) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Opens the file, making it if there is none, and has its name on disk.
-fn create(path: &Path) -> io::Result<File> {
+/// Opens the file, making it if there is none, and has its name on disk. What is made belongs to this owner, or to whom the
+/// folder does.
+fn create(path: &Path, owner: Option<Owner>) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.append(true).mode(0o600);
     // Read, too: the first line tells the age, the last byte whether a line was torn. What is no file may not allow it.
@@ -217,7 +217,9 @@ fn create(path: &Path) -> io::Result<File> {
     match open(options.clone().read(true).create_new(true)) {
         Ok(file) => {
             if let Some(folder) = path.parent() {
-                File::open(folder)?.sync_all()?;
+                let folder = File::open(folder)?;
+                owner.map_or_else(|| Owner::of(&folder), Ok)?.keep(&file);
+                folder.sync_all()?;
             }
             Ok(file)
         }

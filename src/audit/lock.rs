@@ -62,13 +62,20 @@ fn open(path: &Path, owner: &Owner) -> io::Result<File> {
     let careful = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
     let mut options = OpenOptions::new();
     options.write(true).mode(0o600).custom_flags(careful);
-    let file = match options.clone().create_new(true).open(path) {
-        Ok(file) => {
-            owner.keep(&file);
-            file
+    let file = loop {
+        match options.clone().create_new(true).open(path) {
+            Ok(file) => {
+                owner.keep(&file);
+                break file;
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(failed(error)),
         }
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => options.open(path).map_err(failed)?,
-        Err(error) => return Err(failed(error)),
+        match options.open(path) {
+            // It was removed in between.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            opened => break opened.map_err(failed)?,
+        }
     };
     let mode = file.metadata()?.mode() & 0o7777;
     if mode & OTHERS != 0 {

@@ -37,6 +37,7 @@ pub struct Hub {
     /// The time.
     pub clock: Clock,
     asks: AtomicU64,
+    stays: AtomicU64,
     subscribers: Mutex<HashMap<Subscription, Subscribers>>,
 }
 
@@ -71,7 +72,7 @@ impl Found {
 pub struct Asking {
     hub: Arc<Hub>,
     subscription: Subscription,
-    subscriber: Subscriber,
+    stay: u64,
     is_settled: bool,
 }
 
@@ -90,7 +91,7 @@ impl Asking {
 
     fn settle(mut self, outcome: Outcome) -> bool {
         self.is_settled = true;
-        self.hub.settle((&self.subscription, &self.subscriber), outcome)
+        self.hub.settle(&self.subscription, self.stay, outcome)
     }
 }
 
@@ -98,7 +99,7 @@ impl Drop for Asking {
     fn drop(&mut self) {
         if !self.is_settled {
             // Who left it so is there until it is forgotten, and the upstream then told if nobody else is.
-            let _agreed = self.hub.settle((&self.subscription, &self.subscriber), Outcome::Unknown);
+            let _agreed = self.hub.settle(&self.subscription, self.stay, Outcome::Unknown);
         }
     }
 }
@@ -135,6 +136,7 @@ impl Hub {
             runtime,
             clock,
             asks: AtomicU64::new(1),
+            stays: AtomicU64::new(1),
             subscribers: Mutex::default(),
         }
     }
@@ -162,21 +164,23 @@ impl Hub {
     /// Notes a subscriber, before the upstream is asked: it may tell of a change with the same breath with which it agrees.
     /// `None` when it agreed before and need not be asked.
     #[must_use]
-    pub fn subscribe(self: &Arc<Self>, subscription: Subscription, subscriber: Subscriber) -> Option<Asking> {
+    pub fn subscribe(self: &Arc<Self>, subscription: Subscription, subscriber: &Subscriber) -> Option<Asking> {
         let mut all = self.subscribers();
-        if self.has_gone(&subscriber) || all.entry(subscription.clone()).or_default().begin(&subscriber) {
+        if self.has_gone(subscriber) {
             return None;
         }
+        let number = self.stays.fetch_add(1, Ordering::Relaxed);
+        let stay = all.entry(subscription.clone()).or_default().begin(subscriber, number)?;
         drop(all);
-        Some(Asking { hub: Arc::clone(self), subscription, subscriber, is_settled: false })
+        Some(Asking { hub: Arc::clone(self), subscription, stay, is_settled: false })
     }
 
     /// True: the upstream tells, and nobody wants to hear of it any more.
-    fn settle(&self, (subscription, subscriber): (&Subscription, &Subscriber), outcome: Outcome) -> bool {
+    fn settle(&self, subscription: &Subscription, stay: u64, outcome: Outcome) -> bool {
         let mut all = self.subscribers();
         // Its upstream may have gone.
         let Some(subscribers) = all.get_mut(subscription) else { return false };
-        subscribers.settle(subscriber, outcome);
+        subscribers.settle(stay, outcome);
         subscribers.is_over() && all.remove(subscription).is_some_and(|subscribers| subscribers.is_agreed())
     }
 
@@ -203,10 +207,12 @@ impl Hub {
     pub fn move_subscriptions(&self, from: usize, to: usize) -> bool {
         let mut all = self.subscribers();
         let moved: Vec<_> = all.extract_if(|(index, _), _| *index == from).collect();
-        let moved = moved.into_iter().map(|((_, uri), subscribers)| ((to, uri), subscribers.moved()));
-        let moved: Vec<_> = moved.filter(|(_, subscribers)| !subscribers.is_over()).collect();
-        let moves = !moved.is_empty();
-        all.extend(moved);
+        let moves = moved.iter().any(|(_, subscribers)| subscribers.iter().next().is_some());
+        for ((_, uri), subscribers) in moved {
+            if subscribers.iter().next().is_some() {
+                all.entry((to, uri)).or_default().join(subscribers);
+            }
+        }
         moves
     }
 

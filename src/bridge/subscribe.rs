@@ -115,7 +115,7 @@ async fn subscribed(
     limit: Duration,
 ) -> Result<Bytes, Refusal> {
     let uri = subscription.1.clone();
-    let Some(asking) = hub.subscribe(subscription, subscriber) else { return Ok(done(message)) };
+    let Some(asking) = hub.subscribe(subscription, &subscriber) else { return Ok(done(message)) };
     let answer = ask_for(message, upstream, "resources/subscribe", limit).await;
     let is_unwanted = if matches!(answer, Ok(Ok(_))) { asking.agreed() } else { asking.refused() };
     if is_unwanted {
@@ -183,7 +183,7 @@ pub(super) async fn listen_for(
     }
     // Noted first: what somebody is subscribed to is what is listened for.
     let uri = subscription.1.clone();
-    let Some(asking) = link.hub.subscribe(subscription, subscriber) else { return true };
+    let Some(asking) = link.hub.subscribe(subscription, &subscriber) else { return true };
     let hears = link.listening.hears(&uri, limit).await;
     let is_unwanted = if hears { asking.agreed() } else { asking.refused() };
     if is_unwanted || !hears {

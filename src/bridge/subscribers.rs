@@ -31,12 +31,22 @@ impl Subscriber {
 /// Those of one resource.
 #[derive(Debug, Default)]
 pub(super) struct Subscribers {
-    /// Each with how many of its own requests the upstream has still to answer.
-    all: Vec<(Subscriber, usize)>,
+    all: Vec<Stay>,
     /// The upstream agreed to tell.
     is_agreed: bool,
     /// How many requests it has still to answer, those of who has left included.
     asking: usize,
+}
+
+/// Somebody who is there, until leaving. Who comes back stays anew, and what was asked for the first time is nothing to the second.
+#[derive(Debug)]
+struct Stay {
+    number: u64,
+    subscriber: Subscriber,
+    /// How many requests for it the upstream has still to answer.
+    asking: usize,
+    /// It was said to hear.
+    is_told: bool,
 }
 
 /// What came of a request.
@@ -51,32 +61,42 @@ pub(super) enum Outcome {
 }
 
 impl Subscribers {
-    /// Takes somebody in. False when the upstream has to be asked; then [`Self::settle`] has to follow.
-    pub fn begin(&mut self, subscriber: &Subscriber) -> bool {
+    /// Takes somebody in, under this number if it was not there. Gives the number of the stay when the upstream has to be asked;
+    /// then [`Self::settle`] has to follow.
+    pub fn begin(&mut self, subscriber: &Subscriber, number: u64) -> Option<u64> {
         let asks = usize::from(!self.is_agreed);
         self.asking += asks;
-        match self.all.iter_mut().find(|(known, _)| known.key() == subscriber.key()) {
-            Some((_, asking)) => *asking += asks,
-            None => self.all.push((subscriber.clone(), asks)),
-        }
-        self.is_agreed
+        let known = self.all.iter_mut().find(|stay| stay.subscriber.key() == subscriber.key());
+        let number = match known {
+            Some(stay) => {
+                stay.asking += asks;
+                stay.is_told |= self.is_agreed;
+                stay.number
+            }
+            None => {
+                let (subscriber, is_told) = (subscriber.clone(), self.is_agreed);
+                self.all.push(Stay { number, subscriber, asking: asks, is_told });
+                number
+            }
+        };
+        (!self.is_agreed).then_some(number)
     }
 
-    /// A request for somebody is over. Who has left meanwhile stays out; who was refused goes if no other request may bring it.
-    pub fn settle(&mut self, subscriber: &Subscriber, outcome: Outcome) {
+    /// A request for a stay is over. Who has left meanwhile stays out; who was told to hear nothing goes, unless by another request.
+    pub fn settle(&mut self, number: u64, outcome: Outcome) {
         self.asking = self.asking.saturating_sub(1);
         self.is_agreed |= outcome == Outcome::Agreed;
-        if let Some((_, asking)) = self.all.iter_mut().find(|(known, _)| known.key() == subscriber.key()) {
-            *asking = asking.saturating_sub(1);
-            if *asking == 0 && outcome == Outcome::Refused && !self.is_agreed {
-                self.remove(subscriber);
-            }
+        let Some(stay) = self.all.iter_mut().find(|stay| stay.number == number) else { return };
+        stay.asking = stay.asking.saturating_sub(1);
+        stay.is_told |= outcome == Outcome::Agreed;
+        if outcome == Outcome::Refused && stay.asking == 0 && !stay.is_told {
+            self.all.retain(|stay| stay.number != number);
         }
     }
 
     /// Takes somebody out.
     pub fn remove(&mut self, subscriber: &Subscriber) {
-        self.all.retain(|(known, _)| known.key() != subscriber.key());
+        self.all.retain(|stay| stay.subscriber.key() != subscriber.key());
     }
 
     /// Whether nobody is there, and nothing under way for which the upstream would begin to tell.
@@ -91,13 +111,16 @@ impl Subscribers {
 
     /// Who is there.
     pub fn iter(&self) -> impl Iterator<Item = &Subscriber> {
-        self.all.iter().map(|(subscriber, _)| subscriber)
+        self.all.iter().map(|stay| &stay.subscriber)
     }
 
-    /// The same people at another upstream, which is asked for all of them when it is up.
-    pub fn moved(mut self) -> Self {
-        self.asking = 0;
-        self.all.iter_mut().for_each(|(_, asking)| *asking = 0);
-        self
+    /// Takes in who was at another upstream; this one is asked for all of them when it is up.
+    pub fn join(&mut self, moved: Self) {
+        self.is_agreed |= moved.is_agreed;
+        for stay in moved.all {
+            if self.iter().all(|known| known.key() != stay.subscriber.key()) {
+                self.all.push(Stay { asking: 0, ..stay });
+            }
+        }
     }
 }

@@ -302,6 +302,28 @@ async fn log_6_what_a_command_of_root_makes_belongs_to_whom_the_trail_does() {
     let audit = open(&section::Audit { max_size: 1, ..section(&path) }, &clock);
     assert!(log_out(&audit, "a").await && log_out(&audit, "b").await);
     assert_eq!((told(&path), owner(&path), owner(&lock)), (vec!["b".to_owned()], before, before));
+    // The operator's own rotation.
+    fs::rename(&path, path.with_extension("old")).unwrap();
+    assert!(log_out(&audit, "c").await);
+    assert_eq!((told(&path), owner(&path)), (vec!["c".to_owned()], before));
+    drop(audit);
+    // Before there is any, it is for whom the folder belongs to.
+    fs::remove_file(&path).unwrap();
+    chown(path.parent().unwrap(), Some(before.0), Some(before.1)).unwrap();
+    let audit = open(&section(&path), &clock);
+    assert!(log_out(&audit, "d").await);
+    assert_eq!(owner(&path), before);
+    drop(audit);
+    // What is there behind a link is nobody's to give away.
+    let theirs = path.with_extension("theirs");
+    fs::rename(&path, &theirs).unwrap();
+    if rustix::process::geteuid().is_root() {
+        chown(&theirs, Some(0), Some(0)).unwrap();
+    }
+    std::os::unix::fs::symlink(&theirs, &path).unwrap();
+    let is = owner(&theirs);
+    assert!(log_out(&open(&section::Audit { max_size: 1, ..section(&path) }, &clock), "e").await);
+    assert_eq!(owner(&theirs), is);
 }
 
 /// Whoever may read the trail, as a shipper of logs does, may lock it.

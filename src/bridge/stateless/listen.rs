@@ -77,7 +77,7 @@ impl Bridge {
         if link.speaks() == Speaks::Stateless {
             return subscribe::listen_for(&link, subscription, subscriber, limit).await;
         }
-        let Some(asking) = self.hub.subscribe(subscription, subscriber) else { return true };
+        let Some(asking) = self.hub.subscribe(subscription, &subscriber) else { return true };
         let params = format!(r#"{{"uri":{}}}"#, serde_json::Value::from(uri));
         if let Err(fault) = link.ask("resources/subscribe", &params, limit).await {
             tracing::debug!(upstream = upstream.name(), %fault, "an upstream did not take a subscription");

@@ -135,6 +135,43 @@ async fn who_unsubscribes_while_the_server_is_asked_deafens_nobody_else() {
     rig.bridge.shutdown().await;
 }
 
+/// Each is what its own request was told, whatever came of others.
+#[tokio::test]
+async fn who_is_refused_hears_nothing_and_who_comes_back_hears_by_the_second_request() {
+    let rig = Rig::start().await;
+    let (ada, eve) = (Client::connect(&rig.bridge, "ada").await, Client::connect(&rig.bridge, "eve").await);
+    let body = |id: &str, method: &str| request(id, method, &json!({"uri": URI}));
+    let asks = async |client: &Client, number: usize| {
+        let (client, body) = (client.clone(), body(&number.to_string(), "resources/subscribe"));
+        let posting = tokio::spawn(async move { client.post(&body).await });
+        until(|| rig.got("resources/subscribe").len() == number).await;
+        (posting, rig.got("resources/subscribe").remove(number - 1))
+    };
+    let (first, first_id) = asks(&ada, 1).await;
+    ada.post(&body("8", "resources/unsubscribe")).await;
+    let (second, second_id) = asks(&ada, 2).await;
+    let (of_eve, id_of_eve) = asks(&eve, 3).await;
+    let refuse = |id: Value| json!({"jsonrpc": "2.0", "id": id, "error": {"code": -32602, "message": "no"}});
+    rig.write(refuse(first_id)).await;
+    first.await.unwrap();
+    rig.write(json!({"jsonrpc": "2.0", "id": second_id, "result": {}})).await;
+    second.await.unwrap();
+    rig.write(refuse(id_of_eve)).await;
+    of_eve.await.unwrap();
+
+    let (mut of_ada, mut of_eve) = (ada.listen(), eve.listen());
+    let params = json!({"uri": URI});
+    rig.write(json!({"jsonrpc": "2.0", "method": "notifications/resources/updated", "params": params})).await;
+    assert_eq!(of_ada.value().await["params"], params);
+    rig.write(json!({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"})).await;
+    assert_eq!(of_eve.value().await["method"], "notifications/tools/list_changed", "the first that she hears");
+    assert!(rig.got("resources/unsubscribe").is_empty());
+    // The last who leaves ends it.
+    ada.post(&body("9", "resources/unsubscribe")).await;
+    until(|| rig.got("resources/unsubscribe").len() == 1).await;
+    rig.bridge.shutdown().await;
+}
+
 #[tokio::test]
 async fn a_listener_that_leaves_while_the_server_is_asked_is_not_subscribed() {
     let rig = Rig::start().await;
