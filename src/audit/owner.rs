@@ -21,7 +21,7 @@ impl Owner {
     pub(super) fn keep(&self, made: &File) {
         let is_theirs = Self::of(made).is_ok_and(|is| (is.uid, is.gid) == (self.uid, self.gid));
         if !is_theirs && let Err(error) = fchown(made, Some(self.uid), Some(self.gid)) {
-            // Who is not root cannot, and who cannot is its owner's group at best: the write that follows says more.
+            // Only root can, and only root has to.
             tracing::debug!(%error, "a file of the audit trail could not be given to its owner");
         }
     }

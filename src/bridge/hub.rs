@@ -158,7 +158,7 @@ impl Hub {
     /// Whether somebody is subscribed to a resource, or about to be.
     #[must_use]
     pub fn is_wanted(&self, subscription: &Subscription) -> bool {
-        self.subscribers().get(subscription).is_some_and(|subscribers| subscribers.iter().next().is_some())
+        self.subscribers().get(subscription).is_some_and(Subscribers::is_wanted)
     }
 
     /// Notes a subscriber, before the upstream is asked: it may tell of a change with the same breath with which it agrees.
@@ -207,9 +207,9 @@ impl Hub {
     pub fn move_subscriptions(&self, from: usize, to: usize) -> bool {
         let mut all = self.subscribers();
         let moved: Vec<_> = all.extract_if(|(index, _), _| *index == from).collect();
-        let moves = moved.iter().any(|(_, subscribers)| subscribers.iter().next().is_some());
+        let moves = moved.iter().any(|(_, subscribers)| subscribers.is_wanted());
         for ((_, uri), subscribers) in moved {
-            if subscribers.iter().next().is_some() {
+            if subscribers.is_wanted() {
                 all.entry((to, uri)).or_default().join(subscribers);
             }
         }
@@ -225,8 +225,7 @@ impl Hub {
     #[must_use]
     pub fn subscriptions_of(&self, upstream: usize) -> Vec<String> {
         let all = self.subscribers();
-        let own =
-            all.iter().filter(|((index, _), subscribers)| *index == upstream && subscribers.iter().next().is_some());
+        let own = all.iter().filter(|((index, _), subscribers)| *index == upstream && subscribers.is_wanted());
         own.map(|((_, uri), _)| uri.clone()).collect()
     }
 

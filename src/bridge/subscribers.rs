@@ -99,6 +99,11 @@ impl Subscribers {
         self.all.retain(|stay| stay.subscriber.key() != subscriber.key());
     }
 
+    /// Whether somebody is there.
+    pub const fn is_wanted(&self) -> bool {
+        !self.all.is_empty()
+    }
+
     /// Whether nobody is there, and nothing under way for which the upstream would begin to tell.
     pub const fn is_over(&self) -> bool {
         self.all.is_empty() && self.asking == 0
