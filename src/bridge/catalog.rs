@@ -152,6 +152,8 @@ impl ListKind {
 pub struct List {
     /// Something that the upstream lists is left out here that would be shown otherwise.
     pub lacks_unsound: bool,
+    /// Some tool has arguments that header fields repeat.
+    pub has_headers: bool,
     entries: Vec<Entry>,
     places: HashMap<String, usize>,
 }
@@ -189,7 +191,7 @@ impl List {
     pub fn renamed(&self, kind: ListKind, naming: &Naming) -> Self {
         let renamed = |entry: &Entry| Entry { shown: rename(entry, kind, naming), ..entry.clone() };
         let entries = self.entries.iter().map(renamed).collect();
-        Self { lacks_unsound: self.lacks_unsound, entries, places: self.places.clone() }
+        Self { entries, places: self.places.clone(), ..*self }
     }
 
     /// Whether there is none.
@@ -214,6 +216,7 @@ impl List {
         // Of two with one key the first stands, as it does for whoever looks it up.
         if !self.places.contains_key(&entry.key) {
             self.places.insert(entry.key.clone(), self.entries.len());
+            self.has_headers |= !entry.headers.is_empty();
             self.entries.push(entry);
         }
     }

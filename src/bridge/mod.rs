@@ -119,13 +119,13 @@ pub struct StartError {
 
 /// What of a POST request matters to the bridge, beside its content.
 #[derive(Clone, Debug, Default)]
-pub struct PostRequest {
+pub struct PostRequest<'a> {
     /// `Mcp-Session-Id`.
-    pub session_id: Option<String>,
+    pub session_id: Option<&'a str>,
     /// `MCP-Protocol-Version`.
-    pub protocol_version: Field,
+    pub protocol_version: Field<'a>,
     /// What else the header says of the body; only read when the version is one that has it so.
-    pub mirror: Mirror,
+    pub mirror: Mirror<'a>,
     /// The client takes `application/json`.
     pub accepts_json: bool,
     /// The client takes `text/event-stream`.
@@ -138,7 +138,7 @@ pub struct GetRequest<'a> {
     /// `Mcp-Session-Id`.
     pub session_id: Option<&'a str>,
     /// `MCP-Protocol-Version`.
-    pub protocol_version: &'a Field,
+    pub protocol_version: Field<'a>,
     /// `Last-Event-ID`.
     pub last_event_id: Option<&'a str>,
 }
@@ -204,7 +204,7 @@ impl Bridge {
     }
 
     /// Takes a message, or a batch of them.
-    pub async fn post(&self, principal: &Arc<Principal>, request: PostRequest, body: Bytes) -> Answer {
+    pub async fn post(&self, principal: &Arc<Principal>, request: PostRequest<'_>, body: Bytes) -> Answer {
         self.take(principal, &request, body).await.unwrap_or_else(Answer::Refused)
     }
 
@@ -225,7 +225,7 @@ impl Bridge {
 
     /// Ends a session (DELETE).
     #[must_use]
-    pub fn end(&self, principal: &Arc<Principal>, session_id: Option<&str>, protocol_version: &Field) -> Answer {
+    pub fn end(&self, principal: &Arc<Principal>, session_id: Option<&str>, protocol_version: Field<'_>) -> Answer {
         if let Err(refusal) = era::check_verb(session_id, protocol_version) {
             return Answer::Refused(refusal);
         }

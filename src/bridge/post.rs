@@ -84,7 +84,7 @@ impl Bridge {
     pub(super) async fn take(
         &self,
         principal: &Arc<Principal>,
-        request: &PostRequest,
+        request: &PostRequest<'_>,
         body: Bytes,
     ) -> Result<Answer, Refusal> {
         if !(request.accepts_json || request.accepts_event_stream) {
@@ -110,9 +110,9 @@ impl Bridge {
         {
             return self.initialize(&caller, message).await;
         }
-        let session = self.session(principal, request.session_id.as_deref())?;
+        let session = self.session(principal, request.session_id)?;
         let id = message.as_ref().map_or(reply::NO_ID, Message::id_or_null);
-        era::check_version(&request.protocol_version, session.as_deref(), id)?;
+        era::check_version(request.protocol_version, session.as_deref(), id)?;
         caller.era = Era::Session(session);
         match message {
             Some(message) => self.take_one(caller, &message).await,

@@ -281,11 +281,12 @@ impl Bridge {
 /// The arguments of the tool that is called which header fields repeat.
 fn repeated(upstream: &Upstream, message: &Message, edits: &[Edit<'_>]) -> Arc<[ParamHeader]> {
     let Kind::Request { method: Method::ToolsCall, params, .. } = message.kind() else { return Arc::default() };
-    let Some(at) = params.get(Param::Name) else { return Arc::default() };
+    let catalogue = upstream.catalogue();
+    let Some(at) = params.get(Param::Name).filter(|_| catalogue.tools.has_headers) else { return Arc::default() };
     let edited =
         edits.iter().find(|edit| edit.at == at).and_then(|edit| serde_json::from_slice::<String>(edit.with).ok());
     let Some(name) = edited.map(Cow::Owned).or_else(|| message.string(at)) else { return Arc::default() };
-    upstream.catalogue().tools.find(&name).map(|tool| Arc::clone(&tool.headers)).unwrap_or_default()
+    catalogue.tools.find(&name).map(|tool| Arc::clone(&tool.headers)).unwrap_or_default()
 }
 
 fn token(message: &Message, params: &Params) -> Option<Bytes> {

@@ -4,7 +4,8 @@
 
 use std::sync::Arc;
 
-use actix_web::http::{Method, StatusCode, header};
+use actix_web::http::header::{self, HeaderName};
+use actix_web::http::{Method, StatusCode};
 use actix_web::web::Payload;
 use actix_web::{HttpRequest, HttpResponse};
 
@@ -22,7 +23,11 @@ use crate::protocol::mcp::version::ProtocolVersion;
 use crate::protocol::oauth::scope::ScopeSet;
 use crate::resource_server::{Challenge, ResourceServer};
 
-const SESSION_ID: &str = mcp::SESSION_ID;
+const SESSION_ID: HeaderName = HeaderName::from_static(mcp::SESSION_ID);
+const PROTOCOL_VERSION: HeaderName = HeaderName::from_static(mcp::PROTOCOL_VERSION);
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static(mcp::LAST_EVENT_ID);
+const METHOD: HeaderName = HeaderName::from_static(mcp::METHOD);
+const NAME: HeaderName = HeaderName::from_static(mcp::NAME);
 const ALLOW: &str = "POST, GET, DELETE";
 
 /// Every method of the endpoint.
@@ -41,8 +46,8 @@ pub async fn serve(request: HttpRequest, payload: Payload, state: Current) -> Ht
         },
         Method::GET if accepts(&request, "text/event-stream") => {
             let get = GetRequest {
-                session_id: text(&request, SESSION_ID),
-                protocol_version: &field(&request, mcp::PROTOCOL_VERSION),
+                session_id: text(&request, &SESSION_ID),
+                protocol_version: field(&request, &PROTOCOL_VERSION),
                 last_event_id: last_event_id(&request),
             };
             state.bridge.listen(&principal, get)
@@ -54,9 +59,7 @@ pub async fn serve(request: HttpRequest, payload: Payload, state: Current) -> Ht
                 "GET opens a stream; accept text/event-stream",
             );
         }
-        Method::DELETE => {
-            state.bridge.end(&principal, text(&request, SESSION_ID), &field(&request, mcp::PROTOCOL_VERSION))
-        }
+        Method::DELETE => state.bridge.end(&principal, text(&request, &SESSION_ID), field(&request, &PROTOCOL_VERSION)),
         _ => return answer::method_not_allowed(ALLOW),
     };
     if let Answer::Refused(Refusal::InsufficientScope { .. }) = &answer {
@@ -131,10 +134,10 @@ async fn post(
     }
     let body = body::read(request, payload, state.endpoint.max_request_body, state.read_timeout).await;
     let body = body.map_err(answer::body_fault)?;
-    let protocol_version = field(request, mcp::PROTOCOL_VERSION);
+    let protocol_version = field(request, &PROTOCOL_VERSION);
     let post = PostRequest {
-        session_id: text(request, SESSION_ID).map(str::to_owned),
-        mirror: mirror(request, &protocol_version),
+        session_id: text(request, &SESSION_ID),
+        mirror: mirror(request, protocol_version),
         protocol_version,
         accepts_json: accepts(request, "application/json"),
         accepts_event_stream: names(request, "text/event-stream"),
@@ -168,7 +171,7 @@ fn end(principal: &Arc<Principal>, state: &State) -> End {
 
 fn with_session(mut response: HttpResponse, session_id: Option<&str>) -> HttpResponse {
     if let Some(value) = session_id.and_then(|id| header::HeaderValue::from_str(id).ok()) {
-        response.headers_mut().insert(header::HeaderName::from_static(SESSION_ID), value);
+        response.headers_mut().insert(SESSION_ID, value);
     }
     response
 }
@@ -232,18 +235,20 @@ fn is_range(range: &str, media_type: &str) -> bool {
 }
 
 /// The fields that mirror the body, where the version has them; an older one pays nothing for them.
-fn mirror(request: &HttpRequest, protocol_version: &Field) -> Mirror {
-    if !matches!(protocol_version, Field::Text(version) if version == ProtocolVersion::STATELESS.as_str()) {
+fn mirror<'a>(request: &'a HttpRequest, protocol_version: Field<'_>) -> Mirror<'a> {
+    if protocol_version != Field::Text(ProtocolVersion::STATELESS.as_str()) {
         return Mirror::default();
     }
-    let params = request.headers().keys().filter_map(|name| {
-        let rest = name.as_str().strip_prefix(mcp::PARAM_PREFIX)?;
-        Some((rest.to_owned(), field(request, name.as_str())))
-    });
-    Mirror { method: field(request, mcp::METHOD), name: field(request, mcp::NAME), params: params.collect() }
+    let mut params = Vec::new();
+    for name in request.headers().keys() {
+        if let Some(rest) = name.as_str().strip_prefix(mcp::PARAM_PREFIX) {
+            params.push((rest, field(request, name)));
+        }
+    }
+    Mirror { method: field(request, &METHOD), name: field(request, &NAME), params }
 }
 
-fn field(request: &HttpRequest, name: &str) -> Field {
+fn field<'a>(request: &'a HttpRequest, name: &HeaderName) -> Field<'a> {
     let mut values = request.headers().get_all(name);
     match (values.next(), values.next()) {
         (None, _) => Field::Absent,
@@ -254,18 +259,18 @@ fn field(request: &HttpRequest, name: &str) -> Field {
 
 /// The field of which one value is meant and several came: which of them counts, everybody on the way decides for himself.
 /// RFC 9110 §5.3. `Authorization` and what mirrors the body are looked at where they are read.
-fn comes_twice(request: &HttpRequest) -> Option<&'static str> {
-    let once = [SESSION_ID, mcp::LAST_EVENT_ID, "content-type"];
-    once.into_iter().find(|name| request.headers().get_all(*name).nth(1).is_some())
+fn comes_twice(request: &HttpRequest) -> Option<HeaderName> {
+    let once = [SESSION_ID, LAST_EVENT_ID, header::CONTENT_TYPE];
+    once.into_iter().find(|name| request.headers().get_all(name).nth(1).is_some())
 }
 
-fn text<'a>(request: &'a HttpRequest, name: &str) -> Option<&'a str> {
+fn text<'a>(request: &'a HttpRequest, name: &HeaderName) -> Option<&'a str> {
     request.headers().get(name).and_then(|value| value.to_str().ok())
 }
 
 /// The event after which a stream is to go on. HTML, Server-sent events: without one, an empty value is as good as none.
 fn last_event_id(request: &HttpRequest) -> Option<&str> {
-    let value = request.headers().get(mcp::LAST_EVENT_ID)?;
+    let value = request.headers().get(LAST_EVENT_ID)?;
     // What is no text is no id of ours, and must not pass for a request without one.
     Some(value.to_str().unwrap_or("?")).filter(|id| !id.is_empty())
 }

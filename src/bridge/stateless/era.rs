@@ -28,11 +28,11 @@ pub enum Era {
 ///
 /// Header fields of the new era alone do not make it one: clients of the old one send them, too.
 #[must_use]
-pub fn is_stateless(request: &PostRequest, message: &Message) -> bool {
+pub fn is_stateless(request: &PostRequest<'_>, message: &Message) -> bool {
     let (Kind::Request { method, params, .. } | Kind::Notification { method, params }) = message.kind() else {
         return false;
     };
-    let header = is_of_stateless(&request.protocol_version);
+    let header = is_of_stateless(request.protocol_version);
     match params.meta().protocol_version {
         Some(at) => header || !names_session_version(message, at),
         None => header && request.session_id.is_none() && *method != Method::Initialize,
@@ -43,7 +43,7 @@ fn names_session_version(message: &Message, at: Span) -> bool {
     message.string(at).is_some_and(|name| ProtocolVersion::offered(&name).is_some())
 }
 
-fn is_of_stateless(header: &Field) -> bool {
+fn is_of_stateless(header: Field<'_>) -> bool {
     matches!(header, Field::Text(text) if text == ProtocolVersion::STATELESS.as_str())
 }
 
@@ -51,7 +51,7 @@ fn is_of_stateless(header: &Field) -> bool {
 ///
 /// # Errors
 /// A version that is not spoken, or not the session's.
-pub fn check_version(header: &Field, session: Option<&Session>, id: &[u8]) -> Result<(), Refusal> {
+pub fn check_version(header: Field<'_>, session: Option<&Session>, id: &[u8]) -> Result<(), Refusal> {
     // MCP 2025-11-25, Protocol Version Header: absent is tolerated; invalid or unsupported is 400.
     let name = match header {
         Field::Absent => return Ok(()),
@@ -81,7 +81,7 @@ pub fn check_version(header: &Field, session: Option<&Session>, id: &[u8]) -> Re
 ///
 /// # Errors
 /// It is not.
-pub fn check_verb(session_id: Option<&str>, header: &Field) -> Result<(), Refusal> {
+pub fn check_verb(session_id: Option<&str>, header: Field<'_>) -> Result<(), Refusal> {
     // MCP 2026-07-28, Earlier Streamable HTTP Revisions: GET and DELETE are 405.
     if session_id.is_none() && is_of_stateless(header) { Err(Refusal::PostOnly) } else { Ok(()) }
 }
@@ -93,11 +93,7 @@ mod tests {
     use super::*;
 
     fn is(body: &str, header: Option<&str>, session_id: Option<&str>) -> bool {
-        let request = PostRequest {
-            session_id: session_id.map(str::to_owned),
-            protocol_version: Field::of(header),
-            ..PostRequest::default()
-        };
+        let request = PostRequest { session_id, protocol_version: Field::of(header), ..PostRequest::default() };
         is_stateless(&request, &Message::parse(Bytes::copy_from_slice(body.as_bytes())).unwrap())
     }
 

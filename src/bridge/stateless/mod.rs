@@ -45,8 +45,8 @@ impl Bridge {
         call: &mut Call,
     ) -> Attendance {
         let round = Round {
-            id: call.id.clone(),
-            progress_token: call.progress_token.clone(),
+            id: std::mem::take(&mut call.id),
+            progress_token: call.progress_token.take(),
             mailbox: Arc::clone(&call.mailbox),
             accepts_stream: caller.accepts_stream,
             envelope,

@@ -3,6 +3,7 @@
 //! [Caching](https://modelcontextprotocol.io/specification/2026-07-28/server/utilities/caching)
 
 use bytes::Bytes;
+use smallvec::{SmallVec, smallvec};
 
 use crate::protocol::mcp::message::{Message, ResultParts};
 use crate::protocol::mcp::meta;
@@ -33,11 +34,12 @@ pub fn completed(
     let tail = has.lacking(identity, is_cacheable);
     let tail = if is_empty(message.bytes(result)) { tail.strip_prefix(',').unwrap_or_default() } else { &tail };
     let end = result.end.saturating_sub(1);
-    let mut edits = vec![id, Edit { at: Span { start: end, end }, with: tail.as_bytes() }];
     let in_meta = parts.meta.filter(|_| parts.lacks_server_info).map(|own| {
         let close = if is_empty(message.bytes(own)) { "" } else { "," };
         (own.start + 1, format!(r#""{}":{identity}{close}"#, meta::SERVER_INFO))
     });
+    let mut edits: SmallVec<[Edit<'_>; 3]> =
+        smallvec![id, Edit { at: Span { start: end, end }, with: tail.as_bytes() }];
     edits.extend(in_meta.iter().map(|(at, with)| Edit { at: Span { start: *at, end: *at }, with: with.as_bytes() }));
     message.rewritten(&mut edits)
 }

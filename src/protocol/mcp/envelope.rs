@@ -24,7 +24,7 @@ impl Envelope {
     ///
     /// # Errors
     /// What is missing or wrong, with the code that the specification gives it.
-    pub fn read(message: &Message, params: &Params, header: &Field) -> Result<Self, Fault> {
+    pub fn read(message: &Message, params: &Params, header: Field<'_>) -> Result<Self, Fault> {
         let members = params.meta();
         let version = required(members.protocol_version, meta::PROTOCOL_VERSION)?;
         let version = message.string(version).ok_or_else(|| not_of_type(meta::PROTOCOL_VERSION, "string"))?;
@@ -66,7 +66,7 @@ mod tests {
         let text = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{{"_meta":{meta}}}}}"#);
         let message = Message::parse(Bytes::from(text)).unwrap();
         let Kind::Request { params, .. } = message.kind() else { panic!() };
-        Envelope::read(&message, params, &Field::of(Some(header))).map_err(|fault| fault.code)
+        Envelope::read(&message, params, Field::of(Some(header))).map_err(|fault| fault.code)
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Methods of the protocol that mean something to the bridge. [MCP 2026-07-28, Schema](https://modelcontextprotocol.io/specification/2026-07-28/schema), and those of 2025-11-25
 
+use bytes::Bytes;
+
 macro_rules! methods {
     ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
         /// A method; one that is not known is kept as it is written.
@@ -26,6 +28,15 @@ macro_rules! methods {
                 match self {
                     $(Self::$variant => $name,)*
                     Self::Other(name) => name,
+                }
+            }
+
+            /// The same; of a method that is known, nothing is copied.
+            #[must_use]
+            pub fn bytes(&self) -> Bytes {
+                match self {
+                    $(Self::$variant => Bytes::from_static($name.as_bytes()),)*
+                    Self::Other(name) => Bytes::copy_from_slice(name.as_bytes()),
                 }
             }
         }

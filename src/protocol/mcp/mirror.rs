@@ -9,40 +9,40 @@ use base64::engine::general_purpose::STANDARD;
 use crate::protocol::mcp::fault::Fault;
 
 /// A header field.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Field {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Field<'a> {
     /// It is not there.
     #[default]
     Absent,
     /// It comes twice, or holds what no field of ours may hold.
     Unreadable,
     /// Its value, without white space around it.
-    Text(String),
+    Text(&'a str),
 }
 
 /// The fields of a request that mirror its body, beside the version.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Mirror {
+pub struct Mirror<'a> {
     /// `Mcp-Method`.
-    pub method: Field,
+    pub method: Field<'a>,
     /// `Mcp-Name`.
-    pub name: Field,
+    pub name: Field<'a>,
     /// `Mcp-Param-…`: the rest of the name, in small letters, and the value.
-    pub params: Vec<(String, Field)>,
+    pub params: Vec<(&'a str, Field<'a>)>,
 }
 
-impl Field {
+impl<'a> Field<'a> {
     /// A field that is there once or not at all.
     #[must_use]
-    pub fn of(value: Option<&str>) -> Self {
-        value.map_or(Self::Absent, |value| Self::Text(value.trim_matches([' ', '\t']).to_owned()))
+    pub fn of(value: Option<&'a str>) -> Self {
+        value.map_or(Self::Absent, |value| Self::Text(value.trim_matches([' ', '\t'])))
     }
 
     /// The value, taken out of its Base64 wrapping if it has one; `Err` when it cannot be read.
     ///
     /// # Errors
     /// It comes twice, or is not what its encoding promises.
-    pub fn decoded(&self) -> Result<Option<Cow<'_, str>>, Fault> {
+    pub fn decoded(self) -> Result<Option<Cow<'a, str>>, Fault> {
         let unreadable = || Fault::mismatch("Header mismatch: a header field comes twice or holds invalid characters");
         match self {
             Self::Absent => Ok(None),
@@ -62,7 +62,7 @@ impl Field {
     ///
     /// # Errors
     /// `HeaderMismatch`.
-    pub fn must_say(&self, name: &str, body: &str) -> Result<(), Fault> {
+    pub fn must_say(self, name: &str, body: &str) -> Result<(), Fault> {
         match self {
             Self::Text(text) if text == body => Ok(()),
             Self::Absent => Err(Fault::mismatch(format!("Header mismatch: {name} is missing"))),
@@ -71,7 +71,7 @@ impl Field {
     }
 }
 
-impl Mirror {
+impl Mirror<'_> {
     /// Checks `Mcp-Method`, and `Mcp-Name` where the method has a name: the body's `name` or `uri`.
     ///
     /// # Errors
@@ -102,7 +102,7 @@ pub fn encoded(value: &str) -> Cow<'_, str> {
 mod tests {
     use super::*;
 
-    fn mirror(method: &str, name: Option<&str>) -> Mirror {
+    fn mirror<'a>(method: &'a str, name: Option<&'a str>) -> Mirror<'a> {
         Mirror { method: Field::of(Some(method)), name: Field::of(name), params: Vec::new() }
     }
 

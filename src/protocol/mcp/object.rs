@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 
-use crate::protocol::mcp::scan::{Scan, ScanFault};
+use smallvec::SmallVec;
+
+use crate::protocol::mcp::scan::{Name, Scan, ScanFault};
 use crate::protocol::mcp::splice::{Edit, Span};
 
 /// Reads the values of the `known` members of an object, as they are written.
@@ -16,6 +18,10 @@ pub fn members<'a, const N: usize>(
     json: &'a str,
     known: &[&'static str; N],
 ) -> Result<[Option<&'a str>; N], ObjectFault> {
+    if json == "{}" {
+        // As most capabilities and much of `_meta` are.
+        return Ok([None; N]);
+    }
     let mut scan = Scan::new(json, usize::MAX);
     let read = part(&mut scan, known).and_then(|(_, read)| scan.end().map(|()| read));
     let places = read.map_err(|fault| ObjectFault::of(fault, json))??;
@@ -30,7 +36,7 @@ pub fn entries(json: &str) -> Result<Vec<(Cow<'_, str>, &str)>, ObjectFault> {
     let mut entries = Vec::new();
     let mut scan = Scan::new(json, usize::MAX);
     let read = scan.object(|scan, name| {
-        let name = decoded(name).ok_or_else(|| scan.not_json())?;
+        let name = name.decoded().ok_or_else(|| scan.not_json())?;
         let at = scan.value()?;
         entries.push((name, json.get(at.start..at.end).unwrap_or_default()));
         Ok(())
@@ -72,7 +78,7 @@ pub(super) fn part<const N: usize>(
 pub(super) struct Names<'k, 'a, const N: usize> {
     known: &'k [&'static str; N],
     places: [Option<Span>; N],
-    others: Vec<Cow<'a, str>>,
+    others: SmallVec<[Cow<'a, str>; 4]>,
     twice: Option<Cow<'a, str>>,
     folded: Option<(usize, Cow<'a, str>)>,
     is_garbled: bool,
@@ -81,13 +87,13 @@ pub(super) struct Names<'k, 'a, const N: usize> {
 impl<'k, 'a, const N: usize> Names<'k, 'a, N> {
     /// Nothing came yet.
     pub const fn new(known: &'k [&'static str; N]) -> Self {
-        Self { known, places: [None; N], others: Vec::new(), twice: None, folded: None, is_garbled: false }
+        Self { known, places: [None; N], others: SmallVec::new_const(), twice: None, folded: None, is_garbled: false }
     }
 
-    /// Which of the known names this is, as it is written. What is wrong with it is told at the end, for the whole object is read
+    /// Which of the known names this is. What is wrong with it is told at the end, for the whole object is read
     /// even after a fault, so that "not JSON" is said where it is not JSON.
-    pub fn which(&mut self, written: &'a str) -> Option<usize> {
-        let Some(name) = decoded(written) else {
+    pub fn which(&mut self, name: Name<'a>) -> Option<usize> {
+        let Some(name) = name.decoded() else {
             self.is_garbled = true;
             return None;
         };

@@ -92,7 +92,7 @@ fn is_token(name: &str) -> bool {
 ///
 /// # Errors
 /// `HeaderMismatch`; or the arguments can be read in two ways.
-pub fn check(headers: &[ParamHeader], mirror: &Mirror, arguments: Option<&str>) -> Result<(), Fault> {
+pub fn check(headers: &[ParamHeader], mirror: &Mirror<'_>, arguments: Option<&str>) -> Result<(), Fault> {
     for header in headers {
         let mut fields = mirror.params.iter().filter(|(name, _)| *name == header.name).map(|(_, field)| field);
         let said = match (fields.next(), fields.next()) {
@@ -171,7 +171,7 @@ mod tests {
         "bad":{"type":"string","x-mcp-header":"a b"}, "list":{"type":"array","items":{"properties":{"x":{"type":"string","x-mcp-header":"X"}}}}}}"#;
 
     fn checked(fields: &[(&str, &str)], arguments: &str) -> Result<(), i32> {
-        let params = fields.iter().map(|(name, value)| ((*name).to_owned(), Field::of(Some(value)))).collect();
+        let params = fields.iter().map(|(name, value)| (*name, Field::of(Some(value)))).collect();
         let mirror = Mirror { params, ..Mirror::default() };
         check(&of_schema(SCHEMA), &mirror, Some(arguments)).map_err(|fault| fault.code)
     }

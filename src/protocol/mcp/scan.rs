@@ -3,6 +3,10 @@
 //! What is in a value that nobody asks for is passed, not taken apart. Rejected: `RawValue` of `serde_json`, which reads what is nested
 //! as often as it is nested, and knows nothing of depth and line breaks, for which all was read once more.
 
+use std::borrow::Cow;
+
+use smallvec::SmallVec;
+
 use crate::protocol::mcp::splice::Span;
 
 /// A text, and how far it was read.
@@ -11,9 +15,27 @@ pub struct Scan<'a> {
     json: &'a str,
     at: usize,
     /// The brackets that are to close what is open, the innermost last.
-    open: Vec<u8>,
+    open: SmallVec<[u8; 16]>,
     max_depth: usize,
     has_line_breaks: bool,
+}
+
+/// The name of a member, as it is written.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Name<'a> {
+    written: &'a str,
+    has_escapes: bool,
+}
+
+impl<'a> Name<'a> {
+    /// Without a copy where it holds no escape; `None` when it is no text, as half of a surrogate pair is none.
+    #[must_use]
+    pub fn decoded(self) -> Option<Cow<'a, str>> {
+        if self.has_escapes {
+            return serde_json::from_str(self.written).ok().map(Cow::Owned);
+        }
+        self.written.strip_prefix('"')?.strip_suffix('"').map(Cow::Borrowed)
+    }
 }
 
 /// Why it cannot be read.
@@ -29,7 +51,7 @@ impl<'a> Scan<'a> {
     /// Nothing of `json` was read yet.
     #[must_use]
     pub const fn new(json: &'a str, max_depth: usize) -> Self {
-        Self { json, at: 0, open: Vec::new(), max_depth, has_line_breaks: false }
+        Self { json, at: 0, open: SmallVec::new_const(), max_depth, has_line_breaks: false }
     }
 
     /// All of the text.
@@ -51,13 +73,13 @@ impl<'a> Scan<'a> {
         self.peek() == Some(b'{')
     }
 
-    /// Passes an object. `member` is called at each of its members, with the name as it is written, and passes its value.
+    /// Passes an object. `member` is called at each of its members, with its name, and passes its value.
     ///
     /// # Errors
     /// It is none, or what `member` says.
     pub fn object(
         &mut self,
-        mut member: impl FnMut(&mut Self, &'a str) -> Result<(), ScanFault>,
+        mut member: impl FnMut(&mut Self, Name<'a>) -> Result<(), ScanFault>,
     ) -> Result<Span, ScanFault> {
         if !self.is_at_object() {
             return Err(self.not_json());
@@ -105,7 +127,7 @@ impl<'a> Scan<'a> {
     }
 
     /// Passes the bracket that opens an object or an array, and goes on as [`Self::next`].
-    fn enter(&mut self, close: u8) -> Result<Option<&'a str>, ScanFault> {
+    fn enter(&mut self, close: u8) -> Result<Option<Name<'a>>, ScanFault> {
         if self.open.len() >= self.max_depth {
             return Err(ScanFault::TooDeep);
         }
@@ -119,9 +141,9 @@ impl<'a> Scan<'a> {
         self.first(close).map(Some)
     }
 
-    /// Goes on behind a value, to the next one beside it: gives the name of a member, as written, or nothing as that of an item. `None` when
+    /// Goes on behind a value, to the next one beside it: gives the name of a member, or an empty one for an item. `None` when
     /// what is around it has ended.
-    fn next(&mut self) -> Result<Option<&'a str>, ScanFault> {
+    fn next(&mut self) -> Result<Option<Name<'a>>, ScanFault> {
         self.pass_space();
         match (self.peek(), self.open.last().copied()) {
             (Some(b','), Some(close)) => {
@@ -138,29 +160,29 @@ impl<'a> Scan<'a> {
     }
 
     /// What stands before the value of a member; nothing does before an item.
-    fn first(&mut self, close: u8) -> Result<&'a str, ScanFault> {
+    fn first(&mut self, close: u8) -> Result<Name<'a>, ScanFault> {
         if close == b']' {
-            return Ok("");
+            return Ok(Name::default());
         }
         self.pass_space();
         let start = self.at;
         if self.peek() != Some(b'"') {
             return Err(self.not_json());
         }
-        self.string()?;
-        let name = self.json.get(start..self.at).unwrap_or_default();
+        let has_escapes = self.string()?;
+        let written = self.json.get(start..self.at).unwrap_or_default();
         self.pass_space();
         if self.peek() != Some(b':') {
             return Err(self.not_json());
         }
         self.at += 1;
-        Ok(name)
+        Ok(Name { written, has_escapes })
     }
 
     fn scalar(&mut self) -> Result<(), ScanFault> {
         let rest = self.rest();
         let length = match rest {
-            [b'"', ..] => return self.string(),
+            [b'"', ..] => return self.string().map(drop),
             [b't', b'r', b'u', b'e', ..] | [b'n', b'u', b'l', b'l', ..] => 4,
             [b'f', b'a', b'l', b's', b'e', ..] => 5,
             _ => number(rest).ok_or_else(|| self.not_json())?,
@@ -169,24 +191,21 @@ impl<'a> Scan<'a> {
         Ok(())
     }
 
-    fn string(&mut self) -> Result<(), ScanFault> {
+    /// Passes a string; gives whether there are escapes in it.
+    fn string(&mut self) -> Result<bool, ScanFault> {
         self.at += 1;
+        let mut has_escapes = false;
         loop {
-            let rest = self.rest();
-            let length = plain(rest);
-            self.at += length;
-            self.at += match rest.get(length..).unwrap_or_default() {
-                [b'"', ..] => {
-                    self.at += 1;
-                    return Ok(());
-                }
-                [b'\\', b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't', ..] => 2,
-                [b'\\', b'u', digits @ ..] if digits.len() >= 4 && digits.iter().take(4).all(u8::is_ascii_hexdigit) => {
-                    6
-                }
+            self.at += plain(self.rest());
+            match self.peek() {
+                Some(b'"') => break,
+                Some(b'\\') => self.at += escape(self.rest()).ok_or_else(|| self.not_json())?,
                 _ => return Err(self.not_json()),
-            };
+            }
+            has_escapes = true;
         }
+        self.at += 1;
+        Ok(has_escapes)
     }
 
     fn pass_space(&mut self) {
@@ -229,6 +248,15 @@ fn plain(text: &[u8]) -> usize {
     let looked_at = words.len() * 8;
     let rest = text.get(looked_at..).unwrap_or_default();
     looked_at + rest.iter().position(|byte| *byte < 0x20 || matches!(byte, b'"' | b'\\')).unwrap_or(rest.len())
+}
+
+/// How many bytes the escape has that stands at the beginning.
+fn escape(text: &[u8]) -> Option<usize> {
+    match text {
+        [_, b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't', ..] => Some(2),
+        [_, b'u', digits @ ..] => digits.get(..4)?.iter().all(u8::is_ascii_hexdigit).then_some(6),
+        _ => None,
+    }
 }
 
 /// How many bytes the number has that stands at the beginning.
@@ -352,11 +380,11 @@ pub(super) mod tests {
         let mut found = Vec::new();
         let mut scan = Scan::new(text, 8);
         let whole = scan.object(|scan, name| {
-            let at = match name {
-                r#""c""# => scan.object(|scan, name| scan.value().map(|at| found.push((name, at))))?,
+            let at = match name.written {
+                r#""c""# => scan.object(|scan, name| scan.value().map(|at| found.push((name.written, at))))?,
                 _ => scan.value()?,
             };
-            found.push((name, at));
+            found.push((name.written, at));
             Ok(())
         });
         let at = |span: Span| &text[span.start..span.end];

@@ -188,7 +188,7 @@ async fn mcp_21_a_client_that_leaves_cancels_nothing() {
     assert!(!client.seen().await.iter().any(|line| line.contains("cancelled")));
     assert!(bridge.status()[0].is_busy, "both are still under way");
     // The end of the session does end them.
-    assert!(matches!(bridge.end(&client.principal, client.session.as_deref(), &Field::Absent), Answer::Ended));
+    assert!(matches!(bridge.end(&client.principal, client.session.as_deref(), Field::Absent), Answer::Ended));
     let seen = Client::new(&bridge, "ada").seen().await;
     assert_eq!(seen.iter().filter(|line| line.contains("notifications/cancelled")).count(), 2);
     bridge.shutdown().await;

@@ -184,7 +184,7 @@ async fn resource_updates_go_to_subscribers_and_the_child_is_subscribed_once() {
     assert_eq!(of_b.value().await["params"]["uri"], "test:2");
     assert_eq!(of_b.value().await["params"]["uri"], "test:1/part");
     a.rpc("resources/unsubscribe", &json!({"uri": "test:1"})).await;
-    assert!(matches!(bridge.end(&b.principal, b.session.as_deref(), &Field::Absent), Answer::Ended));
+    assert!(matches!(bridge.end(&b.principal, b.session.as_deref(), Field::Absent), Answer::Ended));
     let counts = async || {
         let mut counts: HashMap<&str, usize> = HashMap::new();
         for line in a.seen().await {

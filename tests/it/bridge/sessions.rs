@@ -47,7 +47,7 @@ async fn mcp_2_versions_are_negotiated_and_then_checked() {
         assert_eq!(answer["result"]["protocolVersion"], given, "{asked}");
     }
     let client = Client::connect_as(&bridge, "ada", "2025-06-18", &json!({})).await;
-    let ping = |version: Option<&str>, session_id: Option<String>| {
+    let ping = |version: Option<&'static str>, session_id| {
         let request = PostRequest {
             session_id,
             protocol_version: Field::of(version),
@@ -58,11 +58,11 @@ async fn mcp_2_versions_are_negotiated_and_then_checked() {
         bridge.post(&client.principal, request, request_body())
     };
     for (version, session, is_fine) in [
-        (None, client.session.clone(), true),
-        (Some("2025-06-18"), client.session.clone(), true),
-        (Some("2025-11-25"), client.session.clone(), false),
+        (None, client.session.as_deref(), true),
+        (Some("2025-06-18"), client.session.as_deref(), true),
+        (Some("2025-11-25"), client.session.as_deref(), false),
         (Some("2025-11-25"), None, true),
-        (Some("2026-07-28"), client.session.clone(), false),
+        (Some("2026-07-28"), client.session.as_deref(), false),
         (Some("2025-11-2５"), None, false),
         (Some("1999-01-01"), None, false),
     ] {
@@ -98,10 +98,10 @@ async fn mcp_12_another_callers_session_is_unknown_and_undisturbed() {
         assert_eq!(client.refusal(&request("1", "ping", &json!({}))).await, Refusal::SessionUnknown);
         let id = client.session.as_deref();
         assert!(matches!(client.get(None), Answer::Refused(Refusal::SessionUnknown)));
-        assert!(matches!(bridge.end(&client.principal, id, &Field::Absent), Answer::Refused(Refusal::SessionUnknown)));
+        assert!(matches!(bridge.end(&client.principal, id, Field::Absent), Answer::Refused(Refusal::SessionUnknown)));
     }
     assert_eq!(owner.rpc("ping", &json!({})).await["result"], json!({}));
-    assert!(matches!(bridge.end(&owner.principal, owner.session.as_deref(), &Field::Absent), Answer::Ended));
+    assert!(matches!(bridge.end(&owner.principal, owner.session.as_deref(), Field::Absent), Answer::Ended));
     assert_eq!(stream.next().await, None, "ended, not disturbed");
     assert_eq!(owner.refusal(&request("1", "ping", &json!({}))).await, Refusal::SessionUnknown);
 }
@@ -127,7 +127,7 @@ async fn mcp_13_a_second_stream_of_the_owner_is_independent_and_each_message_goe
     drop(second);
     client.tool("grow", &json!({"text": "2"})).await;
     assert_eq!(first.value().await["method"], "notifications/tools/list_changed", "and nothing of before");
-    assert!(matches!(bridge.end(&client.principal, client.session.as_deref(), &Field::Absent), Answer::Ended));
+    assert!(matches!(bridge.end(&client.principal, client.session.as_deref(), Field::Absent), Answer::Ended));
     assert_eq!(first.next().await, None);
     bridge.shutdown().await;
 }

@@ -103,7 +103,7 @@ async fn a_session_that_ends_while_the_server_is_asked_is_not_subscribed() {
     let rig = Rig::start().await;
     let client = Client::connect(&rig.bridge, "ada").await;
     let (posting, id) = rig.subscribe(&client).await;
-    let ended = rig.bridge.end(&client.principal, client.session.as_deref(), &Field::Absent);
+    let ended = rig.bridge.end(&client.principal, client.session.as_deref(), Field::Absent);
     assert!(matches!(ended, Answer::Ended));
     rig.write(json!({"jsonrpc": "2.0", "id": id, "result": {}})).await;
     posting.await.unwrap();

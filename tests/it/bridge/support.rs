@@ -166,7 +166,7 @@ impl Client {
 
     pub async fn post(&self, body: &str) -> Answer {
         let request = PostRequest {
-            session_id: self.session.clone(),
+            session_id: self.session.as_deref(),
             protocol_version: Field::Absent,
             mirror: Mirror::default(),
             accepts_json: true,
@@ -237,7 +237,7 @@ impl Client {
     /// GET, with `Last-Event-ID` or without.
     pub fn get(&self, last_event_id: Option<&str>) -> Answer {
         let session_id = self.session.as_deref();
-        self.bridge.listen(&self.principal, GetRequest { session_id, last_event_id, protocol_version: &Field::Absent })
+        self.bridge.listen(&self.principal, GetRequest { session_id, last_event_id, protocol_version: Field::Absent })
     }
 }
 

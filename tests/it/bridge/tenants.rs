@@ -24,7 +24,7 @@ async fn within(limits: Limits, upstreams: &[Upstream]) -> Arc<Bridge> {
 }
 
 fn end(client: &Client) {
-    let ended = client.bridge.end(&client.principal, client.session.as_deref(), &Field::Absent);
+    let ended = client.bridge.end(&client.principal, client.session.as_deref(), Field::Absent);
     assert!(matches!(ended, Answer::Ended), "{ended:?}");
 }
 

@@ -149,9 +149,8 @@ fn fields(
     (method, params): (&Method, &Params),
     edits: &[Edit<'_>],
 ) -> Vec<(FieldName, Bytes)> {
-    let field = |name: FieldName, value: &str| (name, Bytes::copy_from_slice(mirror::encoded(value).as_bytes()));
     let mut fields = Vec::with_capacity(2 + call.onward.repeated.len());
-    fields.push(field(METHOD, method.as_str()));
+    fields.push((METHOD, method.bytes()));
     let named = match method {
         Method::ToolsCall | Method::PromptsGet => params.get(Param::Name),
         Method::ResourcesRead => params.get(Param::Uri),
@@ -160,7 +159,9 @@ fn fields(
     if let Some(at) = named {
         // As it will stand in the body: without the prefix that clients see.
         let edited = edits.iter().find(|edit| edit.at == at).and_then(|edit| serde_json::from_slice(edit.with).ok());
-        fields.extend(edited.map(Cow::Owned).or_else(|| message.string(at)).map(|name| field(NAME, &name)));
+        fields.extend(
+            edited.map(Cow::Owned).or_else(|| message.string(at)).map(|name| (NAME, value(call, message, &name))),
+        );
     }
     if let Some(arguments) = params.get(Param::Arguments).filter(|_| !call.onward.repeated.is_empty()) {
         for (name, value) in param_header::fields(&call.onward.repeated, message.json(arguments)) {
@@ -170,6 +171,17 @@ fn fields(
         }
     }
     fields
+}
+
+/// A value as a header field holds it. What stands so in a message that the exchange of the call keeps anyway is not copied.
+fn value(call: &Call, message: &Message, value: &str) -> Bytes {
+    match mirror::encoded(value) {
+        Cow::Borrowed(plain) => match Span::of(plain, message.text()) {
+            Some(at) if matches!(call.owner, Owner::Stateless(_)) => message.whole().slice(at.start..at.end),
+            _ => Bytes::copy_from_slice(plain.as_bytes()),
+        },
+        Cow::Owned(encoded) => Bytes::from(encoded),
+    }
 }
 
 #[cfg(test)]

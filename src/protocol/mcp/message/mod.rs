@@ -9,6 +9,7 @@ pub use parts::ResultParts;
 use std::borrow::Cow;
 
 use bytes::Bytes;
+use bytestring::ByteString;
 use serde_json::value::RawValue;
 
 use crate::base::limit::Limit;
@@ -26,7 +27,7 @@ pub const LIMITS: [Limit; 1] = [Limit::count("JSON nesting of a client's message
 /// A message, as the bytes it came in, with the places of what was read from it.
 #[derive(Clone, Debug)]
 pub struct Message {
-    text: Bytes,
+    text: ByteString,
     kind: Kind,
     has_line_breaks: bool,
 }
@@ -75,11 +76,11 @@ impl Message {
     /// # Errors
     /// See [`Message::parse`].
     pub fn parse_within(text: Bytes, max_depth: usize) -> Result<Self, MessageFault> {
-        let json = std::str::from_utf8(&text).map_err(|_| MessageFault::parse("it is not UTF-8"))?;
-        if json.starts_with('\u{feff}') {
+        let text = ByteString::try_from(text).map_err(|_| MessageFault::parse("it is not UTF-8"))?;
+        if text.starts_with('\u{feff}') {
             return Err(MessageFault::parse("it begins with a byte-order mark"));
         }
-        let mut scan = Scan::new(json, max_depth);
+        let mut scan = Scan::new(&text, max_depth);
         let kind = kind(&mut scan)?;
         let has_line_breaks = scan.has_line_breaks();
         Ok(Self { text, kind, has_line_breaks })
@@ -102,26 +103,26 @@ impl Message {
 
     /// All of it, as it came.
     #[must_use]
-    pub const fn whole(&self) -> &Bytes {
-        &self.text
+    pub fn whole(&self) -> &Bytes {
+        self.text.as_bytes()
     }
 
     /// The same, as text.
     #[must_use]
     pub fn text(&self) -> &str {
-        std::str::from_utf8(&self.text).unwrap_or_default()
+        &self.text
     }
 
     /// The bytes at a place.
     #[must_use]
     pub fn bytes(&self, at: Span) -> &[u8] {
-        self.text.get(at.start..at.end).unwrap_or_default()
+        self.json(at).as_bytes()
     }
 
     /// The JSON at a place.
     #[must_use]
     pub fn json(&self, at: Span) -> &str {
-        std::str::from_utf8(self.bytes(at)).unwrap_or_default()
+        self.text.get(at.start..at.end).unwrap_or_default()
     }
 
     /// The JSON string at a place, decoded; `None` when something else stands there.
@@ -134,9 +135,9 @@ impl Message {
     #[must_use]
     pub fn rewritten(&self, edits: &mut [Edit<'_>]) -> Bytes {
         if edits.is_empty() && !self.has_line_breaks {
-            return self.text.clone();
+            return self.whole().clone();
         }
-        splice::splice(&self.text, edits, self.has_line_breaks)
+        splice::splice(self.whole(), edits, self.has_line_breaks)
     }
 }
 
