@@ -124,7 +124,7 @@ pub struct PostRequest<'a> {
     pub session_id: Option<&'a str>,
     /// `MCP-Protocol-Version`.
     pub protocol_version: Field<'a>,
-    /// What else the header says of the body; only read when the version is one that has it so.
+    /// What else the header says of the body; looked at where the version is one that has it so.
     pub mirror: Mirror<'a>,
     /// The client takes `application/json`.
     pub accepts_json: bool,

@@ -21,7 +21,7 @@ pub struct Scan<'a> {
 }
 
 /// The name of a member, as it is written.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct Name<'a> {
     written: &'a str,
     has_escapes: bool,
@@ -85,10 +85,11 @@ impl<'a> Scan<'a> {
             return Err(self.not_json());
         }
         let start = self.at;
-        let mut next = self.enter(b'}')?;
-        while let Some(name) = next {
+        let mut has_more = self.enter(b'}')?;
+        while has_more {
+            let name = self.name()?;
             member(self, name)?;
-            next = self.next()?;
+            has_more = self.next()?;
         }
         Ok(Span { start, end: self.at })
     }
@@ -101,19 +102,22 @@ impl<'a> Scan<'a> {
         self.pass_space();
         let (start, around) = (self.at, self.open.len());
         loop {
-            self.pass_space();
-            let mut next = match self.peek() {
+            let mut has_more = match self.peek() {
                 Some(b'{') => self.enter(b'}')?,
                 Some(b'[') => self.enter(b']')?,
-                _ => self.scalar().map(|()| None)?,
+                _ => self.scalar().map(|()| false)?,
             };
             // With a value what is around it may end, too.
-            while next.is_none() {
+            while !has_more {
                 if self.open.len() == around {
                     return Ok(Span { start, end: self.at });
                 }
-                next = self.next()?;
+                has_more = self.next()?;
             }
+            if self.open.last() == Some(&b'}') {
+                self.name()?;
+            }
+            self.pass_space();
         }
     }
 
@@ -126,8 +130,9 @@ impl<'a> Scan<'a> {
         if self.at == self.json.len() { Ok(()) } else { Err(self.not_json()) }
     }
 
-    /// Passes the bracket that opens an object or an array, and goes on as [`Self::next`].
-    fn enter(&mut self, close: u8) -> Result<Option<Name<'a>>, ScanFault> {
+    /// Passes the bracket that opens an object or an array; gives whether something is in it.
+    #[inline]
+    fn enter(&mut self, close: u8) -> Result<bool, ScanFault> {
         if self.open.len() >= self.max_depth {
             return Err(ScanFault::TooDeep);
         }
@@ -135,35 +140,33 @@ impl<'a> Scan<'a> {
         self.pass_space();
         if self.peek() == Some(close) {
             self.at += 1;
-            return Ok(None);
+            return Ok(false);
         }
         self.open.push(close);
-        self.first(close).map(Some)
+        Ok(true)
     }
 
-    /// Goes on behind a value, to the next one beside it: gives the name of a member, or an empty one for an item. `None` when
-    /// what is around it has ended.
-    fn next(&mut self) -> Result<Option<Name<'a>>, ScanFault> {
+    /// Passes what stands behind a value; gives whether another one comes beside it, or what is around it has ended.
+    #[inline]
+    fn next(&mut self) -> Result<bool, ScanFault> {
         self.pass_space();
         match (self.peek(), self.open.last().copied()) {
-            (Some(b','), Some(close)) => {
+            (Some(b','), Some(_)) => {
                 self.at += 1;
-                self.first(close).map(Some)
+                Ok(true)
             }
             (byte, close) if byte.is_some() && byte == close => {
                 self.at += 1;
                 self.open.pop();
-                Ok(None)
+                Ok(false)
             }
             _ => Err(self.not_json()),
         }
     }
 
-    /// What stands before the value of a member; nothing does before an item.
-    fn first(&mut self, close: u8) -> Result<Name<'a>, ScanFault> {
-        if close == b']' {
-            return Ok(Name::default());
-        }
+    /// Passes the name of a member, and the colon behind it.
+    #[inline]
+    fn name(&mut self) -> Result<Name<'a>, ScanFault> {
         self.pass_space();
         let start = self.at;
         if self.peek() != Some(b'"') {
@@ -208,6 +211,7 @@ impl<'a> Scan<'a> {
         Ok(has_escapes)
     }
 
+    #[inline]
     fn pass_space(&mut self) {
         while let Some(byte @ (b' ' | b'\t' | b'\n' | b'\r')) = self.peek() {
             self.has_line_breaks |= matches!(byte, b'\n' | b'\r');
@@ -215,10 +219,12 @@ impl<'a> Scan<'a> {
         }
     }
 
+    #[inline]
     fn peek(&self) -> Option<u8> {
         self.json.as_bytes().get(self.at).copied()
     }
 
+    #[inline]
     fn rest(&self) -> &'a [u8] {
         self.json.as_bytes().get(self.at..).unwrap_or_default()
     }

@@ -2,6 +2,8 @@
 //!
 //! Who is calling is settled first, before the method and the body are looked at.
 
+mod fields;
+
 use std::sync::Arc;
 
 use actix_web::http::header::{self, HeaderName};
@@ -14,20 +16,15 @@ use crate::bridge::{Answer, GetRequest, PostRequest, Refusal};
 use crate::http::answer;
 use crate::http::body;
 use crate::http::live::Current;
+use crate::http::mcp::fields::Fields;
 use crate::http::state::State;
 use crate::http::stream::{self, End};
 use crate::model::principal::Principal;
 use crate::protocol::mcp::header as mcp;
-use crate::protocol::mcp::mirror::{Field, Mirror};
-use crate::protocol::mcp::version::ProtocolVersion;
 use crate::protocol::oauth::scope::ScopeSet;
 use crate::resource_server::{Challenge, ResourceServer};
 
 const SESSION_ID: HeaderName = HeaderName::from_static(mcp::SESSION_ID);
-const PROTOCOL_VERSION: HeaderName = HeaderName::from_static(mcp::PROTOCOL_VERSION);
-const LAST_EVENT_ID: HeaderName = HeaderName::from_static(mcp::LAST_EVENT_ID);
-const METHOD: HeaderName = HeaderName::from_static(mcp::METHOD);
-const NAME: HeaderName = HeaderName::from_static(mcp::NAME);
 const ALLOW: &str = "POST, GET, DELETE";
 
 /// Every method of the endpoint.
@@ -36,22 +33,22 @@ pub async fn serve(request: HttpRequest, payload: Payload, state: Current) -> Ht
         Ok(principal) => principal,
         Err(response) => return response,
     };
-    if let Some(name) = comes_twice(&request) {
-        return answer::message(StatusCode::BAD_REQUEST, "invalid_request", &format!("send one {name} header"));
-    }
+    let fields = match Fields::read(request.headers()) {
+        Ok(fields) => fields,
+        Err(name) => {
+            let text = format!("send one {name} header, of printable ASCII characters");
+            return answer::message(StatusCode::BAD_REQUEST, "invalid_request", &text);
+        }
+    };
+    let (session_id, protocol_version) = (fields.session_id(), fields.protocol_version);
     let answer = match *request.method() {
-        Method::POST => match post(&request, payload, &principal, &state).await {
+        Method::POST => match post((&request, fields), payload, &principal, &state).await {
             Ok(answer) => answer,
             Err(response) => return response,
         },
-        Method::GET if accepts(&request, "text/event-stream") => {
-            let get = GetRequest {
-                session_id: text(&request, &SESSION_ID),
-                protocol_version: field(&request, &PROTOCOL_VERSION),
-                last_event_id: last_event_id(&request),
-            };
-            state.bridge.listen(&principal, get)
-        }
+        Method::GET if fields.accepted.takes_stream() => state
+            .bridge
+            .listen(&principal, GetRequest { session_id, protocol_version, last_event_id: fields.last_event_id() }),
         Method::GET => {
             return answer::message(
                 StatusCode::NOT_ACCEPTABLE,
@@ -59,7 +56,7 @@ pub async fn serve(request: HttpRequest, payload: Payload, state: Current) -> Ht
                 "GET opens a stream; accept text/event-stream",
             );
         }
-        Method::DELETE => state.bridge.end(&principal, text(&request, &SESSION_ID), field(&request, &PROTOCOL_VERSION)),
+        Method::DELETE => state.bridge.end(&principal, session_id, protocol_version),
         _ => return answer::method_not_allowed(ALLOW),
     };
     if let Answer::Refused(Refusal::InsufficientScope { .. }) = &answer {
@@ -123,7 +120,7 @@ fn challenge(server: &ResourceServer, challenge: Challenge<'_>) -> HttpResponse 
 }
 
 async fn post(
-    request: &HttpRequest,
+    (request, fields): (&HttpRequest, Fields<'_>),
     payload: Payload,
     principal: &Arc<Principal>,
     state: &State,
@@ -134,13 +131,12 @@ async fn post(
     }
     let body = body::read(request, payload, state.endpoint.max_request_body, state.read_timeout).await;
     let body = body.map_err(answer::body_fault)?;
-    let protocol_version = field(request, &PROTOCOL_VERSION);
     let post = PostRequest {
-        session_id: text(request, &SESSION_ID),
-        mirror: mirror(request, protocol_version),
-        protocol_version,
-        accepts_json: accepts(request, "application/json"),
-        accepts_event_stream: names(request, "text/event-stream"),
+        session_id: fields.session_id(),
+        protocol_version: fields.protocol_version,
+        accepts_json: fields.accepted.takes_json(),
+        accepts_event_stream: fields.accepted.names_stream,
+        mirror: fields.mirror,
     };
     Ok(state.bridge.post(principal, post, body).await)
 }
@@ -211,66 +207,4 @@ fn refused(refusal: &Refusal, state: &State) -> HttpResponse {
         answer::retry_after(&mut response, retry_after.as_secs());
     }
     response
-}
-
-/// Whether an answer of this type may be sent; a client that says nothing takes anything.
-fn accepts(request: &HttpRequest, media_type: &str) -> bool {
-    let headers = || request.headers().get_all(header::ACCEPT).filter_map(|value| value.to_str().ok());
-    headers().next().is_none() || ranges(request).any(|range| range == "*/*" || is_range(range, media_type))
-}
-
-/// Whether the client itself named this type: what takes anything is not thereby ready for a stream.
-fn names(request: &HttpRequest, media_type: &str) -> bool {
-    ranges(request).any(|range| is_range(range, media_type))
-}
-
-fn ranges(request: &HttpRequest) -> impl Iterator<Item = &str> {
-    let values = request.headers().get_all(header::ACCEPT).filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).map(|range| range.split(';').next().unwrap_or_default().trim())
-}
-
-fn is_range(range: &str, media_type: &str) -> bool {
-    let whole = media_type.split_once('/').is_some_and(|(kind, _)| range.strip_suffix("/*") == Some(kind));
-    whole || range.eq_ignore_ascii_case(media_type)
-}
-
-/// The fields that mirror the body, where the version has them; an older one pays nothing for them.
-fn mirror<'a>(request: &'a HttpRequest, protocol_version: Field<'_>) -> Mirror<'a> {
-    if protocol_version != Field::Text(ProtocolVersion::STATELESS.as_str()) {
-        return Mirror::default();
-    }
-    let mut params = Vec::new();
-    for name in request.headers().keys() {
-        if let Some(rest) = name.as_str().strip_prefix(mcp::PARAM_PREFIX) {
-            params.push((rest, field(request, name)));
-        }
-    }
-    Mirror { method: field(request, &METHOD), name: field(request, &NAME), params }
-}
-
-fn field<'a>(request: &'a HttpRequest, name: &HeaderName) -> Field<'a> {
-    let mut values = request.headers().get_all(name);
-    match (values.next(), values.next()) {
-        (None, _) => Field::Absent,
-        (Some(value), None) => value.to_str().map_or(Field::Unreadable, |text| Field::of(Some(text))),
-        (Some(_), Some(_)) => Field::Unreadable,
-    }
-}
-
-/// The field of which one value is meant and several came: which of them counts, everybody on the way decides for himself.
-/// RFC 9110 §5.3. `Authorization` and what mirrors the body are looked at where they are read.
-fn comes_twice(request: &HttpRequest) -> Option<HeaderName> {
-    let once = [SESSION_ID, LAST_EVENT_ID, header::CONTENT_TYPE];
-    once.into_iter().find(|name| request.headers().get_all(name).nth(1).is_some())
-}
-
-fn text<'a>(request: &'a HttpRequest, name: &HeaderName) -> Option<&'a str> {
-    request.headers().get(name).and_then(|value| value.to_str().ok())
-}
-
-/// The event after which a stream is to go on. HTML, Server-sent events: without one, an empty value is as good as none.
-fn last_event_id(request: &HttpRequest) -> Option<&str> {
-    let value = request.headers().get(LAST_EVENT_ID)?;
-    // What is no text is no id of ours, and must not pass for a request without one.
-    Some(value.to_str().unwrap_or("?")).filter(|id| !id.is_empty())
 }
