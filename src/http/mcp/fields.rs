@@ -1,6 +1,6 @@
 //! The header fields of a request to the MCP endpoint, read in one pass.
 
-use actix_web::http::header::{self, HeaderMap, HeaderValue};
+use actix_web::http::header::{HeaderMap, HeaderValue};
 
 use crate::protocol::mcp::header as mcp;
 use crate::protocol::mcp::mirror::{Field, Mirror};
@@ -57,9 +57,9 @@ impl<'a> Fields<'a> {
             }
         }
         let once = [
-            (mcp::SESSION_ID, fields.session_id),
-            (mcp::LAST_EVENT_ID, fields.last_event_id),
-            (header::CONTENT_TYPE.as_str(), fields.content_type),
+            ("Mcp-Session-Id", fields.session_id),
+            ("Last-Event-ID", fields.last_event_id),
+            ("Content-Type", fields.content_type),
         ];
         match once.into_iter().find(|(_, field)| *field == Field::Unreadable) {
             Some((name, _)) => Err(name),
@@ -159,11 +159,13 @@ mod tests {
 
     #[test]
     fn smug_what_comes_twice_or_is_no_text_has_no_value() {
-        for name in ["mcp-session-id", "last-event-id", "content-type"] {
-            assert_eq!(Fields::read(&headers(&[(name, "a"), (name, "a")])).unwrap_err(), name);
+        for (name, told) in
+            [("mcp-session-id", "Mcp-Session-Id"), ("last-event-id", "Last-Event-ID"), ("content-type", "Content-Type")]
+        {
+            assert_eq!(Fields::read(&headers(&[(name, "a"), (name, "a")])).unwrap_err(), told);
             let mut garbled = headers(&[]);
             garbled.insert(HeaderName::from_static(name), HeaderValue::from_bytes(b"\xe9").unwrap());
-            assert_eq!(Fields::read(&garbled).unwrap_err(), name);
+            assert_eq!(Fields::read(&garbled).unwrap_err(), told);
         }
         let twice = headers(&[("mcp-name", "a"), ("mcp-name", "a"), ("mcp-param-a", "1"), ("mcp-param-a", "1")]);
         let mirror = Fields::read(&twice).unwrap().mirror;
