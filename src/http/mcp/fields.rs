@@ -99,9 +99,11 @@ impl Accepted {
         let Ok(value) = value.to_str() else { return };
         self.says_something = true;
         for range in value.split(',').map(|range| range.split(';').next().unwrap_or_default().trim_ascii()) {
-            self.takes_anything |= range == "*/*";
-            self.names_json |= range == "application/*" || range.eq_ignore_ascii_case(mcp::JSON);
-            self.names_stream |= range == "text/*" || range.eq_ignore_ascii_case(mcp::EVENT_STREAM);
+            // RFC 9110 §8.3.1: types and subtypes are compared without regard to case.
+            let is = |other: &str| range.eq_ignore_ascii_case(other);
+            self.takes_anything |= is("*/*");
+            self.names_json |= is("application/*") || is(mcp::JSON);
+            self.names_stream |= is("text/*") || is(mcp::EVENT_STREAM);
         }
     }
 }
@@ -181,7 +183,9 @@ mod tests {
             (Some("application/json, text/event-stream"), true, true, true),
             (Some("text/html;q=0.9 , Application/JSON; q=1"), true, false, false),
             (Some("text/*"), false, true, true),
+            (Some("TEXT/*"), false, true, true),
             (Some("application/*"), true, false, false),
+            (Some("Application/*"), true, false, false),
             (Some("image/png"), false, false, false),
         ] {
             let headers = headers(&accept.map_or(Vec::new(), |accept| vec![("accept", accept)]));
