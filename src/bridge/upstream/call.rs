@@ -27,7 +27,7 @@ pub const LIMITS: [Limit; 1] =
 /// A request under way.
 #[derive(Debug)]
 pub struct Call {
-    /// The id the caller gave it, as written.
+    /// The id the caller gave it, as written; a caller's of the stateless era is with its exchange, as is its progress token.
     pub id: Bytes,
     /// The progress token the caller gave it, as written.
     pub progress_token: Option<Bytes>,

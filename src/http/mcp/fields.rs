@@ -66,9 +66,7 @@ impl<'a> Fields<'a> {
             None => Ok(fields),
         }
     }
-}
 
-impl<'a> Fields<'a> {
     /// `Mcp-Session-Id`.
     #[must_use]
     pub const fn session_id(&self) -> Option<&'a str> {

@@ -259,8 +259,8 @@ fn plain(text: &[u8]) -> usize {
 /// How many bytes the escape has that stands at the beginning.
 fn escape(text: &[u8]) -> Option<usize> {
     match text {
-        [_, b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't', ..] => Some(2),
-        [_, b'u', digits @ ..] => digits.get(..4)?.iter().all(u8::is_ascii_hexdigit).then_some(6),
+        [b'\\', b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't', ..] => Some(2),
+        [b'\\', b'u', digits @ ..] => digits.get(..4)?.iter().all(u8::is_ascii_hexdigit).then_some(6),
         _ => None,
     }
 }

@@ -173,7 +173,8 @@ fn fields(
     fields
 }
 
-/// A value as a header field holds it. What stands so in a message that the exchange of the call keeps anyway is not copied.
+/// A value as a header field holds it. Of a message that the call's exchange keeps anyway, as it does where a request has a name
+/// ([`may_ask`]), nothing is copied.
 fn value(call: &Call, message: &Message, value: &str) -> Bytes {
     match mirror::encoded(value) {
         Cow::Borrowed(plain) => match Span::of(plain, message.text()) {
