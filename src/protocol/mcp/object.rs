@@ -65,13 +65,25 @@ pub(super) fn part<const N: usize>(
         // Not where it stands: to count lines for each of them would take as long as there are lines, for each.
         return Ok((at, Err(ObjectFault::NotAnObject("it is another value".to_owned()))));
     }
+    let (at, names) = named(scan, known)?;
+    Ok((at, names.places()))
+}
+
+/// The same for what is an object for certain, with what came of other names.
+///
+/// # Errors
+/// It is no JSON, or no object.
+pub(super) fn named<'k, 'a, const N: usize>(
+    scan: &mut Scan<'a>,
+    known: &'k [&'static str; N],
+) -> Result<(Span, Names<'k, 'a, N>), ScanFault> {
     let mut names = Names::new(known);
     let at = scan.object(|scan, name| {
         let which = names.which(name);
         names.note(which, scan.value()?);
         Ok(())
     })?;
-    Ok((at, names.places()))
+    Ok((at, names))
 }
 
 /// The members of an object that is being read, as far as they are known.
@@ -118,6 +130,11 @@ impl<'k, 'a, const N: usize> Names<'k, 'a, N> {
         if let Some(place) = which.and_then(|which| self.places.get_mut(which)) {
             *place = Some(at);
         }
+    }
+
+    /// Those that came and are not known.
+    pub fn others(&self) -> &[Cow<'a, str>] {
+        &self.others
     }
 
     /// The places of the known ones, when all have come.

@@ -94,6 +94,27 @@ impl<'a> Scan<'a> {
         Ok(Span { start, end: self.at })
     }
 
+    /// How many objects and arrays within one another may come next.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        self.max_depth.saturating_sub(self.open.len())
+    }
+
+    /// Passes what comes next if it is `object`: one that a scan with no more [`Scan::room`] has passed, and in which no line breaks
+    /// are. `None` when it is another one.
+    ///
+    /// With an object a value is over, whatever comes behind it. So one that the rest begins with is all that comes next.
+    #[inline]
+    pub fn again(&mut self, object: &str) -> Option<Span> {
+        debug_assert!(object.starts_with('{') && object.ends_with('}'), "nothing but an object ends by itself");
+        self.pass_space();
+        let start = self.at;
+        self.rest().starts_with(object.as_bytes()).then(|| {
+            self.at += object.len();
+            Span { start, end: self.at }
+        })
+    }
+
     /// Passes one value, whatever it is.
     ///
     /// # Errors

@@ -2,9 +2,11 @@
 
 mod params;
 mod parts;
+mod request_meta;
 
-pub use params::{Meta, Nulls, Param, Params};
+pub use params::{Nulls, Param, Params};
 pub use parts::ResultParts;
+pub use request_meta::Meta;
 
 use std::borrow::Cow;
 

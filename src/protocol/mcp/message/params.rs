@@ -1,7 +1,7 @@
 //! What stands where in `params`, as far as the bridge reads it.
 
+use crate::protocol::mcp::message::request_meta::{self, Meta};
 use crate::protocol::mcp::message::{MessageFault, kept};
-use crate::protocol::mcp::meta;
 use crate::protocol::mcp::object::{self, Names, ObjectFault};
 use crate::protocol::mcp::reply;
 use crate::protocol::mcp::scan::{Scan, ScanFault};
@@ -50,7 +50,6 @@ const PARAMS: [&str; 16] = [
 
 const META_AT: usize = Param::Meta as usize;
 const REFERENCE_AT: usize = Param::Ref as usize;
-const META: [&str; 4] = ["progressToken", meta::PROTOCOL_VERSION, meta::CLIENT_CAPABILITIES, meta::LOG_LEVEL];
 const REFERENCE: [&str; 2] = ["name", "uri"];
 
 /// Where the members of `params` stand.
@@ -70,19 +69,6 @@ pub struct Nulls {
     pub params: Option<Span>,
     /// In place of `params._meta`.
     pub meta: Option<Span>,
-}
-
-/// Where the members of `params._meta` stand.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Meta {
-    /// `progressToken`.
-    pub progress_token: Option<Span>,
-    /// `io.modelcontextprotocol/protocolVersion`: it makes a request one of the stateless era.
-    pub protocol_version: Option<Span>,
-    /// `io.modelcontextprotocol/clientCapabilities`.
-    pub client_capabilities: Option<Span>,
-    /// `io.modelcontextprotocol/logLevel`.
-    pub log_level: Option<Span>,
 }
 
 /// The members of `params.ref` of `completion/complete`.
@@ -146,11 +132,11 @@ impl Params {
             return Ok((at, read));
         }
         let mut names = Names::new(&PARAMS);
-        let (mut meta, mut reference) = (Ok([None; META.len()]), Ok([None; REFERENCE.len()]));
+        let (mut meta, mut reference) = (Ok(Meta::default()), Ok([None; REFERENCE.len()]));
         let whole = scan.object(|scan, name| {
             let which = names.which(name);
             let at = match which {
-                Some(META_AT) => kept(object::part(scan, &META)?, &mut meta),
+                Some(META_AT) => kept(request_meta::read(scan)?, &mut meta),
                 Some(REFERENCE_AT) => kept(object::part(scan, &REFERENCE)?, &mut reference),
                 _ => scan.value()?,
             };
@@ -165,7 +151,7 @@ impl Params {
     fn of(
         scan: &Scan<'_>,
         (whole, mut members): (Span, [Option<Span>; PARAMS.len()]),
-        meta: Result<[Option<Span>; META.len()], ObjectFault>,
+        meta: Result<Meta, ObjectFault>,
         reference: Result<[Option<Span>; REFERENCE.len()], ObjectFault>,
     ) -> Result<Self, MessageFault> {
         let fault = |fault: ObjectFault| match fault {
@@ -179,17 +165,9 @@ impl Params {
                 nulls.meta = null;
             }
         }
-        let meta = if nulls.meta.is_some() { Meta::default() } else { Meta::of(scan, meta.map_err(fault)?) };
+        let meta = if nulls.meta.is_some() { Meta::default() } else { meta.map_err(fault)? };
         let [name, uri] = reference.map_err(fault)?;
         Ok(Self { whole: Some(whole), members, meta, reference: Reference { name, uri }, nulls })
-    }
-}
-
-impl Meta {
-    fn of(scan: &Scan<'_>, places: [Option<Span>; META.len()]) -> Self {
-        let [progress_token, protocol_version, client_capabilities, log_level] = places;
-        let progress_token = progress_token.filter(|at| !is_null(scan, *at));
-        Self { progress_token, protocol_version, client_capabilities, log_level }
     }
 }
 
