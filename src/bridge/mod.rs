@@ -60,6 +60,7 @@ use crate::bridge::tool_search::ToolSearch;
 use crate::bridge::upstream::{State, Upstream};
 use crate::config::section;
 use crate::model::principal::Principal;
+use crate::protocol::mcp::completion::Identity;
 use crate::protocol::mcp::mirror::{Field, Mirror};
 use crate::protocol::mcp::reply;
 
@@ -70,7 +71,7 @@ pub struct Bridge {
     pool: Pool,
     hub: Arc<Hub>,
     load: Arc<Load>,
-    own_identity: Arc<str>,
+    own_identity: Identity,
     session: section::Session,
     max_streams: usize,
     request_timeout: Duration,
@@ -196,7 +197,7 @@ impl Bridge {
         Arc::new_cyclic(|this| {
             let sweeping = sweep(Weak::clone(this), interval, stop.subscribe());
             let tasks = Mutex::new(vec![hub.runtime.spawn(sweeping)]);
-            let own_identity = merge::own_identity().to_string().into();
+            let own_identity = Identity::new(&merge::own_identity().to_string());
             let (session, max_streams) = (options.session, options.max_streams);
             let request_timeout = options.request_timeout;
             Self { pool, hub, load, own_identity, session, max_streams, request_timeout, tool_search, stop, tasks }

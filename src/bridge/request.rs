@@ -266,8 +266,8 @@ impl Bridge {
                         state.iter().map(|(at, with)| Edit { at: *at, with: with.as_bytes() }).collect()
                     }
                 };
-                let edits = [edits, &for_era].concat();
-                link.request(call, message, &edits).await.map(|_| Begun::Attended(reader, attendance))
+                let for_era = if edits.is_empty() { for_era } else { [edits, &for_era].concat() };
+                link.request(call, message, &for_era).await.map(|_| Begun::Attended(reader, attendance))
             }
         };
         match begun {

@@ -87,6 +87,15 @@ pub struct Answer {
     pub body: Bytes,
 }
 
+impl Prepared {
+    /// The same with one more header field.
+    #[must_use]
+    pub fn with(mut self, name: FieldName, value: &'static str) -> Self {
+        self.headers.append(name, HeaderValue::from_static(value));
+        self
+    }
+}
+
 impl Client {
     /// A client that makes connections in this way.
     ///

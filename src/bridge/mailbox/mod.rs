@@ -339,6 +339,14 @@ impl Reader {
         std::future::poll_fn(|context| self.poll_next(context)).await
     }
 
+    /// Until it is polled again it is not woken.
+    pub fn stay_awake(&mut self) {
+        let mut state = self.mailbox.lock();
+        if let Some(reader) = state.readers.iter_mut().find(|reader| reader.id == self.id) {
+            reader.waker = None;
+        }
+    }
+
     /// Polls for the next event.
     pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Event>> {
         let mut state = self.mailbox.lock();

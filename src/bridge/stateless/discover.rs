@@ -9,6 +9,7 @@ use serde_json::Value;
 use crate::bridge::post::Caller;
 use crate::bridge::upstream::Upstream;
 use crate::bridge::{Bridge, merge};
+use crate::protocol::mcp::completion::Identity;
 use crate::protocol::mcp::message::Message;
 use crate::protocol::mcp::reply;
 use crate::protocol::mcp::version::ProtocolVersion;
@@ -26,12 +27,12 @@ impl Bridge {
         reply::result(message.id_or_null(), result.as_bytes())
     }
 
-    /// What the bridge says it is (`Implementation`, JSON): an only upstream speaks for itself.
-    pub(in crate::bridge) fn identity(&self, upstreams: &[Arc<Upstream>]) -> Arc<str> {
+    /// What the bridge says it is: an only upstream speaks for itself.
+    pub(in crate::bridge) fn identity(&self, upstreams: &[Arc<Upstream>]) -> Identity {
         let only = match upstreams {
             [only] => only.hello(),
             _ => None,
         };
-        only.and_then(|hello| hello.server_info()).unwrap_or_else(|| Arc::clone(&self.own_identity))
+        only.and_then(|hello| hello.identity()).unwrap_or_else(|| self.own_identity.clone())
     }
 }

@@ -6,10 +6,9 @@ use serde_json::value::RawValue;
 
 use crate::bridge::upstream::hello::Speaks;
 use crate::bridge::upstream::inbound;
-use crate::protocol::mcp::completion;
+use crate::protocol::mcp::completion::{self, Identity};
 use crate::protocol::mcp::fault::Fault;
 use crate::protocol::mcp::message::{Kind, Message};
-use crate::protocol::mcp::meta;
 use crate::protocol::mcp::method::Method;
 use crate::protocol::mcp::object;
 use crate::protocol::mcp::reply;
@@ -20,8 +19,8 @@ use crate::protocol::mcp::splice::{self, Edit, Span};
 pub struct Form<'a> {
     /// The client's id, as written.
     pub id: &'a [u8],
-    /// What the server is, JSON.
-    pub identity: &'a str,
+    /// What the server is.
+    pub identity: &'a Identity,
     /// Whether the result is one that says how long it may be kept.
     pub is_cacheable: bool,
     /// The client can be sent to a URL, and the request may be answered by asking for that.
@@ -48,7 +47,7 @@ pub fn finish(message: &Message, form: &Form<'_>) -> (Bytes, Option<i32>) {
 
 /// The same for an answer that the bridge made itself.
 #[must_use]
-pub fn own(body: Bytes, identity: &str, method: &Method) -> (Bytes, Option<i32>) {
+pub fn own(body: Bytes, identity: &Identity, method: &Method) -> (Bytes, Option<i32>) {
     let Ok(message) = Message::parse_within(body.clone(), inbound::MAX_DEPTH) else { return (body, None) };
     let id = message.id_or_null().to_vec();
     let is_cacheable = is_cacheable(method);
@@ -146,12 +145,12 @@ fn url_required(form: &Form<'_>, data: Option<&str>) -> (Bytes, Option<i32>) {
 
 /// An `input_required` result. `asked` are members of `inputRequests`, JSON.
 #[must_use]
-pub fn input_required(id: &[u8], identity: &str, asked: &[String], state: Option<&str>) -> Bytes {
+pub fn input_required(id: &[u8], identity: &Identity, asked: &[String], state: Option<&str>) -> Bytes {
     let state = state.map_or_else(String::new, |state| format!(r#","requestState":{}"#, Value::from(state)));
     let result = format!(
-        r#"{{"resultType":"input_required","inputRequests":{{{}}}{state},"_meta":{{"{}":{identity}}}}}"#,
+        r#"{{"resultType":"input_required","inputRequests":{{{}}}{state},"_meta":{{{}}}}}"#,
         asked.join(","),
-        meta::SERVER_INFO
+        identity.member()
     );
     // A server may write its questions on several lines; an event, or a line of standard input, is one.
     reply::result(id, &splice::splice(result.as_bytes(), &mut [], true))
@@ -165,8 +164,14 @@ mod tests {
 
     fn answer(text: &str, takes_url: bool, missing: Option<&Value>) -> (Value, Option<i32>) {
         let message = Message::parse(Bytes::copy_from_slice(text.as_bytes())).unwrap();
-        let form =
-            Form { id: b"\"a\"", identity: "{}", is_cacheable: false, takes_url, speaks: Speaks::Sessions, missing };
+        let form = Form {
+            id: b"\"a\"",
+            identity: &Identity::new("{}"),
+            is_cacheable: false,
+            takes_url,
+            speaks: Speaks::Sessions,
+            missing,
+        };
         let (body, code) = finish(&message, &form);
         (serde_json::from_slice(&body).unwrap(), code)
     }

@@ -159,19 +159,21 @@ async fn attend(
     mut reader: Reader,
     attendance: Attendance,
 ) -> Result<Answer, Refusal> {
+    let mut attendance = attendance.working();
     let first = match (caller.accepts_json, caller.accepts_stream) {
         (true, false) => loop {
             // It takes one message: the answer.
-            match reader.next().await {
+            match attendance.next(&mut reader).await {
                 Some(Event::Related(_) | Event::Delayed) => {}
                 last => break last,
             }
         },
-        _ => match tokio::time::timeout(STREAM_AFTER, reader.next()).await {
+        _ => match tokio::time::timeout(STREAM_AFTER, attendance.next(&mut reader)).await {
             Ok(first) => first,
-            Err(_) => return Ok(stream(None, reader, attendance)),
+            Err(_) => Some(Event::Delayed),
         },
     };
+    attendance.leave_work();
     match first {
         Some(Event::Delayed) => Ok(stream(None, reader, attendance)),
         Some(Event::Related(first)) => Ok(stream(Some(first), reader, attendance)),

@@ -1,7 +1,10 @@
 //! One request on its way to an upstream, and what comes back for it.
 
+use std::fmt;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Context;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -48,7 +51,24 @@ pub struct Call {
     /// What only an upstream without sessions needs.
     pub onward: Onward,
     clock: CallClock,
-    task: Mutex<Option<AbortHandle>>,
+    carrier: Mutex<Carrier>,
+}
+
+/// What has to be done for a call: it is sent, and what comes for it is brought back.
+pub struct Work(Pin<Box<dyn Future<Output = ()> + Send>>);
+
+/// Who does the work of a call.
+#[derive(Debug, Default)]
+enum Carrier {
+    /// Nobody has to be told when the call ends early: its upstream has one way for all, or its caller does it.
+    #[default]
+    Unbound,
+    /// Its caller, who has not begun.
+    Caller(Work),
+    /// A task.
+    Task(AbortHandle),
+    /// Nobody any more.
+    Ended,
 }
 
 /// Milliseconds of the connection's life.
@@ -105,7 +125,7 @@ impl Call {
             place: None,
             onward: Onward::default(),
             clock: CallClock::default(),
-            task: Mutex::default(),
+            carrier: Mutex::default(),
         }
     }
 
@@ -151,14 +171,44 @@ impl Call {
         self.clock.is_suspended.store(false, Ordering::Relaxed);
     }
 
-    /// Ties the task that carries it, so that it ends with the call.
-    pub fn carried_by(&self, task: AbortHandle) {
-        *self.task() = Some(task);
+    /// Has its work done: by a task, on the runtime of whoever asks, where its connection is, too, so that no other thread is woken.
+    /// A call of the stateless era ends with whoever waits for it, so its work is left to that one, and most calls need no task.
+    pub fn carry(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let mut carrier = self.carrier();
+        if matches!(*carrier, Carrier::Ended) {
+            return;
+        }
+        *carrier = match &self.owner {
+            Owner::Stateless(_) => Carrier::Caller(Work(Box::pin(work))),
+            _ => Carrier::Task(tokio::spawn(work).abort_handle()),
+        };
     }
 
-    /// Ends the task that carries it.
+    /// Takes the work that is left to the caller.
+    #[must_use]
+    pub fn take_work(&self) -> Option<Work> {
+        match &mut *self.carrier() {
+            carrier @ Carrier::Caller(_) => match std::mem::take(carrier) {
+                Carrier::Caller(work) => Some(work),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// Has the rest of the work that was left to the caller done by a task, unless the call has ended.
+    pub fn carry_on(&self, work: Work) {
+        let mut carrier = self.carrier();
+        if !matches!(*carrier, Carrier::Ended) {
+            *carrier = Carrier::Task(tokio::spawn(work.0).abort_handle());
+        }
+    }
+
+    /// Ends its work.
     pub fn abort(&self) {
-        if let Some(task) = self.task().take() {
+        // Dropped once nothing is locked: the work may be the last that has the call.
+        let before = std::mem::replace(&mut *self.carrier(), Carrier::Ended);
+        if let Carrier::Task(task) = &before {
             task.abort();
         }
     }
@@ -250,8 +300,21 @@ impl Call {
         }
     }
 
-    fn task(&self) -> MutexGuard<'_, Option<AbortHandle>> {
-        self.task.lock().unwrap_or_else(PoisonError::into_inner)
+    fn carrier(&self) -> MutexGuard<'_, Carrier> {
+        self.carrier.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Work {
+    /// Does what can be done now; true when that was all.
+    pub fn poll(&mut self, context: &mut Context<'_>) -> bool {
+        self.0.as_mut().poll(context).is_ready()
+    }
+}
+
+impl fmt::Debug for Work {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Work")
     }
 }
 
@@ -266,7 +329,10 @@ mod tests {
     use super::*;
     use crate::base::clock::{Clock, Timestamp};
     use crate::bridge::session::Introduced;
+    use crate::bridge::stateless::exchange::Round;
     use crate::bridge::streams::Streams;
+    use crate::protocol::mcp::completion::Identity;
+    use crate::protocol::mcp::envelope::Envelope;
     use crate::protocol::mcp::version::ProtocolVersion;
 
     fn session() -> Arc<Session> {
@@ -288,6 +354,51 @@ mod tests {
         assert_eq!(heard(), None);
         call.deliver(Item::Request(Bytes::from_static(b"question"))).unwrap();
         assert!(heard().unwrap().unwrap().ends_with(b"data: question\n\n"), "somebody waits for its answer");
+    }
+
+    /// A call of the stateless era, and what is left of it when all of its work is dropped.
+    fn attended() -> Call {
+        let request = Message::parse(Bytes::from_static(br#"{"jsonrpc":"2.0","id":1,"method":"tools/call"}"#)).unwrap();
+        let (mailbox, _reader) = Mailbox::of_call();
+        let round = Round {
+            id: Bytes::from_static(b"1"),
+            progress_token: None,
+            mailbox: Arc::clone(&mailbox),
+            accepts_stream: true,
+            envelope: Envelope::default(),
+        };
+        let (principal, identity) = (Arc::new(Principal::anonymous()), Identity::new("{}"));
+        let (exchange, _attendance) = Exchange::begin(&principal, identity, &request, round);
+        Call::new(Bytes::new(), Owner::Stateless(exchange), mailbox, LONGEST)
+    }
+
+    #[tokio::test]
+    async fn the_work_of_a_call_that_ends_with_its_caller_is_left_to_the_caller() {
+        let (call, (begun, mut ended)) = (attended(), tokio::sync::mpsc::channel::<()>(1));
+        call.carry(async move { begun.closed().await });
+        tokio::task::yield_now().await;
+        let mut work = call.take_work().unwrap();
+        assert!(call.take_work().is_none(), "it is there once");
+        assert!(!std::future::poll_fn(|context| std::task::Poll::Ready(work.poll(context))).await);
+        // From here a task does it.
+        call.carry_on(work);
+        assert!(ended.recv().now_or_never().is_none());
+        call.abort();
+        assert_eq!(ended.recv().await, None, "the task is over");
+    }
+
+    #[tokio::test]
+    async fn what_is_left_to_do_for_a_call_that_was_ended_is_not_done() {
+        for is_taken in [false, true] {
+            let (call, (begun, mut ended)) = (attended(), tokio::sync::mpsc::channel::<()>(1));
+            call.carry(async move { begun.closed().await });
+            let work = is_taken.then(|| call.take_work().unwrap());
+            call.abort();
+            call.carry(async { panic!("it is over") });
+            assert!(call.take_work().is_none());
+            work.into_iter().for_each(|work| call.carry_on(work));
+            assert_eq!(ended.recv().now_or_never(), Some(None), "dropped at once");
+        }
     }
 
     #[test]

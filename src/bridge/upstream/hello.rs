@@ -1,10 +1,9 @@
 //! How an upstream introduced itself: its answer to `initialize` ([MCP 2025-11-25, Lifecycle](https://modelcontextprotocol.io/specification/2025-11-25/basic/lifecycle#initialization))
 //! or to `server/discover` ([MCP 2026-07-28, Discovery](https://modelcontextprotocol.io/specification/2026-07-28/server/discover)).
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 
+use crate::protocol::mcp::completion::Identity;
 use crate::protocol::mcp::meta;
 use crate::protocol::mcp::object;
 use crate::protocol::mcp::splice::{self, Edit, Span};
@@ -41,7 +40,7 @@ pub struct Hello {
     version_at: Span,
     capabilities_at: Option<Span>,
     instructions: Option<String>,
-    server_info: Option<Arc<str>>,
+    identity: Option<Identity>,
 }
 
 /// The capabilities that the bridge acts on.
@@ -128,21 +127,21 @@ impl Hello {
         let [capabilities, instructions, own_meta] =
             object::members(result, &known).map_err(|fault| format!("its answer to server/discover is {fault}"))?;
         let capabilities = capabilities.ok_or("its answer to server/discover has no capabilities")?;
-        let server_info = own_meta
+        let identity = own_meta
             .and_then(|own| object::members(own, &[meta::SERVER_INFO]).ok())
             .and_then(|[server_info]| read_server_info(server_info?));
         let version = ProtocolVersion::STATELESS;
         // In a session every server says what it is; one that did not say goes by the name it has here.
-        let shown = server_info.as_deref().map_or_else(
+        let shown = identity.as_ref().map_or_else(
             || format!(r#"{{"name":{},"version":"unknown"}}"#, serde_json::Value::from(name)),
-            str::to_owned,
+            |identity| identity.json().to_owned(),
         );
         let mut text = format!(r#"{{"protocolVersion":"{version}","capabilities":{capabilities},"serverInfo":{shown}"#);
         if let Some(instructions) = instructions {
             text.push_str(&format!(r#","instructions":{instructions}"#));
         }
         text.push('}');
-        Ok(Self { server_info, ..Self::introduced(&text, version)? })
+        Ok(Self { identity, ..Self::introduced(&text, version)? })
     }
 
     /// Which era it speaks.
@@ -163,7 +162,7 @@ impl Hello {
             version_at: Span::of(version, result).ok_or("its protocolVersion cannot be found")?,
             capabilities_at: capabilities.and_then(|value| Span::of(value, result)),
             instructions: instructions.and_then(|text| serde_json::from_str(text).ok()),
-            server_info: server_info.and_then(read_server_info),
+            identity: server_info.and_then(read_server_info),
             result: result.to_owned(),
         })
     }
@@ -174,10 +173,10 @@ impl Hello {
         self.instructions.as_deref()
     }
 
-    /// `serverInfo`, JSON, if it says what it must.
+    /// What its `serverInfo` says it is, if that says what it must.
     #[must_use]
-    pub fn server_info(&self) -> Option<Arc<str>> {
-        self.server_info.clone()
+    pub fn identity(&self) -> Option<Identity> {
+        self.identity.clone()
     }
 
     /// `capabilities` as they came, but for `tasks`.
@@ -205,8 +204,8 @@ impl Hello {
 }
 
 /// What a server says it is, if it says what it must. On one line, since it becomes part of others' messages.
-fn read_server_info(json: &str) -> Option<Arc<str>> {
-    is_implementation(json).then(|| json.replace(['\n', '\r'], " ").into())
+fn read_server_info(json: &str) -> Option<Identity> {
+    is_implementation(json).then(|| Identity::new(&json.replace(['\n', '\r'], " ")))
 }
 
 /// MCP 2026-07-28, `Implementation`: an object with a name and a version.
@@ -276,7 +275,7 @@ mod tests {
             r#"{"protocolVersion":"2025-06-18","capabilities":{ "tools":{"listChanged":true},"z":1.0},"serverInfo":{"name":"n","version":"2","x":1.50},"instructions":"do \u0041"}"#
         );
         let nameless = Hello::discovered(r#"{"capabilities":{}}"#, "up").unwrap();
-        assert_eq!(nameless.server_info(), None);
+        assert_eq!(nameless.identity(), None);
         assert!(
             String::from_utf8_lossy(&nameless.answered_as(ProtocolVersion::LATEST))
                 .contains(r#"{"name":"up","version":"unknown"}"#)

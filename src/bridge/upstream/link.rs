@@ -1,6 +1,7 @@
 //! One connection to an upstream: our ids on it, the calls that wait, and whether it still stands.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
@@ -310,6 +311,15 @@ impl Link {
     #[must_use]
     pub fn take_call(&self, id: u64) -> Option<Arc<Call>> {
         self.lock().pending.remove(&id)
+    }
+
+    /// The same, if it is one of those that are meant.
+    #[must_use]
+    pub fn take_call_if(&self, id: u64, is_meant: impl Fn(&Call) -> bool) -> Option<Arc<Call>> {
+        match self.lock().pending.entry(id) {
+            Entry::Occupied(call) if is_meant(call.get()) => Some(call.remove()),
+            _ => None,
+        }
     }
 
     /// The call with this id.

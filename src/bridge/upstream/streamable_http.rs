@@ -13,6 +13,7 @@ use crate::bridge::upstream::inbound;
 use crate::bridge::upstream::link::Link;
 use crate::bridge::upstream::pass::{self, Pass};
 use crate::bridge::upstream::remote::{self, ACCEPTANCE, MAX_MESSAGE, Remote, fail};
+use crate::bridge::upstream::stateless::dress;
 use crate::config::section::HttpUpstream;
 use crate::fetch::{Begun, FetchError, FieldName, Prepared, Response, Verb};
 use crate::protocol::mcp::event_stream::{Event, Parser};
@@ -31,6 +32,7 @@ pub const LIMITS: [Limit; 1] = [Limit::time(
     "no longer, whatever it asks for",
 )];
 const SHORTEST_RECONNECT: Duration = Duration::from_millis(10);
+const TOOLS_CALL: &str = "tools/call";
 /// How long telling the server that its session is over may take.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -42,6 +44,8 @@ pub struct HttpWire {
     version: OnceLock<ProtocolVersion>,
     /// What all POST requests have in common, from when the version is known.
     posts: OnceLock<Prepared>,
+    /// The same for `tools/call` to a server without sessions, with `Mcp-Method`: these are nearly all.
+    tool_calls: OnceLock<Prepared>,
     may_be_older: AtomicBool,
 }
 
@@ -59,8 +63,14 @@ impl HttpWire {
     /// # Errors
     /// In words, why there can be none.
     pub fn new(settings: &HttpUpstream) -> Result<Self, String> {
-        let (session_id, version, posts) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
-        Ok(Self { remote: Remote::new(settings)?, session_id, version, posts, may_be_older: AtomicBool::new(false) })
+        Ok(Self {
+            remote: Remote::new(settings)?,
+            session_id: OnceLock::new(),
+            version: OnceLock::new(),
+            posts: OnceLock::new(),
+            tool_calls: OnceLock::new(),
+            may_be_older: AtomicBool::new(false),
+        })
     }
 
     /// From now on, requests name this version.
@@ -69,6 +79,10 @@ impl HttpWire {
         let _second = self.version.set(version);
         // What cannot be sent is told to each request.
         if let Ok(posts) = self.prepare(Verb::Post, None) {
+            if version == ProtocolVersion::STATELESS {
+                let calls = posts.clone().with(dress::METHOD, TOOLS_CALL);
+                let _second = self.tool_calls.set(calls);
+            }
             let _second = self.posts.set(posts);
         }
     }
@@ -209,6 +223,13 @@ impl HttpWire {
     }
 
     async fn post(&self, text: Bytes, more: &[(FieldName, Bytes)]) -> Result<Response, FetchError> {
+        if let [(name, method), more @ ..] = more
+            && *name == dress::METHOD
+            && method == TOOLS_CALL
+            && let Some(calls) = self.tool_calls.get()
+        {
+            return self.remote.send_prepared(calls, more, Some(text)).await;
+        }
         if let Some(posts) = self.posts.get() {
             return self.remote.send_prepared(posts, more, Some(text)).await;
         }

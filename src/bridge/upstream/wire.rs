@@ -91,15 +91,8 @@ impl Slot<'_> {
                 inbound::receive(link, answer, Some(id));
             }
             Self::Stdio(room) => room.write(&text),
-            Self::Http(wire) => {
-                // On the runtime of whoever asks, where its connection is, too: no other thread is woken.
-                let task = Arc::clone(wire).call(Arc::clone(link), id, Arc::clone(call), text);
-                call.carried_by(tokio::spawn(task).abort_handle());
-            }
-            Self::Sse(wire) => {
-                let task = Arc::clone(wire).call(Arc::clone(link), id, text);
-                call.carried_by(tokio::spawn(task).abort_handle());
-            }
+            Self::Http(wire) => call.carry(Arc::clone(wire).call(Arc::clone(link), id, Arc::clone(call), text)),
+            Self::Sse(wire) => call.carry(Arc::clone(wire).call(Arc::clone(link), id, text)),
         }
     }
 

@@ -2,6 +2,10 @@
 //! [MCP 2026-07-28, Responses](https://modelcontextprotocol.io/specification/2026-07-28/basic/index#responses),
 //! [Caching](https://modelcontextprotocol.io/specification/2026-07-28/server/utilities/caching)
 
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+
 use bytes::Bytes;
 use smallvec::{SmallVec, smallvec};
 
@@ -9,8 +13,8 @@ use crate::protocol::mcp::message::{Message, ResultParts};
 use crate::protocol::mcp::meta;
 use crate::protocol::mcp::splice::{Edit, Span};
 
-/// The answer `message` under the id `id`, its result completed: `resultType`, who the server is (`identity`, JSON), and
-/// for a cacheable one that it should not be cached.
+/// The answer `message` under the id `id`, its result completed: `resultType`, who the server is, and for a cacheable one that
+/// it should not be cached.
 ///
 /// What the result says already stays, and so does every other byte of it.
 #[must_use]
@@ -18,7 +22,7 @@ pub fn completed(
     message: &Message,
     id: Edit<'_>,
     (result, parts): (Span, &ResultParts),
-    identity: &str,
+    identity: &Identity,
     is_cacheable: bool,
 ) -> Bytes {
     if !parts.is_clear {
@@ -36,12 +40,59 @@ pub fn completed(
     let end = result.end.saturating_sub(1);
     let in_meta = parts.meta.filter(|_| parts.lacks_server_info).map(|own| {
         let close = if is_empty(message.bytes(own)) { "" } else { "," };
-        (own.start + 1, format!(r#""{}":{identity}{close}"#, meta::SERVER_INFO))
+        (own.start + 1, format!("{}{close}", identity.member()))
     });
     let mut edits: SmallVec<[Edit<'_>; 3]> =
         smallvec![id, Edit { at: Span { start: end, end }, with: tail.as_bytes() }];
     edits.extend(in_meta.iter().map(|(at, with)| Edit { at: Span { start: *at, end: *at }, with: with.as_bytes() }));
     message.rewritten(&mut edits)
+}
+
+/// What the server is (`Implementation`), with all else that a result may lack: put together once, for every result is completed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// All the members, each after a comma: [`TYPE`], `_meta`, [`TTL`], [`SCOPE`].
+    members: Arc<str>,
+}
+
+const TYPE: &str = r#","resultType":"complete""#;
+const META: &str = r#","_meta":{"#;
+// Nothing is known of how long it stays true, nor for whom else it is: 0 and `private` are always right.
+const TTL: &str = r#","ttlMs":0"#;
+const SCOPE: &str = r#","cacheScope":"private""#;
+
+impl Identity {
+    /// `json` is an `Implementation`, on one line.
+    #[must_use]
+    pub fn new(json: &str) -> Self {
+        Self { members: format!(r#"{TYPE}{META}"{}":{json}}}{TTL}{SCOPE}"#, meta::SERVER_INFO).into() }
+    }
+
+    /// It, as a member of `_meta`.
+    #[must_use]
+    pub fn member(&self) -> &str {
+        self.part(TYPE.len() + META.len(), self.end_of_meta() - 1)
+    }
+
+    /// It, as JSON.
+    #[must_use]
+    pub fn json(&self) -> &str {
+        self.member().get(meta::SERVER_INFO.len() + 3..).unwrap_or_default()
+    }
+
+    fn end_of_meta(&self) -> usize {
+        self.members.len() - TTL.len() - SCOPE.len()
+    }
+
+    fn part(&self, start: usize, end: usize) -> &str {
+        self.members.get(start..end).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Identity").field(&self.json()).finish()
+    }
 }
 
 /// What of all that a result has already.
@@ -60,26 +111,21 @@ pub struct Has {
 impl Has {
     /// The members that are missing, each after a comma.
     #[must_use]
-    pub fn lacking(self, identity: &str, is_cacheable: bool) -> String {
-        let mut tail = String::with_capacity(identity.len() + 128);
-        if self.result_type.is_none() {
-            tail.push_str(r#","resultType":"complete""#);
-        }
-        if !self.meta {
-            for part in [r#","_meta":{""#, meta::SERVER_INFO, r#"":"#, identity, "}"] {
-                tail.push_str(part);
-            }
-        }
+    pub fn lacking(self, identity: &Identity, is_cacheable: bool) -> Cow<'_, str> {
         // MCP 2026-07-28, Cacheable Results: only what is complete.
         let is_cacheable = is_cacheable && self.result_type.unwrap_or(true);
-        // Nothing is known of how long it stays true, nor for whom else it is: 0 and `private` are always right.
-        if is_cacheable && !self.ttl {
-            tail.push_str(r#","ttlMs":0"#);
+        let all = identity.members.len();
+        let ends = [TYPE.len(), identity.end_of_meta(), all - SCOPE.len(), all];
+        let lacks = [self.result_type.is_none(), !self.meta, is_cacheable && !self.ttl, is_cacheable && !self.scope];
+        let mut members = Cow::Borrowed("");
+        let mut start = 0;
+        for (end, is_lacking) in ends.into_iter().zip(lacks) {
+            if is_lacking {
+                members += identity.part(start, end);
+            }
+            start = end;
         }
-        if is_cacheable && !self.scope {
-            tail.push_str(r#","cacheScope":"private""#);
-        }
-        tail
+        members
     }
 }
 
@@ -96,7 +142,8 @@ mod tests {
         let text = format!(r#"{{"jsonrpc":"2.0","id":7,"result":{result}}}"#);
         let message = Message::parse(Bytes::from(text)).unwrap();
         let Kind::Answer { id: Some(id), result: Some(at), parts } = message.kind() else { panic!() };
-        let body = completed(&message, Edit { at: *id, with: b"\"a\"" }, (*at, parts), r#"{"name":"s"}"#, is_cacheable);
+        let identity = Identity::new(r#"{"name":"s"}"#);
+        let body = completed(&message, Edit { at: *id, with: b"\"a\"" }, (*at, parts), &identity, is_cacheable);
         let text = String::from_utf8(body.to_vec()).unwrap();
         text.strip_prefix(r#"{"jsonrpc":"2.0","id":"a","result":"#).unwrap().strip_suffix('}').unwrap().to_owned()
     }

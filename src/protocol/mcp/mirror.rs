@@ -35,7 +35,7 @@ impl<'a> Field<'a> {
     /// A field that is there once or not at all.
     #[must_use]
     pub fn of(value: Option<&'a str>) -> Self {
-        value.map_or(Self::Absent, |value| Self::Text(value.trim_matches([' ', '\t'])))
+        value.map_or(Self::Absent, |value| Self::Text(value.trim_ascii()))
     }
 
     /// The value, taken out of its Base64 wrapping if it has one; `Err` when it cannot be read.
@@ -93,7 +93,7 @@ impl Mirror<'_> {
 pub fn encoded(value: &str) -> Cow<'_, str> {
     // MCP 2026-07-28, Value Encoding: what a field cannot hold, and what would be taken for its wrapping, is wrapped.
     let is_plain = value.bytes().all(|byte| matches!(byte, 0x20..=0x7e))
-        && value.trim_matches(' ') == value
+        && !(value.starts_with(' ') || value.ends_with(' '))
         && !(value.starts_with("=?base64?") && value.ends_with("?="));
     if is_plain { Cow::Borrowed(value) } else { Cow::Owned(format!("=?base64?{}?=", STANDARD.encode(value))) }
 }

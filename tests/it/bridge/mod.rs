@@ -10,6 +10,7 @@ mod probe;
 mod children;
 mod sse_upstream;
 mod sse_faults;
+mod attended;
 mod sse_found;
 mod streams;
 mod several;

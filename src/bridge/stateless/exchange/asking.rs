@@ -112,7 +112,7 @@ impl Exchange {
                 state.rounds += 1;
                 state.features = round.envelope.features;
                 state.stage = Stage::Attached(round);
-                let attendance = Attendance { exchange: Arc::clone(self), round: state.rounds };
+                let attendance = Attendance::new(Arc::clone(self), state.rounds);
                 let (answered, open) = std::mem::take(&mut state.questions)
                     .into_iter()
                     .partition(|question| answers(&question.key).is_some());

@@ -1,18 +1,57 @@
 //! The end of an exchange before its answer.
 
+use std::future::poll_fn;
 use std::sync::Arc;
 
+use crate::bridge::mailbox::{Event, Reader};
 use crate::bridge::stateless::exchange::{Exchange, Stage, failure};
+use crate::bridge::upstream::call::{Call, Work};
 use crate::protocol::mcp::reply;
 
 /// A client waits for the answer of an exchange; when this is dropped before it came, the client has left.
 #[derive(Debug)]
 pub struct Attendance {
-    pub(super) exchange: Arc<Exchange>,
-    pub(super) round: u64,
+    exchange: Arc<Exchange>,
+    round: u64,
+    /// With its call, which may be over before all of its work is done.
+    work: Option<(Arc<Call>, Work)>,
 }
 
 impl Attendance {
+    pub(super) const fn new(exchange: Arc<Exchange>, round: u64) -> Self {
+        Self { exchange, round, work: None }
+    }
+
+    /// Takes up the work of the call, if that is left to its caller.
+    #[must_use]
+    pub fn working(mut self) -> Self {
+        let call = self.exchange.sent.get().and_then(|sent| sent.call.upgrade());
+        self.work = call.and_then(|call| call.take_work().map(|work| (call, work)));
+        self
+    }
+
+    /// The next event for the client; what there is to do for the call is done meanwhile.
+    pub async fn next(&mut self, reader: &mut Reader) -> Option<Event> {
+        poll_fn(|context| {
+            if let Some((_, work)) = &mut self.work {
+                // Who is awake need not be woken by what it does itself.
+                reader.stay_awake();
+                if work.poll(context) {
+                    self.work = None;
+                }
+            }
+            reader.poll_next(context)
+        })
+        .await
+    }
+
+    /// Leaves what is still to do to a task: what is waited for now is not the answer alone.
+    pub fn leave_work(&mut self) {
+        if let Some((call, work)) = self.work.take() {
+            call.carry_on(work);
+        }
+    }
+
     /// The error code of the answer, once it came and if it is an error.
     #[must_use]
     pub fn code(&self) -> Option<i32> {
@@ -22,7 +61,7 @@ impl Attendance {
 
 impl Drop for Attendance {
     fn drop(&mut self) {
-        self.exchange.leave(self.round);
+        self.exchange.leave(self.round, self.work.is_some());
     }
 }
 
@@ -45,11 +84,17 @@ impl Exchange {
         link.abandon(sent.id, reason);
     }
 
-    /// The client of a round has left.
-    fn leave(&self, round: u64) {
+    /// The client of a round has left; `is_working`: it has seen no outcome, for it was still at work.
+    fn leave(&self, round: u64, is_working: bool) {
         {
             let state = self.lock();
-            if state.rounds != round || !matches!(state.stage, Stage::Attached(_)) {
+            let is_left = match state.stage {
+                Stage::Attached(_) => true,
+                // Nobody could come back for what nobody was given.
+                Stage::Parked | Stage::Settled(_) => is_working,
+                Stage::Over => false,
+            };
+            if state.rounds != round || !is_left {
                 return;
             }
         }

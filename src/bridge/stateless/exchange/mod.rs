@@ -22,6 +22,7 @@ use crate::bridge::upstream::link::Link;
 use crate::bridge::upstream::stateless::dress;
 use crate::model::principal::Principal;
 use crate::protocol::mcp::client_features::ClientFeatures;
+use crate::protocol::mcp::completion::Identity;
 use crate::protocol::mcp::envelope::Envelope;
 use crate::protocol::mcp::log_level::LogLevel;
 use crate::protocol::mcp::message::{Kind, Message};
@@ -35,7 +36,7 @@ pub struct Exchange {
     pub principal: Arc<Principal>,
     /// The request as it first came, if it may be answered by asking for more: as text, for it is seldom looked at again.
     request: Option<Bytes>,
-    identity: Arc<str>,
+    identity: Identity,
     is_cacheable: bool,
     sent: OnceLock<Sent>,
     state: Mutex<State>,
@@ -103,8 +104,8 @@ pub struct Passing {
     pub id: Bytes,
     /// Where it goes.
     pub mailbox: Arc<Mailbox>,
-    /// What the server is, JSON, and whether the result is one that says how long it may be kept.
-    pub completed: (Arc<str>, bool),
+    /// What the server is, and whether the result is one that says how long it may be kept.
+    pub completed: (Identity, bool),
 }
 
 impl Exchange {
@@ -112,7 +113,7 @@ impl Exchange {
     #[must_use]
     pub fn begin(
         principal: &Arc<Principal>,
-        identity: Arc<str>,
+        identity: Identity,
         request: &Message,
         round: Round,
     ) -> (Arc<Self>, Attendance) {
@@ -138,7 +139,7 @@ impl Exchange {
             sent: OnceLock::new(),
             state: Mutex::new(state),
         });
-        let attendance = Attendance { exchange: Arc::clone(&exchange), round: 1 };
+        let attendance = Attendance::new(Arc::clone(&exchange), 1);
         (exchange, attendance)
     }
 
@@ -226,7 +227,7 @@ impl Exchange {
             Stage::Attached(round) if state.missing.is_none() && state.questions.is_empty() => Some(Passing {
                 id: round.id.clone(),
                 mailbox: Arc::clone(&round.mailbox),
-                completed: (Arc::clone(&self.identity), self.is_cacheable),
+                completed: (self.identity.clone(), self.is_cacheable),
             }),
             _ => None,
         }

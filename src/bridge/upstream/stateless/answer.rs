@@ -27,31 +27,40 @@ enum ResultType {
 /// Takes the answer `message` to the call `number`; `id` is where its id stands. False when nobody waits for it.
 #[must_use]
 pub fn take(link: &Arc<Link>, number: u64, message: &Message, id: Span) -> bool {
-    // What was not sent again yet cannot have been answered.
-    let Some(call) = link.find_call(number).filter(|call| !call.onward.is_asking()) else { return false };
     let Kind::Answer { result, parts, .. } = message.kind() else { return false };
-    let Some(result) = *result else {
-        take_error(link, number, message, id);
-        return true;
-    };
-    match (result_type(message, parts), &call.owner) {
-        (ResultType::InputRequired, Owner::Stateless(exchange)) => match sealed(link, exchange, message, result) {
-            Some(message) => answer(link, number, &message, id),
-            None => fail(link, number, "The MCP server asks for more where nobody can be asked"),
-        },
-        (ResultType::InputRequired, Owner::Session(session)) => {
-            inquiry::begin(link, number, session, (message, result))
+    // What was not sent again yet cannot have been answered.
+    let is_due = |call: &Call| !call.onward.is_asking();
+    let kind = result.map(|result| (result_type(message, parts), result));
+    if let Some((ResultType::InputRequired, result)) = kind {
+        let call = link.find_call(number).filter(|call| is_due(call));
+        if let Some(session) = call.as_ref().and_then(|call| call.owner.session()) {
+            inquiry::begin(link, number, session, (message, result));
+            return true;
         }
-        (ResultType::InputRequired, Owner::Nobody) => {
-            fail(link, number, "The MCP server asks the client for more, which it can do in a session only");
+    }
+    // That of a session's client is no answer, even if its call came to be due this moment.
+    let is_question = matches!(kind, Some((ResultType::InputRequired, _)));
+    let is_answered = |call: &Call| is_due(call) && !(is_question && call.owner.session().is_some());
+    let Some(call) = link.take_call_if(number, is_answered) else { return false };
+    let fail = |text: &str| call.fail(reply::UNAVAILABLE, text);
+    match (kind, &call.owner) {
+        (None, _) => take_error(link, &call, message, id),
+        (Some((ResultType::InputRequired, result)), Owner::Stateless(exchange)) => {
+            match sealed(link, exchange, message, result) {
+                Some(message) => call.answer(&message, id),
+                None => fail("The MCP server asks for more where nobody can be asked"),
+            }
+        }
+        (Some((ResultType::InputRequired, _)), Owner::Nobody) => {
+            fail("The MCP server asks the client for more, which it can do in a session only");
         }
         // Whoever reads the other one would take a question that nobody looked at for ours.
-        (ResultType::Ambiguous, _) => fail(link, number, "The MCP server's answer can be read in two ways"),
+        (Some((ResultType::Ambiguous, _)), _) => fail("The MCP server's answer can be read in two ways"),
         // MCP 2026-07-28, Responses: a result of a kind that is not known is an error. A client of this era judges itself.
-        (ResultType::Other, Owner::Session(_) | Owner::Nobody) => {
-            fail(link, number, "The MCP server answered with a result of a kind that this client does not know");
+        (Some((ResultType::Other, _)), Owner::Session(_) | Owner::Nobody) => {
+            fail("The MCP server answered with a result of a kind that this client does not know");
         }
-        _ => answer(link, number, message, id),
+        _ => call.answer(message, id),
     }
     true
 }
@@ -60,13 +69,6 @@ pub fn take(link: &Arc<Link>, number: u64, message: &Message, id: Span) -> bool 
 pub(super) fn fail(link: &Link, number: u64, text: &str) {
     if let Some(call) = link.take_call(number) {
         call.fail(reply::UNAVAILABLE, text);
-    }
-}
-
-fn answer(link: &Link, number: u64, message: &Message, id: Span) {
-    // It may have been cancelled this moment.
-    if let Some(call) = link.take_call(number) {
-        call.answer(message, id);
     }
 }
 
@@ -94,14 +96,13 @@ fn sealed(link: &Link, exchange: &Exchange, message: &Message, result: Span) -> 
     Message::parse_within(message.rewritten(&mut [Edit { at, with: sealed.as_bytes() }]), MAX_DEPTH).ok()
 }
 
-fn take_error(link: &Arc<Link>, number: u64, message: &Message, id: Span) {
+fn take_error(link: &Link, call: &Call, message: &Message, id: Span) {
     let error = object::members(message.text(), &["error"]).ok().and_then(|[error]| error);
     let members = error.and_then(|error| object::members(error, &["code", "data"]).ok());
     let [code, data] = members.unwrap_or_default();
-    let Some(call) = link.take_call(number) else { return };
     let place = code.and_then(|code| Span::of(code, message.text()));
     match (code.and_then(|code| code.parse().ok()), place) {
-        (Some(reply::INVALID_PARAMS), Some(at)) if is_not_found(&call, data) => {
+        (Some(reply::INVALID_PARAMS), Some(at)) if is_not_found(call, data) => {
             let code = reply::RESOURCE_NOT_FOUND.to_string();
             let edits = &mut [Edit { at, with: code.as_bytes() }, Edit { at: id, with: &call.id }];
             call.mailbox.finish(message.rewritten(edits));

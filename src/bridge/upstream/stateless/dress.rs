@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use crate::bridge::upstream::call::{Call, Owner};
 use crate::bridge::upstream::hello;
+use crate::bridge::upstream::stateless::onward::Header;
 use crate::fetch::FieldName;
 use crate::protocol::mcp::header;
 use crate::protocol::mcp::message::{Kind, Message, Param, Params};
@@ -143,13 +144,8 @@ fn has_member(json: &str, is_meant: impl Fn(&str) -> bool) -> bool {
 }
 
 /// MCP 2026-07-28, Standard Request Headers, and Custom Headers from Tool Parameters.
-fn fields(
-    call: &Call,
-    message: &Message,
-    (method, params): (&Method, &Params),
-    edits: &[Edit<'_>],
-) -> Vec<(FieldName, Bytes)> {
-    let mut fields = Vec::with_capacity(2 + call.onward.repeated.len());
+fn fields(call: &Call, message: &Message, (method, params): (&Method, &Params), edits: &[Edit<'_>]) -> Header {
+    let mut fields = Header::new();
     fields.push((METHOD, method.bytes()));
     let named = match method {
         Method::ToolsCall | Method::PromptsGet => params.get(Param::Name),

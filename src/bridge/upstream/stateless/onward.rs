@@ -4,10 +4,14 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 
 use crate::bridge::upstream::stateless::inquiry::Inquiry;
 use crate::fetch::FieldName;
 use crate::protocol::mcp::param_header::ParamHeader;
+
+/// Header fields of one request; as a rule `Mcp-Method` and `Mcp-Name`.
+pub type Header = SmallVec<[(FieldName, Bytes); 2]>;
 
 /// The part of a call that only an upstream without sessions needs; empty for any other.
 #[derive(Debug, Default)]
@@ -15,7 +19,7 @@ pub struct Onward {
     /// The arguments of its tool that header fields repeat.
     pub repeated: Arc<[ParamHeader]>,
     /// Header fields that say what the body says: for HTTP alone.
-    pub header: Vec<(FieldName, Bytes)>,
+    pub header: Header,
     /// What was sent, if a session's client may be asked for more and it then has to be sent again.
     pub sent: Option<Bytes>,
     rounds: AtomicU32,

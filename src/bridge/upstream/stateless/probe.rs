@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::Value;
+use smallvec::smallvec;
 
 use crate::base::limit::Limit;
 use crate::bridge::mailbox::{Event, Mailbox};
@@ -126,7 +127,7 @@ async fn discover_once(link: &Arc<Link>, limit: Duration) -> Option<Found> {
     let (mailbox, mut reader) = Mailbox::of_call();
     let mut call = Call::of_bridge(mailbox, limit);
     // Nothing is negotiated yet, so this one request says it all itself.
-    call.onward.header = vec![
+    call.onward.header = smallvec![
         (dress::PROTOCOL_VERSION, Bytes::from_static(ProtocolVersion::STATELESS.as_str().as_bytes())),
         (dress::METHOD, Bytes::from_static(DISCOVER.as_bytes())),
     ];

@@ -10,12 +10,11 @@ mod walk;
 mod tests;
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
 use bytes::Bytes;
 
 use crate::base::limit::Limit;
-use crate::protocol::mcp::completion::Has;
+use crate::protocol::mcp::completion::{Has, Identity};
 use crate::protocol::mcp::meta;
 use crate::protocol::mcp::object;
 use crate::protocol::mcp::passing::utf8::Utf8;
@@ -75,8 +74,8 @@ pub struct Terms {
     pub id: Bytes,
     /// Which kinds of result may pass.
     pub kinds: Kinds,
-    /// What is added where it is missing: who the server is, JSON, and for a cacheable result that it is not to be kept.
-    pub completed: Option<(Arc<str>, bool)>,
+    /// What is added where it is missing: who the server is, and for a cacheable result that it is not to be kept.
+    pub completed: Option<(Identity, bool)>,
     /// How deep it may be nested.
     pub max_depth: usize,
 }
@@ -339,7 +338,7 @@ impl Passing {
         };
         if depth == 3 && self.is_in_meta() && !self.found.server_info {
             let comma = if self.found.in_meta { "," } else { "" };
-            out.extend_from_slice(format!(r#"{comma}"{}":{identity}"#, meta::SERVER_INFO).as_bytes());
+            out.extend_from_slice(format!("{comma}{}", identity.member()).as_bytes());
             self.found.server_info = true;
         }
         if depth == 2 && !self.found.is_ambiguous {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::*;
 
 fn terms(kinds: Kinds, is_completed: bool) -> Terms {
-    let completed = is_completed.then(|| (r#"{"name":"s"}"#.into(), true));
+    let completed = is_completed.then(|| (Identity::new(r#"{"name":"s"}"#), true));
     Terms { expected: "17".to_owned(), id: Bytes::from_static(br#""a""#), kinds, completed, max_depth: 20 }
 }
 
@@ -107,7 +107,13 @@ fn d_18_what_is_missing_is_added_as_it_passes() {
             panic!()
         };
         let id = crate::protocol::mcp::splice::Edit { at: *id, with: br#""a""# };
-        let held = crate::protocol::mcp::completion::completed(&message, id, (*at, parts), r#"{"name":"s"}"#, true);
+        let held = crate::protocol::mcp::completion::completed(
+            &message,
+            id,
+            (*at, parts),
+            &Identity::new(r#"{"name":"s"}"#),
+            true,
+        );
         assert_eq!(passed, serde_json::from_slice::<Value>(&held).unwrap(), "{result}");
         assert_eq!(passed["id"], json!("a"));
     }
