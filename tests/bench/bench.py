@@ -12,6 +12,7 @@ from measure import ROOT, ROUNDS, SECONDS_EACH, SMOKE, prepare, results, summary
 
 import bridge as bridges
 import calls
+import eras
 import flat
 import large
 import report
@@ -19,7 +20,7 @@ import start
 import streams
 import tokens
 
-PARTS = {"start": start.run, "calls": calls.run, "streams": streams.run, "flat": flat.run, "large": large.run, "tokens": tokens.run}
+PARTS = {"start": start.run, "calls": calls.run, "eras": eras.run, "streams": streams.run, "flat": flat.run, "large": large.run, "tokens": tokens.run}
 
 
 def main():

@@ -92,5 +92,3 @@ def _judge(ways):
     aim(f"calls through one stdio child {at}", 6000, rate, "/s", least=True)
     aim("stateless client before a session server, more CPU a call", 30, more("bridge, stateless client", "bridge to HTTP"), " µs")
     aim("session client before a stateless server, more CPU a call", 30, more("bridge, stateless server", "bridge to HTTP"), " µs")
-    # A twentieth is what two equal ways differ by from round to round.
-    aim("stateless on both sides ÷ sessions on both sides, CPU", 1.05, divided("bridge, stateless both", "bridge to HTTP"))
