@@ -7,7 +7,7 @@ from measure import SMOKE, aim, keep, line, median, rows, table
 from ways import Way, Ways
 
 CONNECTIONS = (4,) if SMOKE else (8, 16, 64)
-TURNS = 2 if SMOKE else 60
+TURNS = 2 if SMOKE else 40
 SECONDS = 0.35
 
 
