@@ -356,7 +356,7 @@ mod tests {
         assert!(heard().unwrap().unwrap().ends_with(b"data: question\n\n"), "somebody waits for its answer");
     }
 
-    /// A call of the stateless era, and what is left of it when all of its work is dropped.
+    /// A call of the stateless era, for which nobody waits.
     fn attended() -> Call {
         let request = Message::parse(Bytes::from_static(br#"{"jsonrpc":"2.0","id":1,"method":"tools/call"}"#)).unwrap();
         let (mailbox, _reader) = Mailbox::of_call();
