@@ -14,10 +14,10 @@ ALLOWED_ERRORS = {
 # Statuses of 500 and above that may come: (status, kind) → reason. None so far.
 ALLOWED_5XX = {}
 # How far the lows of resident memory may rise over the second half of the load, in MiB: more than that in an hour is a leak, in two
-# minutes it is an allocator that is not warm yet.
+# minutes it may be that more was in flight.
 GROWTH_LONG, GROWTH_SHORT = 4.0, 12.0
-# Above the baseline, after everything is over. The allocator keeps what it once had; what it had is bounded by what was in flight.
-MEMORY_LEFT = 24.0
+# Above the baseline, after everything is over. What was in flight is given back; what stays are memories of a bounded size.
+MEMORY_LEFT = 8.0
 # Connections to the servers behind that may be left over in the pool, more than at the start; besides one for each question that a
 # stateless client left unanswered, for as long as the bridge waits for it (seconds).
 KEPT, PARKED = 8, 610
