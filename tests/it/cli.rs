@@ -92,6 +92,21 @@ fn help_and_version_are_no_errors_and_a_wrong_word_is_64() {
 }
 
 #[test]
+fn the_allocator_is_compiled_as_asked_and_its_thread_runs() {
+    let folder = folder(CONFIG);
+    let output = heard(folder.path(), &["--version"]).env("_RJEM_MALLOC_CONF", "stats_print:true").output().unwrap();
+    let said = text(&output);
+    for asked in [
+        "\"max_background_threads:1,",
+        "(background_thread: true)",
+        "opt.dirty_decay_ms: 1000 ",
+        "opt.muzzy_decay_ms: 0 ",
+    ] {
+        assert!(said.contains(asked), "{asked:?} is not in force: was .cargo/config.toml read?\n{said}");
+    }
+}
+
+#[test]
 fn a_faulty_or_missing_file_is_78_and_every_fault_is_told() {
     let bad = folder("server:\n  lisen: 127.0.0.1:0\n  idle_timeout: soon\n");
     for arguments in [&["config", "check"][..], &["serve"], &["user", "list"]] {

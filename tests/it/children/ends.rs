@@ -130,6 +130,8 @@ async fn child_7_a_killed_keeper_leaves_nothing_of_its_session() {
     let mut child = start(&nasty("sleep", &marker, 30_000));
     assert_eq!(child.line().await, "ready");
     let keeper = processes(&marker).into_iter().find(|pid| parent(*pid) == Pid::from_raw(own_number())).unwrap();
+    let threads = fs::read_dir(format!("/proc/{}/task", keeper.as_raw_nonzero())).unwrap();
+    assert_eq!(threads.count(), 1, "what it does to its children counts on that");
     kill_process(keeper, Signal::KILL).unwrap();
     let words = ended(&mut child.exit).await;
     assert_eq!(words, "its keeper ended unexpectedly: signal: 9 (SIGKILL)");
