@@ -114,8 +114,8 @@ impl Bridge {
         let id = message.as_ref().map_or(reply::NO_ID, Message::id_or_null);
         era::check_version(request.protocol_version, session.as_deref(), id)?;
         caller.era = Era::Session(session);
-        match message {
-            Some(message) => self.take_one(caller, &message).await,
+        match &message {
+            Some(message) => self.take_one(caller, message).await,
             None => self.take_batch(caller, &body).await,
         }
     }

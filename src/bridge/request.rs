@@ -20,6 +20,7 @@ use crate::bridge::upstream::hello::Speaks;
 use crate::bridge::upstream::wire::SendFault;
 use crate::bridge::upstream::{State, Upstream};
 use crate::bridge::{Bridge, Refusal, merge, stateless, subscribe, tool_search};
+use crate::protocol::mcp::envelope::Envelope;
 use crate::protocol::mcp::message::{Kind, Message, Param, Params};
 use crate::protocol::mcp::method::Method;
 use crate::protocol::mcp::param_header::ParamHeader;
@@ -235,6 +236,14 @@ impl Bridge {
         }
         let Some(link) = upstream.link() else { return Ok(Begun::Answered(unavailable(message, upstream))) };
         let place = self.load.call(&caller.principal, upstream.index)?;
+        if let Era::Stateless(Envelope { log_level: Some(level), .. }) = &caller.era {
+            // What is rare and large is boxed: it would make every request as large.
+            Box::pin(subscribe::lower_level(upstream, &link, *level)).await;
+        }
+        let slot = match link.wire().slot().await {
+            Ok(slot) => slot,
+            Err(fault) => return unsent(fault, message, upstream),
+        };
         let (mailbox, reader) = Mailbox::of_call();
         let limit = upstream.settings.timeout.min(self.request_timeout);
         let mut call = Call::new(Bytes::copy_from_slice(message.bytes(*id)), Owner::Nobody, mailbox, limit);
@@ -246,20 +255,17 @@ impl Bridge {
         if link.speaks() == Speaks::Stateless {
             call.onward.repeated = repeated(upstream, message, edits);
         }
-        let begun = match &caller.era {
+        let sent = match &caller.era {
             Era::Session(session) => {
                 call.owner = session.as_ref().map_or(Owner::Nobody, |session| Owner::Session(Arc::clone(session)));
-                link.request(call, message, edits).await.map(|_| Begun::Waiting(reader))
+                link.send(slot, call, message, edits).map(|_| Begun::Waiting(reader))
             }
             Era::Stateless(envelope) => {
-                if let Some(level) = envelope.log_level {
-                    subscribe::lower_level(upstream, &link, level).await;
-                }
                 let state = match self.state_for(&caller.principal, &link, message) {
                     Ok(state) => state,
                     Err(fault) => return Ok(Begun::Answered(fault.body(message.bytes(*id)))),
                 };
-                let attendance = self.exchange(caller, message, *envelope, &mut call);
+                let attendance = self.exchange(caller, message, *envelope, (&mut call, link.speaks()));
                 let for_era = match link.speaks() {
                     Speaks::Sessions => stateless::for_session_era(message),
                     Speaks::Stateless => {
@@ -267,14 +273,17 @@ impl Bridge {
                     }
                 };
                 let for_era = if edits.is_empty() { for_era } else { [edits, &for_era].concat() };
-                link.request(call, message, &for_era).await.map(|_| Begun::Attended(reader, attendance))
+                link.send(slot, call, message, &for_era).map(|_| Begun::Attended(reader, attendance))
             }
         };
-        match begun {
-            Ok(begun) => Ok(begun),
-            Err(SendFault::Busy) => Err(Refusal::Busy { retry_after: RETRY_AFTER }),
-            Err(SendFault::Lost) => Ok(Begun::Answered(unavailable(message, upstream))),
-        }
+        sent.or_else(|fault| unsent(fault, message, upstream))
+    }
+}
+
+fn unsent(fault: SendFault, message: &Message, upstream: &Upstream) -> Result<Begun, Refusal> {
+    match fault {
+        SendFault::Busy => Err(Refusal::Busy { retry_after: RETRY_AFTER }),
+        SendFault::Lost => Ok(Begun::Answered(unavailable(message, upstream))),
     }
 }
 

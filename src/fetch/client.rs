@@ -65,6 +65,9 @@ pub struct Request<'a> {
 }
 
 /// What requests have in common: all but their content, and header fields of their own.
+///
+/// Those that every request has of its own are there without a value: a copy of the fields has room for no more than there are,
+/// and to add one would move them all.
 #[derive(Clone, Debug)]
 pub struct Prepared {
     method: Method,
@@ -88,7 +91,7 @@ pub struct Answer {
 }
 
 impl Prepared {
-    /// The same with one more header field.
+    /// The same with one more header field; with no value, it has its place kept.
     #[must_use]
     pub fn with(mut self, name: FieldName, value: &'static str) -> Self {
         self.headers.append(name, HeaderValue::from_static(value));
@@ -181,6 +184,9 @@ impl Client {
         if let Some(Proxy::Http { authorization: Some(authorization), .. }) = proxy {
             headers.insert(header::PROXY_AUTHORIZATION, authorization.clone());
         }
+        if verb == Verb::Post {
+            headers.insert(header::CONTENT_LENGTH, const { HeaderValue::from_static("") });
+        }
         let method = match verb {
             Verb::Get => Method::GET,
             Verb::Post => Method::POST,
@@ -211,14 +217,23 @@ fn message(
     more: &[(FieldName, Bytes)],
     body: Option<Bytes>,
 ) -> Result<hyper::Request<Full<Bytes>>, FetchError> {
-    let mut message = hyper::Request::new(Full::new(body.unwrap_or_default()));
+    let body = body.unwrap_or_default();
+    let length = HeaderValue::from(body.len());
+    let mut message = hyper::Request::new(Full::new(body));
     message.method_mut().clone_from(&prepared.method);
     message.uri_mut().clone_from(&prepared.target);
-    message.headers_mut().clone_from(&prepared.headers);
+    let headers = message.headers_mut();
+    headers.clone_from(&prepared.headers);
+    if let Some(place) = headers.get_mut(header::CONTENT_LENGTH) {
+        *place = length;
+    }
     for (name, value) in more {
         let mut value = HeaderValue::from_maybe_shared(value.clone()).map_err(|_| unsendable(name.as_str()))?;
         value.set_sensitive(true);
-        message.headers_mut().append(name.clone(), value);
+        match headers.get_mut(name) {
+            Some(place) if place.is_empty() => *place = value,
+            _ => _ = headers.append(name.clone(), value),
+        }
     }
     Ok(message)
 }

@@ -140,8 +140,10 @@ impl Response {
         if self.announced().is_some_and(|length| length > limit) {
             return Err(FetchError::TooLarge);
         }
-        let begun = self.begin(KEPT_IN_PIECES.min(limit)).await?;
-        self.collect_after(begun, limit).await
+        match self.begin(KEPT_IN_PIECES.min(limit)).await? {
+            Begun::Whole(all) => Ok(all),
+            Begun::Part(pieces) => self.collect_after(pieces, limit).await,
+        }
     }
 
     /// The beginning of the content: all of it, or more than `enough` bytes of it.
@@ -163,16 +165,11 @@ impl Response {
         }))
     }
 
-    /// All of the content that has begun so, if it has at most `limit` bytes.
+    /// All of the content that has begun with these pieces, if it has at most `limit` bytes.
     ///
     /// # Errors
     /// Larger, or the connection failed.
-    pub async fn collect_after(mut self, begun: Begun, limit: usize) -> Result<Bytes, FetchError> {
-        let pieces = match begun {
-            Begun::Whole(all) if all.len() <= limit => return Ok(all),
-            Begun::Whole(_) => return Err(FetchError::TooLarge),
-            Begun::Part(pieces) => pieces,
-        };
+    pub async fn collect_after(&mut self, pieces: Vec<Bytes>, limit: usize) -> Result<Bytes, FetchError> {
         // A length that was announced is room for all of it at once; growing piece by piece holds it twice.
         let mut all = Vec::with_capacity(self.announced().unwrap_or(0).min(limit));
         for piece in pieces {

@@ -132,7 +132,7 @@ impl Mailbox {
             return None;
         }
         let before = state.readers.iter().position(|reader| reader.stream == Some(stream));
-        let before = before.and_then(|index| state.readers.remove(index));
+        let before = before.map(|index| state.readers.remove(index));
         // Not left to the connection before: one whose client is gone is stuck in a write, and does nothing for a long time.
         let passage = before.as_ref().and_then(|before| state.break_off(before.id, stream));
         let id = state.add_reader(Some(stream));

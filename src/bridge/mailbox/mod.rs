@@ -20,6 +20,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 use tokio::sync::Notify;
 
 use crate::base::limit::Limit;
@@ -99,7 +100,7 @@ struct State {
     is_delayed: bool,
     ended: bool,
     /// The newest last: it alone is given messages.
-    readers: VecDeque<Waiting>,
+    readers: SmallVec<[Waiting; 1]>,
     next_reader: u64,
     /// What was sent, if it can be asked for again.
     sent: Option<Box<Sent>>,
@@ -116,7 +117,7 @@ struct Waiting {
 impl State {
     fn add_reader(&mut self, stream: Option<StreamId>) -> u64 {
         self.next_reader += 1;
-        self.readers.push_back(Waiting { id: self.next_reader, stream, waker: None });
+        self.readers.push(Waiting { id: self.next_reader, stream, waker: None });
         self.next_reader
     }
 
@@ -146,7 +147,7 @@ impl State {
     }
 
     fn is_newest(&self, id: u64) -> bool {
-        self.readers.back().is_some_and(|reader| reader.id == id)
+        self.readers.last().is_some_and(|reader| reader.id == id)
     }
 
     /// Whether one more message has no room. It is not asked how large that is: a writer that waited for room must find
@@ -307,7 +308,7 @@ impl Mailbox {
 }
 
 fn wake_newest(mut state: MutexGuard<'_, State>) {
-    let waker = state.readers.back_mut().and_then(|reader| reader.waker.take());
+    let waker = state.readers.last_mut().and_then(|reader| reader.waker.take());
     drop(state);
     if let Some(waker) = waker {
         waker.wake();
@@ -315,7 +316,7 @@ fn wake_newest(mut state: MutexGuard<'_, State>) {
 }
 
 fn end_surplus(mut state: MutexGuard<'_, State>) {
-    let surplus = if state.readers.len() > MAX_READERS { state.readers.pop_front() } else { None };
+    let surplus = if state.readers.len() > MAX_READERS { Some(state.readers.remove(0)) } else { None };
     drop(state);
     wake(surplus);
 }

@@ -42,7 +42,7 @@ impl Bridge {
         caller: &Caller,
         message: &Message,
         envelope: Envelope,
-        call: &mut Call,
+        (call, speaks): (&mut Call, Speaks),
     ) -> Attendance {
         let round = Round {
             id: std::mem::take(&mut call.id),
@@ -51,7 +51,8 @@ impl Bridge {
             accepts_stream: caller.accepts_stream,
             envelope,
         };
-        let (exchange, attendance) = Exchange::begin(&caller.principal, self.identity(&caller.own), message, round);
+        let (exchange, attendance) =
+            Exchange::begin(&caller.principal, (self.identity(&caller.own), speaks), message, round);
         call.owner = Owner::Stateless(exchange);
         attendance
     }

@@ -173,14 +173,15 @@ impl Call {
 
     /// Has its work done: by a task, on the runtime of whoever asks, where its connection is, too, so that no other thread is woken.
     /// A call of the stateless era ends with whoever waits for it, so its work is left to that one, and most calls need no task.
-    pub fn carry(&self, work: impl Future<Output = ()> + Send + 'static) {
+    /// `work` makes the work where it is to stay: it is large.
+    pub fn carry<W: Future<Output = ()> + Send + 'static>(&self, work: impl FnOnce() -> W) {
         let mut carrier = self.carrier();
         if matches!(*carrier, Carrier::Ended) {
             return;
         }
         *carrier = match &self.owner {
-            Owner::Stateless(_) => Carrier::Caller(Work(Box::pin(work))),
-            _ => Carrier::Task(tokio::spawn(work).abort_handle()),
+            Owner::Stateless(_) => Carrier::Caller(Work(Box::pin(work()))),
+            _ => Carrier::Task(tokio::spawn(work()).abort_handle()),
         };
     }
 
@@ -331,6 +332,7 @@ mod tests {
     use crate::bridge::session::Introduced;
     use crate::bridge::stateless::exchange::Round;
     use crate::bridge::streams::Streams;
+    use crate::bridge::upstream::hello::Speaks;
     use crate::protocol::mcp::completion::Identity;
     use crate::protocol::mcp::envelope::Envelope;
     use crate::protocol::mcp::version::ProtocolVersion;
@@ -368,14 +370,14 @@ mod tests {
             envelope: Envelope::default(),
         };
         let (principal, identity) = (Arc::new(Principal::anonymous()), Identity::new("{}"));
-        let (exchange, _attendance) = Exchange::begin(&principal, identity, &request, round);
+        let (exchange, _attendance) = Exchange::begin(&principal, (identity, Speaks::Sessions), &request, round);
         Call::new(Bytes::new(), Owner::Stateless(exchange), mailbox, LONGEST)
     }
 
     #[tokio::test]
     async fn the_work_of_a_call_that_ends_with_its_caller_is_left_to_the_caller() {
         let (call, (begun, mut ended)) = (attended(), tokio::sync::mpsc::channel::<()>(1));
-        call.carry(async move { begun.closed().await });
+        call.carry(|| async move { begun.closed().await });
         tokio::task::yield_now().await;
         let mut work = call.take_work().unwrap();
         assert!(call.take_work().is_none(), "it is there once");
@@ -391,10 +393,10 @@ mod tests {
     async fn what_is_left_to_do_for_a_call_that_was_ended_is_not_done() {
         for is_taken in [false, true] {
             let (call, (begun, mut ended)) = (attended(), tokio::sync::mpsc::channel::<()>(1));
-            call.carry(async move { begun.closed().await });
+            call.carry(|| async move { begun.closed().await });
             let work = is_taken.then(|| call.take_work().unwrap());
             call.abort();
-            call.carry(async { panic!("it is over") });
+            call.carry(|| async { panic!("it is over") });
             assert!(call.take_work().is_none());
             work.into_iter().for_each(|work| call.carry_on(work));
             assert_eq!(ended.recv().now_or_never(), Some(None), "dropped at once");

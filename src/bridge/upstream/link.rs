@@ -21,7 +21,7 @@ use crate::bridge::upstream::elicited::Elicited;
 use crate::bridge::upstream::hello::{Hello, Speaks};
 use crate::bridge::upstream::stateless::dress;
 use crate::bridge::upstream::stateless::listening::Listening;
-use crate::bridge::upstream::wire::{SendFault, Wire};
+use crate::bridge::upstream::wire::{SendFault, Slot, Wire};
 use crate::protocol::mcp::log_level::LogLevel;
 use crate::protocol::mcp::message::{Kind, Message, Param};
 use crate::protocol::mcp::reply;
@@ -165,12 +165,25 @@ impl Link {
     /// The upstream takes nothing at the moment, or is gone; then nothing was sent.
     pub async fn request(
         self: &Arc<Self>,
-        mut call: Call,
+        call: Call,
         message: &Message,
         edits: &[Edit<'_>],
     ) -> Result<u64, SendFault> {
         let slot = self.wire.slot().await?;
-        // From here to the sending nothing waits: a caller that goes away leaves either all of it or nothing.
+        self.send(slot, call, message, edits)
+    }
+
+    /// The same where there is room: nothing waits, so a caller that goes away leaves either all of it or nothing.
+    ///
+    /// # Errors
+    /// As for [`Self::request`].
+    pub fn send(
+        self: &Arc<Self>,
+        slot: Slot<'_>,
+        mut call: Call,
+        message: &Message,
+        edits: &[Edit<'_>],
+    ) -> Result<u64, SendFault> {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let number = id.to_string();
         let mut edits = with_room(edits);

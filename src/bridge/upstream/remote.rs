@@ -90,13 +90,13 @@ impl Remote {
     ///
     /// # Errors
     /// See [`Client::send`].
-    pub async fn send_prepared(
+    pub fn send_prepared(
         &self,
         prepared: &Prepared,
         more: &[(FieldName, Bytes)],
         body: Option<Bytes>,
-    ) -> Result<Response, FetchError> {
-        self.client.send_prepared(prepared, more, body).await
+    ) -> impl Future<Output = Result<Response, FetchError>> + Send {
+        self.client.send_prepared(prepared, more, body)
     }
 
     /// Prepares requests with these header fields and the configured ones. A POST has content, nothing else has.

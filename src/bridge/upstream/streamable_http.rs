@@ -80,7 +80,7 @@ impl HttpWire {
         // What cannot be sent is told to each request.
         if let Ok(posts) = self.prepare(Verb::Post, None) {
             if version == ProtocolVersion::STATELESS {
-                let calls = posts.clone().with(dress::METHOD, TOOLS_CALL);
+                let calls = posts.clone().with(dress::METHOD, TOOLS_CALL).with(dress::NAME, "");
                 let _second = self.tool_calls.set(calls);
             }
             let _second = self.posts.set(posts);
@@ -95,7 +95,7 @@ impl HttpWire {
 
     /// Carries a call: sends it, and brings back everything that comes for it.
     pub async fn call(self: Arc<Self>, link: Arc<Link>, id: u64, call: Arc<Call>, text: Bytes) {
-        let response = match self.post(text, &call.onward.header).await {
+        let mut response = match self.post(text, &call.onward.header).await {
             Ok(response) => response,
             Err(error) => {
                 fail(&link, id, &error.to_string());
@@ -109,27 +109,43 @@ impl HttpWire {
         if call.onward.header.is_empty() {
             self.note_session(&response);
         }
+        // What is rare and large is boxed, here and below: it would make the work of every call as large.
         if let Some(reason) = self.refusal(&response) {
-            let is_session_lost = self.is_session_lost(&response);
-            // MCP 2025-11-25, Backwards Compatibility: these statuses to `initialize`.
-            let is_older = self.version.get().is_none() && matches!(response.status(), 400 | 404 | 405);
-            self.may_be_older.store(is_older && call.onward.header.is_empty(), Ordering::Relaxed);
-            // The reason may be in a JSON-RPC error that is meant for the caller.
-            if matches!(response.status(), 400 | 404..=499) && response.media_type() == header::JSON {
-                let error = response.collect(MAX_MESSAGE).await.unwrap_or_default();
-                inbound::receive(&link, error, Some(id));
-            }
-            match is_older {
-                // Not worth a word of the log: the older way may be tried next.
-                true => link.take_call(id).iter().for_each(|call| call.fail(reply::UNAVAILABLE, &reason)),
-                false => fail(&link, id, &reason),
-            }
-            if is_session_lost {
-                link.lose("the server forgot the session");
-            }
-            return;
+            return Box::pin(self.refused(&link, (id, &call), response, reason)).await;
         }
-        let mut ended = self.bring(&link, (id, &call), response).await;
+        let mut ended = self.bring(&link, (id, &call), &mut response).await;
+        drop(response);
+        if let Ended::Interrupted(..) = ended {
+            ended = Box::pin(self.resume(&link, (id, &call), ended)).await;
+        }
+        if let Ended::Failed(reason) = ended {
+            fail(&link, id, &reason);
+        }
+    }
+
+    /// Ends a call whose request was refused.
+    async fn refused(&self, link: &Arc<Link>, (id, call): (u64, &Arc<Call>), response: Response, reason: String) {
+        let is_session_lost = self.is_session_lost(&response);
+        // MCP 2025-11-25, Backwards Compatibility: these statuses to `initialize`.
+        let is_older = self.version.get().is_none() && matches!(response.status(), 400 | 404 | 405);
+        self.may_be_older.store(is_older && call.onward.header.is_empty(), Ordering::Relaxed);
+        // The reason may be in a JSON-RPC error that is meant for the caller.
+        if matches!(response.status(), 400 | 404..=499) && response.media_type() == header::JSON {
+            let error = response.collect(MAX_MESSAGE).await.unwrap_or_default();
+            inbound::receive(link, error, Some(id));
+        }
+        match is_older {
+            // Not worth a word of the log: the older way may be tried next.
+            true => link.take_call(id).iter().for_each(|call| call.fail(reply::UNAVAILABLE, &reason)),
+            false => fail(link, id, &reason),
+        }
+        if is_session_lost {
+            link.lose("the server forgot the session");
+        }
+    }
+
+    /// Takes up the stream of a call that broke off, for as long as it can be.
+    async fn resume(&self, link: &Arc<Link>, (id, call): (u64, &Arc<Call>), mut ended: Ended) -> Ended {
         while let Ended::Interrupted(last_id, wait) = ended {
             // A server that wants to be asked again later: our client, too, gets something to come back with.
             if call.accepts_stream {
@@ -137,16 +153,14 @@ impl HttpWire {
             }
             tokio::time::sleep(wait).await;
             ended = match self.get(Some(&last_id)).await {
-                Ok(response) => match self.refusal(&response) {
+                Ok(mut response) => match self.refusal(&response) {
                     Some(reason) => Ended::Failed(reason),
-                    None => self.bring(&link, (id, &call), response).await,
+                    None => self.bring(link, (id, call), &mut response).await,
                 },
                 Err(error) => Ended::Failed(error.to_string()),
             };
         }
-        if let Ended::Failed(reason) = ended {
-            fail(&link, id, &reason);
-        }
+        ended
     }
 
     /// Sends a notification or an answer.
@@ -211,8 +225,7 @@ impl HttpWire {
     }
 
     /// Brings what comes on a call's own stream, or as its only answer.
-    async fn bring(&self, link: &Arc<Link>, (id, call): (u64, &Arc<Call>), response: Response) -> Ended {
-        // What is rare and large is boxed, here and below: it would make the task of every call as large.
+    async fn bring(&self, link: &Arc<Link>, (id, call): (u64, &Arc<Call>), response: &mut Response) -> Ended {
         if response.media_type() == header::EVENT_STREAM {
             return Box::pin(bring_events(link, (id, call), response)).await;
         }
@@ -223,17 +236,23 @@ impl HttpWire {
     }
 
     async fn post(&self, text: Bytes, more: &[(FieldName, Bytes)]) -> Result<Response, FetchError> {
-        if let [(name, method), more @ ..] = more
-            && *name == dress::METHOD
-            && method == TOOLS_CALL
-            && let Some(calls) = self.tool_calls.get()
-        {
-            return self.remote.send_prepared(calls, more, Some(text)).await;
+        let of_tool = match more {
+            [(first, method), more @ ..]
+                if *first == dress::METHOD
+                    && method == TOOLS_CALL
+                    && more.first().is_some_and(|(second, _)| *second == dress::NAME) =>
+            {
+                self.tool_calls.get().map(|calls| (calls, more))
+            }
+            _ => None,
+        };
+        match of_tool.or_else(|| self.posts.get().map(|posts| (posts, more))) {
+            Some((prepared, more)) => self.remote.send_prepared(prepared, more, Some(text)).await,
+            None => {
+                let prepared = self.prepare(Verb::Post, None)?;
+                Box::pin(self.remote.send_prepared(&prepared, more, Some(text))).await
+            }
         }
-        if let Some(posts) = self.posts.get() {
-            return self.remote.send_prepared(posts, more, Some(text)).await;
-        }
-        self.remote.send_prepared(&self.prepare(Verb::Post, None)?, more, Some(text)).await
     }
 
     async fn get(&self, last_event_id: Option<&str>) -> Result<Response, FetchError> {
@@ -282,18 +301,25 @@ impl HttpWire {
 }
 
 /// Brings an answer that comes alone: held whole if it is small, else as it comes.
-async fn bring_answer(link: &Arc<Link>, (id, call): (u64, &Arc<Call>), mut response: Response) -> Result<(), String> {
-    let failed = |error: FetchError| error.to_string();
-    let begun = response.begin(pass::held(call)).await.map_err(failed)?;
-    let pass = match &begun {
-        Begun::Whole(_) => None,
-        Begun::Part(pieces) => Pass::begin(link, id, call, pieces),
-    };
-    if let Some(pass) = pass {
-        drop(begun);
-        return Box::pin(pass_answer(link, (id, call), response, pass)).await;
+async fn bring_answer(link: &Arc<Link>, (id, call): (u64, &Arc<Call>), response: &mut Response) -> Result<(), String> {
+    match response.begin(pass::held(call)).await.map_err(|error| error.to_string())? {
+        Begun::Whole(text) => inbound::receive(link, text, Some(id)),
+        Begun::Part(pieces) => Box::pin(bring_large(link, (id, call), response, pieces)).await?,
     }
-    let text = response.collect_after(begun, MAX_MESSAGE).await.map_err(failed)?;
+    Ok(())
+}
+
+async fn bring_large(
+    link: &Arc<Link>,
+    (id, call): (u64, &Arc<Call>),
+    response: &mut Response,
+    pieces: Vec<Bytes>,
+) -> Result<(), String> {
+    if let Some(pass) = Pass::begin(link, id, call, &pieces) {
+        drop(pieces);
+        return pass_answer(link, (id, call), response, pass).await;
+    }
+    let text = response.collect_after(pieces, MAX_MESSAGE).await.map_err(|error| error.to_string())?;
     inbound::receive(link, text, Some(id));
     Ok(())
 }
@@ -302,7 +328,7 @@ async fn bring_answer(link: &Arc<Link>, (id, call): (u64, &Arc<Call>), mut respo
 async fn pass_answer(
     link: &Arc<Link>,
     (id, call): (u64, &Arc<Call>),
-    mut response: Response,
+    response: &mut Response,
     mut pass: Pass,
 ) -> Result<(), String> {
     let failed = |error: FetchError| error.to_string();
@@ -313,7 +339,7 @@ async fn pass_answer(
 }
 
 /// Brings what comes on a call's own stream. A large answer on it goes on as it comes.
-async fn bring_events(link: &Arc<Link>, (id, call): (u64, &Arc<Call>), mut response: Response) -> Ended {
+async fn bring_events(link: &Arc<Link>, (id, call): (u64, &Arc<Call>), response: &mut Response) -> Ended {
     let mut parser = Parser::new(MAX_MESSAGE);
     let mut tried = false;
     let reason = loop {
@@ -365,7 +391,7 @@ async fn bring_events(link: &Arc<Link>, (id, call): (u64, &Arc<Call>), mut respo
 async fn pass_event(
     link: &Arc<Link>,
     (id, call): (u64, &Arc<Call>),
-    (mut parser, rest, mut response): (Parser, Bytes, Response),
+    (mut parser, rest, response): (Parser, Bytes, &mut Response),
     mut pass: Pass,
 ) -> Result<(), String> {
     parser.begin_rest();

@@ -91,8 +91,8 @@ impl Slot<'_> {
                 inbound::receive(link, answer, Some(id));
             }
             Self::Stdio(room) => room.write(&text),
-            Self::Http(wire) => call.carry(Arc::clone(wire).call(Arc::clone(link), id, Arc::clone(call), text)),
-            Self::Sse(wire) => call.carry(Arc::clone(wire).call(Arc::clone(link), id, text)),
+            Self::Http(wire) => call.carry(|| Arc::clone(wire).call(Arc::clone(link), id, Arc::clone(call), text)),
+            Self::Sse(wire) => call.carry(|| Arc::clone(wire).call(Arc::clone(link), id, text)),
         }
     }
 

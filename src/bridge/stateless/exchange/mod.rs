@@ -38,6 +38,7 @@ pub struct Exchange {
     request: Option<Bytes>,
     identity: Identity,
     is_cacheable: bool,
+    speaks: Speaks,
     sent: OnceLock<Sent>,
     state: Mutex<State>,
 }
@@ -109,11 +110,12 @@ pub struct Passing {
 }
 
 impl Exchange {
-    /// An exchange in its first round, and what must be kept while the client waits.
+    /// An exchange in its first round, and what must be kept while the client waits. The identity is the bridge's, what is spoken
+    /// the upstream's.
     #[must_use]
     pub fn begin(
         principal: &Arc<Principal>,
-        identity: Identity,
+        (identity, speaks): (Identity, Speaks),
         request: &Message,
         round: Round,
     ) -> (Arc<Self>, Attendance) {
@@ -136,6 +138,7 @@ impl Exchange {
             request: dress::may_ask(method).then(|| request.whole().clone()),
             identity,
             is_cacheable: finish::is_cacheable(method),
+            speaks,
             sent: OnceLock::new(),
             state: Mutex::new(state),
         });
@@ -301,8 +304,7 @@ impl Exchange {
             id: &round.id,
             identity: &self.identity,
             is_cacheable: self.is_cacheable,
-            // No answer comes without a connection.
-            speaks: self.sent.get().and_then(|sent| sent.link.upgrade()).map_or(Speaks::Sessions, |link| link.speaks()),
+            speaks: self.speaks,
             takes_url: self.may_ask() && round.envelope.features.elicitation_url,
             missing,
         }

@@ -31,7 +31,8 @@ pub const OWN_ENVELOPE: &str = concat!(
 pub const PROTOCOL_VERSION: FieldName = FieldName::from_static(header::PROTOCOL_VERSION);
 /// `Mcp-Method`.
 pub const METHOD: FieldName = FieldName::from_static(header::METHOD);
-const NAME: FieldName = FieldName::from_static(header::NAME);
+/// `Mcp-Name`.
+pub const NAME: FieldName = FieldName::from_static(header::NAME);
 
 /// The members of `_meta` that stand for a session's client, but for the level of log messages. `capabilities` and
 /// `client_info` are what it said in `initialize`, JSON.
