@@ -105,7 +105,8 @@ impl Bridge {
             },
             Method::ResourcesRead => self.resource(caller, message, params.get(Param::Uri)).await,
             Method::ResourcesSubscribe => self.subscribe(caller, message, params).await,
-            Method::ResourcesUnsubscribe => self.unsubscribe(caller, message, params).await,
+            // What is rare and large is boxed, here and below: every request would be as large.
+            Method::ResourcesUnsubscribe => Box::pin(self.unsubscribe(caller, message, params)).await,
             Method::LoggingSetLevel => self.set_level(caller, message, params).await,
             Method::Other(name) => self.other(caller, message, name).await,
             _ => Ok(Begun::Answered(unknown_method(message, method.as_str()))),
@@ -237,7 +238,6 @@ impl Bridge {
         let Some(link) = upstream.link() else { return Ok(Begun::Answered(unavailable(message, upstream))) };
         let place = self.load.call(&caller.principal, upstream.index)?;
         if let Era::Stateless(Envelope { log_level: Some(level), .. }) = &caller.era {
-            // What is rare and large is boxed: it would make every request as large.
             Box::pin(subscribe::lower_level(upstream, &link, *level)).await;
         }
         let slot = match link.wire().slot().await {

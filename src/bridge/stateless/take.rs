@@ -78,7 +78,7 @@ impl Bridge {
                 if let Some(state) = set(message, params, Param::RequestState)
                     && !message.string(state).is_some_and(|state| state::is_sealed(&state)) =>
             {
-                self.resume(&caller, message, (envelope, params, state)).await
+                Box::pin(self.resume(&caller, message, (envelope, params, state))).await
             }
             Method::Listen => return self.listen_to_changes(&caller, message, params).await,
             _ => self.begin(&caller, message).await?,
