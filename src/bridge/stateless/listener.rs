@@ -87,7 +87,7 @@ impl Listener {
         };
         // Before the first member: of `_meta`, or of the params, which have at least a URI.
         let Some(object) = params.get(Param::Meta).or(params.whole()) else { return };
-        let at = Span { start: object.start + 1, end: object.start + 1 };
+        let at = Span::before(object.start() + 1);
         self.tell(message.rewritten(&mut [Edit { at, with: tag.as_bytes() }]));
     }
 

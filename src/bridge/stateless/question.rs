@@ -95,7 +95,7 @@ pub fn ask(
 fn without_token(message: &Message, params: &Params, whole: Span) -> String {
     let json = message.json(whole);
     let Some(at) = params.get(Param::Meta) else { return json.to_owned() };
-    let within = Span { start: at.start - whole.start, end: at.end - whole.start };
+    let within = Span::new(at.start() - whole.start(), at.end() - whole.start());
     let mut edits = object::without(message.json(at), within, |name| name == "progressToken");
     String::from_utf8_lossy(&splice::splice(json.as_bytes(), &mut edits, false)).into_owned()
 }

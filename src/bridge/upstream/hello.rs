@@ -182,7 +182,7 @@ impl Hello {
     /// `capabilities` as they came, but for `tasks`.
     #[must_use]
     pub fn capabilities(&self) -> String {
-        let json = self.capabilities_at.and_then(|at| self.result.get(at.start..at.end)).unwrap_or("{}");
+        let json = self.capabilities_at.and_then(|at| self.result.get(at.range())).unwrap_or("{}");
         without_tasks(json).unwrap_or_else(|| json.to_owned())
     }
 
@@ -194,8 +194,7 @@ impl Hello {
     pub fn answered_as(&self, version: ProtocolVersion) -> Bytes {
         let version = format!("\"{version}\"");
         let mut edits = vec![Edit { at: self.version_at, with: version.as_bytes() }];
-        let capabilities =
-            self.capabilities_at.and_then(|at| Some((at, without_tasks(self.result.get(at.start..at.end)?)?)));
+        let capabilities = self.capabilities_at.and_then(|at| Some((at, without_tasks(self.result.get(at.range())?)?)));
         if let Some((at, json)) = &capabilities {
             edits.push(Edit { at: *at, with: json.as_bytes() });
         }
@@ -219,7 +218,7 @@ pub fn is_implementation(json: &str) -> bool {
 #[must_use]
 pub fn without_tasks(capabilities: &str) -> Option<String> {
     let [tasks, extensions] = object::members(capabilities, &["tasks", "extensions"]).ok()?;
-    let whole = Span { start: 0, end: capabilities.len() };
+    let whole = Span::new(0, capabilities.len());
     let mut edits = Vec::new();
     if tasks.is_some() {
         edits.extend(object::without(capabilities, whole, |name| name == "tasks"));

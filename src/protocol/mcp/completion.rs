@@ -37,14 +37,13 @@ pub fn completed(
     };
     let tail = has.lacking(identity, is_cacheable);
     let tail = if is_empty(message.bytes(result)) { tail.strip_prefix(',').unwrap_or_default() } else { &tail };
-    let end = result.end.saturating_sub(1);
+    let end = result.end().saturating_sub(1);
     let in_meta = parts.meta.filter(|_| parts.lacks_server_info).map(|own| {
         let close = if is_empty(message.bytes(own)) { "" } else { "," };
-        (own.start + 1, format!("{}{close}", identity.member()))
+        (own.start() + 1, format!("{}{close}", identity.member()))
     });
-    let mut edits: SmallVec<[Edit<'_>; 3]> =
-        smallvec![id, Edit { at: Span { start: end, end }, with: tail.as_bytes() }];
-    edits.extend(in_meta.iter().map(|(at, with)| Edit { at: Span { start: *at, end: *at }, with: with.as_bytes() }));
+    let mut edits: SmallVec<[Edit<'_>; 3]> = smallvec![id, Edit { at: Span::before(end), with: tail.as_bytes() }];
+    edits.extend(in_meta.iter().map(|(at, with)| Edit { at: Span::before(*at), with: with.as_bytes() }));
     message.rewritten(&mut edits)
 }
 

@@ -41,7 +41,7 @@ mod tests {
 
     fn stripped(meta: &str) -> String {
         let text = format!("xx{meta}y");
-        let mut edits = without_envelope(meta, Span { start: 2, end: 2 + meta.len() });
+        let mut edits = without_envelope(meta, Span::new(2, 2 + meta.len()));
         String::from_utf8(splice::splice(text.as_bytes(), &mut edits, false).to_vec()).unwrap()
     }
 

@@ -25,7 +25,7 @@ pub fn members<'a, const N: usize>(
     let mut scan = Scan::new(json, usize::MAX);
     let read = part(&mut scan, known).and_then(|(_, read)| scan.end().map(|()| read));
     let places = read.map_err(|fault| ObjectFault::of(fault, json))??;
-    Ok(places.map(|place| place.and_then(|at| json.get(at.start..at.end))))
+    Ok(places.map(|place| place.and_then(|at| json.get(at.range()))))
 }
 
 /// All members of an object, in the order in which they are written.
@@ -38,7 +38,7 @@ pub fn entries(json: &str) -> Result<Vec<(Cow<'_, str>, &str)>, ObjectFault> {
     let read = scan.object(|scan, name| {
         let name = name.decoded().ok_or_else(|| scan.not_json())?;
         let at = scan.value()?;
-        entries.push((name, json.get(at.start..at.end).unwrap_or_default()));
+        entries.push((name, json.get(at.range()).unwrap_or_default()));
         Ok(())
     });
     read.and_then(|_| scan.end()).map_err(|fault| ObjectFault::of(fault, json))?;
@@ -177,11 +177,11 @@ pub fn without(object: &str, at: Span, goes: impl Fn(&str) -> bool) -> Vec<Edit<
     let mut start = 1;
     for (name, value) in entries {
         let Some(place) = Span::of(value, object) else { return Vec::new() };
-        members.push((start, place.end, goes(&name)));
-        let after = object.get(place.end..).unwrap_or_default();
-        start = place.end + after.find(',').map_or(after.len(), |comma| comma + 1);
+        members.push((start, place.end(), goes(&name)));
+        let after = object.get(place.end()..).unwrap_or_default();
+        start = place.end() + after.find(',').map_or(after.len(), |comma| comma + 1);
     }
-    let cut = |from: usize, to: usize| Edit { at: Span { start: at.start + from, end: at.start + to }, with: b"" };
+    let cut = |from: usize, to: usize| Edit { at: Span::new(at.start() + from, at.start() + to), with: b"" };
     let last_kept = members.iter().rposition(|(_, _, goes)| !goes);
     let mut edits = Vec::new();
     for (index, pair) in members.windows(2).enumerate() {

@@ -91,7 +91,7 @@ impl<'a> Scan<'a> {
             member(self, name)?;
             has_more = self.next()?;
         }
-        Ok(Span { start, end: self.at })
+        Ok(Span::new(start, self.at))
     }
 
     /// How many objects and arrays within one another may come next.
@@ -111,7 +111,7 @@ impl<'a> Scan<'a> {
         let start = self.at;
         self.rest().starts_with(object.as_bytes()).then(|| {
             self.at += object.len();
-            Span { start, end: self.at }
+            Span::new(start, self.at)
         })
     }
 
@@ -131,7 +131,7 @@ impl<'a> Scan<'a> {
             // With a value what is around it may end, too.
             while !has_more {
                 if self.open.len() == around {
-                    return Ok(Span { start, end: self.at });
+                    return Ok(Span::new(start, self.at));
                 }
                 has_more = self.next()?;
             }
@@ -414,7 +414,7 @@ pub(super) mod tests {
             found.push((name.written, at));
             Ok(())
         });
-        let at = |span: Span| &text[span.start..span.end];
+        let at = |span: Span| &text[span.range()];
         assert_eq!((at(whole.unwrap()), scan.end()), (text.trim(), Ok(())));
         let found: Vec<_> = found.into_iter().map(|(name, span)| (name, at(span))).collect();
         let expected = [

@@ -1,17 +1,59 @@
 //! Changing a few places of a text and nothing else.
 
+use std::fmt;
+use std::num::NonZeroU32;
+use std::ops::Range;
+
 use bytes::Bytes;
 
-/// A place in a text: from one byte to another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A place in a text of less than 4 GiB: from one byte to another.
+///
+/// It is small, and as small when it is there or not: a message has two dozen of them, and is moved with them.
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Span {
-    /// The first byte.
-    pub start: usize,
-    /// One past the last.
-    pub end: usize,
+    start: u32,
+    /// One past the byte after the last.
+    after: NonZeroU32,
+}
+
+impl fmt::Debug for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.range().fmt(f)
+    }
 }
 
 impl Span {
+    /// From the first byte to the one past the last.
+    #[must_use]
+    pub fn new(start: usize, end: usize) -> Self {
+        let short = |place: usize| u32::try_from(place).unwrap_or(u32::MAX);
+        Self { start: short(start), after: NonZeroU32::MIN.saturating_add(short(end)) }
+    }
+
+    /// The place before a byte, where something can be added.
+    #[must_use]
+    pub fn before(byte: usize) -> Self {
+        Self::new(byte, byte)
+    }
+
+    /// The first byte.
+    #[must_use]
+    pub const fn start(self) -> usize {
+        self.start as usize
+    }
+
+    /// One past the last.
+    #[must_use]
+    pub const fn end(self) -> usize {
+        (self.after.get() - 1) as usize
+    }
+
+    /// Both.
+    #[must_use]
+    pub const fn range(self) -> Range<usize> {
+        self.start()..self.end()
+    }
+
     /// Where `part`, which was borrowed from `whole`, stands in it.
     ///
     /// `None` when it does not lie within `whole`.
@@ -19,7 +61,7 @@ impl Span {
     pub fn of(part: &str, whole: &str) -> Option<Self> {
         let start = part.as_ptr().addr().checked_sub(whole.as_ptr().addr())?;
         let end = start.checked_add(part.len())?;
-        (end <= whole.len()).then_some(Self { start, end })
+        (end <= whole.len()).then(|| Self::new(start, end))
     }
 }
 
@@ -37,14 +79,14 @@ pub struct Edit<'a> {
 /// In JSON a line break can only be white space between tokens, so a space in its place changes nothing.
 #[must_use]
 pub fn splice(text: &[u8], edits: &mut [Edit<'_>], one_line: bool) -> Bytes {
-    edits.sort_unstable_by_key(|edit| edit.at.start);
+    edits.sort_unstable_by_key(|edit| edit.at.start());
     let added: usize = edits.iter().map(|edit| edit.with.len()).sum();
     let mut out = Vec::with_capacity(text.len() + added);
     let mut from = 0;
     for edit in edits {
-        copy(&mut out, text.get(from..edit.at.start).unwrap_or_default(), one_line);
+        copy(&mut out, text.get(from..edit.at.start()).unwrap_or_default(), one_line);
         out.extend_from_slice(edit.with);
-        from = edit.at.end;
+        from = edit.at.end();
     }
     copy(&mut out, text.get(from..).unwrap_or_default(), one_line);
     Bytes::from(out)

@@ -102,8 +102,8 @@ pub(super) struct Added {
 impl Added {
     /// `members` at the end of the object that stands at `at` in the message; `is_empty` when nothing else is in it.
     pub(super) fn last_in(at: Span, is_empty: bool, members: &str) -> Self {
-        let end = at.end.saturating_sub(1);
-        let at = Span { start: end, end };
+        let end = at.end().saturating_sub(1);
+        let at = Span::before(end);
         Self { at, with: format!("{}{members}", if is_empty { "" } else { "," }) }
     }
 
@@ -121,7 +121,7 @@ fn enveloped(message: &Message, params: &Params, members: &str) -> (Vec<Edit<'st
     let Some(whole) = params.whole() else {
         let end = message.text().rfind('}').map_or(0, |brace| brace + 1);
         let members = format!(r#""params":{{"_meta":{{{members}}}}}"#);
-        return (Vec::new(), Added::last_in(Span { start: 0, end }, false, &members));
+        return (Vec::new(), Added::last_in(Span::new(0, end), false, &members));
     };
     let goes = |name: &str| matches!(name, "inputResponses" | "requestState");
     let mut edits = Vec::new();
@@ -175,7 +175,7 @@ fn fields(call: &Call, message: &Message, (method, params): (&Method, &Params), 
 fn value(call: &Call, message: &Message, value: &str) -> Bytes {
     match mirror::encoded(value) {
         Cow::Borrowed(plain) => match Span::of(plain, message.text()) {
-            Some(at) if matches!(call.owner, Owner::Stateless(_)) => message.whole().slice(at.start..at.end),
+            Some(at) if matches!(call.owner, Owner::Stateless(_)) => message.whole().slice(at.range()),
             _ => Bytes::copy_from_slice(plain.as_bytes()),
         },
         Cow::Owned(encoded) => Bytes::from(encoded),

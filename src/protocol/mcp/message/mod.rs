@@ -78,6 +78,9 @@ impl Message {
     /// # Errors
     /// See [`Message::parse`].
     pub fn parse_within(text: Bytes, max_depth: usize) -> Result<Self, MessageFault> {
+        if u32::try_from(text.len()).is_err() {
+            return Err(MessageFault::parse("it has 4 GiB or more"));
+        }
         let text = ByteString::try_from(text).map_err(|_| MessageFault::parse("it is not UTF-8"))?;
         if text.starts_with('\u{feff}') {
             return Err(MessageFault::parse("it begins with a byte-order mark"));
@@ -124,7 +127,7 @@ impl Message {
     /// The JSON at a place.
     #[must_use]
     pub fn json(&self, at: Span) -> &str {
-        self.text.get(at.start..at.end).unwrap_or_default()
+        self.text.get(at.range()).unwrap_or_default()
     }
 
     /// The JSON string at a place, decoded; `None` when something else stands there.
@@ -226,7 +229,7 @@ fn kind(scan: &mut Scan<'_>) -> Result<Kind, MessageFault> {
     })?;
     let [version, id, method, params_at, result, error] =
         names.places().map_err(|fault| MessageFault::object(&fault))?;
-    let text = |at: Span| json.get(at.start..at.end).unwrap_or_default();
+    let text = |at: Span| json.get(at.range()).unwrap_or_default();
     // JSON-RPC 2.0 §4: "jsonrpc" must be exactly "2.0".
     if version.and_then(|at| decoded(text(at))).as_deref() != Some("2.0") {
         return Err(MessageFault::invalid("\"jsonrpc\" is not \"2.0\""));
@@ -248,7 +251,7 @@ fn answer(
     [id, params, result, error]: [Option<Span>; 4],
     parts: ResultParts,
 ) -> Result<Kind, MessageFault> {
-    let text = |at: Span| json.get(at.start..at.end).unwrap_or_default();
+    let text = |at: Span| json.get(at.range()).unwrap_or_default();
     let id = id.ok_or(MessageFault::invalid("neither a method nor an id"))?;
     // Servers that write out all members of a structure write the other one as null.
     let error = error.filter(|error| text(*error) != "null" || result.is_none());

@@ -172,7 +172,7 @@ impl Params {
 }
 
 fn is_null(scan: &Scan<'_>, at: Span) -> bool {
-    scan.json().get(at.start..at.end) == Some("null")
+    scan.json().get(at.range()) == Some("null")
 }
 
 fn not_an_object() -> MessageFault {

@@ -45,7 +45,7 @@ pub struct Meta {
 
 impl Meta {
     fn moved(self, place: impl Fn(usize) -> usize) -> Self {
-        let moved = |at: Option<Span>| at.map(|at| Span { start: place(at.start), end: place(at.end) });
+        let moved = |at: Option<Span>| at.map(|at| Span::new(place(at.start()), place(at.end())));
         Self {
             progress_token: moved(self.progress_token),
             protocol_version: moved(self.protocol_version),
@@ -64,7 +64,7 @@ pub(super) fn read(scan: &mut Scan<'_>) -> Result<(Span, Result<Meta, ObjectFaul
         let room = scan.room();
         for known in envelopes.iter().filter(|known| known.room <= room) {
             if let Some(at) = scan.again(&known.text) {
-                return Ok((at, Ok(known.places.moved(|place| at.start + place))));
+                return Ok((at, Ok(known.places.moved(|place| at.start() + place))));
             }
         }
         if !scan.is_at_object() {
@@ -74,7 +74,7 @@ pub(super) fn read(scan: &mut Scan<'_>) -> Result<(Span, Result<Meta, ObjectFaul
         let (at, names) = object::named(scan, &MEMBERS)?;
         let is_envelope = names.others().iter().all(|name| name == meta::CLIENT_INFO);
         let json = scan.json();
-        let text = |at: Span| json.get(at.start..at.end).unwrap_or_default();
+        let text = |at: Span| json.get(at.range()).unwrap_or_default();
         let read = names.places().map(|[progress_token, protocol_version, client_capabilities, log_level]| {
             let progress_token = progress_token.filter(|at| text(*at) != "null");
             Meta { progress_token, protocol_version, client_capabilities, log_level }
@@ -82,7 +82,7 @@ pub(super) fn read(scan: &mut Scan<'_>) -> Result<(Span, Result<Meta, ObjectFaul
         if let Ok(found @ Meta { progress_token: None, protocol_version: Some(_), .. }) = read
             && is_envelope
         {
-            keep(envelopes, text(at), room, found.moved(|place| place - at.start));
+            keep(envelopes, text(at), room, found.moved(|place| place - at.start()));
         }
         Ok((at, read))
     })
