@@ -273,7 +273,7 @@ impl Bridge {
                     }
                 };
                 let for_era = if edits.is_empty() { for_era } else { [edits, &for_era].concat() };
-                link.send(slot, call, message, &for_era).map(|_| Begun::Attended(reader, attendance))
+                link.send(slot, call, message, &for_era).map(|(_, work)| Begun::Attended(reader, attendance.with(work)))
             }
         };
         sent.or_else(|fault| unsent(fault, message, upstream))

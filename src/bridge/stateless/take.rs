@@ -157,9 +157,8 @@ async fn attend(
     caller: &Caller,
     message: &Message,
     mut reader: Reader,
-    attendance: Attendance,
+    mut attendance: Attendance,
 ) -> Result<Answer, Refusal> {
-    let mut attendance = attendance.working();
     let first = match (caller.accepts_json, caller.accepts_stream) {
         (true, false) => loop {
             // It takes one message: the answer.

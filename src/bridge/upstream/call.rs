@@ -55,7 +55,10 @@ pub struct Call {
 }
 
 /// What has to be done for a call: it is sent, and what comes for it is brought back.
-pub struct Work(Pin<Box<dyn Future<Output = ()> + Send>>);
+pub struct Work {
+    call: Arc<Call>,
+    rest: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
 
 /// Who does the work of a call.
 #[derive(Debug, Default)]
@@ -63,8 +66,6 @@ enum Carrier {
     /// Nobody has to be told when the call ends early: its upstream has one way for all, or its caller does it.
     #[default]
     Unbound,
-    /// Its caller, who has not begun.
-    Caller(Work),
     /// A task.
     Task(AbortHandle),
     /// Nobody any more.
@@ -174,35 +175,17 @@ impl Call {
     /// Has its work done: by a task, on the runtime of whoever asks, where its connection is, too, so that no other thread is woken.
     /// A call of the stateless era ends with whoever waits for it, so its work is left to that one, and most calls need no task.
     /// `work` makes the work where it is to stay: it is large.
-    pub fn carry<W: Future<Output = ()> + Send + 'static>(&self, work: impl FnOnce() -> W) {
+    #[must_use = "nobody else does this work"]
+    pub fn carry<W: Future<Output = ()> + Send + 'static>(self: &Arc<Self>, work: impl FnOnce() -> W) -> Option<Work> {
         let mut carrier = self.carrier();
         if matches!(*carrier, Carrier::Ended) {
-            return;
+            return None;
         }
-        *carrier = match &self.owner {
-            Owner::Stateless(_) => Carrier::Caller(Work(Box::pin(work()))),
-            _ => Carrier::Task(tokio::spawn(work()).abort_handle()),
-        };
-    }
-
-    /// Takes the work that is left to the caller.
-    #[must_use]
-    pub fn take_work(&self) -> Option<Work> {
-        match &mut *self.carrier() {
-            carrier @ Carrier::Caller(_) => match std::mem::take(carrier) {
-                Carrier::Caller(work) => Some(work),
-                _ => None,
-            },
-            _ => None,
+        if let Owner::Stateless(_) = &self.owner {
+            return Some(Work { call: Arc::clone(self), rest: Box::pin(work()) });
         }
-    }
-
-    /// Has the rest of the work that was left to the caller done by a task, unless the call has ended.
-    pub fn carry_on(&self, work: Work) {
-        let mut carrier = self.carrier();
-        if !matches!(*carrier, Carrier::Ended) {
-            *carrier = Carrier::Task(tokio::spawn(work.0).abort_handle());
-        }
+        *carrier = Carrier::Task(tokio::spawn(work()).abort_handle());
+        None
     }
 
     /// Ends its work.
@@ -309,7 +292,15 @@ impl Call {
 impl Work {
     /// Does what can be done now; true when that was all.
     pub fn poll(&mut self, context: &mut Context<'_>) -> bool {
-        self.0.as_mut().poll(context).is_ready()
+        self.rest.as_mut().poll(context).is_ready()
+    }
+
+    /// Has the rest of it done by a task, unless the call has ended.
+    pub fn leave(self) {
+        let mut carrier = self.call.carrier();
+        if !matches!(*carrier, Carrier::Ended) {
+            *carrier = Carrier::Task(tokio::spawn(self.rest).abort_handle());
+        }
     }
 }
 
@@ -359,7 +350,7 @@ mod tests {
     }
 
     /// A call of the stateless era, for which nobody waits.
-    fn attended() -> Call {
+    fn attended() -> Arc<Call> {
         let request = Message::parse(Bytes::from_static(br#"{"jsonrpc":"2.0","id":1,"method":"tools/call"}"#)).unwrap();
         let (mailbox, _reader) = Mailbox::of_call();
         let round = Round {
@@ -371,19 +362,17 @@ mod tests {
         };
         let (principal, identity) = (Arc::new(Principal::anonymous()), Identity::new("{}"));
         let (exchange, _attendance) = Exchange::begin(&principal, (identity, Speaks::Sessions), &request, round);
-        Call::new(Bytes::new(), Owner::Stateless(exchange), mailbox, LONGEST)
+        Arc::new(Call::new(Bytes::new(), Owner::Stateless(exchange), mailbox, LONGEST))
     }
 
     #[tokio::test]
     async fn the_work_of_a_call_that_ends_with_its_caller_is_left_to_the_caller() {
         let (call, (begun, mut ended)) = (attended(), tokio::sync::mpsc::channel::<()>(1));
-        call.carry(|| async move { begun.closed().await });
+        let mut work = call.carry(|| async move { begun.closed().await }).unwrap();
         tokio::task::yield_now().await;
-        let mut work = call.take_work().unwrap();
-        assert!(call.take_work().is_none(), "it is there once");
         assert!(!std::future::poll_fn(|context| std::task::Poll::Ready(work.poll(context))).await);
         // From here a task does it.
-        call.carry_on(work);
+        work.leave();
         assert!(ended.recv().now_or_never().is_none());
         call.abort();
         assert_eq!(ended.recv().await, None, "the task is over");
@@ -391,16 +380,12 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_left_to_do_for_a_call_that_was_ended_is_not_done() {
-        for is_taken in [false, true] {
-            let (call, (begun, mut ended)) = (attended(), tokio::sync::mpsc::channel::<()>(1));
-            call.carry(|| async move { begun.closed().await });
-            let work = is_taken.then(|| call.take_work().unwrap());
-            call.abort();
-            call.carry(|| async { panic!("it is over") });
-            assert!(call.take_work().is_none());
-            work.into_iter().for_each(|work| call.carry_on(work));
-            assert_eq!(ended.recv().now_or_never(), Some(None), "dropped at once");
-        }
+        let (call, (begun, mut ended)) = (attended(), tokio::sync::mpsc::channel::<()>(1));
+        let work = call.carry(|| async move { begun.closed().await }).unwrap();
+        call.abort();
+        assert!(call.carry(|| async { panic!("it is over") }).is_none());
+        work.leave();
+        assert_eq!(ended.recv().now_or_never(), Some(None), "dropped at once");
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::bridge::mailbox::{Event, Mailbox};
 use crate::bridge::session::Session;
 use crate::bridge::stateless::exchange::Exchange;
 use crate::bridge::tenant::Tenant;
-use crate::bridge::upstream::call::{Call, Owner};
+use crate::bridge::upstream::call::{Call, Owner, Work};
 use crate::bridge::upstream::elicited::Elicited;
 use crate::bridge::upstream::hello::{Hello, Speaks};
 use crate::bridge::upstream::stateless::dress;
@@ -170,10 +170,13 @@ impl Link {
         edits: &[Edit<'_>],
     ) -> Result<u64, SendFault> {
         let slot = self.wire.slot().await?;
-        self.send(slot, call, message, edits)
+        let (id, work) = self.send(slot, call, message, edits)?;
+        work.into_iter().for_each(Work::leave);
+        Ok(id)
     }
 
-    /// The same where there is room: nothing waits, so a caller that goes away leaves either all of it or nothing.
+    /// The same where there is room: nothing waits, so a caller that goes away leaves either all of it or nothing. Gives also the
+    /// work that is left to the caller.
     ///
     /// # Errors
     /// As for [`Self::request`].
@@ -183,7 +186,7 @@ impl Link {
         mut call: Call,
         message: &Message,
         edits: &[Edit<'_>],
-    ) -> Result<u64, SendFault> {
+    ) -> Result<(u64, Option<Work>), SendFault> {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let number = id.to_string();
         let mut edits = with_room(edits);
@@ -201,8 +204,7 @@ impl Link {
         if let Owner::Stateless(exchange) = &call.owner {
             exchange.sent(self, id, &call);
         }
-        slot.request(self, id, &call, text);
-        Ok(id)
+        Ok((id, slot.request(self, id, &call, text)))
     }
 
     /// Sends the text of a call that is under way once more, under the id that it has now.
@@ -214,7 +216,7 @@ impl Link {
         // It may have been cancelled while there was no room.
         if self.find_call(id).is_some() {
             call.progressed(self.now());
-            slot.request(self, id, call, text);
+            slot.request(self, id, call, text).into_iter().for_each(Work::leave);
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::base::limit::Limit;
 use crate::bridge::upstream::builtin;
-use crate::bridge::upstream::call::Call;
+use crate::bridge::upstream::call::{Call, Work};
 use crate::bridge::upstream::inbound;
 use crate::bridge::upstream::link::Link;
 use crate::bridge::upstream::sse::SseWire;
@@ -83,14 +83,19 @@ impl Wire {
 }
 
 impl Slot<'_> {
-    /// Sends a request that was noted under `id`.
-    pub fn request(self, link: &Arc<Link>, id: u64, call: &Arc<Call>, text: Bytes) {
+    /// Sends a request that was noted under `id`. Gives the work that is left to its caller.
+    #[must_use = "nobody else does this work"]
+    pub fn request(self, link: &Arc<Link>, id: u64, call: &Arc<Call>, text: Bytes) -> Option<Work> {
         match self {
             Self::Builtin => {
                 let answer = builtin::answer(call.principal.as_deref(), &link.hub.clock, text);
                 inbound::receive(link, answer, Some(id));
+                None
             }
-            Self::Stdio(room) => room.write(&text),
+            Self::Stdio(room) => {
+                room.write(&text);
+                None
+            }
             Self::Http(wire) => call.carry(|| Arc::clone(wire).call(Arc::clone(link), id, Arc::clone(call), text)),
             Self::Sse(wire) => call.carry(|| Arc::clone(wire).call(Arc::clone(link), id, text)),
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::bridge::mailbox::{Event, Reader};
 use crate::bridge::stateless::exchange::{Exchange, Stage, failure};
-use crate::bridge::upstream::call::{Call, Work};
+use crate::bridge::upstream::call::Work;
 use crate::protocol::mcp::reply;
 
 /// A client waits for the answer of an exchange; when this is dropped before it came, the client has left.
@@ -13,8 +13,7 @@ use crate::protocol::mcp::reply;
 pub struct Attendance {
     exchange: Arc<Exchange>,
     round: u64,
-    /// With its call, which may be over before all of its work is done.
-    work: Option<(Arc<Call>, Work)>,
+    work: Option<Work>,
 }
 
 impl Attendance {
@@ -22,18 +21,17 @@ impl Attendance {
         Self { exchange, round, work: None }
     }
 
-    /// Takes up the work of the call, if that is left to its caller.
+    /// The same with the work of the call, if that is left to its caller.
     #[must_use]
-    pub fn working(mut self) -> Self {
-        let call = self.exchange.sent.get().and_then(|sent| sent.call.upgrade());
-        self.work = call.and_then(|call| call.take_work().map(|work| (call, work)));
+    pub fn with(mut self, work: Option<Work>) -> Self {
+        self.work = work;
         self
     }
 
     /// The next event for the client; what there is to do for the call is done meanwhile.
     pub async fn next(&mut self, reader: &mut Reader) -> Option<Event> {
         poll_fn(|context| {
-            if let Some((_, work)) = &mut self.work {
+            if let Some(work) = &mut self.work {
                 // Who is awake need not be woken by what it does itself.
                 reader.stay_awake();
                 if work.poll(context) {
@@ -47,8 +45,8 @@ impl Attendance {
 
     /// Leaves what is still to do to a task: what is waited for now is not the answer alone.
     pub fn leave_work(&mut self) {
-        if let Some((call, work)) = self.work.take() {
-            call.carry_on(work);
+        if let Some(work) = self.work.take() {
+            work.leave();
         }
     }
 
