@@ -240,10 +240,18 @@ impl Bridge {
         if let Era::Stateless(Envelope { log_level: Some(level), .. }) = &caller.era {
             Box::pin(subscribe::lower_level(upstream, &link, *level)).await;
         }
+        let state = match &caller.era {
+            Era::Session(_) => None,
+            Era::Stateless(_) => match self.state_for(&caller.principal, &link, message) {
+                Ok(state) => state,
+                Err(fault) => return Ok(Begun::Answered(fault.body(message.bytes(*id)))),
+            },
+        };
         let slot = match link.wire().slot().await {
             Ok(slot) => slot,
             Err(fault) => return unsent(fault, message, upstream),
         };
+        // From here nothing waits: a caller that goes away leaves either all of it or nothing.
         let (mailbox, reader) = Mailbox::of_call();
         let limit = upstream.settings.timeout.min(self.request_timeout);
         let mut call = Call::new(Bytes::copy_from_slice(message.bytes(*id)), Owner::Nobody, mailbox, limit);
@@ -261,10 +269,6 @@ impl Bridge {
                 link.send(slot, call, message, edits).map(|_| Begun::Waiting(reader))
             }
             Era::Stateless(envelope) => {
-                let state = match self.state_for(&caller.principal, &link, message) {
-                    Ok(state) => state,
-                    Err(fault) => return Ok(Begun::Answered(fault.body(message.bytes(*id)))),
-                };
                 let attendance = self.exchange(caller, message, *envelope, (&mut call, link.speaks()));
                 let for_era = match link.speaks() {
                     Speaks::Sessions => stateless::for_session_era(message),

@@ -66,8 +66,8 @@ pub struct Request<'a> {
 
 /// What requests have in common: all but their content, and header fields of their own.
 ///
-/// Those that every request has of its own are there without a value: a copy of the fields has room for no more than there are,
-/// and to add one would move them all.
+/// `Content-Length` of a POST, and what [`Prepared::with`] keeps a place for, are there without a value, to be filled by each
+/// request: a copy of the fields has room for no more than there are, and to add one would move them all.
 #[derive(Clone, Debug)]
 pub struct Prepared {
     method: Method,
@@ -91,7 +91,7 @@ pub struct Answer {
 }
 
 impl Prepared {
-    /// The same with one more header field; with no value, it has its place kept.
+    /// The same with one more header field. Without a value it is a place, which every request that is sent has to fill.
     #[must_use]
     pub fn with(mut self, name: FieldName, value: &'static str) -> Self {
         self.headers.append(name, HeaderValue::from_static(value));
@@ -265,6 +265,23 @@ mod tests {
     use tokio::runtime::Builder;
 
     use super::*;
+
+    #[test]
+    fn a_place_is_filled_once_and_what_has_none_is_added() {
+        let url = Url::parse("http://a.example/").unwrap();
+        let client = Client::new(Connection::new(Duration::from_secs(5))).unwrap();
+        let name = HeaderName::from_static("x-name");
+        let post = client.prepare(Verb::Post, &url, &[]).unwrap().with(name.clone(), "");
+        let more = ["a", "b"].map(|value| (name.clone(), Bytes::from(value)));
+        let sent = message(&post, &more, Some(Bytes::from_static(b"12345"))).unwrap();
+        let values = |name: &str| sent.headers().get_all(name).iter().cloned().collect::<Vec<_>>();
+        assert_eq!(
+            (values("x-name"), values("content-length")),
+            (vec!["a".parse().unwrap(), "b".parse().unwrap()], vec![5.into()])
+        );
+        let get = client.prepare(Verb::Get, &url, &[]).unwrap();
+        assert!(!message(&get, &[], None).unwrap().headers().contains_key(header::CONTENT_LENGTH));
+    }
 
     /// A server that says on the how manieth connection it was asked.
     async fn counting() -> Url {

@@ -36,7 +36,7 @@ use crate::protocol::mcp::object;
 use crate::protocol::mcp::splice::{Edit, Span};
 
 impl Bridge {
-    /// Makes a call one of an exchange.
+    /// Makes a call one of an exchange, with an upstream that `speaks` so.
     pub(super) fn exchange(
         &self,
         caller: &Caller,

@@ -174,7 +174,8 @@ impl Call {
 
     /// Has its work done: by a task, on the runtime of whoever asks, where its connection is, too, so that no other thread is woken.
     /// A call of the stateless era ends with whoever waits for it, so its work is left to that one, and most calls need no task.
-    /// `work` makes the work where it is to stay: it is large.
+    ///
+    /// `None` when nothing is left to the caller: a task has it, or the call is over.
     #[must_use = "nobody else does this work"]
     pub fn carry<W: Future<Output = ()> + Send + 'static>(self: &Arc<Self>, work: impl FnOnce() -> W) -> Option<Work> {
         let mut carrier = self.carrier();

@@ -44,7 +44,8 @@ pub struct HttpWire {
     version: OnceLock<ProtocolVersion>,
     /// What all POST requests have in common, from when the version is known.
     posts: OnceLock<Prepared>,
-    /// The same for `tools/call` to a server without sessions, with `Mcp-Method`: these are nearly all.
+    /// The same for a `tools/call` with a name to a server without sessions, with `Mcp-Method` and a place for `Mcp-Name`: these are
+    /// nearly all.
     tool_calls: OnceLock<Prepared>,
     may_be_older: AtomicBool,
 }

@@ -4,7 +4,7 @@ use crate::config::fault::Wrong;
 use crate::config::reader::kind::shortened;
 
 /// What the bridge writes itself: the framing of the message, and the protocol.
-const OURS: [&str; 12] = [
+const OURS: [&str; 14] = [
     "accept",
     "connection",
     "content-length",
@@ -12,6 +12,8 @@ const OURS: [&str; 12] = [
     "host",
     "keep-alive",
     "last-event-id",
+    "mcp-method",
+    "mcp-name",
     "mcp-protocol-version",
     "mcp-session-id",
     "te",

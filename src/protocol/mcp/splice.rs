@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-/// A place in a text of less than 4 GiB: from one byte to another.
+/// A place in a text of at most [`Span::FURTHEST`] bytes: from one byte to another.
 ///
 /// It is small, and as small when it is there or not: a message has two dozen of them, and is moved with them.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -22,7 +22,13 @@ impl fmt::Debug for Span {
     }
 }
 
+// The reason for its form.
+const _: () = assert!(size_of::<Option<Span>>() == 8);
+
 impl Span {
+    /// The furthest that one may end, in bytes: 4 GiB, all but.
+    pub const FURTHEST: usize = u32::MAX as usize - 1;
+
     /// From the first byte to the one past the last.
     #[must_use]
     pub fn new(start: usize, end: usize) -> Self {
@@ -112,6 +118,15 @@ mod tests {
         let mut edits = [Edit { at: n, with: b"null" }, Edit { at: id, with: b"\"a\"" }];
         assert_eq!(splice(text.as_bytes(), &mut edits, false), r#"{"id" : "a", "n":null,"x":"id"}"#);
         assert_eq!(Span::of("elsewhere", text), None);
+    }
+
+    #[test]
+    fn a_place_may_be_empty_and_anywhere_in_a_text() {
+        for (start, end) in [(0, 0), (0, 1), (7, 7), (Span::FURTHEST, Span::FURTHEST)] {
+            assert_eq!(Span::new(start, end).range(), start..end);
+        }
+        let mut edits = [Edit { at: Span::before(2), with: b"c" }, Edit { at: Span::before(0), with: b"a" }];
+        assert_eq!(splice(b"--", &mut edits, false), "a--c");
     }
 
     #[test]

@@ -78,8 +78,8 @@ impl Message {
     /// # Errors
     /// See [`Message::parse`].
     pub fn parse_within(text: Bytes, max_depth: usize) -> Result<Self, MessageFault> {
-        if u32::try_from(text.len()).is_err() {
-            return Err(MessageFault::parse("it has 4 GiB or more"));
+        if text.len() > Span::FURTHEST {
+            return Err(MessageFault::parse("it is too large"));
         }
         let text = ByteString::try_from(text).map_err(|_| MessageFault::parse("it is not UTF-8"))?;
         if text.starts_with('\u{feff}') {
