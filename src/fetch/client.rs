@@ -218,14 +218,14 @@ fn message(
     body: Option<Bytes>,
 ) -> Result<hyper::Request<Full<Bytes>>, FetchError> {
     let body = body.unwrap_or_default();
-    let length = HeaderValue::from(body.len());
+    let length = body.len();
     let mut message = hyper::Request::new(Full::new(body));
     message.method_mut().clone_from(&prepared.method);
     message.uri_mut().clone_from(&prepared.target);
     let headers = message.headers_mut();
     headers.clone_from(&prepared.headers);
     if let Some(place) = headers.get_mut(header::CONTENT_LENGTH) {
-        *place = length;
+        *place = length.into();
     }
     for (name, value) in more {
         let mut value = HeaderValue::from_maybe_shared(value.clone()).map_err(|_| unsendable(name.as_str()))?;
