@@ -35,6 +35,9 @@ pub fn completed(
         ttl: parts.ttl.is_some(),
         scope: parts.scope.is_some(),
     };
+    if has.all(is_cacheable) && !parts.lacks_server_info {
+        return message.rewritten(&mut [id]);
+    }
     let tail = has.lacking(identity, is_cacheable);
     let tail = if is_empty(message.bytes(result)) { tail.strip_prefix(',').unwrap_or_default() } else { &tail };
     let end = result.end().saturating_sub(1);
@@ -108,6 +111,11 @@ pub struct Has {
 }
 
 impl Has {
+    /// Whether nothing is missing.
+    const fn all(self, is_cacheable: bool) -> bool {
+        self.result_type.is_some() && self.meta && (!is_cacheable || self.ttl && self.scope)
+    }
+
     /// The members that are missing, each after a comma.
     #[must_use]
     pub fn lacking(self, identity: &Identity, is_cacheable: bool) -> Cow<'_, str> {

@@ -104,6 +104,7 @@ impl<'k, 'a, const N: usize> Names<'k, 'a, N> {
 
     /// Which of the known names this is. What is wrong with it is told at the end, for the whole object is read
     /// even after a fault, so that "not JSON" is said where it is not JSON.
+    #[inline]
     pub fn which(&mut self, name: Name<'a>) -> Option<usize> {
         let Some(name) = name.decoded() else {
             self.is_garbled = true;
@@ -165,8 +166,13 @@ fn twice<T: Ord>(names: &mut [T]) -> Option<&T> {
 
 /// The JSON string, without a copy where it holds no escape; `None` when it is none, or no text.
 pub(super) fn decoded(json: &str) -> Option<Cow<'_, str>> {
-    let inner = json.strip_prefix('"')?.strip_suffix('"')?;
+    let inner = plain(json)?;
     if inner.contains('\\') { serde_json::from_str(json).ok().map(Cow::Owned) } else { Some(Cow::Borrowed(inner)) }
+}
+
+/// What stands in a JSON string in which there is no escape; `None` when it is none.
+pub(super) fn plain(json: &str) -> Option<&str> {
+    json.strip_prefix('"')?.strip_suffix('"')
 }
 
 /// The edits that take members out of an object that stands at `at` in its text, and leave the rest as it is.

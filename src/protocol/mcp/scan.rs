@@ -18,6 +18,7 @@ pub struct Scan<'a> {
     open: SmallVec<[u8; 16]>,
     max_depth: usize,
     has_line_breaks: bool,
+    has_escapes: bool,
 }
 
 /// The name of a member, as it is written.
@@ -30,6 +31,7 @@ pub struct Name<'a> {
 impl<'a> Name<'a> {
     /// Without a copy where it holds no escape; `None` when it is no text, as half of a surrogate pair is none.
     #[must_use]
+    #[inline]
     pub fn decoded(self) -> Option<Cow<'a, str>> {
         if self.has_escapes {
             return serde_json::from_str(self.written).ok().map(Cow::Owned);
@@ -51,7 +53,7 @@ impl<'a> Scan<'a> {
     /// Nothing of `json` was read yet.
     #[must_use]
     pub const fn new(json: &'a str, max_depth: usize) -> Self {
-        Self { json, at: 0, open: SmallVec::new_const(), max_depth, has_line_breaks: false }
+        Self { json, at: 0, open: SmallVec::new_const(), max_depth, has_line_breaks: false, has_escapes: false }
     }
 
     /// All of the text.
@@ -66,6 +68,12 @@ impl<'a> Scan<'a> {
         self.has_line_breaks
     }
 
+    /// Whether there was an escape in any string so far.
+    #[must_use]
+    pub const fn has_escapes(&self) -> bool {
+        self.has_escapes
+    }
+
     /// Whether an object comes next.
     #[must_use]
     pub fn is_at_object(&mut self) -> bool {
@@ -77,6 +85,7 @@ impl<'a> Scan<'a> {
     ///
     /// # Errors
     /// It is none, or what `member` says.
+    #[inline]
     pub fn object(
         &mut self,
         mut member: impl FnMut(&mut Self, Name<'a>) -> Result<(), ScanFault>,
@@ -100,8 +109,8 @@ impl<'a> Scan<'a> {
         self.max_depth.saturating_sub(self.open.len())
     }
 
-    /// Passes what comes next if it is `object`: one that a scan with no more [`Scan::room`] has passed, and in which no line breaks
-    /// are. `None` when it is another one.
+    /// Passes what comes next if it is `object`: one that a scan with no more [`Scan::room`] has passed, and in which there are no line
+    /// breaks and no escapes. `None` when it is another one.
     ///
     /// With an object a value is over, whatever comes behind it. So one that the rest begins with is all that comes next.
     #[inline]
@@ -229,6 +238,9 @@ impl<'a> Scan<'a> {
             has_escapes = true;
         }
         self.at += 1;
+        if has_escapes {
+            self.has_escapes = true;
+        }
         Ok(has_escapes)
     }
 

@@ -1,5 +1,6 @@
 //! One JSON-RPC message: what kind it is and where its parts stand. [JSON-RPC 2.0](https://www.jsonrpc.org/specification)
 
+mod known;
 mod params;
 mod parts;
 mod request_meta;
@@ -16,7 +17,7 @@ use serde_json::value::RawValue;
 
 use crate::base::limit::Limit;
 use crate::protocol::mcp::method::Method;
-use crate::protocol::mcp::object::{Names, ObjectFault, decoded};
+use crate::protocol::mcp::object::{Names, ObjectFault, decoded, plain};
 use crate::protocol::mcp::reply;
 use crate::protocol::mcp::scan::{Scan, ScanFault};
 use crate::protocol::mcp::splice::{self, Edit, Span};
@@ -32,6 +33,7 @@ pub struct Message {
     text: ByteString,
     kind: Kind,
     has_line_breaks: bool,
+    has_escapes: bool,
 }
 
 /// What a message is.
@@ -87,8 +89,8 @@ impl Message {
         }
         let mut scan = Scan::new(&text, max_depth);
         let kind = kind(&mut scan)?;
-        let has_line_breaks = scan.has_line_breaks();
-        Ok(Self { text, kind, has_line_breaks })
+        let (has_line_breaks, has_escapes) = (scan.has_line_breaks(), scan.has_escapes());
+        Ok(Self { text, kind, has_line_breaks, has_escapes })
     }
 
     /// What it is.
@@ -133,7 +135,8 @@ impl Message {
     /// The JSON string at a place, decoded; `None` when something else stands there.
     #[must_use]
     pub fn string(&self, at: Span) -> Option<Cow<'_, str>> {
-        decoded(self.json(at))
+        let json = self.json(at);
+        if self.has_escapes { decoded(json) } else { plain(json).map(Cow::Borrowed) }
     }
 
     /// The message with edits made to it, on one line.

@@ -1,33 +1,20 @@
 //! What stands where in `params._meta`.
 //!
-//! A client of the stateless era says with every request what it speaks, is and can do, and says it in the same words. So a thread
-//! keeps the last few envelopes that it has read, and does not take apart again what it knows. Byte for byte the same is read the
-//! same, and nothing else hangs on it: whoever reads every envelope anew gets the same places.
+//! A client of the stateless era says with every request what it speaks, is and can do, and says it in the same words ([`Known`]).
 
 use std::cell::RefCell;
 
+use crate::protocol::mcp::message::known::Known;
 use crate::protocol::mcp::meta;
 use crate::protocol::mcp::object::{self, ObjectFault};
 use crate::protocol::mcp::scan::{Scan, ScanFault};
 use crate::protocol::mcp::splice::Span;
 
 const MEMBERS: [&str; 4] = ["progressToken", meta::PROTOCOL_VERSION, meta::CLIENT_CAPABILITIES, meta::LOG_LEVEL];
-/// How many envelopes a thread keeps: of the kinds of clients that are busy at one time.
-const KEPT: usize = 4;
-/// The longest that is kept, in bytes. Those of the official SDKs have some 250.
-const LONGEST: usize = 1024;
 
 thread_local! {
-    static ENVELOPES: RefCell<Vec<Envelope>> = const { RefCell::new(Vec::new()) };
-}
-
-/// A `_meta` in which nothing belongs to its request alone: the envelope, and no more.
-struct Envelope {
-    text: Box<str>,
-    /// How deep it was allowed to be nested when it was read.
-    room: usize,
-    /// The places, from its beginning.
-    places: Meta,
+    /// Those in which nothing belongs to a request alone: the envelope, and no more. Its members' places are from its beginning.
+    static ENVELOPES: RefCell<Known<Meta>> = const { RefCell::new(Known::nothing()) };
 }
 
 /// Where the members of `params._meta` stand.
@@ -61,16 +48,14 @@ impl Meta {
 /// It is no JSON.
 pub(super) fn read(scan: &mut Scan<'_>) -> Result<(Span, Result<Meta, ObjectFault>), ScanFault> {
     ENVELOPES.with_borrow_mut(|envelopes| {
-        let room = scan.room();
-        for known in envelopes.iter().filter(|known| known.room <= room) {
-            if let Some(at) = scan.again(&known.text) {
-                return Ok((at, Ok(known.places.moved(|place| at.start() + place))));
-            }
+        if let Some((at, places)) = envelopes.again(scan) {
+            return Ok((at, Ok(places.moved(|place| at.start() + place))));
         }
         if !scan.is_at_object() {
             let (at, fault) = object::part(scan, &MEMBERS)?;
             return Ok((at, fault.map(|_| Meta::default())));
         }
+        let room = scan.room();
         let (at, names) = object::named(scan, &MEMBERS)?;
         let is_envelope = names.others().iter().all(|name| name == meta::CLIENT_INFO);
         let json = scan.json();
@@ -82,21 +67,10 @@ pub(super) fn read(scan: &mut Scan<'_>) -> Result<(Span, Result<Meta, ObjectFaul
         if let Ok(found @ Meta { progress_token: None, protocol_version: Some(_), .. }) = read
             && is_envelope
         {
-            keep(envelopes, text(at), room, found.moved(|place| place - at.start()));
+            envelopes.keep(text(at), room, found.moved(|place| place - at.start()));
         }
         Ok((at, read))
     })
-}
-
-fn keep(envelopes: &mut Vec<Envelope>, text: &str, room: usize, places: Meta) {
-    // What is on several lines is to be noticed by whoever puts it on one.
-    if text.len() > LONGEST || text.contains(['\n', '\r']) {
-        return;
-    }
-    if envelopes.len() == KEPT {
-        envelopes.remove(0);
-    }
-    envelopes.push(Envelope { text: text.into(), room, places });
 }
 
 #[cfg(test)]
@@ -104,6 +78,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
+    use crate::protocol::mcp::message::known::LONGEST;
     use crate::protocol::mcp::message::{MAX_DEPTH, Message};
 
     const VERSION: &str = r#""io.modelcontextprotocol/protocolVersion":"2026-07-28""#;
@@ -119,7 +94,7 @@ mod tests {
     }
 
     fn kept() -> Vec<String> {
-        ENVELOPES.with_borrow(|envelopes| envelopes.iter().map(|envelope| envelope.text.to_string()).collect())
+        ENVELOPES.with_borrow(Known::texts)
     }
 
     fn with_meta(meta: &str) -> String {
