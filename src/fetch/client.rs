@@ -66,7 +66,7 @@ pub struct Request<'a> {
 
 /// What requests have in common: all but their content, and header fields of their own.
 ///
-/// `Content-Length` of a POST, and what [`Prepared::with`] keeps a place for, are there without a value, to be filled by each
+/// `Content-Length` of a POST, and what [`Prepared::with_place`] keeps a place for, are there without a value, to be filled by each
 /// request: a copy of the fields has room for no more than there are, and to add one would move them all.
 #[derive(Clone, Debug)]
 pub struct Prepared {
@@ -74,7 +74,20 @@ pub struct Prepared {
     url: Url,
     target: Uri,
     headers: HeaderMap,
+    place: Option<FieldName>,
 }
+
+/// Header fields of one request, beside those that were prepared. The values are marked as sensitive.
+#[derive(Debug, Default)]
+pub struct Own {
+    /// What goes into the place that was kept, which has to be filled.
+    pub place: Option<Bytes>,
+    /// What is added.
+    pub more: Vec<(FieldName, Bytes)>,
+}
+
+/// No header fields.
+pub const NOTHING: &Own = &Own { place: None, more: Vec::new() };
 
 /// An answer with all of its content.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,11 +104,18 @@ pub struct Answer {
 }
 
 impl Prepared {
-    /// The same with one more header field. Without a value it is a place, which every request that is sent has to fill.
+    /// The same with one more header field.
     #[must_use]
     pub fn with(mut self, name: FieldName, value: &'static str) -> Self {
         self.headers.append(name, HeaderValue::from_static(value));
         self
+    }
+
+    /// The same with a place for one more header field, the value of which every request has to bring.
+    #[must_use]
+    pub fn with_place(mut self, name: FieldName) -> Self {
+        self.place = Some(name.clone());
+        self.with(name, "")
     }
 }
 
@@ -124,20 +144,20 @@ impl Client {
     /// See [`FetchError`]; only after [`FetchError::Connect`] is it certain that nothing was sent.
     pub async fn send(&self, request: Request<'_>) -> Result<Response, FetchError> {
         let prepared = self.prepare(request.verb, request.url, &request.headers)?;
-        self.send_prepared(&prepared, &[], request.body).await
+        self.send_prepared(&prepared, NOTHING, request.body).await
     }
 
-    /// The same for a request that was prepared, with more header fields.
+    /// The same for a request that was prepared, with header fields of its own.
     ///
     /// # Errors
     /// See [`Client::send`].
     pub async fn send_prepared(
         &self,
         prepared: &Prepared,
-        more: &[(FieldName, Bytes)],
+        own: &Own,
         body: Option<Bytes>,
     ) -> Result<Response, FetchError> {
-        let mut message = message(prepared, more, body)?;
+        let mut message = message(prepared, own, body)?;
         let url = &prepared.url;
         let origin = &url[..Position::BeforePath];
         loop {
@@ -192,7 +212,7 @@ impl Client {
             Verb::Post => Method::POST,
             Verb::Delete => Method::DELETE,
         };
-        Ok(Prepared { method, url: url.clone(), target, headers })
+        Ok(Prepared { method, url: url.clone(), target, headers, place: None })
     }
 
     /// Sends a request and takes the whole answer, of at most `limit` bytes; all of it, from the connection to the last
@@ -212,11 +232,7 @@ impl Client {
     }
 }
 
-fn message(
-    prepared: &Prepared,
-    more: &[(FieldName, Bytes)],
-    body: Option<Bytes>,
-) -> Result<hyper::Request<Full<Bytes>>, FetchError> {
+fn message(prepared: &Prepared, own: &Own, body: Option<Bytes>) -> Result<hyper::Request<Full<Bytes>>, FetchError> {
     let body = body.unwrap_or_default();
     let length = body.len();
     let mut message = hyper::Request::new(Full::new(body));
@@ -227,13 +243,17 @@ fn message(
     if let Some(place) = headers.get_mut(header::CONTENT_LENGTH) {
         *place = length.into();
     }
-    for (name, value) in more {
+    let sensitive = |name: &FieldName, value: &Bytes| {
         let mut value = HeaderValue::from_maybe_shared(value.clone()).map_err(|_| unsendable(name.as_str()))?;
         value.set_sensitive(true);
-        match headers.get_mut(name) {
-            Some(place) if place.is_empty() => *place = value,
-            _ => _ = headers.append(name.clone(), value),
-        }
+        Ok(value)
+    };
+    debug_assert_eq!(prepared.place.is_some(), own.place.is_some(), "a place is there to be filled");
+    if let (Some(name), Some(value)) = (&prepared.place, &own.place) {
+        headers.insert(name, sensitive(name, value)?);
+    }
+    for (name, value) in &own.more {
+        headers.append(name, sensitive(name, value)?);
     }
     Ok(message)
 }
@@ -271,16 +291,16 @@ mod tests {
         let url = Url::parse("http://a.example/").unwrap();
         let client = Client::new(Connection::new(Duration::from_secs(5))).unwrap();
         let name = HeaderName::from_static("x-name");
-        let post = client.prepare(Verb::Post, &url, &[]).unwrap().with(name.clone(), "");
-        let more = ["a", "b"].map(|value| (name.clone(), Bytes::from(value)));
-        let sent = message(&post, &more, Some(Bytes::from_static(b"12345"))).unwrap();
+        let post = client.prepare(Verb::Post, &url, &[]).unwrap().with_place(name.clone());
+        let own = Own { place: Some(Bytes::from("a")), more: vec![(name, Bytes::from("b"))] };
+        let sent = message(&post, &own, Some(Bytes::from_static(b"12345"))).unwrap();
         let values = |name: &str| sent.headers().get_all(name).iter().cloned().collect::<Vec<_>>();
         assert_eq!(
             (values("x-name"), values("content-length")),
             (vec!["a".parse().unwrap(), "b".parse().unwrap()], vec![5.into()])
         );
         let get = client.prepare(Verb::Get, &url, &[]).unwrap();
-        assert!(!message(&get, &[], None).unwrap().headers().contains_key(header::CONTENT_LENGTH));
+        assert!(!message(&get, NOTHING, None).unwrap().headers().contains_key(header::CONTENT_LENGTH));
     }
 
     /// A server that says on the how manieth connection it was asked.

@@ -10,7 +10,7 @@ mod public;
 mod response;
 mod tls;
 
-pub use client::{Answer, Client, FieldName, Prepared, Request, Verb};
+pub use client::{Answer, Client, FieldName, NOTHING, Own, Prepared, Request, Verb};
 pub use connection::Connection;
 pub use fault::FetchError;
 pub use public::{Document, PublicClient, PublicFault};

@@ -12,7 +12,7 @@ use crate::base::limit::Limit;
 use crate::base::secret::Secret;
 use crate::bridge::upstream::link::Link;
 use crate::config::section::{HttpUpstream, UpstreamAuth};
-use crate::fetch::{Client, Connection, FetchError, FieldName, Prepared, Response, Verb};
+use crate::fetch::{self, Client, Connection, FetchError, Prepared, Response, Verb};
 use crate::protocol::mcp::header;
 use crate::protocol::mcp::reply;
 
@@ -83,20 +83,20 @@ impl Remote {
         headers: Vec<(&'a str, &'a str)>,
         body: Option<Bytes>,
     ) -> Result<Response, FetchError> {
-        self.send_prepared(&self.prepare(verb, url, headers)?, &[], body).await
+        self.send_prepared(&self.prepare(verb, url, headers)?, fetch::NOTHING, body).await
     }
 
-    /// Sends a request that was prepared, with more header fields.
+    /// Sends a request that was prepared, with header fields of its own.
     ///
     /// # Errors
     /// See [`Client::send`].
     pub fn send_prepared(
         &self,
         prepared: &Prepared,
-        more: &[(FieldName, Bytes)],
+        own: &fetch::Own,
         body: Option<Bytes>,
     ) -> impl Future<Output = Result<Response, FetchError>> + Send {
-        self.client.send_prepared(prepared, more, body)
+        self.client.send_prepared(prepared, own, body)
     }
 
     /// Prepares requests with these header fields and the configured ones. A POST has content, nothing else has.

@@ -15,7 +15,7 @@ use crate::bridge::upstream::pass::{self, Pass};
 use crate::bridge::upstream::remote::{self, ACCEPTANCE, MAX_MESSAGE, Remote, fail};
 use crate::bridge::upstream::stateless::dress;
 use crate::config::section::HttpUpstream;
-use crate::fetch::{Begun, FetchError, FieldName, Prepared, Response, Verb};
+use crate::fetch::{self, Begun, FetchError, Prepared, Response, Verb};
 use crate::protocol::mcp::event_stream::{Event, Parser};
 use crate::protocol::mcp::header;
 use crate::protocol::mcp::reply;
@@ -81,8 +81,7 @@ impl HttpWire {
         // What cannot be sent is told to each request.
         if let Ok(posts) = self.prepare(Verb::Post, None) {
             if version == ProtocolVersion::STATELESS {
-                let calls = posts.clone().with(dress::METHOD, TOOLS_CALL).with(dress::NAME, "");
-                let _second = self.tool_calls.set(calls);
+                let _second = self.tool_calls.set(for_tools(posts.clone()));
             }
             let _second = self.posts.set(posts);
         }
@@ -96,7 +95,12 @@ impl HttpWire {
 
     /// Carries a call: sends it, and brings back everything that comes for it.
     pub async fn call(self: Arc<Self>, link: Arc<Link>, id: u64, call: Arc<Call>, text: Bytes) {
-        let mut response = match self.post(text, &call.onward.header).await {
+        let own = call.onward.header.as_ref().unwrap_or(fetch::NOTHING);
+        let posted = match self.prepared(own) {
+            Some(prepared) => self.remote.send_prepared(prepared, own, Some(text)).await,
+            None => Box::pin(self.post(text, own)).await,
+        };
+        let mut response = match posted {
             Ok(response) => response,
             Err(error) => {
                 fail(&link, id, &error.to_string());
@@ -107,7 +111,7 @@ impl HttpWire {
                 return;
             }
         };
-        if call.onward.header.is_empty() {
+        if call.onward.header.is_none() {
             self.note_session(&response);
         }
         // What is rare and large is boxed, here and below: it would make the work of every call as large.
@@ -129,7 +133,7 @@ impl HttpWire {
         let is_session_lost = self.is_session_lost(&response);
         // MCP 2025-11-25, Backwards Compatibility: these statuses to `initialize`.
         let is_older = self.version.get().is_none() && matches!(response.status(), 400 | 404 | 405);
-        self.may_be_older.store(is_older && call.onward.header.is_empty(), Ordering::Relaxed);
+        self.may_be_older.store(is_older && call.onward.header.is_none(), Ordering::Relaxed);
         // The reason may be in a JSON-RPC error that is meant for the caller.
         if matches!(response.status(), 400 | 404..=499) && response.media_type() == header::JSON {
             let error = response.collect(MAX_MESSAGE).await.unwrap_or_default();
@@ -168,7 +172,7 @@ impl HttpWire {
     pub async fn tell(self: Arc<Self>, link: Arc<Link>, text: Bytes) {
         let Some(_leave) = self.remote.leave_to_tell() else { return link.count_dropped() };
         let posted = async {
-            let response = self.post(text, &[]).await.map_err(|error| error.to_string())?;
+            let response = self.post(text, fetch::NOTHING).await.map_err(|error| error.to_string())?;
             if let Some(reason) = self.refusal(&response) {
                 return Err(reason);
             }
@@ -209,7 +213,8 @@ impl HttpWire {
         if self.session().is_some() {
             // The server may not care (405), or not be there any more.
             if let Ok(farewell) = self.prepare(Verb::Delete, None) {
-                let _answer = tokio::time::timeout(FAREWELL, self.remote.send_prepared(&farewell, &[], None)).await;
+                let _answer =
+                    tokio::time::timeout(FAREWELL, self.remote.send_prepared(&farewell, fetch::NOTHING, None)).await;
             }
         }
     }
@@ -236,28 +241,22 @@ impl HttpWire {
         }
     }
 
-    async fn post(&self, text: Bytes, more: &[(FieldName, Bytes)]) -> Result<Response, FetchError> {
-        let of_tool = match more {
-            [(first, method), more @ ..]
-                if *first == dress::METHOD
-                    && method == TOOLS_CALL
-                    && more.first().is_some_and(|(second, _)| *second == dress::NAME) =>
-            {
-                self.tool_calls.get().map(|calls| (calls, more))
-            }
-            _ => None,
-        };
-        match of_tool.or_else(|| self.posts.get().map(|posts| (posts, more))) {
-            Some((prepared, more)) => self.remote.send_prepared(prepared, more, Some(text)).await,
-            None => {
-                let prepared = self.prepare(Verb::Post, None)?;
-                Box::pin(self.remote.send_prepared(&prepared, more, Some(text))).await
-            }
+    async fn post(&self, text: Bytes, own: &fetch::Own) -> Result<Response, FetchError> {
+        if let Some(prepared) = self.prepared(own) {
+            return self.remote.send_prepared(prepared, own, Some(text)).await;
         }
+        let posts = self.prepare(Verb::Post, None)?;
+        let prepared = if own.place.is_some() { for_tools(posts) } else { posts };
+        self.remote.send_prepared(&prepared, own, Some(text)).await
+    }
+
+    /// What was prepared for a request with these header fields.
+    fn prepared(&self, own: &fetch::Own) -> Option<&Prepared> {
+        if own.place.is_some() { &self.tool_calls } else { &self.posts }.get()
     }
 
     async fn get(&self, last_event_id: Option<&str>) -> Result<Response, FetchError> {
-        self.remote.send_prepared(&self.prepare(Verb::Get, last_event_id)?, &[], None).await
+        self.remote.send_prepared(&self.prepare(Verb::Get, last_event_id)?, fetch::NOTHING, None).await
     }
 
     fn prepare(&self, verb: Verb, last_event_id: Option<&str>) -> Result<Prepared, FetchError> {
@@ -299,6 +298,11 @@ impl HttpWire {
         }
         remote::refusal(response.status())
     }
+}
+
+/// What all of `tools/call` have in common. The place is that of the tool's name.
+fn for_tools(posts: Prepared) -> Prepared {
+    posts.with(dress::METHOD, TOOLS_CALL).with_place(dress::NAME)
 }
 
 /// Brings an answer that comes alone: held whole if it is small, else as it comes.

@@ -2,13 +2,13 @@
 //! [MCP 2026-07-28, Per-request protocol fields](https://modelcontextprotocol.io/specification/2026-07-28/basic/index#meta)
 
 use std::borrow::Cow;
+use std::iter;
 
 use bytes::Bytes;
 
 use crate::bridge::upstream::call::{Call, Owner};
 use crate::bridge::upstream::hello;
-use crate::bridge::upstream::stateless::onward::Header;
-use crate::fetch::FieldName;
+use crate::fetch::{self, FieldName};
 use crate::protocol::mcp::header;
 use crate::protocol::mcp::message::{Kind, Message, Param, Params};
 use crate::protocol::mcp::meta;
@@ -60,7 +60,7 @@ pub fn dress(call: &mut Call, message: &Message, edits: Vec<Edit<'_>>, in_header
     let mut edits: Vec<Edit<'_>> = edits;
     let Kind::Request { method, params, .. } = message.kind() else { return message.rewritten(&mut edits) };
     if in_header {
-        call.onward.header = fields(call, message, (method, params), &edits);
+        call.onward.header = Some(fields(call, message, (method, params), &edits));
     }
     if let Owner::Stateless(_) = &call.owner {
         // Its client said all of it itself.
@@ -145,29 +145,32 @@ fn has_member(json: &str, is_meant: impl Fn(&str) -> bool) -> bool {
 }
 
 /// MCP 2026-07-28, Standard Request Headers, and Custom Headers from Tool Parameters.
-fn fields(call: &Call, message: &Message, (method, params): (&Method, &Params), edits: &[Edit<'_>]) -> Header {
-    let mut fields = Header::new();
-    fields.push((METHOD, method.bytes()));
+fn fields(call: &Call, message: &Message, (method, params): (&Method, &Params), edits: &[Edit<'_>]) -> fetch::Own {
     let named = match method {
         Method::ToolsCall | Method::PromptsGet => params.get(Param::Name),
         Method::ResourcesRead => params.get(Param::Uri),
         _ => None,
     };
-    if let Some(at) = named {
+    let name = named.and_then(|at| {
         // As it will stand in the body: without the prefix that clients see.
         let edited = edits.iter().find(|edit| edit.at == at).and_then(|edit| serde_json::from_slice(edit.with).ok());
-        fields.extend(
-            edited.map(Cow::Owned).or_else(|| message.string(at)).map(|name| (NAME, value(call, message, &name))),
-        );
-    }
+        edited.map(Cow::Owned).or_else(|| message.string(at)).map(|name| value(call, message, &name))
+    });
+    let mut own = match (method, name) {
+        (Method::ToolsCall, Some(name)) => fetch::Own { place: Some(name), more: Vec::new() },
+        (method, name) => {
+            let name = name.map(|name| (NAME, name));
+            fetch::Own { place: None, more: iter::once((METHOD, method.bytes())).chain(name).collect() }
+        }
+    };
     if let Some(arguments) = params.get(Param::Arguments).filter(|_| !call.onward.repeated.is_empty()) {
         for (name, value) in param_header::fields(&call.onward.repeated, message.json(arguments)) {
             // What a schema names is a token.
             let name = FieldName::try_from(format!("{}{name}", header::PARAM_PREFIX));
-            fields.extend(name.map(|name| (name, Bytes::from(value))));
+            own.more.extend(name.map(|name| (name, Bytes::from(value))));
         }
     }
-    fields
+    own
 }
 
 /// A value as a header field holds it. Of a message that the call's exchange keeps anyway, as it does where a request has a name

@@ -4,22 +4,19 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use smallvec::SmallVec;
 
 use crate::bridge::upstream::stateless::inquiry::Inquiry;
-use crate::fetch::FieldName;
+use crate::fetch;
 use crate::protocol::mcp::param_header::ParamHeader;
-
-/// Header fields of one request; as a rule `Mcp-Method` and `Mcp-Name`.
-pub type Header = SmallVec<[(FieldName, Bytes); 2]>;
 
 /// The part of a call that only an upstream without sessions needs; empty for any other.
 #[derive(Debug, Default)]
 pub struct Onward {
     /// The arguments of its tool that header fields repeat.
     pub repeated: Arc<[ParamHeader]>,
-    /// Header fields that say what the body says: for HTTP alone.
-    pub header: Header,
+    /// Header fields that say what the body says: for HTTP alone. Of a `tools/call` the place is `Mcp-Name`, and `Mcp-Method` is
+    /// understood.
+    pub header: Option<fetch::Own>,
     /// What was sent, if a session's client may be asked for more and it then has to be sent again.
     pub sent: Option<Bytes>,
     rounds: AtomicU32,

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::Value;
-use smallvec::smallvec;
 
 use crate::base::limit::Limit;
 use crate::bridge::mailbox::{Event, Mailbox};
@@ -17,6 +16,7 @@ use crate::bridge::upstream::link::Forgotten;
 use crate::bridge::upstream::link::Link;
 use crate::bridge::upstream::stateless::dress::{self, OWN_ENVELOPE};
 use crate::bridge::upstream::wire::Wire;
+use crate::fetch;
 use crate::protocol::mcp::message::{Kind, Message};
 use crate::protocol::mcp::object;
 use crate::protocol::mcp::reply;
@@ -127,10 +127,9 @@ async fn discover_once(link: &Arc<Link>, limit: Duration) -> Option<Found> {
     let (mailbox, mut reader) = Mailbox::of_call();
     let mut call = Call::of_bridge(mailbox, limit);
     // Nothing is negotiated yet, so this one request says it all itself.
-    call.onward.header = smallvec![
-        (dress::PROTOCOL_VERSION, Bytes::from_static(ProtocolVersion::STATELESS.as_str().as_bytes())),
-        (dress::METHOD, Bytes::from_static(DISCOVER.as_bytes())),
-    ];
+    let own = [(dress::PROTOCOL_VERSION, ProtocolVersion::STATELESS.as_str()), (dress::METHOD, DISCOVER)];
+    let more = own.map(|(name, value)| (name, Bytes::from_static(value.as_bytes()))).into();
+    call.onward.header = Some(fetch::Own { place: None, more });
     let Ok(id) = link.request(call, &question, &[]).await else { return Some(Found::Sessions) };
     let _forgotten = Forgotten { link, id };
     match tokio::time::timeout(limit, reader.next()).await {
