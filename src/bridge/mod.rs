@@ -42,6 +42,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -118,7 +119,7 @@ pub struct StartError {
     pub reason: String,
 }
 
-/// What of a POST request matters to the bridge, beside its content.
+/// What of a request matters to the bridge where it is a POST, beside its content.
 #[derive(Clone, Debug, Default)]
 pub struct PostRequest<'a> {
     /// `Mcp-Session-Id`.
@@ -205,8 +206,13 @@ impl Bridge {
     }
 
     /// Takes a message, or a batch of them.
-    pub async fn post(&self, principal: &Arc<Principal>, request: PostRequest<'_>, body: Bytes) -> Answer {
-        self.take(principal, &request, body).await.unwrap_or_else(Answer::Refused)
+    pub fn post(
+        &self,
+        principal: &Arc<Principal>,
+        request: &PostRequest<'_>,
+        body: Bytes,
+    ) -> impl Future<Output = Answer> {
+        self.take(principal, request, body).map(|answer| answer.unwrap_or_else(Answer::Refused))
     }
 
     /// Opens a stream of the session's own, or takes up the one after whose event the client asks (GET).

@@ -90,8 +90,6 @@ impl Bridge {
         if !(request.accepts_json || request.accepts_event_stream) {
             return Err(Refusal::NotAcceptable);
         }
-        let is_batch = message::is_batch(&body);
-        let message = if is_batch { None } else { Some(parse(body.clone())?) };
         let mut caller = Caller {
             principal: Arc::clone(principal),
             era: Era::Session(None),
@@ -100,24 +98,27 @@ impl Bridge {
             accepts_json: request.accepts_json,
             takes_pieces: true,
         };
-        if let Some(message) = &message
-            && era::is_stateless(request, message)
-        {
-            return self.take_stateless(caller, request, message).await;
+        // The caller is lent, and what is rare and large is boxed, here and below: every request would be as large.
+        if message::is_batch(&body) {
+            caller.era = self.session_era(principal, request, reply::NO_ID)?;
+            return Box::pin(self.take_batch(&mut caller, &body)).await;
         }
-        if let Some(message) = &message
-            && matches!(message.kind(), Kind::Request { method: Method::Initialize, .. })
-        {
-            return self.initialize(&caller, message).await;
+        let message = &parse(body)?;
+        if era::is_stateless(request, message) {
+            return self.take_stateless(&mut caller, request, message).await;
         }
+        if matches!(message.kind(), Kind::Request { method: Method::Initialize, .. }) {
+            return Box::pin(self.initialize(&caller, message)).await;
+        }
+        caller.era = self.session_era(principal, request, message.id_or_null())?;
+        self.take_one(&mut caller, message).await
+    }
+
+    /// The era of a request that says nothing of the stateless one; `id` is the request's, for the error.
+    fn session_era(&self, principal: &Arc<Principal>, request: &PostRequest<'_>, id: &[u8]) -> Result<Era, Refusal> {
         let session = self.session(principal, request.session_id)?;
-        let id = message.as_ref().map_or(reply::NO_ID, Message::id_or_null);
         era::check_version(request.protocol_version, session.as_deref(), id)?;
-        caller.era = Era::Session(session);
-        match &message {
-            Some(message) => self.take_one(caller, message).await,
-            None => self.take_batch(caller, &body).await,
-        }
+        Ok(Era::Session(session))
     }
 
     /// Gives a caller the upstreams that a message can be about. Those of its own are begun where there is a request for them.
@@ -138,14 +139,14 @@ impl Bridge {
         caller.own.nothing().map_or(Ok(()), Err)
     }
 
-    async fn take_one(&self, mut caller: Caller, message: &Message) -> Result<Answer, Refusal> {
+    async fn take_one(&self, caller: &mut Caller, message: &Message) -> Result<Answer, Refusal> {
         let meant = self.meant(message);
         let message = match meant.message() {
             Ok(message) => message,
-            Err(body) => return Ok(finished(&caller, body)),
+            Err(body) => return Ok(finished(caller, body)),
         };
-        self.equip(&mut caller, &[message]).await?;
-        let caller = &caller;
+        self.equip(caller, &[message]).await?;
+        let caller = &*caller;
         self.permit(caller, message).await?;
         if !self.is_request(caller, message).await? {
             return Ok(Answer::Accepted);
@@ -181,7 +182,7 @@ impl Bridge {
     }
 
     /// 2025-03-26: several messages in one request, answered by one array.
-    async fn take_batch(&self, mut caller: Caller, body: &Bytes) -> Result<Answer, Refusal> {
+    async fn take_batch(&self, caller: &mut Caller, body: &Bytes) -> Result<Answer, Refusal> {
         let fault = |fault: MessageFault| Refusal::Malformed { body: fault.body() };
         if !caller.session().is_some_and(|session| session.version.has_batches()) {
             let body = reply::error(
@@ -198,8 +199,8 @@ impl Bridge {
                 *message = *carried;
             }
         }
-        self.equip(&mut caller, &messages.iter().collect::<Vec<_>>()).await?;
-        let caller = &caller;
+        self.equip(caller, &messages.iter().collect::<Vec<_>>()).await?;
+        let caller = &*caller;
         // All are permitted before any is carried out.
         for message in &messages {
             self.permit(caller, message).await?;
@@ -249,12 +250,12 @@ impl Bridge {
         match message.kind() {
             Kind::Request { .. } => Ok(true),
             Kind::Notification { method, params } => {
-                self.notified(caller, message, (method, params)).await.map(|()| false)
+                Box::pin(self.notified(caller, message, (method, params))).await.map(|()| false)
             }
             Kind::Answer { id, .. } => {
                 // Only the session that was asked may answer; to any other, the question does not exist.
                 let Some((session, id)) = caller.session().zip(*id) else { return Err(Refusal::NotAsked) };
-                if inbound::answered(session, message, id).await { Ok(false) } else { Err(Refusal::NotAsked) }
+                if Box::pin(inbound::answered(session, message, id)).await { Ok(false) } else { Err(Refusal::NotAsked) }
             }
         }
     }

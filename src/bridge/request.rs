@@ -44,8 +44,11 @@ impl Bridge {
             Ok(()) => Ok(()),
             // It may be a tool that came since the list was read.
             Err(refusal) => {
-                let again =
-                    if self.learn(&caller.own, ListKind::Tools, &name).await { needed(self) } else { Err(refusal) };
+                let again = if Box::pin(self.learn(&caller.own, ListKind::Tools, &name)).await {
+                    needed(self)
+                } else {
+                    Err(refusal)
+                };
                 // What nothing is known of needs no further scope: it is to be asked for again.
                 let is_known = route::by_name(&caller.own, ListKind::Tools, &name).is_some();
                 again.map_err(|refusal| match route::never_up(&caller.own, &name).filter(|_| !is_known) {
@@ -104,10 +107,9 @@ impl Bridge {
                 None => self.resource(caller, message, params.reference_uri()).await,
             },
             Method::ResourcesRead => self.resource(caller, message, params.get(Param::Uri)).await,
-            Method::ResourcesSubscribe => self.subscribe(caller, message, params).await,
-            // What is rare and large is boxed, here and below: every request would be as large.
+            Method::ResourcesSubscribe => Box::pin(self.subscribe(caller, message, params)).await,
             Method::ResourcesUnsubscribe => Box::pin(self.unsubscribe(caller, message, params)).await,
-            Method::LoggingSetLevel => self.set_level(caller, message, params).await,
+            Method::LoggingSetLevel => Box::pin(self.set_level(caller, message, params)).await,
             Method::Other(name) => self.other(caller, message, name).await,
             _ => Ok(Begun::Answered(unknown_method(message, method.as_str()))),
         }
@@ -127,8 +129,8 @@ impl Bridge {
             // A list that was put together is one page, so nobody was given a cursor.
             return Ok(Begun::Answered(post::error(message, reply::INVALID_PARAMS, "Unknown cursor")));
         }
-        self.wait_for_first_try(&caller.own).await;
-        Ok(Begun::Answered(reply::result(message.bytes(*id), &merge::list(&caller.own, kind).await)))
+        Box::pin(self.wait_for_first_try(&caller.own)).await;
+        Ok(Begun::Answered(reply::result(message.bytes(*id), &Box::pin(merge::list(&caller.own, kind)).await)))
     }
 
     async fn named(
@@ -137,7 +139,9 @@ impl Bridge {
         message: &Message,
         (kind, at): (ListKind, Option<Span>),
     ) -> Result<Begun, Refusal> {
-        if let Some(found) = self.searched(caller, message).await {
+        if self.tool_search.is_some()
+            && let Some(found) = Box::pin(self.searched(caller, message)).await
+        {
             return Ok(Begun::Answered(found));
         }
         let thing = if kind == ListKind::Tools { "tool" } else { "prompt" };
@@ -147,7 +151,7 @@ impl Bridge {
         };
         let mut found = route::by_name(&caller.own, kind, &shown);
         if found.is_none() {
-            self.learn(&caller.own, kind, &shown).await;
+            Box::pin(self.learn(&caller.own, kind, &shown)).await;
             found = route::by_name(&caller.own, kind, &shown);
         }
         let Some(Named { upstream, name }) = found else {
@@ -187,11 +191,11 @@ impl Bridge {
         let own = &caller.own;
         let mut found = route::by_uri(own, &uri);
         if found.is_none() {
-            self.wait_for_first_try(own).await;
+            Box::pin(self.wait_for_first_try(own)).await;
             found = route::by_uri(own, &uri).or_else(|| route::by_likeness(own, &uri));
         }
         if found.is_none() {
-            merge::freshen_resources(own).await;
+            Box::pin(merge::freshen_resources(own)).await;
             found = route::by_uri(own, &uri).or_else(|| route::by_likeness(own, &uri));
         }
         match (found, own.missing_resource()) {
@@ -233,7 +237,7 @@ impl Bridge {
         let Kind::Request { id, params, .. } = message.kind() else { return Err(Refusal::SessionRequired) };
         if upstream.state() == State::Starting {
             // Its first try is under way.
-            let _slow = tokio::time::timeout(upstream.patience(), upstream.settled()).await;
+            let _slow = Box::pin(tokio::time::timeout(upstream.patience(), upstream.settled())).await;
         }
         let Some(link) = upstream.link() else { return Ok(Begun::Answered(unavailable(message, upstream))) };
         let place = self.load.call(&caller.principal, upstream.index)?;
@@ -269,7 +273,7 @@ impl Bridge {
                 link.send(slot, call, message, edits).map(|_| Begun::Waiting(reader))
             }
             Era::Stateless(envelope) => {
-                let attendance = self.exchange(caller, message, *envelope, (&mut call, link.speaks()));
+                let attendance = self.exchange(caller, message, *envelope, (&mut call, &link));
                 let for_era = match link.speaks() {
                     Speaks::Sessions => stateless::for_session_era(message),
                     Speaks::Stateless => {

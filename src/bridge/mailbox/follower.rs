@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::bridge::event_id::{EventId, StreamId};
 use crate::bridge::mailbox::sent::{OfCall, Sent};
-use crate::bridge::mailbox::{Item, Keep, Mailbox, Next, Passage, Reader, State, end_surplus, wake_newest};
+use crate::bridge::mailbox::{Item, Keep, Mailbox, Next, Passage, Reader, State, end_surplus};
 use crate::protocol::mcp::event_stream;
 
 /// The reading end of a stream that can be taken up again. It gives events as they go over the wire.
@@ -96,7 +96,7 @@ impl Drop for Follower {
         let mut state = self.reader.mailbox.lock();
         let passage = state.break_off(self.reader.id, self.stream);
         if passage.is_some() {
-            wake_newest(state);
+            self.reader.mailbox.wake_newest(state);
         } else {
             drop(state);
         }
@@ -118,7 +118,7 @@ impl Mailbox {
         let (stream, after) = (sent.open(), sent.last());
         let id = state.add_reader(Some(stream));
         end_surplus(state);
-        Some(Follower { reader: Reader { mailbox: Arc::clone(self), id }, stream, after, first: None })
+        Some(Follower { reader: Reader::new(Arc::clone(self), id), stream, after, first: None })
     }
 
     /// Takes a stream up after the event that its client saw last. The connection it had before ends.
@@ -139,7 +139,7 @@ impl Mailbox {
         end_surplus(state);
         super::wake(before);
         drop(passage);
-        Some(Follower { reader: Reader { mailbox: Arc::clone(self), id }, stream, after: number, first: None })
+        Some(Follower { reader: Reader::new(Arc::clone(self), id), stream, after: number, first: None })
     }
 
     /// Keeps nothing any more of what was sent, and nothing for a client that is away.

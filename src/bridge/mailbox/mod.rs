@@ -16,6 +16,7 @@ pub use passage::{Left, Next, Passage, PassageWriter};
 pub use sent::{Keep, STREAM_BYTES};
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -85,6 +86,8 @@ pub struct Mailbox {
     state: Mutex<State>,
     room: Notify,
     keeps: bool,
+    /// Its reader is about to look, and need not be woken.
+    is_awake: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -172,20 +175,24 @@ impl State {
 }
 
 impl Mailbox {
+    fn of(state: State, keeps: bool) -> Self {
+        Self { state: Mutex::new(state), room: Notify::new(), keeps, is_awake: AtomicBool::new(false) }
+    }
+
     /// The mailbox of a call, with its reader. When the reader is dropped, messages are refused.
     #[must_use]
     pub fn of_call() -> (Arc<Self>, Reader) {
         let mut state = State::default();
         let id = state.add_reader(None);
-        let mailbox = Arc::new(Self { state: Mutex::new(state), room: Notify::new(), keeps: false });
-        (Arc::clone(&mailbox), Reader { mailbox, id })
+        let mailbox = Arc::new(Self::of(state, false));
+        (Arc::clone(&mailbox), Reader::new(mailbox, id))
     }
 
     /// The mailbox of a session: messages are kept while nobody reads, and with `keep` also after they were sent.
     #[must_use]
     pub fn of_session(keep: Option<Keep>) -> Arc<Self> {
         let sent = keep.map(|keep| Box::new(Sent::new(keep, None)));
-        Arc::new(Self { state: Mutex::new(State { sent, ..State::default() }), room: Notify::new(), keeps: true })
+        Arc::new(Self::of(State { sent, ..State::default() }, true))
     }
 
     /// A further reader of a session's mailbox, which gets every message from now on. `None` when the session has ended.
@@ -200,7 +207,7 @@ impl Mailbox {
         }
         let id = state.add_reader(None);
         end_surplus(state);
-        Some(Reader { mailbox: Arc::clone(self), id })
+        Some(Reader::new(Arc::clone(self), id))
     }
 
     /// Whether somebody reads.
@@ -230,7 +237,7 @@ impl Mailbox {
         }
         state.bytes += item.bytes().len();
         state.waiting.push_back(item);
-        wake_newest(state);
+        self.wake_newest(state);
         Ok(())
     }
 
@@ -252,7 +259,7 @@ impl Mailbox {
     pub fn delay(&self) {
         let mut state = self.lock();
         state.is_delayed = true;
-        wake_newest(state);
+        self.wake_newest(state);
     }
 
     /// Puts the answer in. The first one stands; while one passes, it is the error that stands for it should it break off.
@@ -267,7 +274,7 @@ impl Mailbox {
         if state.readers.is_empty() {
             state.send_rest_to_nobody();
         }
-        wake_newest(state);
+        self.wake_newest(state);
     }
 
     /// Puts an answer in that comes in pieces.
@@ -281,7 +288,7 @@ impl Mailbox {
         }
         state.passage = Some(passage);
         state.is_passing = true;
-        wake_newest(state);
+        self.wake_newest(state);
         Ok(())
     }
 
@@ -289,7 +296,7 @@ impl Mailbox {
     pub fn passed(&self) {
         let mut state = self.lock();
         state.ended = true;
-        wake_newest(state);
+        self.wake_newest(state);
     }
 
     /// Ends the stream after what is waiting.
@@ -305,13 +312,17 @@ impl Mailbox {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
 
-fn wake_newest(mut state: MutexGuard<'_, State>) {
-    let waker = state.readers.last_mut().and_then(|reader| reader.waker.take());
-    drop(state);
-    if let Some(waker) = waker {
-        waker.wake();
+    fn wake_newest(&self, mut state: MutexGuard<'_, State>) {
+        // Whoever was locked out by this finds what was put in; whoever looked before has said that it may sleep.
+        if self.is_awake.load(Ordering::Relaxed) {
+            return;
+        }
+        let waker = state.readers.last_mut().and_then(|reader| reader.waker.take());
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
     }
 }
 
@@ -335,21 +346,23 @@ pub struct Reader {
 }
 
 impl Reader {
+    const fn new(mailbox: Arc<Mailbox>, id: u64) -> Self {
+        Self { mailbox, id }
+    }
+
     /// The next event; `None` at the end.
     pub async fn next(&mut self) -> Option<Event> {
         std::future::poll_fn(|context| self.poll_next(context)).await
     }
 
-    /// Until it is polled again it is not woken.
+    /// Until it is polled again nothing that is put in wakes it. For the only reader there is.
     pub fn stay_awake(&mut self) {
-        let mut state = self.mailbox.lock();
-        if let Some(reader) = state.readers.iter_mut().find(|reader| reader.id == self.id) {
-            reader.waker = None;
-        }
+        self.mailbox.is_awake.store(true, Ordering::Relaxed);
     }
 
     /// Polls for the next event.
     pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Event>> {
+        self.mailbox.is_awake.store(false, Ordering::Relaxed);
         let mut state = self.mailbox.lock();
         let is_newest = state.is_newest(self.id);
         if is_newest && let Some(bytes) = state.take_waiting() {
@@ -380,6 +393,6 @@ impl Drop for Reader {
             state.send_rest_to_nobody();
         }
         // What waits is now for the one before.
-        wake_newest(state);
+        self.mailbox.wake_newest(state);
     }
 }

@@ -1,6 +1,8 @@
 //! Order, bounds, and who is given what.
 
 use std::future::poll_fn;
+use std::sync::atomic::AtomicUsize;
+use std::task::Wake;
 
 use futures_util::FutureExt as _;
 
@@ -27,6 +29,32 @@ async fn the_answer_comes_after_what_belongs_to_it() {
     assert_eq!(related(&mut reader).await, "a");
     assert!(matches!(reader.next().await, Some(Event::Last(answer)) if answer == "z"));
     assert!(reader.next().await.is_none());
+}
+
+#[test]
+fn a_reader_is_woken_but_while_it_is_awake() {
+    struct Count(AtomicUsize);
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    let count = Arc::new(Count(AtomicUsize::new(0)));
+    let waker = Waker::from(Arc::clone(&count));
+    let context = &mut Context::from_waker(&waker);
+    let (mailbox, mut reader) = Mailbox::of_call();
+    for (round, is_awake) in [false, true, false, true, true, false].into_iter().enumerate() {
+        assert!(reader.poll_next(context).is_pending());
+        let before = count.0.load(Ordering::Relaxed);
+        if is_awake {
+            reader.stay_awake();
+        }
+        mailbox.push(notification(&round.to_string())).unwrap();
+        assert_eq!(count.0.load(Ordering::Relaxed) - before, usize::from(!is_awake), "{round}");
+        assert!(
+            matches!(reader.poll_next(context), Poll::Ready(Some(Event::Related(text))) if text == round.to_string())
+        );
+    }
 }
 
 #[tokio::test]

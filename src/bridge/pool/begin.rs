@@ -41,9 +41,13 @@ enum Found {
 impl Pool {
     /// What a caller has. What is the caller's own and not there yet is started, but not waited for.
     pub async fn of(&self, whom: Whom<'_>) -> Own {
-        if let Some(shared) = &self.shared {
-            return shared.clone();
+        match &self.shared {
+            Some(shared) => shared.clone(),
+            None => Box::pin(self.completed(whom)).await,
         }
+    }
+
+    async fn completed(&self, whom: Whom<'_>) -> Own {
         let mut all = self.look(whom);
         for (found, place) in all.iter_mut().zip(&self.places) {
             if let (Found::Unmade(tenant), Place::Isolated(number, settings)) = (&*found, place) {

@@ -8,6 +8,8 @@ use serde_json::Value;
 
 use crate::bridge::post::Caller;
 use crate::bridge::upstream::Upstream;
+use crate::bridge::upstream::hello::Hello;
+use crate::bridge::upstream::link::Link;
 use crate::bridge::{Bridge, merge};
 use crate::protocol::mcp::completion::Identity;
 use crate::protocol::mcp::message::Message;
@@ -34,5 +36,11 @@ impl Bridge {
             _ => None,
         };
         only.and_then(|hello| hello.identity()).unwrap_or_else(|| self.own_identity.clone())
+    }
+
+    /// The same where the upstream that is asked is connected.
+    pub(super) fn identity_over(&self, link: &Link, upstreams: &[Arc<Upstream>]) -> Identity {
+        let only = if upstreams.len() == 1 { link.hello.get().and_then(Hello::identity) } else { None };
+        only.unwrap_or_else(|| self.own_identity.clone())
     }
 }

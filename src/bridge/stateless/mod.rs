@@ -36,13 +36,13 @@ use crate::protocol::mcp::object;
 use crate::protocol::mcp::splice::{Edit, Span};
 
 impl Bridge {
-    /// Makes a call one of an exchange, with an upstream that `speaks` so.
+    /// Makes a call one of an exchange, over this connection.
     pub(super) fn exchange(
         &self,
         caller: &Caller,
         message: &Message,
         envelope: Envelope,
-        (call, speaks): (&mut Call, Speaks),
+        (call, link): (&mut Call, &Arc<Link>),
     ) -> Attendance {
         let round = Round {
             id: std::mem::take(&mut call.id),
@@ -51,8 +51,9 @@ impl Bridge {
             accepts_stream: caller.accepts_stream,
             envelope,
         };
+        let identity = self.identity_over(link, &caller.own);
         let (exchange, attendance) =
-            Exchange::begin(&caller.principal, (self.identity(&caller.own), speaks), message, round);
+            Exchange::begin(&caller.principal, (identity, link.speaks(), Arc::downgrade(link)), message, round);
         call.owner = Owner::Stateless(exchange);
         attendance
     }

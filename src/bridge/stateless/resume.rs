@@ -58,11 +58,11 @@ impl Bridge {
 
     async fn go_on(&self, exchange: &Arc<Exchange>, answers: Vec<(bytes::Bytes, bytes::Bytes)>) {
         // Gone: then the call has failed, and says so itself.
-        let Some((link, call, _)) = exchange.carrier() else { return };
+        let Some(link) = exchange.link() else { return };
         if exchange.has_questions() {
             // MCP 2026-07-28, Error Handling: what is still missing is asked for again.
             self.hub.parked.park(exchange, self.hub.clock.now());
-        } else {
+        } else if let Some(call) = exchange.call() {
             call.resume(link.now());
         }
         for (id, text) in answers {

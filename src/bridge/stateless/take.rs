@@ -46,7 +46,7 @@ pub const LIMITS: [Limit; 1] =
 impl Bridge {
     pub(in crate::bridge) async fn take_stateless(
         &self,
-        mut caller: Caller,
+        caller: &mut Caller,
         request: &PostRequest<'_>,
         message: &Message,
     ) -> Result<Answer, Refusal> {
@@ -63,30 +63,31 @@ impl Bridge {
         let meant = self.meant(message);
         let message = match meant.message() {
             Ok(message) => message,
-            Err(body) => return self.finished(&caller, method, body),
+            Err(body) => return self.finished(caller, method, body),
         };
         let Kind::Request { params, .. } = message.kind() else { return Ok(Answer::Accepted) };
-        self.equip(&mut caller, &[message]).await?;
-        self.permit(&caller, message).await?;
+        self.equip(caller, &[message]).await?;
+        let caller = &*caller;
+        self.permit(caller, message).await?;
         // What is carried has no header fields: those are of the tool that carries it.
         if *method == Method::ToolsCall && matches!(meant, Meant::Itself(_)) {
-            self.check_params(&caller, &request.mirror, message).await.map_err(|fault| refused(&fault, message))?;
+            self.check_params(caller, &request.mirror, message).await.map_err(|fault| refused(&fault, message))?;
         }
         let begun = match method {
-            Method::Discover => Begun::Answered(self.discover(&caller, message).await),
+            Method::Discover => Begun::Answered(Box::pin(self.discover(caller, message)).await),
             Method::ToolsCall | Method::PromptsGet | Method::ResourcesRead
                 if let Some(state) = set(message, params, Param::RequestState)
                     && !message.string(state).is_some_and(|state| state::is_sealed(&state)) =>
             {
-                Box::pin(self.resume(&caller, message, (envelope, params, state))).await
+                Box::pin(self.resume(caller, message, (envelope, params, state))).await
             }
-            Method::Listen => return self.listen_to_changes(&caller, message, params).await,
-            _ => self.begin(&caller, message).await?,
+            Method::Listen => return Box::pin(self.listen_to_changes(caller, message, params)).await,
+            _ => self.begin(caller, message).await?,
         };
         match begun {
-            Begun::Answered(body) => self.finished(&caller, method, body),
-            Begun::Attended(reader, attendance) => attend(&caller, message, reader, attendance).await,
-            Begun::Waiting(_) => Ok(post::finished(&caller, post::unanswered(message))),
+            Begun::Answered(body) => self.finished(caller, method, body),
+            Begun::Attended(reader, attendance) => attend(caller, message, reader, attendance).await,
+            Begun::Waiting(_) => Ok(post::finished(caller, post::unanswered(message))),
         }
     }
 
@@ -113,7 +114,10 @@ impl Bridge {
         };
         let mut headers = find();
         // It may be a tool that came since the list was read.
-        if headers.is_none() && !mirror.params.is_empty() && self.learn(&caller.own, ListKind::Tools, &shown).await {
+        if headers.is_none()
+            && !mirror.params.is_empty()
+            && Box::pin(self.learn(&caller.own, ListKind::Tools, &shown)).await
+        {
             headers = find();
         }
         let Some(headers) = headers.filter(|headers| !headers.is_empty()) else { return Ok(()) };

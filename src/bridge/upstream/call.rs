@@ -317,6 +317,8 @@ fn millis(duration: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Weak;
+
     use futures_util::FutureExt as _;
 
     use super::*;
@@ -362,7 +364,8 @@ mod tests {
             envelope: Envelope::default(),
         };
         let (principal, identity) = (Arc::new(Principal::anonymous()), Identity::new("{}"));
-        let (exchange, _attendance) = Exchange::begin(&principal, (identity, Speaks::Sessions), &request, round);
+        let (exchange, _attendance) =
+            Exchange::begin(&principal, (identity, Speaks::Sessions, Weak::new()), &request, round);
         Arc::new(Call::new(Bytes::new(), Owner::Stateless(exchange), mailbox, LONGEST))
     }
 

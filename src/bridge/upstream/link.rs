@@ -199,11 +199,11 @@ impl Link {
             Speaks::Sessions => message.rewritten(&mut edits),
             Speaks::Stateless => dress::dress(&mut call, message, edits, matches!(self.wire, Wire::Http(_))),
         };
+        if let Owner::Stateless(exchange) = &call.owner {
+            exchange.sent(id);
+        }
         let call = Arc::new(call);
         self.open(id, &call)?;
-        if let Owner::Stateless(exchange) = &call.owner {
-            exchange.sent(self, id, &call);
-        }
         Ok((id, slot.request(self, id, &call, text)))
     }
 

@@ -159,8 +159,8 @@ impl Upstream {
 
     /// What it listed the last time.
     #[must_use]
-    pub fn catalogue(&self) -> Arc<Catalogue> {
-        self.catalogue.load_full()
+    pub fn catalogue(&self) -> Guard<Arc<Catalogue>> {
+        self.catalogue.load()
     }
 
     /// Waits until the first try is over.

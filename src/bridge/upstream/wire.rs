@@ -63,7 +63,7 @@ impl Wire {
     /// No room, or nobody there.
     pub async fn slot(&self) -> Result<Slot<'_>, SendFault> {
         match (self.slot_now(), self) {
-            (Err(SendFault::Busy), Self::Stdio(stdin)) => stdin.room(PATIENCE).await.map(Slot::Stdio),
+            (Err(SendFault::Busy), Self::Stdio(stdin)) => Box::pin(stdin.room(PATIENCE)).await.map(Slot::Stdio),
             (slot, _) => slot,
         }
     }

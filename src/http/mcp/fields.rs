@@ -2,19 +2,17 @@
 
 use actix_web::http::header::{HeaderMap, HeaderValue};
 
+use crate::bridge::PostRequest;
 use crate::protocol::mcp::header as mcp;
-use crate::protocol::mcp::mirror::{Field, Mirror};
+use crate::protocol::mcp::mirror::Field;
 
 /// What the header says.
 #[derive(Debug, Default)]
 pub struct Fields<'a> {
-    /// `MCP-Protocol-Version`.
-    pub protocol_version: Field<'a>,
-    /// What says again what the body says.
-    pub mirror: Mirror<'a>,
+    /// What matters to the bridge, of whatever method.
+    pub request: PostRequest<'a>,
     /// `Accept`.
     pub accepted: Accepted,
-    session_id: Field<'a>,
     last_event_id: Field<'a>,
     content_type: Field<'a>,
 }
@@ -38,39 +36,37 @@ impl<'a> Fields<'a> {
     /// where they are read.
     pub fn read(headers: &'a HeaderMap) -> Result<Self, &'static str> {
         let mut fields = Self::default();
+        let mut session_id = Field::Absent;
         for (name, value) in headers {
             match name.as_str() {
-                mcp::SESSION_ID => note(&mut fields.session_id, value),
-                mcp::PROTOCOL_VERSION => note(&mut fields.protocol_version, value),
+                mcp::SESSION_ID => note(&mut session_id, value),
+                mcp::PROTOCOL_VERSION => note(&mut fields.request.protocol_version, value),
                 mcp::LAST_EVENT_ID => note(&mut fields.last_event_id, value),
-                mcp::METHOD => note(&mut fields.mirror.method, value),
-                mcp::NAME => note(&mut fields.mirror.name, value),
+                mcp::METHOD => note(&mut fields.request.mirror.method, value),
+                mcp::NAME => note(&mut fields.request.mirror.name, value),
                 "accept" => fields.accepted.note(value),
                 "content-type" => note(&mut fields.content_type, value),
                 other => {
                     if let Some(rest) = other.strip_prefix(mcp::PARAM_PREFIX) {
                         let mut param = Field::Absent;
                         note(&mut param, value);
-                        fields.mirror.params.push((rest, param));
+                        fields.request.mirror.params.push((rest, param));
                     }
                 }
             }
         }
         let once = [
-            ("Mcp-Session-Id", fields.session_id),
+            ("Mcp-Session-Id", session_id),
             ("Last-Event-ID", fields.last_event_id),
             ("Content-Type", fields.content_type),
         ];
-        match once.into_iter().find(|(_, field)| *field == Field::Unreadable) {
-            Some((name, _)) => Err(name),
-            None => Ok(fields),
+        if let Some((name, _)) = once.into_iter().find(|(_, field)| *field == Field::Unreadable) {
+            return Err(name);
         }
-    }
-
-    /// `Mcp-Session-Id`.
-    #[must_use]
-    pub const fn session_id(&self) -> Option<&'a str> {
-        text(self.session_id)
+        fields.request.session_id = text(session_id);
+        fields.request.accepts_json = fields.accepted.takes_json();
+        fields.request.accepts_event_stream = fields.accepted.names_stream;
+        Ok(fields)
     }
 
     /// The event after which a stream is to go on. HTML, Server-sent events: without one, an empty value is as good as none.
@@ -125,6 +121,7 @@ mod tests {
     use actix_web::http::header::HeaderName;
 
     use super::*;
+    use crate::protocol::mcp::mirror::Mirror;
 
     fn headers(of: &[(&'static str, &'static str)]) -> HeaderMap {
         let mut headers = HeaderMap::new();
@@ -150,11 +147,11 @@ mod tests {
         ];
         let headers = headers(&all);
         let fields = Fields::read(&headers).unwrap();
-        assert_eq!((fields.session_id(), fields.last_event_id()), (Some("s"), None));
-        assert_eq!(fields.protocol_version, Field::Text("2026-07-28"));
+        assert_eq!((fields.request.session_id, fields.last_event_id()), (Some("s"), None));
+        assert_eq!(fields.request.protocol_version, Field::Text("2026-07-28"));
         let params = vec![("region", Field::Text("eu"))];
         let expected = Mirror { method: Field::Text("tools/call"), name: Field::Text("=?base64?ZQ==?="), params };
-        assert_eq!(fields.mirror, expected);
+        assert_eq!(fields.request.mirror, expected);
     }
 
     #[test]
@@ -168,7 +165,7 @@ mod tests {
             assert_eq!(Fields::read(&garbled).unwrap_err(), told);
         }
         let twice = headers(&[("mcp-name", "a"), ("mcp-name", "a"), ("mcp-param-a", "1"), ("mcp-param-a", "1")]);
-        let mirror = Fields::read(&twice).unwrap().mirror;
+        let mirror = Fields::read(&twice).unwrap().request.mirror;
         assert_eq!((mirror.name, mirror.params.len()), (Field::Unreadable, 2));
     }
 

@@ -40,9 +40,9 @@ pub async fn serve(request: HttpRequest, payload: Payload, state: Current) -> Ht
             return answer::message(StatusCode::BAD_REQUEST, "invalid_request", &text);
         }
     };
-    let (session_id, protocol_version) = (fields.session_id(), fields.protocol_version);
+    let PostRequest { session_id, protocol_version, .. } = fields.request;
     let answer = match *request.method() {
-        Method::POST => match post((&request, fields), payload, &principal, &state).await {
+        Method::POST => match post((&request, &fields.request), payload, &principal, &state).await {
             Ok(answer) => answer,
             Err(response) => return response,
         },
@@ -120,7 +120,7 @@ fn challenge(server: &ResourceServer, challenge: Challenge<'_>) -> HttpResponse 
 }
 
 async fn post(
-    (request, fields): (&HttpRequest, Fields<'_>),
+    (request, post): (&HttpRequest, &PostRequest<'_>),
     payload: Payload,
     principal: &Arc<Principal>,
     state: &State,
@@ -131,13 +131,6 @@ async fn post(
     }
     let body = body::read(request, payload, state.endpoint.max_request_body, state.read_timeout).await;
     let body = body.map_err(answer::body_fault)?;
-    let post = PostRequest {
-        session_id: fields.session_id(),
-        protocol_version: fields.protocol_version,
-        accepts_json: fields.accepted.takes_json(),
-        accepts_event_stream: fields.accepted.names_stream,
-        mirror: fields.mirror,
-    };
     Ok(state.bridge.post(principal, post, body).await)
 }
 

@@ -29,7 +29,7 @@ async fn call(client: &Client, text: &str) -> Answer {
         accepts_json: true,
         accepts_event_stream: true,
     };
-    client.bridge.post(&client.principal, request, Bytes::from(body)).await
+    client.bridge.post(&client.principal, &request, Bytes::from(body)).await
 }
 
 async fn text(client: &Client, text: &str) -> String {

@@ -47,7 +47,7 @@ async fn mcp_2_versions_are_negotiated_and_then_checked() {
         assert_eq!(answer["result"]["protocolVersion"], given, "{asked}");
     }
     let client = Client::connect_as(&bridge, "ada", "2025-06-18", &json!({})).await;
-    let ping = |version: Option<&'static str>, session_id| {
+    let ping = async |version: Option<&'static str>, session_id| {
         let request = PostRequest {
             session_id,
             protocol_version: Field::of(version),
@@ -55,7 +55,7 @@ async fn mcp_2_versions_are_negotiated_and_then_checked() {
             accepts_json: true,
             accepts_event_stream: false,
         };
-        bridge.post(&client.principal, request, request_body())
+        bridge.post(&client.principal, &request, request_body()).await
     };
     for (version, session, is_fine) in [
         (None, client.session.as_deref(), true),
@@ -173,10 +173,10 @@ async fn mcp_3_a_body_that_reads_in_two_ways_reaches_nobody() {
 #[tokio::test]
 async fn mcp_10_a_client_that_takes_nothing_gets_nothing() {
     let bridge = bridge(&[builtin("me")]).await;
-    let answer = bridge.post(&person("ada", "mcp:read"), PostRequest::default(), request_body()).await;
+    let answer = bridge.post(&person("ada", "mcp:read"), &PostRequest::default(), request_body()).await;
     assert!(matches!(answer, Answer::Refused(Refusal::NotAcceptable)));
     let only_events = PostRequest { accepts_event_stream: true, ..PostRequest::default() };
-    let answer = bridge.post(&person("ada", "mcp:read"), only_events, request_body()).await;
+    let answer = bridge.post(&person("ada", "mcp:read"), &only_events, request_body()).await;
     assert!(matches!(answer, Answer::Stream { .. }));
 }
 

@@ -190,7 +190,7 @@ async fn a_listener_that_leaves_while_the_server_is_asked_is_not_subscribed() {
         accepts_json: true,
         accepts_event_stream: true,
     };
-    let (posting, _) = rig.begun(async move { client.bridge.post(&client.principal, post, body.into()).await }).await;
+    let (posting, _) = rig.begun(async move { client.bridge.post(&client.principal, &post, body.into()).await }).await;
     posting.abort();
     posting.await.unwrap_err();
     until(|| !rig.got("resources/unsubscribe").is_empty()).await;

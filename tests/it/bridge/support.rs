@@ -173,7 +173,7 @@ impl Client {
             accepts_event_stream: self.accepts_event_stream,
         };
         let body = Bytes::copy_from_slice(body.as_bytes());
-        tokio::time::timeout(LONG, self.bridge.post(&self.principal, request, body)).await.unwrap()
+        tokio::time::timeout(LONG, self.bridge.post(&self.principal, &request, body)).await.unwrap()
     }
 
     /// Everything that comes for a request; the answer is last.

@@ -40,9 +40,9 @@ impl Exchange {
     /// Notes that the upstream wanted to use a capability that the client did not declare.
     pub fn note_missing(&self, capability: &Value) {
         let mut state = self.lock();
-        match (state.missing.as_mut().and_then(Value::as_object_mut), capability.as_object()) {
+        match (state.missing.as_deref_mut().and_then(Value::as_object_mut), capability.as_object()) {
             (Some(all), Some(more)) => all.extend(more.clone()),
-            _ => state.missing = Some(capability.clone()),
+            _ => state.missing = Some(Box::new(capability.clone())),
         }
     }
 
@@ -71,6 +71,8 @@ impl Exchange {
     ///
     /// `park` makes the state for the client to come back with.
     pub fn park(&self, park: impl FnOnce() -> String) {
+        // Before anything is locked: whoever has the calls locked may look at their exchanges.
+        let call = self.call();
         let mut state = self.lock();
         state.is_gathering = false;
         if state.questions.is_empty() {
@@ -78,7 +80,7 @@ impl Exchange {
         }
         match std::mem::replace(&mut state.stage, Stage::Parked) {
             Stage::Attached(round) => {
-                if let Some(call) = self.sent.get().and_then(|sent| sent.call.upgrade()) {
+                if let Some(call) = &call {
                     call.suspend();
                 }
                 let asked: Vec<String> = state.questions.iter().map(Question::member).collect();
@@ -104,7 +106,7 @@ impl Exchange {
         let mut state = self.lock();
         match std::mem::replace(&mut state.stage, Stage::Over) {
             Stage::Settled(Outcome::Answer(message)) => {
-                Err(finish::finish(&message, &self.form(&round, state.missing.as_ref())).0)
+                Err(finish::finish(&message, &self.form(&round, state.missing.as_deref())).0)
             }
             Stage::Settled(Outcome::Failure(text)) => Err(failure(&round, &text).0),
             Stage::Attached(_) | Stage::Over => Err(failure(&round, "The request is over").0),

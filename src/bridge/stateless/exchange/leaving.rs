@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crate::bridge::mailbox::{Event, Reader};
 use crate::bridge::stateless::exchange::{Exchange, Stage, failure};
@@ -14,11 +15,13 @@ pub struct Attendance {
     exchange: Arc<Exchange>,
     round: u64,
     work: Option<Work>,
+    /// The client has its outcome, and leaves nothing behind.
+    is_over: bool,
 }
 
 impl Attendance {
     pub(super) const fn new(exchange: Arc<Exchange>, round: u64) -> Self {
-        Self { exchange, round, work: None }
+        Self { exchange, round, work: None, is_over: false }
     }
 
     /// The same with the work of the call, if that is left to its caller.
@@ -52,14 +55,18 @@ impl Attendance {
 
     /// The error code of the answer, once it came and if it is an error.
     #[must_use]
-    pub fn code(&self) -> Option<i32> {
-        self.exchange.lock().code
+    pub fn code(&mut self) -> Option<i32> {
+        let state = self.exchange.lock();
+        self.is_over = self.work.is_none() && !matches!(state.stage, Stage::Attached(_));
+        state.code
     }
 }
 
 impl Drop for Attendance {
     fn drop(&mut self) {
-        self.exchange.leave(self.round, self.work.is_some());
+        if !self.is_over {
+            self.exchange.leave(self.round, self.work.is_some());
+        }
     }
 }
 
@@ -73,13 +80,12 @@ impl Exchange {
         if let Stage::Attached(round) = stage {
             round.mailbox.finish(failure(&round, reason).0);
         }
-        let Some(sent) = self.sent.get() else { return };
-        let Some(link) = sent.link.upgrade() else { return };
+        let Some(link) = self.link() else { return };
         for question in questions {
             drop(link.end_asking(&question.id));
             link.tell_now(reply::error(&question.id, reply::UNAVAILABLE, reason));
         }
-        link.abandon(sent.id, reason);
+        link.abandon(self.id.load(Ordering::Relaxed), reason);
     }
 
     /// The client of a round has left; `is_working`: it has seen no outcome, for it was still at work.

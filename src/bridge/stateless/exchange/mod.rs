@@ -8,7 +8,8 @@ mod leaving;
 pub use asking::{Noted, Resumed};
 pub use leaving::Attendance;
 
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use bytes::Bytes;
 use serde_json::Value;
@@ -39,16 +40,10 @@ pub struct Exchange {
     identity: Identity,
     is_cacheable: bool,
     speaks: Speaks,
-    sent: OnceLock<Sent>,
-    state: Mutex<State>,
-}
-
-/// The call that carries it.
-#[derive(Debug)]
-pub struct Sent {
     link: Weak<Link>,
-    call: Weak<Call>,
-    id: u64,
+    /// Of the call that carries it, on that connection; 0 until there is one.
+    id: AtomicU64,
+    state: Mutex<State>,
 }
 
 #[derive(Debug)]
@@ -60,7 +55,8 @@ struct State {
     questions: Vec<Question>,
     is_gathering: bool,
     is_passing: bool,
-    missing: Option<Value>,
+    // Boxed: it is seldom there.
+    missing: Option<Box<Value>>,
 }
 
 /// Who waits.
@@ -110,12 +106,12 @@ pub struct Passing {
 }
 
 impl Exchange {
-    /// An exchange in its first round, and what must be kept while the client waits. The identity is the bridge's, what is spoken
-    /// the upstream's.
+    /// An exchange in its first round, over this connection, and what must be kept while the client waits. The identity is the
+    /// bridge's, what is spoken the upstream's.
     #[must_use]
     pub fn begin(
         principal: &Arc<Principal>,
-        (identity, speaks): (Identity, Speaks),
+        (identity, speaks, link): (Identity, Speaks, Weak<Link>),
         request: &Message,
         round: Round,
     ) -> (Arc<Self>, Attendance) {
@@ -139,7 +135,8 @@ impl Exchange {
             identity,
             is_cacheable: finish::is_cacheable(method),
             speaks,
-            sent: OnceLock::new(),
+            link,
+            id: AtomicU64::new(0),
             state: Mutex::new(state),
         });
         let attendance = Attendance::new(Arc::clone(&exchange), 1);
@@ -158,10 +155,9 @@ impl Exchange {
         self.request.as_ref().and_then(|text| Message::parse(text.clone()).ok())
     }
 
-    /// Notes the call that carries it; before anything can come back for it.
-    pub fn sent(&self, link: &Arc<Link>, id: u64, call: &Arc<Call>) {
-        // Set once: it is sent once.
-        let _second = self.sent.set(Sent { link: Arc::downgrade(link), call: Arc::downgrade(call), id });
+    /// Notes the id of the call that carries it; before anything can come back for it.
+    pub fn sent(&self, id: u64) {
+        self.id.store(id, Ordering::Relaxed);
     }
 
     /// The token under which the client wants progress now.
@@ -213,7 +209,7 @@ impl Exchange {
         let mut state = self.lock();
         match std::mem::replace(&mut state.stage, Stage::Over) {
             Stage::Attached(round) => {
-                let (body, code) = finish::finish(message, &self.form(&round, state.missing.as_ref()));
+                let (body, code) = finish::finish(message, &self.form(&round, state.missing.as_deref()));
                 self.conclude(state, &round, body, code);
             }
             Stage::Parked => self.settle(state, Outcome::Answer(Box::new(message.clone()))),
@@ -263,11 +259,16 @@ impl Exchange {
         }
     }
 
-    /// The connection that carries it, and the call with its id.
+    /// The connection that carries it, while there is one.
     #[must_use]
-    pub fn carrier(&self) -> Option<(Arc<Link>, Arc<Call>, u64)> {
-        let sent = self.sent.get()?;
-        Some((sent.link.upgrade()?, sent.call.upgrade()?, sent.id))
+    pub fn link(&self) -> Option<Arc<Link>> {
+        self.link.upgrade()
+    }
+
+    /// The call that carries it, while that is under way.
+    #[must_use]
+    pub fn call(&self) -> Option<Arc<Call>> {
+        self.link()?.find_call(self.id.load(Ordering::Relaxed))
     }
 
     fn conclude(&self, mut state: MutexGuard<'_, State>, round: &Round, body: Bytes, code: Option<i32>) {
@@ -287,7 +288,10 @@ impl Exchange {
 
     /// Answers what is still asked of a call that is over: nobody will be asked it any more.
     fn take_back(&self, questions: &[Question]) {
-        let link = self.sent.get().filter(|_| !questions.is_empty()).and_then(|sent| sent.link.upgrade());
+        if questions.is_empty() {
+            return;
+        }
+        let link = self.link();
         for (link, question) in link.iter().flat_map(|link| questions.iter().map(move |question| (link, question))) {
             if link.end_asking(&question.id).is_some() {
                 link.tell_now(reply::error(

@@ -28,8 +28,8 @@ enum ResultType {
 #[must_use]
 pub fn take(link: &Arc<Link>, number: u64, message: &Message, id: Span) -> bool {
     let Kind::Answer { result, parts, .. } = message.kind() else { return false };
-    // What was not sent again yet cannot have been answered.
-    let is_due = |call: &Call| !call.onward.is_asking();
+    // What was not sent again yet cannot have been answered. Nobody but a session's client is asked here.
+    let is_due = |call: &Call| call.owner.session().is_none() || !call.onward.is_asking();
     let kind = result.map(|result| (result_type(message, parts), result));
     if let Some((ResultType::InputRequired, result)) = kind {
         let call = link.find_call(number).filter(|call| is_due(call));
@@ -77,9 +77,9 @@ fn result_type(message: &Message, parts: &ResultParts) -> ResultType {
         return ResultType::Ambiguous;
     }
     match parts.result_type.and_then(|at| message.string(at)).as_deref() {
-        Some("input_required") => ResultType::InputRequired,
         // MCP 2026-07-28, Responses: without one, a result is complete.
         Some("complete") | None => ResultType::Complete,
+        Some("input_required") => ResultType::InputRequired,
         Some(_) => ResultType::Other,
     }
 }
