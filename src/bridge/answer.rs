@@ -14,7 +14,7 @@ use crate::bridge::load::Place;
 use crate::bridge::mailbox::{Event, Follower, Next, Passage, Reader};
 use crate::bridge::post::RETRY_AFTER;
 use crate::bridge::session::{Attached, Session, UnderWay};
-use crate::bridge::stateless::exchange::Attendance;
+use crate::bridge::stateless::attendance::Attendance;
 use crate::bridge::stateless::listen::Listening;
 use crate::protocol::mcp::event_stream;
 use crate::protocol::mcp::reply;
@@ -196,7 +196,7 @@ pub enum Held {
     /// A session is in use.
     Session(UnderWay),
     /// A client of the stateless era waits for its answer.
-    Exchange(Attendance),
+    Attendance(Attendance),
     /// A client of the stateless era listens.
     Listener(Listening),
     /// One of the streams that stay open.

@@ -13,6 +13,8 @@ use crate::bridge::catalog::ListKind;
 use crate::bridge::mailbox::Mailbox;
 use crate::bridge::post::{self, Begun, Caller, RETRY_AFTER};
 use crate::bridge::route::{self, Named};
+use crate::bridge::stateless::attendance::Attendance;
+use crate::bridge::stateless::direct::Direct;
 use crate::bridge::stateless::era::Era;
 use crate::bridge::tool_search::ToolSearch;
 use crate::bridge::upstream::call::{Call, Owner};
@@ -234,7 +236,7 @@ impl Bridge {
         upstream: &Arc<Upstream>,
         edits: &[Edit<'_>],
     ) -> Result<Begun, Refusal> {
-        let Kind::Request { id, params, .. } = message.kind() else { return Err(Refusal::SessionRequired) };
+        let Kind::Request { id, method, params } = message.kind() else { return Err(Refusal::SessionRequired) };
         if upstream.state() == State::Starting {
             // Its first try is under way.
             let _slow = Box::pin(tokio::time::timeout(upstream.patience(), upstream.settled())).await;
@@ -272,16 +274,19 @@ impl Bridge {
                 call.owner = session.as_ref().map_or(Owner::Nobody, |session| Owner::Session(Arc::clone(session)));
                 link.send(slot, call, message, edits).map(|_| Begun::Waiting(reader))
             }
+            Era::Stateless(envelope) if link.speaks() == Speaks::Stateless => {
+                call.owner = Owner::Direct(Direct::new(message, method, *envelope));
+                let edits = match &state {
+                    None => Cow::Borrowed(edits),
+                    Some((at, with)) => Cow::Owned([edits, &[Edit { at: *at, with: with.as_bytes() }]].concat()),
+                };
+                let sent = link.send(slot, call, message, &edits);
+                sent.map(|(id, work)| Begun::Attended(reader, Attendance::of_call(link, id).with(work)))
+            }
             Era::Stateless(envelope) => {
                 let attendance = self.exchange(caller, message, *envelope, (&mut call, &link));
-                let for_era = match link.speaks() {
-                    Speaks::Sessions => stateless::for_session_era(message),
-                    Speaks::Stateless => {
-                        state.iter().map(|(at, with)| Edit { at: *at, with: with.as_bytes() }).collect()
-                    }
-                };
-                let for_era = if edits.is_empty() { for_era } else { [edits, &for_era].concat() };
-                link.send(slot, call, message, &for_era).map(|(_, work)| Begun::Attended(reader, attendance.with(work)))
+                let edits = [edits, &stateless::for_session_era(message)].concat();
+                link.send(slot, call, message, &edits).map(|(_, work)| Begun::Attended(reader, attendance.with(work)))
             }
         };
         sent.or_else(|fault| unsent(fault, message, upstream))

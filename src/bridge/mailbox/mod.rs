@@ -95,6 +95,8 @@ struct State {
     waiting: VecDeque<Item>,
     bytes: usize,
     last: Option<Bytes>,
+    /// Of the answer, if it is an error and somebody wants to know.
+    code: Option<i32>,
     passage: Option<Passage>,
     /// The same while it passes to a stream that can be taken up again, with its reader.
     passing: Option<(u64, Passage)>,
@@ -264,11 +266,17 @@ impl Mailbox {
 
     /// Puts the answer in. The first one stands; while one passes, it is the error that stands for it should it break off.
     pub fn finish(&self, answer: Bytes) {
+        self.finish_with(answer, None);
+    }
+
+    /// The same with the code of an answer that is an error.
+    pub fn finish_with(&self, answer: Bytes, code: Option<i32>) {
         let mut state = self.lock();
         if state.ended || state.last.is_some() {
             return;
         }
         state.last = Some(answer);
+        state.code = code;
         // Of one that nobody has begun to read, nothing need be said.
         let _unread = state.passage.take();
         if state.readers.is_empty() {
@@ -343,11 +351,18 @@ fn wake(reader: Option<Waiting>) {
 pub struct Reader {
     mailbox: Arc<Mailbox>,
     id: u64,
+    code: Option<i32>,
 }
 
 impl Reader {
     const fn new(mailbox: Arc<Mailbox>, id: u64) -> Self {
-        Self { mailbox, id }
+        Self { mailbox, id, code: None }
+    }
+
+    /// The error code of the answer, once it came, as [`Mailbox::finish_with`] was given it.
+    #[must_use]
+    pub const fn code(&self) -> Option<i32> {
+        self.code
     }
 
     /// The next event; `None` at the end.
@@ -374,6 +389,7 @@ impl Reader {
         }
         if is_newest && let Some(answer) = state.last.take() {
             state.ended = true;
+            self.code = state.code;
             return Poll::Ready(Some(Event::Last(answer)));
         }
         if is_newest && std::mem::take(&mut state.is_delayed) {

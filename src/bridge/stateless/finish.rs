@@ -1,10 +1,9 @@
-//! A session-era server's answer, made one of the stateless era.
+//! A server's answer, made one that a client of the stateless era can take.
 
 use bytes::Bytes;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::bridge::upstream::hello::Speaks;
 use crate::bridge::upstream::inbound;
 use crate::protocol::mcp::completion::{self, Identity};
 use crate::protocol::mcp::fault::Fault;
@@ -25,8 +24,6 @@ pub struct Form<'a> {
     pub is_cacheable: bool,
     /// The client can be sent to a URL, and the request may be answered by asking for that.
     pub takes_url: bool,
-    /// What the server speaks.
-    pub speaks: Speaks,
     /// Capabilities that the server wanted to use and the client did not declare.
     pub missing: Option<&'a Value>,
 }
@@ -39,9 +36,26 @@ pub fn finish(message: &Message, form: &Form<'_>) -> (Bytes, Option<i32>) {
     match (result, id) {
         (Some(result), Some(id)) => match form.missing.filter(|_| failed(message.json(*result))) {
             Some(missing) => missing_capability(form, missing),
-            None => (completion::completed(message, id, (*result, parts), form.identity, form.is_cacheable), None),
+            None => {
+                (completion::completed(message, id, (*result, parts), Some(form.identity), form.is_cacheable), None)
+            }
         },
         (_, id) => error(message, id, form),
+    }
+}
+
+/// The same for a server that is of this era, too, and knows itself what may be said in it: what has to be in a result is added, who it is
+/// only it can say.
+#[must_use]
+pub fn passed(message: &Message, client_id: &[u8], is_cacheable: bool) -> (Bytes, Option<i32>) {
+    let Kind::Answer { id, result, parts } = message.kind() else { return (message.rewritten(&mut []), None) };
+    let id = id.map(|at| Edit { at, with: client_id });
+    match (result, id) {
+        (Some(result), Some(id)) => (completion::completed(message, id, (*result, parts), None, is_cacheable), None),
+        (_, id) => {
+            let code = read_error(message).and_then(|(_, code, _)| i32::try_from(code).ok());
+            (message.rewritten(&mut id.into_iter().collect::<Vec<_>>()), code)
+        }
     }
 }
 
@@ -51,10 +65,7 @@ pub fn own(body: Bytes, identity: &Identity, method: &Method) -> (Bytes, Option<
     let Ok(message) = Message::parse_within(body.clone(), inbound::MAX_DEPTH) else { return (body, None) };
     let id = message.id_or_null().to_vec();
     let is_cacheable = is_cacheable(method);
-    finish(
-        &message,
-        &Form { id: &id, identity, is_cacheable, takes_url: false, speaks: Speaks::Sessions, missing: None },
-    )
+    finish(&message, &Form { id: &id, identity, is_cacheable, takes_url: false, missing: None })
 }
 
 /// MCP 2026-07-28, Cacheable Results.
@@ -84,10 +95,6 @@ fn error(message: &Message, id: Option<Edit<'_>>, form: &Form<'_>) -> (Bytes, Op
     }
     let mut edits: Vec<Edit<'_>> = id.into_iter().collect();
     let Some((at, code, data)) = read_error(message) else { return (message.rewritten(&mut edits), None) };
-    if form.speaks == Speaks::Stateless {
-        // It knows itself what may be said in this era.
-        return (message.rewritten(&mut edits), i32::try_from(code).ok());
-    }
     if code == i64::from(reply::URL_ELICITATION_REQUIRED) {
         return url_required(form, data);
     }
@@ -164,14 +171,7 @@ mod tests {
 
     fn answer(text: &str, takes_url: bool, missing: Option<&Value>) -> (Value, Option<i32>) {
         let message = Message::parse(Bytes::copy_from_slice(text.as_bytes())).unwrap();
-        let form = Form {
-            id: b"\"a\"",
-            identity: &Identity::new("{}"),
-            is_cacheable: false,
-            takes_url,
-            speaks: Speaks::Sessions,
-            missing,
-        };
+        let form = Form { id: b"\"a\"", identity: &Identity::new("{}"), is_cacheable: false, takes_url, missing };
         let (body, code) = finish(&message, &form);
         (serde_json::from_slice(&body).unwrap(), code)
     }

@@ -1,9 +1,12 @@
-//! Clients of the stateless era (MCP 2026-07-28) in front of servers of the session era.
+//! Clients of the stateless era (MCP 2026-07-28), above all in front of servers of the session era.
 //!
 //! It owns what such a client is promised and such a server does not know: the checks of a request that says everything
 //! itself, results with all their members, cancellation by going away, `subscriptions/listen`, and questions of a server
-//! that come back as `input_required` results. The upstream side knows nothing of it but one [`exchange::Exchange`].
+//! that come back as `input_required` results. The upstream side knows nothing of it but one [`exchange::Exchange`], or at
+//! a server of the same era, which needs none of that, one [`direct::Direct`].
 
+pub mod attendance;
+pub mod direct;
 pub mod era;
 pub mod exchange;
 pub mod filter;
@@ -22,7 +25,8 @@ use serde_json::Value;
 
 use crate::bridge::Bridge;
 use crate::bridge::post::Caller;
-use crate::bridge::stateless::exchange::{Attendance, Exchange, Round};
+use crate::bridge::stateless::attendance::Attendance;
+use crate::bridge::stateless::exchange::{Exchange, Round};
 use crate::bridge::upstream::call::{Call, Owner};
 use crate::bridge::upstream::hello::Speaks;
 use crate::bridge::upstream::link::Link;
@@ -36,7 +40,7 @@ use crate::protocol::mcp::object;
 use crate::protocol::mcp::splice::{Edit, Span};
 
 impl Bridge {
-    /// Makes a call one of an exchange, over this connection.
+    /// Makes a call to a server of the session era one of an exchange, over this connection.
     pub(super) fn exchange(
         &self,
         caller: &Caller,
@@ -53,7 +57,7 @@ impl Bridge {
         };
         let identity = self.identity_over(link, &caller.own);
         let (exchange, attendance) =
-            Exchange::begin(&caller.principal, (identity, link.speaks(), Arc::downgrade(link)), message, round);
+            Exchange::begin(&caller.principal, (identity, Arc::downgrade(link)), message, round);
         call.owner = Owner::Stateless(exchange);
         attendance
     }

@@ -10,8 +10,8 @@ use crate::bridge::catalog::ListKind;
 use crate::bridge::mailbox::{Event, Reader};
 use crate::bridge::post::{self, Begun, Caller};
 use crate::bridge::route::{self, Named};
+use crate::bridge::stateless::attendance::Attendance;
 use crate::bridge::stateless::era::Era;
-use crate::bridge::stateless::exchange::Attendance;
 use crate::bridge::stateless::{finish, set};
 use crate::bridge::tool_search::Meant;
 use crate::bridge::upstream::stateless::state;
@@ -181,13 +181,13 @@ async fn attend(
         Some(Event::Delayed) => Ok(stream(None, reader, attendance)),
         Some(Event::Related(first)) => Ok(stream(Some(first), reader, attendance)),
         Some(Event::Passing(passage)) if caller.accepts_json => {
-            Ok(Answer::Pieces(Pieces::new(passage, Some(Held::Exchange(attendance)))))
+            Ok(Answer::Pieces(Pieces::new(passage, Some(Held::Attendance(attendance)))))
         }
         Some(Event::Passing(passage)) => Ok(attended(EventStream::of_passage(passage, reader), attendance)),
-        Some(Event::Last(body)) => match refusal(attendance.code(), &body) {
-            Some(refusal) => Err(refusal),
-            None => Ok(post::finished(caller, body)),
-        },
+        Some(Event::Last(body)) => {
+            attendance.answered();
+            refusal(reader.code(), &body).map_or_else(|| Ok(post::finished(caller, body)), Err)
+        }
         None => Ok(post::finished(caller, post::unanswered(message))),
     }
 }
@@ -197,7 +197,7 @@ fn stream(first: Option<Bytes>, reader: Reader, attendance: Attendance) -> Answe
 }
 
 fn attended(events: EventStream, attendance: Attendance) -> Answer {
-    let events = events.holding(Some(Held::Exchange(attendance))).never_silent_for(LONGEST_SILENCE);
+    let events = events.holding(Some(Held::Attendance(attendance))).never_silent_for(LONGEST_SILENCE);
     Answer::Stream { events, session_id: None }
 }
 

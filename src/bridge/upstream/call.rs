@@ -14,6 +14,7 @@ use crate::base::limit::Limit;
 use crate::bridge::load::Place;
 use crate::bridge::mailbox::{Item, Mailbox};
 use crate::bridge::session::Session;
+use crate::bridge::stateless::direct::Direct;
 use crate::bridge::stateless::exchange::Exchange;
 use crate::bridge::upstream::stateless::onward::Onward;
 use crate::model::principal::Principal;
@@ -30,7 +31,7 @@ pub const LIMITS: [Limit; 1] =
 /// A request under way.
 #[derive(Debug)]
 pub struct Call {
-    /// The id the caller gave it, as written; a caller's of the stateless era is with its exchange, as is its progress token.
+    /// The id the caller gave it, as written; where there is an exchange it is there, as is its progress token.
     pub id: Bytes,
     /// The progress token the caller gave it, as written.
     pub progress_token: Option<Bytes>,
@@ -89,17 +90,26 @@ pub enum Owner {
     Nobody,
     /// A session's.
     Session(Arc<Session>),
-    /// A caller of the stateless era: the exchange knows where things go, in place of the call's own members.
+    /// A caller's of the stateless era, at a server of the session era: the exchange knows where things go, in place of the call's own
+    /// members.
     Stateless(Arc<Exchange>),
+    /// A caller's of the stateless era, at a server of the same era.
+    Direct(Direct),
 }
 
 impl Owner {
+    /// Whether the caller is one of the stateless era.
+    #[must_use]
+    pub const fn is_stateless(&self) -> bool {
+        matches!(self, Self::Stateless(_) | Self::Direct(_))
+    }
+
     /// The session, if it is one's.
     #[must_use]
     pub const fn session(&self) -> Option<&Arc<Session>> {
         match self {
             Self::Session(session) => Some(session),
-            Self::Bridge | Self::Nobody | Self::Stateless(_) => None,
+            Self::Bridge | Self::Nobody | Self::Stateless(_) | Self::Direct(_) => None,
         }
     }
 }
@@ -182,7 +192,7 @@ impl Call {
         if matches!(*carrier, Carrier::Ended) {
             return None;
         }
-        if let Owner::Stateless(_) = &self.owner {
+        if self.owner.is_stateless() {
             return Some(Work { call: Arc::clone(self), rest: Box::pin(work()) });
         }
         *carrier = Carrier::Task(tokio::spawn(work()).abort_handle());
@@ -202,6 +212,7 @@ impl Call {
     pub fn answer(&self, message: &Message, id: Span) {
         match &self.owner {
             Owner::Stateless(exchange) => exchange.answered(message),
+            Owner::Direct(direct) => direct.answer(self, message),
             _ => self.mailbox.finish(message.rewritten(&mut [Edit { at: id, with: &self.id }])),
         }
     }
@@ -213,6 +224,8 @@ impl Call {
         }
         match &self.owner {
             Owner::Stateless(exchange) => exchange.failed(text),
+            // MCP 2026-07-28, Error Codes: -32000 to -32019 should not be used any more.
+            Owner::Direct(_) => self.mailbox.finish(reply::error(&self.id, reply::INTERNAL_ERROR, text)),
             _ => self.mailbox.finish(reply::error(&self.id, code, text)),
         }
     }
@@ -326,7 +339,6 @@ mod tests {
     use crate::bridge::session::Introduced;
     use crate::bridge::stateless::exchange::Round;
     use crate::bridge::streams::Streams;
-    use crate::bridge::upstream::hello::Speaks;
     use crate::protocol::mcp::completion::Identity;
     use crate::protocol::mcp::envelope::Envelope;
     use crate::protocol::mcp::version::ProtocolVersion;
@@ -364,8 +376,7 @@ mod tests {
             envelope: Envelope::default(),
         };
         let (principal, identity) = (Arc::new(Principal::anonymous()), Identity::new("{}"));
-        let (exchange, _attendance) =
-            Exchange::begin(&principal, (identity, Speaks::Sessions, Weak::new()), &request, round);
+        let (exchange, _attendance) = Exchange::begin(&principal, (identity, Weak::new()), &request, round);
         Arc::new(Call::new(Bytes::new(), Owner::Stateless(exchange), mailbox, LONGEST))
     }
 

@@ -143,15 +143,16 @@ fn hand_over(link: &Link, call: &Call, text: Bytes) {
 /// Whether something without a mark is of this very call. To a session it is enough that it is of one of its calls.
 fn is_certain(link: &Link, call: &Call, origin: Option<u64>) -> bool {
     // MCP 2026-07-28, Per-request log level: on no stream but that of the request itself.
-    origin.is_some() || !matches!(call.owner, Owner::Stateless(_)) || link.has_one_call()
+    origin.is_some() || !call.owner.is_stateless() || link.has_one_call()
 }
 
 /// Whether a log message is severe enough for the session or the request.
 fn wants(call: &Call, message: &Message, method: &Method, params: &Params) -> bool {
-    if let (Owner::Stateless(exchange), Method::LogMessage) = (&call.owner, method) {
-        return exchange.wants_log(level_of(message, params));
+    match (&call.owner, method) {
+        (Owner::Stateless(exchange), Method::LogMessage) => exchange.wants_log(level_of(message, params)),
+        (Owner::Direct(direct), Method::LogMessage) => direct.wants_log(level_of(message, params)),
+        (owner, _) => severe_enough(owner.session().and_then(|session| session.level()), message, method, params),
     }
-    severe_enough(call.owner.session().and_then(|session| session.level()), message, method, params)
 }
 
 fn severe_enough(wanted: Option<LogLevel>, message: &Message, method: &Method, params: &Params) -> bool {

@@ -576,6 +576,9 @@ fn same_owner(one: &Call, other: &Call) -> bool {
     match (&one.owner, &other.owner) {
         (Owner::Session(one), Owner::Session(other)) => Arc::ptr_eq(one, other),
         (Owner::Stateless(one), Owner::Stateless(other)) => one.principal.is_same_caller(&other.principal),
+        (Owner::Direct(_), Owner::Direct(_)) => {
+            one.principal.as_ref().zip(other.principal.as_ref()).is_some_and(|(one, other)| one.is_same_caller(other))
+        }
         // Two callers without a session may be two people.
         _ => false,
     }

@@ -96,9 +96,14 @@ impl Pass {
         let (client_id, mailbox, completed, kinds) = match &call.owner {
             Owner::Bridge => return None,
             Owner::Session(_) | Owner::Nobody => (call.id.clone(), Arc::clone(&call.mailbox), None, Kinds::Complete),
+            Owner::Direct(direct) => {
+                let completed = Some((None, direct.is_cacheable()));
+                (call.id.clone(), Arc::clone(&call.mailbox), completed, Kinds::NoQuestion)
+            }
             Owner::Stateless(exchange) => {
                 let asked = exchange.passing()?;
-                (asked.id, asked.mailbox, Some(asked.completed), Kinds::NoQuestion)
+                let (identity, is_cacheable) = asked.completed;
+                (asked.id, asked.mailbox, Some((Some(identity), is_cacheable)), Kinds::NoQuestion)
             }
         };
         let kinds = if is_stateless { kinds } else { Kinds::Any };

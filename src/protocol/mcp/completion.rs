@@ -13,8 +13,8 @@ use crate::protocol::mcp::message::{Message, ResultParts};
 use crate::protocol::mcp::meta;
 use crate::protocol::mcp::splice::{Edit, Span};
 
-/// The answer `message` under the id `id`, its result completed: `resultType`, who the server is, and for a cacheable one that
-/// it should not be cached.
+/// The answer `message` under the id `id`, its result completed: `resultType`, who the server is if that is not left to the server
+/// itself, and for a cacheable one that it should not be cached.
 ///
 /// What the result says already stays, and so does every other byte of it.
 #[must_use]
@@ -22,7 +22,7 @@ pub fn completed(
     message: &Message,
     id: Edit<'_>,
     (result, parts): (Span, &ResultParts),
-    identity: &Identity,
+    identity: Option<&Identity>,
     is_cacheable: bool,
 ) -> Bytes {
     if !parts.is_clear {
@@ -31,17 +31,19 @@ pub fn completed(
     }
     let has = Has {
         result_type: parts.result_type.map(|at| message.bytes(at) == b"\"complete\""),
-        meta: parts.meta.is_some(),
+        // Nobody is to be named.
+        meta: parts.meta.is_some() || identity.is_none(),
         ttl: parts.ttl.is_some(),
         scope: parts.scope.is_some(),
     };
-    if has.all(is_cacheable) && !parts.lacks_server_info {
+    let nameless = parts.meta.filter(|_| parts.lacks_server_info).zip(identity);
+    if has.all(is_cacheable) && nameless.is_none() {
         return message.rewritten(&mut [id]);
     }
     let tail = has.lacking(identity, is_cacheable);
     let tail = if is_empty(message.bytes(result)) { tail.strip_prefix(',').unwrap_or_default() } else { &tail };
     let end = result.end().saturating_sub(1);
-    let in_meta = parts.meta.filter(|_| parts.lacks_server_info).map(|own| {
+    let in_meta = nameless.map(|(own, identity)| {
         let close = if is_empty(message.bytes(own)) { "" } else { "," };
         (own.start() + 1, format!("{}{close}", identity.member()))
     });
@@ -50,11 +52,11 @@ pub fn completed(
     message.rewritten(&mut edits)
 }
 
-/// What the server is (`Implementation`), with all else that a result may lack: put together once, for every result is completed.
+/// What the server is (`Implementation`).
 #[derive(Clone, PartialEq, Eq)]
 pub struct Identity {
-    /// All the members, each after a comma: [`TYPE`], `_meta`, [`TTL`], [`SCOPE`].
-    members: Arc<str>,
+    /// As all of `_meta`, after a comma.
+    meta: Arc<str>,
 }
 
 const TYPE: &str = r#","resultType":"complete""#;
@@ -67,27 +69,19 @@ impl Identity {
     /// `json` is an `Implementation`, on one line.
     #[must_use]
     pub fn new(json: &str) -> Self {
-        Self { members: format!(r#"{TYPE}{META}"{}":{json}}}{TTL}{SCOPE}"#, meta::SERVER_INFO).into() }
+        Self { meta: format!(r#"{META}"{}":{json}}}"#, meta::SERVER_INFO).into() }
     }
 
     /// It, as a member of `_meta`.
     #[must_use]
     pub fn member(&self) -> &str {
-        self.part(TYPE.len() + META.len(), self.end_of_meta() - 1)
+        self.meta.get(META.len()..self.meta.len() - 1).unwrap_or_default()
     }
 
     /// It, as JSON.
     #[must_use]
     pub fn json(&self) -> &str {
         self.member().get(meta::SERVER_INFO.len() + 3..).unwrap_or_default()
-    }
-
-    fn end_of_meta(&self) -> usize {
-        self.members.len() - TTL.len() - SCOPE.len()
-    }
-
-    fn part(&self, start: usize, end: usize) -> &str {
-        self.members.get(start..end).unwrap_or_default()
     }
 }
 
@@ -118,19 +112,19 @@ impl Has {
 
     /// The members that are missing, each after a comma.
     #[must_use]
-    pub fn lacking(self, identity: &Identity, is_cacheable: bool) -> Cow<'_, str> {
+    pub fn lacking(self, identity: Option<&Identity>, is_cacheable: bool) -> Cow<'_, str> {
         // MCP 2026-07-28, Cacheable Results: only what is complete.
         let is_cacheable = is_cacheable && self.result_type.unwrap_or(true);
-        let all = identity.members.len();
-        let ends = [TYPE.len(), identity.end_of_meta(), all - SCOPE.len(), all];
-        let lacks = [self.result_type.is_none(), !self.meta, is_cacheable && !self.ttl, is_cacheable && !self.scope];
         let mut members = Cow::Borrowed("");
-        let mut start = 0;
-        for (end, is_lacking) in ends.into_iter().zip(lacks) {
+        for (member, is_lacking) in [
+            (TYPE, self.result_type.is_none()),
+            (identity.map_or("", |identity| &identity.meta), !self.meta),
+            (TTL, is_cacheable && !self.ttl),
+            (SCOPE, is_cacheable && !self.scope),
+        ] {
             if is_lacking {
-                members += identity.part(start, end);
+                members += member;
             }
-            start = end;
         }
         members
     }
@@ -146,11 +140,14 @@ mod tests {
     use crate::protocol::mcp::message::Kind;
 
     fn complete(result: &str, is_cacheable: bool) -> String {
+        completed_by(result, is_cacheable, Some(&Identity::new(r#"{"name":"s"}"#)))
+    }
+
+    fn completed_by(result: &str, is_cacheable: bool, identity: Option<&Identity>) -> String {
         let text = format!(r#"{{"jsonrpc":"2.0","id":7,"result":{result}}}"#);
         let message = Message::parse(Bytes::from(text)).unwrap();
         let Kind::Answer { id: Some(id), result: Some(at), parts } = message.kind() else { panic!() };
-        let identity = Identity::new(r#"{"name":"s"}"#);
-        let body = completed(&message, Edit { at: *id, with: b"\"a\"" }, (*at, parts), &identity, is_cacheable);
+        let body = completed(&message, Edit { at: *id, with: b"\"a\"" }, (*at, parts), identity, is_cacheable);
         let text = String::from_utf8(body.to_vec()).unwrap();
         text.strip_prefix(r#"{"jsonrpc":"2.0","id":"a","result":"#).unwrap().strip_suffix('}').unwrap().to_owned()
     }
@@ -169,6 +166,23 @@ mod tests {
             ("5", "5".to_owned()),
         ] {
             assert_eq!(complete(result, false), expected, "{result}");
+        }
+    }
+
+    #[test]
+    fn d_18_who_a_server_is_that_is_to_say_it_itself_is_not_said_for_it() {
+        for (result, is_cacheable, expected) in [
+            ("{}", false, r#"{"resultType":"complete"}"#),
+            ("{}", true, r#"{"resultType":"complete","ttlMs":0,"cacheScope":"private"}"#),
+            (r#"{"_meta":{"x":1e2}}"#, false, r#"{"_meta":{"x":1e2},"resultType":"complete"}"#),
+            (r#"{"_meta":{},"resultType":"complete" }"#, false, r#"{"_meta":{},"resultType":"complete" }"#),
+            (
+                r#"{"resultType":"complete","ttlMs":1}"#,
+                true,
+                r#"{"resultType":"complete","ttlMs":1,"cacheScope":"private"}"#,
+            ),
+        ] {
+            assert_eq!(completed_by(result, is_cacheable, None), expected, "{result}");
         }
     }
 

@@ -7,6 +7,13 @@ pub struct LogLevel(u8);
 const NAMES: [&str; 8] = ["debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"];
 
 impl LogLevel {
+    /// Whether a message of this level, if it says one, is wanted by who wants those of another level and above, if any.
+    #[must_use]
+    pub fn is_wanted(level: Option<Self>, wanted: Option<Self>) -> bool {
+        // MCP 2026-07-28, Per-request log level: none for a request that asks for none.
+        wanted.is_some_and(|wanted| level.is_none_or(|level| level >= wanted))
+    }
+
     /// The rank that stands for no level.
     pub const UNSET: u8 = u8::MAX;
 

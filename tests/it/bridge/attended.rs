@@ -1,6 +1,9 @@
 //! Calls of the stateless era to servers behind a URL: whoever waits for one carries it, and what is still to do once he has his
 //! answer is done, too.
 
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
 use serde_json::{Value, json};
 
 use super::fake_server::{FakeServer, Got, Reply};
@@ -8,6 +11,7 @@ use super::fake_sse::{FakeSse, Said, event};
 use super::support::{Client, bridge, http, sse, until};
 use bytes::Bytes;
 use mcp_bridge::bridge::{Answer, PostRequest};
+use mcp_bridge::config::section::Upstream;
 use mcp_bridge::protocol::mcp::mirror::{Field, Mirror};
 
 const VERSION: &str = "2026-07-28";
@@ -72,6 +76,51 @@ async fn mcp_21_who_leaves_at_once_cancels_the_call() {
         () = until(|| !server.got_of("tools/call").is_empty()) => {}
     }
     until(|| !server.got_of("notifications/cancelled").is_empty()).await;
+    assert!(!bridge.status()[0].is_busy);
+    bridge.shutdown().await;
+}
+
+/// A server of the same era that does not answer a call.
+async fn silent() -> FakeServer {
+    FakeServer::start(|got| match got.method().as_str() {
+        "server/discover" => {
+            let result = json!({"supportedVersions": [VERSION], "capabilities": {"tools": {}}});
+            Some(Reply::json(&json!({"jsonrpc": "2.0", "id": got.json()["id"], "result": result})))
+        }
+        "tools/call" => Some(Reply::Hang(String::new())),
+        _ => None,
+    })
+    .await
+}
+
+#[tokio::test]
+async fn mcp_21_who_leaves_a_server_of_the_same_era_leaves_nothing_behind() {
+    let server = silent().await;
+    let bridge = bridge(&[http("h", &server.url)]).await;
+    let client = Client::new(&bridge, "ada");
+    tokio::select! {
+        answer = call(&client, "a") => panic!("{answer:?}"),
+        () = until(|| !server.got_of("tools/call").is_empty()) => {}
+    }
+    until(|| !bridge.status()[0].is_busy).await;
+    bridge.shutdown().await;
+    assert!(server.got_of("notifications/cancelled").is_empty(), "in this era the end of the connection says it");
+}
+
+#[tokio::test]
+async fn a_server_of_the_same_era_that_does_not_answer_is_not_waited_for_for_ever() {
+    let server = silent().await;
+    let bridge = bridge(&[Upstream { timeout: Duration::from_millis(300), ..http("h", &server.url) }]).await;
+    let client = Client::new(&bridge, "ada");
+    let body = match call(&client, "a").await {
+        Answer::Message { body, .. } => String::from_utf8(body.to_vec()).unwrap(),
+        Answer::Stream { events, .. } => {
+            let pieces: Vec<Bytes> = events.collect().await;
+            String::from_utf8(pieces.concat()).unwrap()
+        }
+        other => panic!("{other:?}"),
+    };
+    assert!(body.contains("The MCP server did not answer in time") && body.contains("-32603"), "{body}");
     assert!(!bridge.status()[0].is_busy);
     bridge.shutdown().await;
 }

@@ -122,11 +122,9 @@ async fn every_byte_of_a_large_answer_comes_through_in_both_eras() {
                 json!({"name": "large", "arguments": wanted(bytes, 7, order, is_stream, "whole")}),
             );
             let (got, _) = body(rig.stateless().request(&message).send().await.unwrap()).await;
-            let added = if is_stateless { "" } else { r#","resultType":"complete""# };
-            let identity =
-                if is_stateless { r#"{"name":"large","version":"1"}"# } else { r#"{"name":"fake","version":"1"}"# };
-            let tail = format!(r#"{added},"_meta":{{"io.modelcontextprotocol/serverInfo":{identity}}}}}"#);
-            let completed = format!("{}{tail}", text.strip_suffix('}').unwrap());
+            let identity = r#""_meta":{"io.modelcontextprotocol/serverInfo":{"name":"fake","version":"1"}}"#;
+            let added = if is_stateless { String::new() } else { format!(r#","resultType":"complete",{identity}"#) };
+            let completed = format!("{}{added}}}", text.strip_suffix('}').unwrap());
             assert!(got == answer(order, "5", &completed), "stateless: {bytes} {order} {is_stream} of {is_stateless}");
         }
     }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde_json::Value;
 
-use crate::bridge::stateless::exchange::{Attendance, Exchange, Outcome, Round, Stage, failure};
+use crate::bridge::stateless::attendance::Attendance;
+use crate::bridge::stateless::exchange::{Exchange, Outcome, Round, Stage, failure};
 use crate::bridge::stateless::finish;
 use crate::bridge::stateless::question::Question;
 use crate::protocol::mcp::client_features::ClientFeatures;
@@ -114,7 +115,7 @@ impl Exchange {
                 state.rounds += 1;
                 state.features = round.envelope.features;
                 state.stage = Stage::Attached(round);
-                let attendance = Attendance::new(Arc::clone(self), state.rounds);
+                let attendance = Attendance::of_exchange(Arc::clone(self), state.rounds);
                 let (answered, open) = std::mem::take(&mut state.questions)
                     .into_iter()
                     .partition(|question| answers(&question.key).is_some());

@@ -1,4 +1,4 @@
-//! One request of the stateless era, as the upstream side sees it: where its answer goes now.
+//! One request of the stateless era to a server of the session era, as the upstream side sees it: where its answer goes now.
 //!
 //! Attached → the upstream asks something → parked → the client comes back with the answer → attached → … → over.
 
@@ -6,7 +6,6 @@ mod asking;
 mod leaving;
 
 pub use asking::{Noted, Resumed};
-pub use leaving::Attendance;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -15,10 +14,10 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use crate::bridge::mailbox::{Item, Mailbox};
+use crate::bridge::stateless::attendance::Attendance;
 use crate::bridge::stateless::finish::{self, Form};
 use crate::bridge::stateless::question::Question;
 use crate::bridge::upstream::call::Call;
-use crate::bridge::upstream::hello::Speaks;
 use crate::bridge::upstream::link::Link;
 use crate::bridge::upstream::stateless::dress;
 use crate::model::principal::Principal;
@@ -39,7 +38,6 @@ pub struct Exchange {
     request: Option<Bytes>,
     identity: Identity,
     is_cacheable: bool,
-    speaks: Speaks,
     link: Weak<Link>,
     /// Of the call that carries it, on that connection; 0 until there is one.
     id: AtomicU64,
@@ -50,7 +48,6 @@ pub struct Exchange {
 struct State {
     stage: Stage,
     rounds: u64,
-    code: Option<i32>,
     features: ClientFeatures,
     questions: Vec<Question>,
     is_gathering: bool,
@@ -107,11 +104,11 @@ pub struct Passing {
 
 impl Exchange {
     /// An exchange in its first round, over this connection, and what must be kept while the client waits. The identity is the
-    /// bridge's, what is spoken the upstream's.
+    /// bridge's.
     #[must_use]
     pub fn begin(
         principal: &Arc<Principal>,
-        (identity, speaks, link): (Identity, Speaks, Weak<Link>),
+        (identity, link): (Identity, Weak<Link>),
         request: &Message,
         round: Round,
     ) -> (Arc<Self>, Attendance) {
@@ -121,7 +118,6 @@ impl Exchange {
         };
         let state = State {
             rounds: 1,
-            code: None,
             features: round.envelope.features,
             questions: Vec::new(),
             is_gathering: false,
@@ -134,12 +130,11 @@ impl Exchange {
             request: dress::may_ask(method).then(|| request.whole().clone()),
             identity,
             is_cacheable: finish::is_cacheable(method),
-            speaks,
             link,
             id: AtomicU64::new(0),
             state: Mutex::new(state),
         });
-        let attendance = Attendance::new(Arc::clone(&exchange), 1);
+        let attendance = Attendance::of_exchange(Arc::clone(&exchange), 1);
         (exchange, attendance)
     }
 
@@ -187,9 +182,8 @@ impl Exchange {
     /// Whether the client wants log messages of this level.
     #[must_use]
     pub fn wants_log(&self, level: Option<LogLevel>) -> bool {
-        // MCP 2026-07-28, Per-request log level: none for a request that asks for none.
         let wanted = self.attached(|round| round.envelope.log_level).flatten();
-        wanted.is_some_and(|wanted| level.is_none_or(|level| level >= wanted))
+        LogLevel::is_wanted(level, wanted)
     }
 
     /// Sends the client something that belongs to the request.
@@ -272,11 +266,10 @@ impl Exchange {
     }
 
     fn conclude(&self, mut state: MutexGuard<'_, State>, round: &Round, body: Bytes, code: Option<i32>) {
-        state.code = code;
         let questions = std::mem::take(&mut state.questions);
         drop(state);
         self.take_back(&questions);
-        round.mailbox.finish(body);
+        round.mailbox.finish_with(body, code);
     }
 
     fn settle(&self, mut state: MutexGuard<'_, State>, outcome: Outcome) {
@@ -308,7 +301,6 @@ impl Exchange {
             id: &round.id,
             identity: &self.identity,
             is_cacheable: self.is_cacheable,
-            speaks: self.speaks,
             takes_url: self.may_ask() && round.envelope.features.elicitation_url,
             missing,
         }

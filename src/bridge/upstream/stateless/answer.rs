@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::bridge::stateless::exchange::Exchange;
+use crate::bridge::stateless::direct::Direct;
 use crate::bridge::upstream::call::{Call, Owner};
 use crate::bridge::upstream::inbound::MAX_DEPTH;
 use crate::bridge::upstream::link::{Changes, Link};
@@ -45,13 +45,13 @@ pub fn take(link: &Arc<Link>, number: u64, message: &Message, id: Span) -> bool 
     let fail = |text: &str| call.fail(reply::UNAVAILABLE, text);
     match (kind, &call.owner) {
         (None, _) => take_error(link, &call, message, id),
-        (Some((ResultType::InputRequired, result)), Owner::Stateless(exchange)) => {
-            match sealed(link, exchange, message, result) {
+        (Some((ResultType::InputRequired, result)), Owner::Direct(direct)) => {
+            match sealed(link, &call, direct, message, result) {
                 Some(message) => call.answer(&message, id),
                 None => fail("The MCP server asks for more where nobody can be asked"),
             }
         }
-        (Some((ResultType::InputRequired, _)), Owner::Nobody) => {
+        (Some((ResultType::InputRequired, _)), Owner::Nobody | Owner::Stateless(_)) => {
             fail("The MCP server asks the client for more, which it can do in a session only");
         }
         // Whoever reads the other one would take a question that nobody looked at for ours.
@@ -85,12 +85,12 @@ fn result_type(message: &Message, parts: &ResultParts) -> ResultType {
 }
 
 /// The answer with its `requestState` sealed for the client. `None` when there is no request that it could belong to.
-fn sealed(link: &Link, exchange: &Exchange, message: &Message, result: Span) -> Option<Message> {
-    let request = &exchange.request()?;
+fn sealed(link: &Link, call: &Call, direct: &Direct, message: &Message, result: Span) -> Option<Message> {
+    let (request, principal) = (&direct.request()?, call.principal.as_deref()?);
     let [state] = object::members(message.json(result), &["requestState"]).ok()?;
     let Some(raw) = state.filter(|state| *state != "null") else { return Some(message.clone()) };
     let state: String = serde_json::from_str(raw).ok()?;
-    let binding = Binding { principal: &exchange.principal, upstream: &link.name, request };
+    let binding = Binding { principal, upstream: &link.name, request };
     let sealed = Value::from(link.hub.seal.seal(&state, binding, link.hub.clock.now())?).to_string();
     let at = Span::of(raw, message.text())?;
     Message::parse_within(message.rewritten(&mut [Edit { at, with: sealed.as_bytes() }]), MAX_DEPTH).ok()

@@ -62,7 +62,7 @@ pub fn dress(call: &mut Call, message: &Message, edits: Vec<Edit<'_>>, in_header
     if in_header {
         call.onward.header = Some(fields(call, message, (method, params), &edits));
     }
-    if let Owner::Stateless(_) = &call.owner {
+    if let Owner::Direct(_) = &call.owner {
         // Its client said all of it itself.
         let capabilities = params.meta().client_capabilities;
         let without = capabilities.and_then(|at| Some((at, hello::without_tasks(message.json(at))?)));
@@ -173,12 +173,12 @@ fn fields(call: &Call, message: &Message, (method, params): (&Method, &Params), 
     own
 }
 
-/// A value as a header field holds it. Of a message that the call's exchange keeps anyway, as it does where a request has a name
+/// A value as a header field holds it. Of a message that the call keeps anyway, as it does where a request has a name
 /// ([`may_ask`]), nothing is copied.
 fn value(call: &Call, message: &Message, value: &str) -> Bytes {
     match mirror::encoded(value) {
         Cow::Borrowed(plain) => match Span::of(plain, message.text()) {
-            Some(at) if matches!(call.owner, Owner::Stateless(_)) => message.whole().slice(at.range()),
+            Some(at) if matches!(call.owner, Owner::Direct(_)) => message.whole().slice(at.range()),
             _ => Bytes::copy_from_slice(plain.as_bytes()),
         },
         Cow::Owned(encoded) => Bytes::from(encoded),

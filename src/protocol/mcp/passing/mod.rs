@@ -74,8 +74,9 @@ pub struct Terms {
     pub id: Bytes,
     /// Which kinds of result may pass.
     pub kinds: Kinds,
-    /// What is added where it is missing: who the server is, and for a cacheable result that it is not to be kept.
-    pub completed: Option<(Identity, bool)>,
+    /// What is added where it is missing: who the server is, if that is not left to the server itself, and for a cacheable result that it
+    /// is not to be kept.
+    pub completed: Option<(Option<Identity>, bool)>,
     /// How deep it may be nested.
     pub max_depth: usize,
 }
@@ -336,13 +337,17 @@ impl Passing {
         let Some((identity, is_cacheable)) = self.terms.completed.as_ref().filter(|_| self.is_in_result()) else {
             return Ok(());
         };
-        if depth == 3 && self.is_in_meta() && !self.found.server_info {
+        if depth == 3
+            && self.is_in_meta()
+            && !self.found.server_info
+            && let Some(identity) = identity
+        {
             let comma = if self.found.in_meta { "," } else { "" };
             out.extend_from_slice(format!("{comma}{}", identity.member()).as_bytes());
             self.found.server_info = true;
         }
         if depth == 2 && !self.found.is_ambiguous {
-            let tail = self.has.lacking(identity, *is_cacheable);
+            let tail = self.has.lacking(identity.as_ref(), *is_cacheable);
             let tail = if self.found.members { &tail } else { tail.strip_prefix(',').unwrap_or_default() };
             out.extend_from_slice(tail.as_bytes());
         }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::*;
 
 fn terms(kinds: Kinds, is_completed: bool) -> Terms {
-    let completed = is_completed.then(|| (Identity::new(r#"{"name":"s"}"#), true));
+    let completed = is_completed.then(|| (Some(Identity::new(r#"{"name":"s"}"#)), true));
     Terms { expected: "17".to_owned(), id: Bytes::from_static(br#""a""#), kinds, completed, max_depth: 20 }
 }
 
@@ -111,7 +111,7 @@ fn d_18_what_is_missing_is_added_as_it_passes() {
             &message,
             id,
             (*at, parts),
-            &Identity::new(r#"{"name":"s"}"#),
+            Some(&Identity::new(r#"{"name":"s"}"#)),
             true,
         );
         assert_eq!(passed, serde_json::from_slice::<Value>(&held).unwrap(), "{result}");
