@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::Either;
 
 use crate::base::limit::Limit;
 use crate::bridge::upstream::call::Call;
@@ -96,11 +97,12 @@ impl HttpWire {
     /// Carries a call: sends it, and brings back everything that comes for it.
     pub async fn call(self: Arc<Self>, link: Arc<Link>, id: u64, call: Arc<Call>, text: Bytes) {
         let own = call.onward.header.as_ref().unwrap_or(fetch::NOTHING);
+        // One future that is either: two would stand beside each other in the work of every call.
         let posted = match self.prepared(own) {
-            Some(prepared) => self.remote.send_prepared(prepared, own, Some(text)).await,
-            None => Box::pin(self.post(text, own)).await,
+            Some(prepared) => Either::Left(self.remote.send_prepared(prepared, own, Some(text))),
+            None => Either::Right(Box::pin(self.post(text, own))),
         };
-        let mut response = match posted {
+        let mut response = match posted.await {
             Ok(response) => response,
             Err(error) => {
                 fail(&link, id, &error.to_string());
