@@ -322,7 +322,8 @@ impl Mailbox {
     }
 
     fn wake_newest(&self, mut state: MutexGuard<'_, State>) {
-        // Whoever was locked out by this finds what was put in; whoever looked before has said that it may sleep.
+        // A reader takes this back before it locks to look. So one that locks after us finds what was put in, and of one that has locked
+        // before us the lock shows us that it took it back: none sleeps with something to read, although this is relaxed.
         if self.is_awake.load(Ordering::Relaxed) {
             return;
         }

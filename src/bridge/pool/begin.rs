@@ -43,11 +43,12 @@ impl Pool {
     pub async fn of(&self, whom: Whom<'_>) -> Own {
         match &self.shared {
             Some(shared) => shared.clone(),
-            None => Box::pin(self.completed(whom)).await,
+            None => Box::pin(self.begun(whom)).await,
         }
     }
 
-    async fn completed(&self, whom: Whom<'_>) -> Own {
+    /// The same where not everybody has the same.
+    async fn begun(&self, whom: Whom<'_>) -> Own {
         let mut all = self.look(whom);
         for (found, place) in all.iter_mut().zip(&self.places) {
             if let (Found::Unmade(tenant), Place::Isolated(number, settings)) = (&*found, place) {
