@@ -102,6 +102,7 @@ fn the_allocator_is_compiled_as_asked_and_its_thread_runs() {
         "opt.dirty_decay_ms: 1000 ",
         "opt.muzzy_decay_ms: 0 ",
         "opt.tcache_gc_incr_bytes: 1048576\n",
+        "opt.tcache_nslots_small_min: 64\n",
     ] {
         assert!(said.contains(asked), "{asked:?} is not in force: was .cargo/config.toml read?\n{said}");
     }
