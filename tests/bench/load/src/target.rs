@@ -159,7 +159,8 @@ impl Target {
     }
 
     fn head(&self, method: &str, seat: &Seat) -> String {
-        let mut head = format!("{method} {} HTTP/1.1\r\nHost: {}\r\n", self.path, self.address);
+        // Every client says what it is, and to who reads the header it is one field more.
+        let mut head = format!("{method} {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: mcp-load\r\n", self.path, self.address);
         if let Some(token) = self.tokens.get(seat.token) {
             head += &format!("Authorization: Bearer {token}\r\n");
         }
