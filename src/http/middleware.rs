@@ -39,7 +39,8 @@ pub async fn run(
         if is_forged {
             let event = Event::FormRefused { user: None, reason: "form_of_another_site" };
             // Nothing is handed out, so nothing depends on it.
-            let _ = comes_from.clone().scope(state.audit.record(event)).await;
+            // Boxed, for it is rare and large: every connection has room for this future.
+            let _ = Box::pin(comes_from.clone().scope(state.audit.record(event))).await;
             name_request(response.headers_mut(), &comes_from);
         }
         return Ok(request.into_response(response).map_into_boxed_body());

@@ -10,6 +10,7 @@ use actix_web::http::header::{self, HeaderName};
 use actix_web::http::{Method, StatusCode};
 use actix_web::web::Payload;
 use actix_web::{HttpRequest, HttpResponse};
+use futures_util::future::LocalBoxFuture;
 
 use crate::audit::Event;
 use crate::bridge::{Answer, GetRequest, PostRequest, Refusal};
@@ -28,7 +29,14 @@ const SESSION_ID: HeaderName = HeaderName::from_static(mcp::SESSION_ID);
 const ALLOW: &str = "POST, GET, DELETE";
 
 /// Every method of the endpoint.
-pub async fn serve(request: HttpRequest, payload: Payload, state: Current) -> HttpResponse {
+///
+/// Boxed at once: actix has a box of its own for the future of a handler, and would first put it together elsewhere and then copy all
+/// of it there, with each request.
+pub fn serve(request: HttpRequest, payload: Payload, state: Current) -> LocalBoxFuture<'static, HttpResponse> {
+    Box::pin(served(request, payload, state))
+}
+
+async fn served(request: HttpRequest, payload: Payload, state: Current) -> HttpResponse {
     let principal = match authenticate(&request, &state).await {
         Ok(principal) => principal,
         Err(response) => return response,
