@@ -33,15 +33,15 @@ impl Envelope {
         if *version != *ProtocolVersion::STATELESS.as_str() {
             return Err(Fault::unsupported(&version));
         }
-        let capabilities = message.json(required(members.client_capabilities, meta::CLIENT_CAPABILITIES)?);
-        if !capabilities.starts_with('{') {
+        let capabilities = required(members.client_capabilities, meta::CLIENT_CAPABILITIES)?;
+        if !message.json(capabilities).starts_with('{') {
             return Err(not_of_type(meta::CLIENT_CAPABILITIES, "object"));
         }
         // MCP 2026-07-28, Logging, Error Handling: an unknown level is refused.
         let level = |at: Span| message.string(at).and_then(|name| LogLevel::parse(&name));
         let unknown = || Fault::invalid(format!("Unknown log level in _meta[{:?}]", meta::LOG_LEVEL));
         let log_level = members.log_level.map(|at| level(at).ok_or_else(unknown)).transpose()?;
-        Ok(Self { features: ClientFeatures::read(capabilities), log_level })
+        Ok(Self { features: members.features, log_level })
     }
 }
 

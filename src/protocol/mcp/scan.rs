@@ -275,11 +275,13 @@ fn plain(text: &[u8]) -> usize {
     // What is large in a message is a string, so eight bytes are looked at in one step. A byte borrows from its neighbour only
     // where it is one of them itself: of the bits that are set the lowest is right.
     let below = |word: u64, bound: u8| word.wrapping_sub(ONES * u64::from(bound)) & !word;
-    let is = |word: u64, byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
+    // With this bit turned round, a quote (0x22) comes next to what is below 0x20, and that stays below it.
+    let is_control_or_quote = |word: u64| below(word ^ (ONES * 0x02), 0x21);
+    let is_escape = |word: u64| below(word ^ (ONES * u64::from(b'\\')), 1);
     let (words, _) = text.as_chunks::<8>();
     for (index, word) in words.iter().enumerate() {
         let word = u64::from_le_bytes(*word);
-        let found = (below(word, 0x20) | is(word, b'"') | is(word, b'\\')) & (ONES << 7);
+        let found = (is_control_or_quote(word) | is_escape(word)) & (ONES << 7);
         if found != 0 {
             return index * 8 + (found.trailing_zeros() / 8) as usize;
         }

@@ -64,7 +64,7 @@ pub fn dress(call: &mut Call, message: &Message, edits: Vec<Edit<'_>>, in_header
     }
     if let Owner::Direct(_) = &call.owner {
         // Its client said all of it itself.
-        let capabilities = params.meta().client_capabilities;
+        let capabilities = params.meta().client_capabilities.filter(|_| params.meta().may_have_tasks);
         let without = capabilities.and_then(|at| Some((at, hello::without_tasks(message.json(at))?)));
         edits.extend(without.iter().map(|(at, with)| Edit { at: *at, with: with.as_bytes() }));
         return message.rewritten(&mut edits);

@@ -4,6 +4,7 @@
 
 use std::cell::RefCell;
 
+use crate::protocol::mcp::client_features::ClientFeatures;
 use crate::protocol::mcp::message::known::Known;
 use crate::protocol::mcp::meta;
 use crate::protocol::mcp::object::{self, ObjectFault};
@@ -28,6 +29,10 @@ pub struct Meta {
     pub client_capabilities: Option<Span>,
     /// `io.modelcontextprotocol/logLevel`.
     pub log_level: Option<Span>,
+    /// What the capabilities say.
+    pub features: ClientFeatures,
+    /// Whether there may be tasks among the capabilities.
+    pub may_have_tasks: bool,
 }
 
 impl Meta {
@@ -38,6 +43,7 @@ impl Meta {
             protocol_version: moved(self.protocol_version),
             client_capabilities: moved(self.client_capabilities),
             log_level: moved(self.log_level),
+            ..self
         }
     }
 }
@@ -62,7 +68,16 @@ pub(super) fn read(scan: &mut Scan<'_>) -> Result<(Span, Result<Meta, ObjectFaul
         let text = |at: Span| json.get(at.range()).unwrap_or_default();
         let read = names.places().map(|[progress_token, protocol_version, client_capabilities, log_level]| {
             let progress_token = progress_token.filter(|at| text(*at) != "null");
-            Meta { progress_token, protocol_version, client_capabilities, log_level }
+            let capabilities = client_capabilities.map(text).unwrap_or_default();
+            Meta {
+                progress_token,
+                protocol_version,
+                client_capabilities,
+                log_level,
+                features: ClientFeatures::read(capabilities),
+                // With an escape it may be written in another way.
+                may_have_tasks: capabilities.contains("tasks") || capabilities.contains('\\'),
+            }
         });
         if let Ok(found @ Meta { progress_token: None, protocol_version: Some(_), .. }) = read
             && is_envelope
