@@ -6,17 +6,24 @@ use crate::model::principal::Principal;
 use crate::protocol::mcp::method::Method;
 use crate::protocol::oauth::scope;
 
-/// The scopes that a request needs, all of them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Needed(Vec<String>);
+/// The scopes that a request needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Needed<'a> {
+    /// None.
+    Nothing,
+    /// This one.
+    One(&'static str),
+    /// All of these.
+    All(&'a [String]),
+}
 
-impl Needed {
+impl<'a> Needed<'a> {
     /// For any request but `tools/call`.
     #[must_use]
-    pub fn by_method(method: &Method) -> Self {
+    pub const fn by_method(method: &Method) -> Self {
         match method {
             // A caller that may do nothing may still introduce itself.
-            Method::Initialize | Method::Discover => Self(Vec::new()),
+            Method::Initialize | Method::Discover => Self::Nothing,
             Method::Ping
             | Method::ToolsList
             | Method::PromptsList
@@ -32,19 +39,19 @@ impl Needed {
             | Method::Initialized
             | Method::Cancelled
             | Method::Progress
-            | Method::RootsChanged => Self::one(scope::READ),
+            | Method::RootsChanged => Self::One(scope::READ),
             // What is not known may change something.
-            _ => Self::one(scope::WRITE),
+            _ => Self::One(scope::WRITE),
         }
     }
 
     /// For a call of a tool.
     #[must_use]
-    pub fn by_tool(rule: Option<&ToolRule>, is_read_only: bool) -> Self {
-        match rule.and_then(|rule| rule.scopes.clone()) {
-            Some(scopes) => Self(scopes),
-            None if is_read_only => Self::one(scope::READ),
-            None => Self::one(scope::WRITE),
+    pub fn by_tool(rule: Option<&'a ToolRule>, is_read_only: bool) -> Self {
+        match rule.and_then(|rule| rule.scopes.as_ref()) {
+            Some(scopes) => Self::All(scopes),
+            None if is_read_only => Self::One(scope::READ),
+            None => Self::One(scope::WRITE),
         }
     }
 
@@ -52,15 +59,14 @@ impl Needed {
     ///
     /// # Errors
     /// Names them all, so that one step up is enough.
-    pub fn check(&self, principal: &Principal) -> Result<(), Refusal> {
-        if self.0.iter().all(|scope| principal.scopes.allows(scope)) {
-            return Ok(());
-        }
-        Err(Refusal::InsufficientScope { needed: self.0.clone() })
-    }
-
-    fn one(scope: &str) -> Self {
-        Self(vec![scope.to_owned()])
+    pub fn check(self, principal: &Principal) -> Result<(), Refusal> {
+        let allows = |scope: &str| principal.scopes.allows(scope);
+        let needed = match self {
+            Self::One(scope) if !allows(scope) => vec![scope.to_owned()],
+            Self::All(scopes) if !scopes.iter().all(|scope| allows(scope)) => scopes.to_vec(),
+            Self::Nothing | Self::One(_) | Self::All(_) => return Ok(()),
+        };
+        Err(Refusal::InsufficientScope { needed })
     }
 }
 

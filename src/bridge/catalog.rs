@@ -152,8 +152,6 @@ impl ListKind {
 pub struct List {
     /// Something that the upstream lists is left out here that would be shown otherwise.
     pub lacks_unsound: bool,
-    /// Some tool has arguments that header fields repeat.
-    pub has_headers: bool,
     entries: Vec<Entry>,
     places: HashMap<String, usize>,
 }
@@ -216,7 +214,6 @@ impl List {
         // Of two with one key the first stands, as it does for whoever looks it up.
         if !self.places.contains_key(&entry.key) {
             self.places.insert(entry.key.clone(), self.entries.len());
-            self.has_headers |= !entry.headers.is_empty();
             self.entries.push(entry);
         }
     }

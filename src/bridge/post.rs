@@ -9,6 +9,7 @@ use crate::base::limit::Limit;
 use crate::bridge::answer::Held;
 use crate::bridge::mailbox::{Event, Reader};
 use crate::bridge::pool::{Own, Whom};
+use crate::bridge::route::Found;
 use crate::bridge::session::Session;
 use crate::bridge::stateless::attendance::Attendance;
 use crate::bridge::stateless::era::{self, Era};
@@ -147,12 +148,12 @@ impl Bridge {
         };
         self.equip(caller, &[message]).await?;
         let caller = &*caller;
-        self.permit(caller, message).await?;
+        let found = self.permit(caller, message).await?;
         if !self.is_request(caller, message).await? {
             return Ok(Answer::Accepted);
         }
         let under_way = caller.session().map(Session::begin);
-        let mut reader = match self.begin(caller, message).await? {
+        let mut reader = match self.begin(caller, message, found).await? {
             Begun::Answered(body) => return Ok(finished(caller, body)),
             Begun::Waiting(reader) | Begun::Attended(reader, _) => reader,
         };
@@ -202,13 +203,13 @@ impl Bridge {
         self.equip(caller, &messages.iter().collect::<Vec<_>>()).await?;
         let caller = &*caller;
         // All are permitted before any is carried out.
-        for message in &messages {
-            self.permit(caller, message).await?;
-        }
+        let permits = messages.iter().map(|message| self.permit(caller, message));
+        let permitted = futures_util::future::try_join_all(permits).await?;
         let alone = Caller { accepts_stream: false, takes_pieces: false, ..caller.clone() };
         let under_way = caller.session().map(Session::begin);
-        let answers =
-            futures_util::future::join_all(messages.iter().map(|message| self.answer_alone(&alone, message))).await;
+        let permitted = messages.iter().zip(permitted);
+        let answers = permitted.map(|(message, found)| self.answer_alone(&alone, message, found));
+        let answers = futures_util::future::join_all(answers).await;
         drop(under_way);
         let answers: Vec<Bytes> = answers.into_iter().flatten().collect();
         if answers.is_empty() {
@@ -218,7 +219,7 @@ impl Bridge {
     }
 
     /// The answer to one message of a batch; `None` when it wants none.
-    async fn answer_alone(&self, caller: &Caller, message: &Message) -> Option<Bytes> {
+    async fn answer_alone(&self, caller: &Caller, message: &Message, found: Option<Found<'_>>) -> Option<Bytes> {
         let is_request = match message.kind() {
             // MCP 2025-03-26, Lifecycle: `initialize` MUST NOT be part of a batch.
             Kind::Request { id, method: Method::Initialize, .. } => {
@@ -231,7 +232,7 @@ impl Bridge {
             _ => self.is_request(caller, message).await,
         };
         let begun = match is_request {
-            Ok(true) => self.begin(caller, message).await,
+            Ok(true) => self.begin(caller, message, found).await,
             Ok(false) => return None,
             Err(refusal) => Err(refusal),
         };

@@ -12,7 +12,7 @@ use crate::bridge::answer;
 use crate::bridge::catalog::ListKind;
 use crate::bridge::mailbox::Mailbox;
 use crate::bridge::post::{self, Begun, Caller, RETRY_AFTER};
-use crate::bridge::route::{self, Named};
+use crate::bridge::route::{self, Found};
 use crate::bridge::stateless::attendance::Attendance;
 use crate::bridge::stateless::direct::Direct;
 use crate::bridge::stateless::era::Era;
@@ -30,53 +30,44 @@ use crate::protocol::mcp::reply;
 use crate::protocol::mcp::splice::{Edit, Span};
 
 impl Bridge {
-    /// Checks that the caller may do this.
-    pub(super) async fn permit(&self, caller: &Caller, message: &Message) -> Result<(), Refusal> {
+    /// Checks that the caller may do this. Gives the tool that is called, if there is one: nobody looks for it again, for then it might
+    /// be one that was not permitted.
+    pub(super) async fn permit<'a>(&self, caller: &'a Caller, message: &Message) -> Result<Option<Found<'a>>, Refusal> {
         let (method, params) = match message.kind() {
             Kind::Request { method, params, .. } | Kind::Notification { method, params } => (method, params),
             // An answer is permitted by the question.
-            Kind::Answer { .. } => return Ok(()),
+            Kind::Answer { .. } => return Ok(None),
         };
         if *method != Method::ToolsCall {
-            return Needed::by_method(method).check(&caller.principal);
+            return Needed::by_method(method).check(&caller.principal).map(|()| None);
         }
-        let name = params.get(Param::Name).and_then(|at| message.string(at)).unwrap_or_default();
-        let needed = |bridge: &Self| bridge.needed_for_tool(&caller.own, &name).check(&caller.principal);
-        match needed(self) {
-            Ok(()) => Ok(()),
-            // It may be a tool that came since the list was read.
-            Err(refusal) => {
-                let again = if Box::pin(self.learn(&caller.own, ListKind::Tools, &name)).await {
-                    needed(self)
-                } else {
-                    Err(refusal)
-                };
-                // What nothing is known of needs no further scope: it is to be asked for again.
-                let is_known = route::by_name(&caller.own, ListKind::Tools, &name).is_some();
-                again.map_err(|refusal| match route::never_up(&caller.own, &name).filter(|_| !is_known) {
-                    Some(upstream) => Refusal::down(upstream.name()),
-                    None => refusal,
-                })
-            }
-        }
-    }
-
-    fn needed_for_tool(&self, upstreams: &[Arc<Upstream>], shown: &str) -> Needed {
-        if self.tool_search.is_some() && shown == tool_search::SEARCH {
-            return Needed::by_method(&Method::ToolsList);
-        }
-        let Some(Named { upstream, name }) = route::by_name(upstreams, ListKind::Tools, shown) else {
-            return Needed::by_tool(None, false);
+        let Some(name) = params.get(Param::Name).and_then(|at| message.string(at)) else {
+            return needed_for_tool(None, "").check(&caller.principal).map(|()| None);
         };
-        let is_read_only = upstream.catalogue().tools.find(name).is_some_and(|tool| tool.is_read_only);
-        Needed::by_tool(upstream.settings.tools.get(name), is_read_only)
+        if self.tool_search.is_some() && name == tool_search::SEARCH {
+            return Needed::by_method(&Method::ToolsList).check(&caller.principal).map(|()| None);
+        }
+        let find = || route::by_name(&caller.own, ListKind::Tools, &name);
+        let check = |found: Option<&Found<'_>>| needed_for_tool(found, &name).check(&caller.principal);
+        let mut found = find();
+        let mut checked = check(found.as_ref());
+        // It may be a tool that came since the list was read, or whose upstream was never up.
+        if checked.is_err() || found.as_ref().is_none_or(Found::is_uncertain) {
+            Box::pin(self.learn(&caller.own, ListKind::Tools, &name)).await;
+            found = find();
+            checked = check(found.as_ref());
+        }
+        // What nothing is known of needs no further scope: it is to be asked for again.
+        let unknown = || route::never_up(&caller.own, &name).filter(|_| found.is_none());
+        match checked {
+            Ok(()) => Ok(found),
+            Err(refusal) => Err(unknown().map_or(refusal, |upstream| Refusal::down(upstream.name()))),
+        }
     }
 
-    /// Reads the tools or prompts again of upstreams that may have this one and do not tell when their list changes. True
-    /// when any was read, now or for the first time.
-    pub(super) async fn learn(&self, upstreams: &[Arc<Upstream>], kind: ListKind, shown: &str) -> bool {
+    /// Reads the tools or prompts again of upstreams that may have this one and do not tell when their list changes.
+    pub(super) async fn learn(&self, upstreams: &[Arc<Upstream>], kind: ListKind, shown: &str) {
         // Nothing is known of one whose first try is under way; an early caller would be refused for that alone.
-        let mut has_read = upstreams.iter().any(|upstream| upstream.state() == State::Starting);
         self.wait_for_first_try(upstreams).await;
         for upstream in upstreams {
             let Some(name) = upstream.view().naming.original(shown) else { continue };
@@ -86,14 +77,17 @@ impl Bridge {
             }
             if let Some(link) = upstream.link() {
                 upstream.freshen_list(&link, kind, Duration::ZERO).await;
-                has_read = true;
             }
         }
-        has_read
     }
 
-    /// Begins a request that was permitted.
-    pub(super) async fn begin(&self, caller: &Caller, message: &Message) -> Result<Begun, Refusal> {
+    /// Begins a request that was permitted. `found` is the tool that is called.
+    pub(super) async fn begin(
+        &self,
+        caller: &Caller,
+        message: &Message,
+        found: Option<Found<'_>>,
+    ) -> Result<Begun, Refusal> {
         let Kind::Request { id, method, params } = message.kind() else { return Err(Refusal::SessionRequired) };
         let id = message.bytes(*id);
         match method {
@@ -102,10 +96,10 @@ impl Bridge {
             Method::PromptsList => self.list(caller, message, ListKind::Prompts).await,
             Method::ResourcesList => self.list(caller, message, ListKind::Resources).await,
             Method::ResourceTemplatesList => self.list(caller, message, ListKind::Templates).await,
-            Method::ToolsCall => self.named(caller, message, (ListKind::Tools, params.get(Param::Name))).await,
-            Method::PromptsGet => self.named(caller, message, (ListKind::Prompts, params.get(Param::Name))).await,
+            Method::ToolsCall => self.named(caller, message, (ListKind::Tools, params.get(Param::Name)), found).await,
+            Method::PromptsGet => self.named(caller, message, (ListKind::Prompts, params.get(Param::Name)), None).await,
             Method::CompletionComplete => match params.reference_name() {
-                Some(at) => self.named(caller, message, (ListKind::Prompts, Some(at))).await,
+                Some(at) => self.named(caller, message, (ListKind::Prompts, Some(at)), None).await,
                 None => self.resource(caller, message, params.reference_uri()).await,
             },
             Method::ResourcesRead => self.resource(caller, message, params.get(Param::Uri)).await,
@@ -124,7 +118,7 @@ impl Bridge {
         if let [only] = &*caller.own
             && merge::is_plain(&caller.own, kind)
         {
-            return self.forward(caller, message, only, &[]).await;
+            return self.forward(caller, message, (only, None), &[]).await;
         }
         let Kind::Request { id, params, .. } = message.kind() else { return Err(Refusal::SessionRequired) };
         if params.get(Param::Cursor).is_some() {
@@ -140,23 +134,26 @@ impl Bridge {
         caller: &Caller,
         message: &Message,
         (kind, at): (ListKind, Option<Span>),
+        mut found: Option<Found<'_>>,
     ) -> Result<Begun, Refusal> {
         if self.tool_search.is_some()
-            && let Some(found) = Box::pin(self.searched(caller, message)).await
+            && let Some(answer) = Box::pin(self.searched(caller, message)).await
         {
-            return Ok(Begun::Answered(found));
+            return Ok(Begun::Answered(answer));
         }
         let thing = if kind == ListKind::Tools { "tool" } else { "prompt" };
         let Some((at, shown)) = at.and_then(|at| Some((at, message.string(at)?))) else {
             let text = format!("The name of the {thing} is not a string");
             return Ok(Begun::Answered(post::error(message, reply::INVALID_PARAMS, &text)));
         };
-        let mut found = route::by_name(&caller.own, kind, &shown);
-        if found.is_none() {
-            Box::pin(self.learn(&caller.own, kind, &shown)).await;
+        if kind == ListKind::Prompts {
             found = route::by_name(&caller.own, kind, &shown);
+            if found.is_none() {
+                Box::pin(self.learn(&caller.own, kind, &shown)).await;
+                found = route::by_name(&caller.own, kind, &shown);
+            }
         }
-        let Some(Named { upstream, name }) = found else {
+        let Some(found) = found else {
             if let Some(refusal) = caller.own.missing(&shown) {
                 return Err(refusal);
             }
@@ -166,16 +163,17 @@ impl Bridge {
             let text = format!("Unknown {thing}: {shown}");
             return Ok(Begun::Answered(post::error(message, reply::INVALID_PARAMS, &text)));
         };
-        if upstream.view().naming.is_plain() {
-            return self.forward(caller, message, upstream, &[]).await;
+        let to = (found.upstream, found.headers().cloned());
+        if found.is_plain() {
+            return self.forward(caller, message, to, &[]).await;
         }
-        let name = Value::from(name).to_string();
-        self.forward(caller, message, upstream, &[Edit { at, with: name.as_bytes() }]).await
+        let name = Value::from(found.name(&shown)).to_string();
+        self.forward(caller, message, to, &[Edit { at, with: name.as_bytes() }]).await
     }
 
     async fn resource(&self, caller: &Caller, message: &Message, at: Option<Span>) -> Result<Begun, Refusal> {
         match self.upstream_of(caller, message, at).await? {
-            Ok((upstream, _)) => self.forward(caller, message, upstream, &[]).await,
+            Ok((upstream, _)) => self.forward(caller, message, (upstream, None), &[]).await,
             Err(error) => Ok(Begun::Answered(error)),
         }
     }
@@ -222,26 +220,30 @@ impl Bridge {
         match &*caller.own {
             // A task is found by its id alone, and on a shared connection that may be anybody's.
             [only] if !method.starts_with("tasks/") && !method.starts_with("notifications/") => {
-                self.forward(caller, message, only, &[]).await
+                self.forward(caller, message, (only, None), &[]).await
             }
             _ => Ok(Begun::Answered(unknown_method(message, method))),
         }
     }
 
-    /// Sends a request to an upstream.
+    /// Sends a request to an upstream. `repeated` are the arguments of the tool that is called which header fields repeat.
     async fn forward(
         &self,
         caller: &Caller,
         message: &Message,
-        upstream: &Arc<Upstream>,
+        (upstream, repeated): (&Arc<Upstream>, Option<Arc<[ParamHeader]>>),
         edits: &[Edit<'_>],
     ) -> Result<Begun, Refusal> {
         let Kind::Request { id, method, params } = message.kind() else { return Err(Refusal::SessionRequired) };
-        if upstream.state() == State::Starting {
-            // Its first try is under way.
-            let _slow = Box::pin(tokio::time::timeout(upstream.patience(), upstream.settled())).await;
+        let mut link = upstream.link();
+        if link.is_none() {
+            if upstream.state() == State::Starting {
+                // Its first try is under way.
+                let _slow = Box::pin(tokio::time::timeout(upstream.patience(), upstream.settled())).await;
+            }
+            link = upstream.link();
         }
-        let Some(link) = upstream.link() else { return Ok(Begun::Answered(unavailable(message, upstream))) };
+        let Some(link) = link else { return Ok(Begun::Answered(unavailable(message, upstream))) };
         let place = self.load.call(&caller.principal, upstream.index)?;
         if let Era::Stateless(Envelope { log_level: Some(level), .. }) = &caller.era {
             Box::pin(subscribe::lower_level(upstream, &link, *level)).await;
@@ -266,9 +268,7 @@ impl Bridge {
         call.accepts_stream = caller.accepts_stream;
         call.takes_pieces = caller.takes_pieces;
         call.place = Some(place);
-        if link.speaks() == Speaks::Stateless {
-            call.onward.repeated = repeated(upstream, message, edits);
-        }
+        call.onward.repeated = repeated;
         let sent = match &caller.era {
             Era::Session(session) => {
                 call.owner = session.as_ref().map_or(Owner::Nobody, |session| Owner::Session(Arc::clone(session)));
@@ -293,22 +293,17 @@ impl Bridge {
     }
 }
 
+fn needed_for_tool<'a>(found: Option<&Found<'a>>, shown: &str) -> Needed<'a> {
+    let Some(found) = found else { return Needed::by_tool(None, false) };
+    let is_read_only = found.listed.as_ref().is_some_and(|listed| listed.is_read_only);
+    Needed::by_tool(found.upstream.settings.tools.get(found.name(shown)), is_read_only)
+}
+
 fn unsent(fault: SendFault, message: &Message, upstream: &Upstream) -> Result<Begun, Refusal> {
     match fault {
         SendFault::Busy => Err(Refusal::Busy { retry_after: RETRY_AFTER }),
         SendFault::Lost => Ok(Begun::Answered(unavailable(message, upstream))),
     }
-}
-
-/// The arguments of the tool that is called which header fields repeat.
-fn repeated(upstream: &Upstream, message: &Message, edits: &[Edit<'_>]) -> Arc<[ParamHeader]> {
-    let Kind::Request { method: Method::ToolsCall, params, .. } = message.kind() else { return Arc::default() };
-    let catalogue = upstream.catalogue();
-    let Some(at) = params.get(Param::Name).filter(|_| catalogue.tools.has_headers) else { return Arc::default() };
-    let edited =
-        edits.iter().find(|edit| edit.at == at).and_then(|edit| serde_json::from_slice::<String>(edit.with).ok());
-    let Some(name) = edited.map(Cow::Owned).or_else(|| message.string(at)) else { return Arc::default() };
-    catalogue.tools.find(&name).map(|tool| Arc::clone(&tool.headers)).unwrap_or_default()
 }
 
 fn token(message: &Message, params: &Params) -> Option<Bytes> {

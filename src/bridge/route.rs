@@ -4,24 +4,71 @@ use std::sync::Arc;
 
 use crate::bridge::catalog::ListKind;
 use crate::bridge::upstream::Upstream;
+use crate::protocol::mcp::param_header::ParamHeader;
 
-/// A tool or prompt, where it is.
+/// A tool or prompt, found: once for each request, so that what was decided of it is what is carried out.
 #[derive(Clone, Debug)]
-pub struct Named<'a> {
+pub struct Found<'a> {
     /// Whose it is.
     pub upstream: &'a Arc<Upstream>,
-    /// What it is called there.
-    pub name: &'a str,
+    /// What its upstream says of it; `None` for what an only upstream does not list.
+    pub listed: Option<Listed>,
+    /// How many bytes of the name that clients see its upstream does not know.
+    lead: usize,
+}
+
+/// What an upstream says of a tool or prompt that it lists.
+#[derive(Clone, Debug)]
+pub struct Listed {
+    /// A tool that declares `annotations.readOnlyHint: true`.
+    pub is_read_only: bool,
+    /// A tool's arguments that header fields repeat, if there are any.
+    pub headers: Option<Arc<[ParamHeader]>>,
+}
+
+impl Found<'_> {
+    /// What it is called there that clients see as `shown`, under which it was found.
+    #[must_use]
+    pub fn name<'a>(&self, shown: &'a str) -> &'a str {
+        shown.get(self.lead..).unwrap_or_default()
+    }
+
+    /// Whether that is the same.
+    #[must_use]
+    pub const fn is_plain(&self) -> bool {
+        self.lead == 0
+    }
+
+    /// Whether nothing is known yet of what its upstream lists.
+    #[must_use]
+    pub fn is_uncertain(&self) -> bool {
+        self.listed.is_none() && self.upstream.hello().is_none()
+    }
+
+    /// The tool's arguments that header fields repeat, if there are any.
+    #[must_use]
+    pub fn headers(&self) -> Option<&Arc<[ParamHeader]>> {
+        self.listed.as_ref()?.headers.as_ref()
+    }
 }
 
 /// Finds a tool or prompt by the name clients see. The first upstream in the list that has it wins.
 #[must_use]
-pub fn by_name<'a>(upstreams: &'a [Arc<Upstream>], kind: ListKind, shown: &'a str) -> Option<Named<'a>> {
-    let mut candidates = upstreams.iter().filter_map(|upstream| {
-        let name = upstream.view().naming.original(shown)?;
-        Some(Named { upstream, name })
-    });
-    candidates.find(|named| answers_for(named, kind, upstreams.len() == 1))
+pub fn by_name<'a>(upstreams: &'a [Arc<Upstream>], kind: ListKind, shown: &str) -> Option<Found<'a>> {
+    let is_only = upstreams.len() == 1;
+    upstreams.iter().find_map(|upstream| {
+        let view = upstream.view();
+        let name = view.naming.original(shown)?;
+        // An only upstream answers for everything, listed or not, in its own words; but a filter or a rule decides by
+        // exact name, and an upstream that reads names more loosely must not be reached past it.
+        let decides = kind == ListKind::Tools && !(view.shows_all() && upstream.settings.tools.is_empty());
+        let listed = upstream.catalogue().list(kind).find(name).map(|entry| Listed {
+            is_read_only: entry.is_read_only,
+            headers: Some(&entry.headers).filter(|headers| !headers.is_empty()).cloned(),
+        });
+        let answers = listed.is_some() || (is_only && !decides);
+        answers.then(|| Found { upstream, listed, lead: shown.len() - name.len() })
+    })
 }
 
 /// The upstream that may have a tool or prompt of this name, for all that is known: it was never up, as one that a reload has
@@ -57,12 +104,4 @@ pub fn by_likeness<'a>(upstreams: &'a [Arc<Upstream>], uri: &str) -> Option<&'a 
     let mut most_like = with_resources().filter(|upstream| likeness(upstream) == most);
     let found = most_like.next()?;
     most_like.next().is_none().then_some(found)
-}
-
-fn answers_for(named: &Named<'_>, kind: ListKind, is_only: bool) -> bool {
-    let upstream = named.upstream;
-    // An only upstream answers for everything, listed or not, in its own words; but a filter or a rule decides by
-    // exact name, and an upstream that reads names more loosely must not be reached past it.
-    let decides = kind == ListKind::Tools && !(upstream.view().shows_all() && upstream.settings.tools.is_empty());
-    (is_only && !decides) || upstream.catalogue().list(kind).find(named.name).is_some()
 }

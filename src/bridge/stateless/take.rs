@@ -9,7 +9,7 @@ use crate::bridge::answer::Held;
 use crate::bridge::catalog::ListKind;
 use crate::bridge::mailbox::{Event, Reader};
 use crate::bridge::post::{self, Begun, Caller};
-use crate::bridge::route::{self, Named};
+use crate::bridge::route::{self, Found};
 use crate::bridge::stateless::attendance::Attendance;
 use crate::bridge::stateless::era::Era;
 use crate::bridge::stateless::{finish, set};
@@ -68,10 +68,11 @@ impl Bridge {
         let Kind::Request { params, .. } = message.kind() else { return Ok(Answer::Accepted) };
         self.equip(caller, &[message]).await?;
         let caller = &*caller;
-        self.permit(caller, message).await?;
+        let mut found = self.permit(caller, message).await?;
         // What is carried has no header fields: those are of the tool that carries it.
         if *method == Method::ToolsCall && matches!(meant, Meant::Itself(_)) {
-            self.check_params(caller, &request.mirror, message).await.map_err(|fault| refused(&fault, message))?;
+            let checked = self.check_params(caller, &request.mirror, message, &mut found).await;
+            checked.map_err(|fault| refused(&fault, message))?;
         }
         let begun = match method {
             Method::Discover => Begun::Answered(Box::pin(self.discover(caller, message)).await),
@@ -82,7 +83,7 @@ impl Bridge {
                 Box::pin(self.resume(caller, message, (envelope, params, state))).await
             }
             Method::Listen => return Box::pin(self.listen_to_changes(caller, message, params)).await,
-            _ => self.begin(caller, message).await?,
+            _ => self.begin(caller, message, found).await?,
         };
         match begun {
             Begun::Answered(body) => self.finished(caller, method, body),
@@ -101,27 +102,25 @@ impl Bridge {
     }
 
     /// MCP 2026-07-28, Server Behavior for Custom Headers: what the tool's schema names, and nothing else, is checked.
-    async fn check_params(&self, caller: &Caller, mirror: &Mirror<'_>, message: &Message) -> Result<(), Fault> {
-        // Few servers have such tools, and then nothing is looked up.
-        if mirror.params.is_empty() && !caller.own.iter().any(|upstream| upstream.catalogue().tools.has_headers) {
-            return Ok(());
-        }
+    async fn check_params<'a>(
+        &self,
+        caller: &'a Caller,
+        mirror: &Mirror<'_>,
+        message: &Message,
+        found: &mut Option<Found<'a>>,
+    ) -> Result<(), Fault> {
         let Kind::Request { params, .. } = message.kind() else { return Ok(()) };
-        let Some(shown) = params.get(Param::Name).and_then(|at| message.string(at)) else { return Ok(()) };
-        let find = || {
-            let Named { upstream, name } = route::by_name(&caller.own, ListKind::Tools, &shown)?;
-            upstream.catalogue().tools.find(name).map(|tool| tool.headers.clone())
-        };
-        let mut headers = find();
-        // It may be a tool that came since the list was read.
-        if headers.is_none()
-            && !mirror.params.is_empty()
-            && Box::pin(self.learn(&caller.own, ListKind::Tools, &shown)).await
+        // It may be a tool of an only upstream that came since the list was read. It stays permitted: where such a one answers for what
+        // it does not list, there are no rules.
+        if !mirror.params.is_empty()
+            && found.as_ref().is_some_and(|found| found.listed.is_none())
+            && let Some(shown) = params.get(Param::Name).and_then(|at| message.string(at))
         {
-            headers = find();
+            Box::pin(self.learn(&caller.own, ListKind::Tools, &shown)).await;
+            *found = route::by_name(&caller.own, ListKind::Tools, &shown);
         }
-        let Some(headers) = headers.filter(|headers| !headers.is_empty()) else { return Ok(()) };
-        param_header::check(&headers, mirror, params.get(Param::Arguments).map(|at| message.json(at)))
+        let Some(headers) = found.as_ref().and_then(Found::headers) else { return Ok(()) };
+        param_header::check(headers, mirror, params.get(Param::Arguments).map(|at| message.json(at)))
     }
 }
 

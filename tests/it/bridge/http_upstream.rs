@@ -1,15 +1,16 @@
 //! Servers behind a URL.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::fake_server::{FakeServer, Got, Reply};
-use super::support::{Client, bridge, http, notification, request, tool_call, tool_call_with_progress, until};
-use mcp_bridge::bridge::Answer;
+use super::support::{Client, bridge, http, notification, person, request, tool_call, tool_call_with_progress, until};
 use mcp_bridge::bridge::mailbox::MAX_BYTES;
+use mcp_bridge::bridge::{Answer, Refusal};
+use mcp_bridge::config::section::Upstream;
 
 fn event(message: &Value) -> String {
     format!("event: message\ndata: {message}\n\n")
@@ -331,5 +332,63 @@ async fn a_server_that_comes_late_is_announced() {
     assert_eq!(stream.value().await["method"], "notifications/tools/list_changed");
     assert_eq!(client.raw(&request("1", "tools/list", &json!({}))).await.matches("echo").count(), 1);
     drop(server);
+    bridge.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_rule_holds_for_a_tool_that_came_since_the_list_was_read() {
+    let has_grown = Arc::new(AtomicBool::new(false));
+    let grown = Arc::clone(&has_grown);
+    let server = FakeServer::start(move |got| {
+        let id = &got.json()["id"];
+        let result = |result: Value| Some(Reply::json(&json!({"jsonrpc": "2.0", "id": id, "result": result})));
+        let info = json!({"name": "fake", "version": "1"});
+        let names = if grown.load(Ordering::SeqCst) { &["echo", "drop"][..] } else { &["echo"] };
+        let tools: Vec<Value> = names.iter().map(|name| json!({"name": name, "inputSchema": {}})).collect();
+        match got.method().as_str() {
+            // It does not tell when its list changes.
+            "initialize" => {
+                result(json!({"protocolVersion": "2025-06-18", "capabilities": {"tools": {}}, "serverInfo": info}))
+            }
+            "tools/list" => result(json!({"tools": tools})),
+            "tools/call" => Some(Reply::result(id, "done")),
+            _ => None,
+        }
+    })
+    .await;
+    let mut upstream = http("h", &server.url);
+    let rule = mcp_bridge::config::section::ToolRule { scopes: Some(vec!["danger".to_owned()]) };
+    upstream.tools.insert("drop".to_owned(), rule);
+    let bridge = bridge(&[upstream]).await;
+    let client = Client::connect(&bridge, "ada").await;
+    has_grown.store(true, Ordering::SeqCst);
+    let call = tool_call("1", "drop", &json!({}));
+    let needed = Refusal::InsufficientScope { needed: vec!["danger".to_owned()] };
+    assert_eq!(client.refusal(&call).await, needed, "to write is not enough");
+    assert!(server.got_of("tools/call").is_empty());
+    let daring = Client { principal: person("ada", "mcp:write danger"), ..Client::new(&bridge, "ada") };
+    assert_eq!(daring.tool("drop", &json!({})).await, "done");
+    assert_eq!(client.tool("echo", &json!({})).await, "done");
+    bridge.shutdown().await;
+}
+
+#[tokio::test]
+async fn the_header_of_the_first_call_that_brings_a_server_up_repeats_its_arguments() {
+    let server = FakeServer::start(|got| {
+        let id = &got.json()["id"];
+        let result = |result: Value| Some(Reply::json(&json!({"jsonrpc": "2.0", "id": id, "result": result})));
+        let schema = json!({"type": "object", "properties": {"text": {"type": "string", "x-mcp-header": "Text"}}});
+        match got.method().as_str() {
+            "server/discover" => result(json!({"supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}}})),
+            "tools/list" => result(json!({"tools": [{"name": "echo", "inputSchema": schema}]})),
+            _ => echo(got),
+        }
+    })
+    .await;
+    let isolation = mcp_bridge::config::section::Isolation::PerUser;
+    let bridge = bridge(&[Upstream { isolation, ..http("h", &server.url) }]).await;
+    let client = Client::new(&bridge, "ada");
+    assert_eq!(client.tool("echo", &json!({"text": "first"})).await, "first");
+    assert_eq!(server.got_of("tools/call")[0].header("mcp-param-text"), ["first"]);
     bridge.shutdown().await;
 }

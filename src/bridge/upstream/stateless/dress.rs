@@ -163,8 +163,8 @@ fn fields(call: &Call, message: &Message, (method, params): (&Method, &Params), 
             fetch::Own { place: None, more: iter::once((METHOD, method.bytes())).chain(name).collect() }
         }
     };
-    if let Some(arguments) = params.get(Param::Arguments).filter(|_| !call.onward.repeated.is_empty()) {
-        for (name, value) in param_header::fields(&call.onward.repeated, message.json(arguments)) {
+    if let Some((repeated, arguments)) = call.onward.repeated.as_ref().zip(params.get(Param::Arguments)) {
+        for (name, value) in param_header::fields(repeated, message.json(arguments)) {
             // What a schema names is a token.
             let name = FieldName::try_from(format!("{}{name}", header::PARAM_PREFIX));
             own.more.extend(name.map(|name| (name, Bytes::from(value))));

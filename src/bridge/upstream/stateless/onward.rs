@@ -12,8 +12,8 @@ use crate::protocol::mcp::param_header::ParamHeader;
 /// The part of a call that only an upstream without sessions needs; empty for any other.
 #[derive(Debug, Default)]
 pub struct Onward {
-    /// The arguments of its tool that header fields repeat.
-    pub repeated: Arc<[ParamHeader]>,
+    /// The arguments of its tool that header fields repeat, if there are any.
+    pub repeated: Option<Arc<[ParamHeader]>>,
     /// Header fields that say what the body says: for HTTP alone. Of a `tools/call` the place is `Mcp-Name`, and `Mcp-Method` is
     /// understood.
     pub header: Option<fetch::Own>,
