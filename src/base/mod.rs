@@ -6,6 +6,7 @@ pub mod digest;
 pub mod id;
 pub mod limit;
 pub mod net;
+pub mod patience;
 pub mod random;
 pub mod secret;
 pub mod username;

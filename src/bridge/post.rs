@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::base::limit::Limit;
+use crate::base::patience::within;
 use crate::bridge::answer::Held;
 use crate::bridge::mailbox::{Event, Reader};
 use crate::bridge::pool::{Own, Whom};
@@ -166,10 +167,7 @@ impl Bridge {
             return stream(None, reader, held);
         }
         let first = if caller.accepts_stream {
-            match tokio::time::timeout(caller.stream_after(), reader.next()).await {
-                Ok(first) => first,
-                Err(_) => return stream(None, reader, held),
-            }
+            within(caller.stream_after(), reader.next()).await.unwrap_or(Some(Event::Delayed))
         } else {
             reader.next().await
         };

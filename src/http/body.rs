@@ -8,6 +8,7 @@ use actix_web::web::{Bytes, BytesMut, Payload};
 use futures_util::StreamExt as _;
 
 use crate::base::limit::Limit;
+use crate::base::patience::within;
 
 /// The longest form or client metadata document, in bytes.
 pub const SMALL: usize = 64 * 1024;
@@ -38,7 +39,7 @@ pub async fn read(
     pause: Duration,
 ) -> Result<Bytes, BodyFault> {
     check_head(request.headers(), limit)?;
-    let mut next = async || tokio::time::timeout(pause, payload.next()).await.map_err(|_| BodyFault::TooSlow);
+    let mut next = async || within(pause, payload.next()).await.ok_or(BodyFault::TooSlow);
     let reading = async {
         let first = match next().await? {
             None => return Ok(Bytes::new()),
@@ -54,7 +55,7 @@ pub async fn read(
         }
         Ok(whole.freeze())
     };
-    tokio::time::timeout(pause * PAUSES, reading).await.unwrap_or(Err(BodyFault::TooSlow))
+    within(pause * PAUSES, reading).await.unwrap_or(Err(BodyFault::TooSlow))
 }
 
 /// What the head alone says of a body that is not to be waited for.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::base::limit::Limit;
+use crate::base::patience::{self, within};
 use crate::bridge::answer::Held;
 use crate::bridge::catalog::ListKind;
 use crate::bridge::mailbox::{Event, Reader};
@@ -37,8 +38,10 @@ const STREAM_AFTER: Duration = Duration::from_millis(400);
 /// that the client has left, and it may take two comments to find out.
 const LONGEST_SILENCE: Duration = Duration::from_millis(400);
 // Security catalogue, MCP-21: an upstream hears within a second that its client has left.
-const _: () =
-    assert!(STREAM_AFTER.as_millis() + LONGEST_SILENCE.as_millis() < 1000 && 2 * LONGEST_SILENCE.as_millis() < 1000);
+const _: () = assert!(
+    STREAM_AFTER.as_millis() + patience::TICK.as_millis() + LONGEST_SILENCE.as_millis() < 1000
+        && 2 * LONGEST_SILENCE.as_millis() < 1000
+);
 /// Shown by `config show --limits`.
 pub const LIMITS: [Limit; 1] =
     [Limit::time("silence on the stream of a call (2026-07-28)", LONGEST_SILENCE, "a comment is sent")];
@@ -170,10 +173,7 @@ async fn attend(
                 last => break last,
             }
         },
-        _ => match tokio::time::timeout(STREAM_AFTER, attendance.next(&mut reader)).await {
-            Ok(first) => first,
-            Err(_) => Some(Event::Delayed),
-        },
+        _ => within(STREAM_AFTER, attendance.next(&mut reader)).await.unwrap_or(Some(Event::Delayed)),
     };
     attendance.leave_work();
     match first {
