@@ -1,8 +1,11 @@
 //! Reading a request's body, with a bound on its size and on the time it may take. actix bounds neither.
 
+use std::future::poll_fn;
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use actix_web::HttpRequest;
+use actix_web::error::PayloadError;
 use actix_web::http::header::{self, HeaderMap};
 use actix_web::web::{Bytes, BytesMut, Payload};
 use futures_util::StreamExt as _;
@@ -39,7 +42,7 @@ pub async fn read(
     pause: Duration,
 ) -> Result<Bytes, BodyFault> {
     check_head(request.headers(), limit)?;
-    let mut next = async || within(pause, payload.next()).await.ok_or(BodyFault::TooSlow);
+    let mut next = async || within(pause, piece(&mut payload)).await.ok_or(BodyFault::TooSlow);
     let reading = async {
         let first = match next().await? {
             None => return Ok(Bytes::new()),
@@ -56,6 +59,15 @@ pub async fn read(
         Ok(whole.freeze())
     };
     within(pause * PAUSES, reading).await.unwrap_or(Err(BodyFault::TooSlow))
+}
+
+/// The next piece of a body.
+///
+/// Nobody asks to be woken for it. A payload is fed by its connection, of whose task the handler is a part, and which asks its
+/// handler again whenever it has fed it. A waker would only have that task take another turn for each piece, for nothing.
+/// So a body has to be read in its handler: a task of its own would wait until its time is over.
+async fn piece(payload: &mut Payload) -> Option<Result<Bytes, PayloadError>> {
+    poll_fn(|_| payload.poll_next_unpin(&mut Context::from_waker(Waker::noop()))).await
 }
 
 /// What the head alone says of a body that is not to be waited for.
@@ -91,4 +103,67 @@ pub fn is(request: &HttpRequest, media_type: &str) -> bool {
         !name.trim().eq_ignore_ascii_case("charset") || value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8")
     });
     named && readable && !encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::sync::Arc;
+
+    use actix_web::{App, HttpResponse, HttpServer, web};
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpStream;
+    use tokio::sync::Notify;
+
+    use super::*;
+
+    /// What is sent in one piece, head and body.
+    async fn send(address: &str, method: &str, body: &str) -> TcpStream {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let head =
+            format!("{method} / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len());
+        stream.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
+        stream
+    }
+
+    async fn answer(mut stream: TcpStream) -> String {
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer.split_once("\r\n\r\n").unwrap().1.to_owned()
+    }
+
+    #[tokio::test]
+    async fn a_body_that_comes_with_its_head_takes_its_connection_no_further_turn() {
+        let (read_it, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let shared = (Arc::clone(&read_it), Arc::clone(&go));
+        let post = async |request: HttpRequest, payload: Payload, shared: web::Data<(Arc<Notify>, Arc<Notify>)>| {
+            let body = read(&request, payload, SMALL, Duration::from_secs(20)).await.unwrap();
+            shared.0.notify_one();
+            let (mut asked, mut go) = (0, pin!(shared.1.notified()));
+            poll_fn(|context| {
+                asked += 1;
+                go.as_mut().poll(context)
+            })
+            .await;
+            HttpResponse::Ok().body(format!("{asked} {}", body.len()))
+        };
+        let server = HttpServer::new(move || {
+            App::new()
+                .app_data(web::Data::new(shared.clone()))
+                .route("/", web::post().to(post))
+                .route("/", web::get().to(HttpResponse::Ok))
+        });
+        let server = server.workers(1).bind("127.0.0.1:0").unwrap();
+        let address = server.addrs()[0].to_string();
+        let running = server.run();
+        let handle = running.handle();
+        tokio::spawn(running);
+        let asking = send(&address, "POST", "abc").await;
+        read_it.notified().await;
+        // One thread has all connections: when this one is answered, the other has had its turn.
+        answer(send(&address, "GET", "").await).await;
+        go.notify_one();
+        assert_eq!(answer(asking).await, "2 3", "once when the body was there, once when there was something to do");
+        handle.stop(false).await;
+    }
 }

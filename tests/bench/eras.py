@@ -45,7 +45,7 @@ def _start(start):
                 for name in order:
                     row = found[name].calls("--connections", connections, "--seconds", SECONDS, "--warm-up", 0.15)
                     if turn > 0:
-                        keep("eras", way=name, start=start, turn=turn, cpu=found[name].cpu(row), **row)
+                        keep("eras", way=name, start=start, begun=[*found].index(name), turn=turn, cpu=found[name].cpu(row), **row)
 
 
 def _print():

@@ -238,8 +238,8 @@ impl ObjectFault {
 
 /// Equality under Unicode simple case folding with an ASCII name, as Go's `encoding/json` matches names.
 pub(super) fn equal_but_for_case(known: &str, name: &str) -> bool {
-    // What has the length of an ASCII name and is not ASCII has fewer letters.
-    if name.len() == known.len() || name.is_ascii() {
+    // What is no longer than an ASCII name and is not ASCII has fewer letters.
+    if name.len() <= known.len() || name.is_ascii() {
         return name.eq_ignore_ascii_case(known);
     }
     let folded = name.chars().map(|letter| match letter {

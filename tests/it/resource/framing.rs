@@ -288,3 +288,24 @@ async fn smug_8_http_2_is_not_spoken() {
     let actix = lock.split("[[package]]").find(|package| package.contains("name = \"actix-http\"")).unwrap();
     assert!(!actix.contains("\"h2"), "{actix}");
 }
+
+#[tokio::test]
+async fn a_body_is_read_as_its_pieces_come() {
+    let app = open();
+    let address = app.local_url();
+    let address = address.trim_start_matches("http://");
+    let long =
+        format!(r#"{{"jsonrpc":"2.0","id":2,"method":"ping","params":{{"_meta":{{"x":"{}"}}}}}}"#, "x".repeat(300_000));
+    for body in [PING, &long] {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        let head = post(&format!("Connection: close\r\nContent-Length: {}", body.len()));
+        let (first, rest_of_body) = body.split_at(7);
+        for piece in [head.as_str(), first, rest_of_body] {
+            stream.write_all(piece.as_bytes()).await.unwrap();
+            // Somebody else is served in between, so that they come apart.
+            assert_eq!(statuses(&raw(&app, NEXT).await), ["200"]);
+        }
+        assert_eq!(statuses(&rest(&mut stream).await), ["200"], "{} bytes", body.len());
+    }
+}

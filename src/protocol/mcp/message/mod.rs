@@ -233,15 +233,17 @@ fn kind(scan: &mut Scan<'_>) -> Result<Kind, MessageFault> {
     let [version, id, method, params_at, result, error] =
         names.places().map_err(|fault| MessageFault::object(&fault))?;
     let text = |at: Span| json.get(at.range()).unwrap_or_default();
+    let has_escapes = scan.has_escapes();
+    let string = |at: Span| if has_escapes { decoded(text(at)) } else { plain(text(at)).map(Cow::Borrowed) };
     // JSON-RPC 2.0 §4: "jsonrpc" must be exactly "2.0".
-    if version.and_then(|at| decoded(text(at))).as_deref() != Some("2.0") {
+    if version.and_then(string).as_deref() != Some("2.0") {
         return Err(MessageFault::invalid("\"jsonrpc\" is not \"2.0\""));
     }
     let Some(method) = method else { return answer(json, [id, params_at, result, error], parts) };
     if result.is_some() || error.is_some() {
         return Err(MessageFault::invalid("a method and a result in one message"));
     }
-    let method = decoded(text(method)).ok_or(MessageFault::invalid("the method is not a string"))?;
+    let method = string(method).ok_or(MessageFault::invalid("the method is not a string"))?;
     let method = Method::parse(&method);
     let Some(id) = id else { return Ok(Kind::Notification { method, params: params? }) };
     check_id(text(id))?;
