@@ -108,62 +108,107 @@ pub fn is(request: &HttpRequest, media_type: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use std::pin::pin;
-    use std::sync::Arc;
 
+    use actix_web::dev::ServerHandle;
+    use actix_web::web::Data;
     use actix_web::{App, HttpResponse, HttpServer, web};
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpStream;
     use tokio::sync::Notify;
+    use tokio::time::timeout;
 
     use super::*;
 
-    /// What is sent in one piece, head and body.
-    async fn send(address: &str, method: &str, body: &str) -> TcpStream {
-        let mut stream = TcpStream::connect(address).await.unwrap();
-        let head =
-            format!("{method} / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len());
-        stream.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
-        stream
+    /// When a body was read, and when its handler may answer.
+    #[derive(Default)]
+    struct Steps {
+        read: Notify,
+        go: Notify,
     }
 
-    async fn answer(mut stream: TcpStream) -> String {
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.unwrap();
-        answer.split_once("\r\n\r\n").unwrap().1.to_owned()
+    /// Reads a body, and answers with how often it was asked for the answer until it had it, and how long the body is.
+    async fn post(request: HttpRequest, payload: Payload, steps: Data<Steps>) -> HttpResponse {
+        let body = read(&request, payload, 1 << 20, Duration::from_secs(5)).await;
+        steps.read.notify_one();
+        let (mut asked, mut go) = (0, pin!(steps.go.notified()));
+        poll_fn(|context| {
+            asked += 1;
+            go.as_mut().poll(context)
+        })
+        .await;
+        HttpResponse::Ok().body(format!("{asked} {:?}", body.map(|body| body.len())))
     }
 
-    #[tokio::test]
-    async fn a_body_that_comes_with_its_head_takes_its_connection_no_further_turn() {
-        let (read_it, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-        let shared = (Arc::clone(&read_it), Arc::clone(&go));
-        let post = async |request: HttpRequest, payload: Payload, shared: web::Data<(Arc<Notify>, Arc<Notify>)>| {
-            let body = read(&request, payload, SMALL, Duration::from_secs(20)).await.unwrap();
-            shared.0.notify_one();
-            let (mut asked, mut go) = (0, pin!(shared.1.notified()));
-            poll_fn(|context| {
-                asked += 1;
-                go.as_mut().poll(context)
-            })
-            .await;
-            HttpResponse::Ok().body(format!("{asked} {}", body.len()))
+    /// A server of one thread, which has all connections.
+    fn serve() -> (String, ServerHandle, Data<Steps>) {
+        let steps = Data::new(Steps::default());
+        let shared = steps.clone();
+        let app = move || {
+            let routes = web::resource("/").route(web::post().to(post)).route(web::get().to(HttpResponse::Ok));
+            App::new().app_data(shared.clone()).service(routes)
         };
-        let server = HttpServer::new(move || {
-            App::new()
-                .app_data(web::Data::new(shared.clone()))
-                .route("/", web::post().to(post))
-                .route("/", web::get().to(HttpResponse::Ok))
-        });
-        let server = server.workers(1).bind("127.0.0.1:0").unwrap();
+        let server = HttpServer::new(app).workers(1).disable_signals().bind("127.0.0.1:0").unwrap();
         let address = server.addrs()[0].to_string();
         let running = server.run();
         let handle = running.handle();
         tokio::spawn(running);
-        let asking = send(&address, "POST", "abc").await;
-        read_it.notified().await;
-        // One thread has all connections: when this one is answered, the other has had its turn.
-        answer(send(&address, "GET", "").await).await;
-        go.notify_one();
-        assert_eq!(answer(asking).await, "2 3", "once when the body was there, once when there was something to do");
+        (address, handle, steps)
+    }
+
+    fn request(method: &str, connection: &str, body: &str) -> String {
+        let length = body.len();
+        format!("{method} / HTTP/1.1\r\nHost: x\r\nConnection: {connection}\r\nContent-Length: {length}\r\n\r\n{body}")
+    }
+
+    async fn send(address: &str, text: &str) -> TcpStream {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(text.as_bytes()).await.unwrap();
+        stream
+    }
+
+    /// All that comes until the connection ends.
+    async fn rest(mut stream: TcpStream) -> String {
+        let mut text = String::new();
+        timeout(Duration::from_secs(20), stream.read_to_string(&mut text)).await.expect("an answer").unwrap();
+        text
+    }
+
+    #[tokio::test]
+    async fn a_body_that_comes_with_its_head_takes_its_connection_no_further_turn() {
+        let (address, handle, steps) = serve();
+        let asking = send(&address, &request("POST", "close", "abc")).await;
+        timeout(Duration::from_secs(20), steps.read.notified()).await.expect("the body is read");
+        // When this one is answered, the other has had its turn.
+        rest(send(&address, &request("GET", "close", "")).await).await;
+        steps.go.notify_one();
+        let answer = rest(asking).await;
+        assert!(
+            answer.ends_with("2 Ok(3)"),
+            "once when the body was there, once when there was something to do: {answer}"
+        );
+        handle.stop(false).await;
+    }
+
+    #[tokio::test]
+    async fn a_body_for_which_there_was_no_room_is_read_when_its_turn_comes() {
+        let (address, handle, steps) = serve();
+        let first = request("POST", "keep-alive", "abc");
+        // More than actix takes from a connection before somebody reads it.
+        let second = request("POST", "close", &"x".repeat(500_000));
+        let mut stream = TcpStream::connect(&address).await.unwrap();
+        let (mut reading, mut writing) = stream.split();
+        let write = async { writing.write_all(format!("{first}{second}").as_bytes()).await.unwrap() };
+        let mut answers = String::new();
+        let read = async { reading.read_to_string(&mut answers).await.unwrap() };
+        let go = async {
+            for _ in 0..2 {
+                steps.read.notified().await;
+                rest(send(&address, &request("GET", "close", "")).await).await;
+                steps.go.notify_one();
+            }
+        };
+        timeout(Duration::from_secs(20), async { tokio::join!(write, read, go) }).await.expect("both are answered");
+        assert!(answers.contains(" Ok(3)HTTP/1.1 200") && answers.ends_with(" Ok(500000)"), "{answers}");
         handle.stop(false).await;
     }
 }
