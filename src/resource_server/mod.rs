@@ -27,8 +27,9 @@ use crate::store::{Calls, Revoked};
 
 pub use challenge::Challenge;
 
-/// How many verdicts are kept: some 400 bytes each.
-const VERDICTS: usize = 10_000;
+/// How many verdicts are kept, of some 400 bytes each. Twice the 10,000 clients for which a call shall cost what it costs for
+/// ten: the cache is in parts that do not fill evenly, and once one is full, clients that call in turn drive each other out.
+const VERDICTS: usize = 20_000;
 /// Shown by `config show --limits`.
 pub const LIMITS: [Limit; 1] =
     [Limit::count("access tokens whose verdict is remembered", VERDICTS, "the least used is checked anew")];

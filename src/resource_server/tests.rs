@@ -95,6 +95,16 @@ fn a_repeated_token_is_recognised_without_looking_at_its_signature() {
 }
 
 #[test]
+fn the_verdicts_of_ten_thousand_clients_are_all_remembered() {
+    let server = setting().server;
+    let tokens = || (0..10_000).map(|number| Digest::of_bytes(format!("token-{number}").as_bytes()));
+    for digest in tokens() {
+        server.verdicts.insert(digest, Arc::new(Verdict::of(claims(), "key".to_owned())));
+    }
+    assert_eq!(tokens().filter(|digest| server.verdicts.get(digest).is_none()).count(), 0);
+}
+
+#[test]
 fn jwt_8_expiry_holds_to_the_second_for_new_and_known_tokens() {
     let setting = setting();
     let token = setting.keys.sign(&claims()).unwrap();
