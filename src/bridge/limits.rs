@@ -5,7 +5,7 @@ use crate::bridge::mailbox;
 use crate::bridge::stateless::{filter, listener, parked, take};
 use crate::bridge::upstream::stateless::{inquiry, listening, probe};
 use crate::bridge::upstream::{
-    self, call, child, elicited, inbound, lines, link, pass, remote, sse, stdin, streamable_http, wire,
+    self, call, calls, child, elicited, inbound, lines, pass, remote, sse, stdin, streamable_http, wire,
 };
 use crate::bridge::{catalog, load, merge, pool, post, reload, session, sessions, streams, subscribe, tool_search};
 use crate::config::section::{self, UpstreamKind};
@@ -15,7 +15,7 @@ use crate::protocol::mcp::passing;
 /// All of them, in the order in which a request meets them.
 #[must_use]
 pub fn limits(settings: &section::Session, upstreams: &[section::Upstream]) -> Vec<Limit> {
-    let of_calls = [&message::LIMITS[..], &post::LIMITS, &load::LIMITS, &link::LIMITS, &call::LIMITS].concat();
+    let of_calls = [&message::LIMITS[..], &post::LIMITS, &load::LIMITS, &calls::LIMITS, &call::LIMITS].concat();
     let of_streams = [
         &mailbox::LIMITS[..],
         &mailbox::KEPT_LIMITS,

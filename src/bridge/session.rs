@@ -121,6 +121,15 @@ impl Introduced {
 }
 
 impl Session {
+    /// A session of nobody who is known, for tests.
+    #[cfg(test)]
+    #[must_use]
+    pub fn of_nobody() -> Arc<Self> {
+        let streams = Streams::new(10, crate::base::clock::Clock::fixed(Timestamp::from_unix(0)));
+        let introduced = Introduced::read(ProtocolVersion::LATEST, None, None);
+        Arc::new(Self::new("s".to_owned(), Arc::new(Principal::anonymous()), introduced, streams))
+    }
+
     /// A new session.
     #[must_use]
     pub fn new(id: String, principal: Arc<Principal>, introduced: Introduced, streams: Streams) -> Self {

@@ -101,7 +101,7 @@ impl Leaving {
     pub fn is_idle(&self) -> bool {
         let state = lock(&self.state);
         let mut own = state.all.iter().filter(|((_, number), _)| self.numbers.contains(number));
-        own.all(|(_, tenancy)| tenancy.upstream.link().is_none_or(|link| link.is_idle()))
+        own.all(|(_, tenancy)| tenancy.upstream.link().is_none_or(|link| link.calls.is_idle()))
     }
 
     /// Ends it, whosever it is.

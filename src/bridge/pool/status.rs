@@ -65,5 +65,5 @@ impl State {
 }
 
 fn is_busy(upstream: &Upstream) -> bool {
-    upstream.link().is_some_and(|link| !link.is_idle())
+    upstream.link().is_some_and(|link| !link.calls.is_idle())
 }

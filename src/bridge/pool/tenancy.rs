@@ -31,7 +31,7 @@ impl Tenancy {
 
     /// Whether a call of its tenant is under way, or its tenant listens.
     pub fn is_in_use(&self, listeners: &Listeners) -> bool {
-        listeners.has(&self.upstream.tenant) || self.upstream.link().is_some_and(|link| !link.is_idle())
+        listeners.has(&self.upstream.tenant) || self.upstream.link().is_some_and(|link| !link.calls.is_idle())
     }
 
     /// Whether there is a process behind it.

@@ -335,23 +335,13 @@ mod tests {
     use futures_util::FutureExt as _;
 
     use super::*;
-    use crate::base::clock::{Clock, Timestamp};
-    use crate::bridge::session::Introduced;
     use crate::bridge::stateless::exchange::Round;
-    use crate::bridge::streams::Streams;
     use crate::protocol::mcp::completion::Identity;
     use crate::protocol::mcp::envelope::Envelope;
-    use crate::protocol::mcp::version::ProtocolVersion;
-
-    fn session() -> Arc<Session> {
-        let streams = Streams::new(10, Clock::fixed(Timestamp::from_unix(0)));
-        let introduced = Introduced::read(ProtocolVersion::LATEST, None, None);
-        Arc::new(Session::new("s".to_owned(), Arc::new(Principal::anonymous()), introduced, streams))
-    }
 
     #[test]
     fn d_37_progress_of_a_call_whose_client_left_early_comes_on_no_other_stream() {
-        let session = session();
+        let session = Session::of_nobody();
         let (mailbox, reader) = Mailbox::of_call();
         drop(reader);
         let mut call = Call::new(Bytes::new(), Owner::Session(Arc::clone(&session)), mailbox, LONGEST);
@@ -405,7 +395,7 @@ mod tests {
 
     #[test]
     fn a_question_for_a_stream_that_broke_is_put_where_its_client_listens() {
-        let session = session();
+        let session = Session::of_nobody();
         let (mailbox, reader) = Mailbox::of_call();
         drop(session.streams.follow(reader, None, Bytes::new()).unwrap());
         let mut call = Call::new(Bytes::new(), Owner::Session(Arc::clone(&session)), mailbox, LONGEST);

@@ -124,17 +124,6 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::base::clock::{Clock, Timestamp};
-    use crate::bridge::session::Introduced;
-    use crate::bridge::streams::Streams;
-    use crate::model::principal::Principal;
-    use crate::protocol::mcp::version::ProtocolVersion;
-
-    fn session() -> Arc<Session> {
-        let streams = Streams::new(10, Clock::fixed(Timestamp::from_unix(0)));
-        let introduced = Introduced::read(ProtocolVersion::LATEST, None, None);
-        Arc::new(Session::new("s".to_owned(), Arc::new(Principal::anonymous()), introduced, streams))
-    }
 
     fn taken(elicited: &Elicited, id: &str) -> Option<Arc<Session>> {
         let text = format!(r#"{{"jsonrpc":"2.0","method":"m","params":{{"elicitationId":"{id}"}}}}"#);
@@ -145,7 +134,7 @@ mod tests {
 
     #[test]
     fn mcp_24_a_session_has_so_many_elicitations_and_takes_none_from_another() {
-        let (elicited, one, other) = (Elicited::default(), session(), session());
+        let (elicited, one, other) = (Elicited::default(), Session::of_nobody(), Session::of_nobody());
         elicited.add(&other, "theirs".to_owned());
         for number in 0..=MAX_OF_SESSION {
             elicited.add(&one, number.to_string());
@@ -160,7 +149,7 @@ mod tests {
 
     #[test]
     fn mcp_17_an_id_that_two_sessions_were_given_is_nobodys() {
-        let (elicited, one, other) = (Elicited::default(), session(), session());
+        let (elicited, one, other) = (Elicited::default(), Session::of_nobody(), Session::of_nobody());
         elicited.add(&one, "e".to_owned());
         elicited.add(&other, "e".to_owned());
         elicited.add(&one, "another".to_owned());

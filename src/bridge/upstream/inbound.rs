@@ -68,10 +68,11 @@ fn answer(link: &Arc<Link>, message: &Message, id: Option<Span>, origin: Option<
     // A stream that answers one call may not answer another.
     let number = number.filter(|number| origin.is_none_or(|origin| origin == *number));
     let is_taken = id.zip(number).is_some_and(|(id, number)| match link.speaks() {
-        Speaks::Sessions => link.take_call(number).map(|call| take_answer(link, &call, message, id)).is_some(),
+        Speaks::Sessions => link.calls.take(number).map(|call| take_answer(link, &call, message, id)).is_some(),
         Speaks::Stateless => answer::take(link, number, message, id),
     });
     if !is_taken {
+        number.into_iter().for_each(|number| link.calls.left_is_done(number));
         tracing::debug!(upstream = %link.name, "an answer that nobody waits for was dropped");
         link.count_dropped();
     }
@@ -121,7 +122,7 @@ fn notification(link: &Arc<Link>, message: &Message, (method, params): (&Method,
 fn elicitation_complete(link: &Link, session: &Arc<Session>, message: &Message) {
     let text = message.rewritten(&mut []);
     let is_own = |call: &Arc<Call>| call.owner.session().is_some_and(|owner| Arc::ptr_eq(owner, session));
-    match link.sole_owners_call().filter(is_own) {
+    match link.calls.of_sole_owner(link.now()).filter(is_own) {
         Some(call) => hand_over(link, &call, text),
         None if session.mailbox.push(Item::Notification(text)).is_ok() => {}
         None => link.count_dropped(),
@@ -143,7 +144,7 @@ fn hand_over(link: &Link, call: &Call, text: Bytes) {
 /// Whether something without a mark is of this very call. To a session it is enough that it is of one of its calls.
 fn is_certain(link: &Link, call: &Call, origin: Option<u64>) -> bool {
     // MCP 2026-07-28, Per-request log level: on no stream but that of the request itself.
-    origin.is_some() || !call.owner.is_stateless() || link.has_one_call()
+    origin.is_some() || !call.owner.is_stateless() || link.calls.has_one()
 }
 
 /// Whether a log message is severe enough for the session or the request.
@@ -168,8 +169,9 @@ fn level_of(message: &Message, params: &Params) -> Option<LogLevel> {
 
 fn progress(link: &Arc<Link>, message: &Message, params: &Params) {
     let token = params.get(Param::ProgressToken);
-    let call = token.and_then(|token| link.find_call(number(message.bytes(token))?));
-    let Some((at, call)) = token.zip(call) else {
+    let id = token.and_then(|token| number(message.bytes(token)));
+    let Some((at, call)) = token.zip(id.and_then(|id| link.calls.find(id))) else {
+        id.into_iter().for_each(|id| link.calls.left_progressed(id, link.now()));
         link.count_dropped();
         return;
     };
@@ -202,7 +204,7 @@ fn cancelled(link: &Arc<Link>, message: &Message, params: &Params) {
 /// The upstream agrees to tell of changes: that belongs to the stream that was asked for.
 fn acknowledged(link: &Arc<Link>, message: &Message, params: &Params) {
     // MCP 2026-07-28, Subscriptions: its id is that of the request.
-    let call = subscription(message, params).and_then(|id| link.find_call(number(id.as_bytes())?));
+    let call = subscription(message, params).and_then(|id| link.calls.find(number(id.as_bytes())?));
     match call.filter(|call| call.is_bridges_own()) {
         Some(call) => hand_over(link, &call, message.rewritten(&mut [])),
         None => link.count_dropped(),
@@ -213,7 +215,7 @@ fn acknowledged(link: &Arc<Link>, message: &Message, params: &Params) {
 fn is_listened_for(link: &Link, message: &Message, params: &Params) -> bool {
     // MCP 2026-07-28, stdio: all subscriptions share one channel, and are told apart by their id.
     subscription(message, params).is_none_or(|id| {
-        number(id.as_bytes()).and_then(|id| link.find_call(id)).is_some_and(|call| call.is_bridges_own())
+        number(id.as_bytes()).and_then(|id| link.calls.find(id)).is_some_and(|call| call.is_bridges_own())
     })
 }
 
@@ -256,7 +258,7 @@ fn request(link: &Arc<Link>, message: &Message, (id, method, params): (Span, &Me
     let call = owner(link, origin);
     if call.as_ref().is_some_and(|call| matches!(call.owner, Owner::Stateless(_))) {
         // Its question becomes the answer of one call, so that it is not enough to be of some call of the caller.
-        let call = if origin.is_some() { call } else { link.call_that_asks() };
+        let call = if origin.is_some() { call } else { link.calls.that_asks(link.now()) };
         return match call.as_ref().map(|call| &call.owner) {
             Some(Owner::Stateless(exchange)) => question::ask(link, exchange, message, (id, method, params)),
             _ => refuse_nobodys(link, &their_id),
@@ -300,7 +302,7 @@ fn request(link: &Arc<Link>, message: &Message, (id, method, params): (Span, &Me
 
 /// Refuses a question of which it is not known whose it is. Who kept the next one from being known may have to make way.
 fn refuse_nobodys(link: &Arc<Link>, id: &[u8]) {
-    link.hub.parked.make_way(&link.in_the_way(), link.hub.clock.now());
+    link.hub.parked.make_way(&link.calls.in_the_way(link.now()), link.hub.clock.now());
     link.tell_now(reply::error(id, reply::UNAVAILABLE, NOBODYS));
 }
 
@@ -321,8 +323,8 @@ pub fn can(session: &Session, message: &Message, method: &Method, params: &Param
 
 fn owner(link: &Link, origin: Option<u64>) -> Option<Arc<Call>> {
     match origin {
-        Some(id) => link.find_call(id),
-        None => link.sole_owners_call(),
+        Some(id) => link.calls.find(id),
+        None => link.calls.of_sole_owner(link.now()),
     }
 }
 

@@ -1,7 +1,6 @@
-//! One connection to an upstream: our ids on it, the calls that wait, and whether it still stands.
+//! One connection to an upstream: our ids on it, how calls on it begin and end, and whether it still stands.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
@@ -10,13 +9,13 @@ use bytes::Bytes;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-use crate::base::limit::Limit;
 use crate::bridge::hub::Hub;
 use crate::bridge::mailbox::{Event, Mailbox};
 use crate::bridge::session::Session;
 use crate::bridge::stateless::exchange::Exchange;
 use crate::bridge::tenant::Tenant;
 use crate::bridge::upstream::call::{Call, Owner, Work};
+use crate::bridge::upstream::calls::Calls;
 use crate::bridge::upstream::elicited::Elicited;
 use crate::bridge::upstream::hello::{Hello, Speaks};
 use crate::bridge::upstream::stateless::dress;
@@ -26,11 +25,6 @@ use crate::protocol::mcp::log_level::LogLevel;
 use crate::protocol::mcp::message::{Kind, Message, Param};
 use crate::protocol::mcp::reply;
 use crate::protocol::mcp::splice::Edit;
-
-/// How many calls may wait for one upstream.
-const MAX_PENDING: usize = 4096;
-/// Shown by `config show --limits`.
-pub const LIMITS: [Limit; 1] = [Limit::count("calls under way, at one upstream", MAX_PENDING, "503, Retry-After")];
 
 /// A connection. All sessions of its tenant share it; a new one is made when it is lost.
 #[derive(Debug)]
@@ -53,20 +47,15 @@ pub struct Link {
     pub listening: Listening,
     /// The rank of the level that the upstream's log messages were last set to.
     pub log_level: AtomicU8,
+    /// The calls under way.
+    pub calls: Calls,
     wire: Wire,
-    calls: Mutex<Calls>,
     asking: Mutex<HashMap<Bytes, Whom>>,
     next: AtomicU64,
     dropped: AtomicU64,
     garbage: AtomicU64,
     lost: watch::Sender<Option<String>>,
     born: Instant,
-}
-
-#[derive(Debug, Default)]
-struct Calls {
-    is_closed: bool,
-    pending: HashMap<u64, Arc<Call>>,
 }
 
 /// Who is asked on behalf of an upstream.
@@ -142,8 +131,8 @@ impl Link {
             elicited: Elicited::default(),
             listening: Listening::default(),
             log_level: AtomicU8::new(LogLevel::UNSET),
+            calls: Calls::default(),
             wire,
-            calls: Mutex::default(),
             asking: Mutex::default(),
             next: AtomicU64::new(1),
             dropped: AtomicU64::new(0),
@@ -203,7 +192,8 @@ impl Link {
             exchange.sent(id);
         }
         let call = Arc::new(call);
-        self.open(id, &call)?;
+        call.start(self.now());
+        self.calls.open(id, &call)?;
         Ok((id, slot.request(self, id, &call, text)))
     }
 
@@ -214,7 +204,7 @@ impl Link {
     pub async fn send_again(self: &Arc<Self>, id: u64, call: &Arc<Call>, text: Bytes) -> Result<(), SendFault> {
         let slot = self.wire.slot().await?;
         // It may have been cancelled while there was no room.
-        if self.find_call(id).is_some() {
+        if self.calls.find(id).is_some() {
             call.progressed(self.now());
             slot.request(self, id, call, text).into_iter().for_each(Work::leave);
         }
@@ -225,10 +215,7 @@ impl Link {
     #[must_use]
     pub fn renumber(&self, id: u64) -> Option<(u64, Arc<Call>)> {
         let other = self.next.fetch_add(1, Ordering::Relaxed);
-        let mut calls = self.lock();
-        let call = calls.pending.remove(&id)?;
-        calls.pending.insert(other, Arc::clone(&call));
-        Some((other, call))
+        self.calls.renumber(id, other).map(|call| (other, call))
     }
 
     /// Asks the upstream something on the bridge's own behalf. Gives the answer, which has a result.
@@ -274,7 +261,7 @@ impl Link {
 
     /// Cancels the session's calls under this id of its client. `message` is its `notifications/cancelled`.
     pub fn cancel(self: &Arc<Self>, session: &Session, client_id: &[u8], message: &Message) {
-        for (id, call) in self.take_calls(|call| is_of(call, session) && call.id == client_id) {
+        for (id, call) in self.leave_all(|call| is_of(call, session) && call.id == client_id) {
             let is_told = self.is_told_of_cancelling(&call);
             call.abort();
             call.fail(reply::CANCELLED, "The request was cancelled");
@@ -291,14 +278,14 @@ impl Link {
 
     /// Cancels all calls of a session that ended.
     pub fn cancel_all(self: &Arc<Self>, session: &Session) {
-        for (id, call) in self.take_calls(|call| is_of(call, session)) {
+        for (id, call) in self.leave_all(|call| is_of(call, session)) {
             self.give_up(id, &call, reply::CANCELLED, "The session ended");
         }
     }
 
     /// Cancels one call that nobody waits for any more.
     pub fn abandon(self: &Arc<Self>, id: u64, reason: &str) {
-        if let Some(call) = self.take_call(id) {
+        if let Some(call) = self.calls.leave(id, self.if_left_goes_on()) {
             self.give_up(id, &call, reply::CANCELLED, reason);
         }
     }
@@ -306,7 +293,8 @@ impl Link {
     /// Ends the calls whose time is up.
     pub fn sweep(self: &Arc<Self>) {
         let now = self.now();
-        for (id, call) in self.take_calls(|call| call.is_over(now)) {
+        self.calls.forget_left(now);
+        for (id, call) in self.leave_all(|call| call.is_over(now)) {
             let text = match call.onward.is_asking() {
                 true => "The client did not answer the MCP server's questions in time",
                 false => "The MCP server did not answer in time",
@@ -316,102 +304,11 @@ impl Link {
         }
     }
 
-    /// Whether no call waits, but for the bridge's own.
-    #[must_use]
-    pub fn is_idle(&self) -> bool {
-        self.lock().pending.values().all(|call| call.is_bridges_own())
-    }
-
-    /// Takes the call that an answer belongs to.
-    #[must_use]
-    pub fn take_call(&self, id: u64) -> Option<Arc<Call>> {
-        self.lock().pending.remove(&id)
-    }
-
-    /// The same, if it is one of those that are meant.
-    #[must_use]
-    pub fn take_call_if(&self, id: u64, is_meant: impl Fn(&Call) -> bool) -> Option<Arc<Call>> {
-        match self.lock().pending.entry(id) {
-            Entry::Occupied(call) if is_meant(call.get()) => Some(call.remove()),
-            _ => None,
-        }
-    }
-
-    /// The call with this id.
-    #[must_use]
-    pub fn find_call(&self, id: u64) -> Option<Arc<Call>> {
-        self.lock().pending.get(&id).map(Arc::clone)
-    }
-
-    /// Whether one call of a caller, and no other, is under way.
-    #[must_use]
-    pub fn has_one_call(&self) -> bool {
-        let calls = self.lock();
-        calls.pending.values().filter(|call| !matches!(call.owner, Owner::Bridge)).take(2).count() == 1
-    }
-
-    /// The call that something without a mark must belong to: the newest one, if all calls under way have one owner.
-    #[must_use]
-    pub fn sole_owners_call(&self) -> Option<Arc<Call>> {
-        let calls = self.lock();
-        let mut newest: Option<(&u64, &Arc<Call>)> = None;
-        for (id, call) in calls.pending.iter().filter(|(_, call)| !matches!(call.owner, Owner::Bridge)) {
-            if newest.is_some_and(|(_, other)| !same_owner(call, other)) {
-                return None;
-            }
-            let prefers = |(other_id, other): (&u64, &Arc<Call>)| {
-                (call.accepts_stream(), id) > (other.accepts_stream(), other_id)
-            };
-            if newest.is_none_or(prefers) {
-                newest = Some((id, call));
-            }
-        }
-        newest.map(|(_, call)| Arc::clone(call))
-    }
-
-    /// The call that a question without a mark must belong to, where calls are of the stateless era: the only one. Those that
-    /// wait for the same person are not counted: a server that asks for more meanwhile asks nobody else, and its question is
-    /// answered under its own id. Rejected: to count them, for then whoever leaves one question open is asked no other. Where
-    /// nobody is known (`auth: none`) they count: the same caller may be another person.
-    #[must_use]
-    pub fn call_that_asks(&self) -> Option<Arc<Call>> {
-        let calls = self.lock();
-        let all = calls.pending.values().filter(|call| !matches!(call.owner, Owner::Bridge));
-        let (parked, waiting): (Vec<_>, Vec<_>) = all.partition(|call| is_parked(call));
-        match (waiting.as_slice(), parked.as_slice()) {
-            ([only], parked) if parked.iter().all(|other| is_known(only) && same_owner(only, other)) => Some(only),
-            ([], [only]) => Some(only),
-            _ => None,
-        }
-        .map(|call| Arc::clone(call))
-    }
-
-    /// The calls that wait for what their clients were asked and keep a question from the one caller who waits for the
-    /// upstream: it could be theirs.
-    #[must_use]
-    pub fn in_the_way(&self) -> Vec<Arc<Exchange>> {
-        let calls = self.lock();
-        let all = calls.pending.values().filter(|call| !matches!(call.owner, Owner::Bridge));
-        let (parked, waiting): (Vec<_>, Vec<_>) = all.partition(|call| is_parked(call));
-        let is_one_callers = match waiting.as_slice() {
-            [] => false,
-            [only] => !matches!(only.owner, Owner::Nobody),
-            [first, rest @ ..] => first.owner.session().is_some() && rest.iter().all(|call| same_owner(first, call)),
-        };
-        let is_own = |call: &Call| waiting.iter().all(|other| is_known(other) && same_owner(other, call));
-        let foreign = parked.into_iter().filter(|call| is_one_callers && !is_own(call));
-        foreign
-            .filter_map(
-                |call| if let Owner::Stateless(exchange) = &call.owner { Some(Arc::clone(exchange)) } else { None },
-            )
-            .collect()
-    }
-
     /// The session that something outside of any call belongs to: its tenant's, if there is one alone and no call under way.
     #[must_use]
     pub fn sole_session(&self) -> Option<Arc<Session>> {
-        let is_used = self.lock().pending.values().any(|call| !matches!(call.owner, Owner::Bridge));
-        self.tenant.get().filter(|_| !is_used).and_then(|tenant| self.hub.sessions.only_one_of(tenant))
+        let only = self.tenant.get().and_then(|tenant| self.hub.sessions.only_one_of(tenant));
+        only.filter(|session| self.calls.leaves_to(session, self.now()))
     }
 
     /// Notes who is asked on behalf of the upstream's request `id`.
@@ -463,11 +360,7 @@ impl Link {
 
     /// Ends the connection: no more calls, an error for those that wait. The first reason stands.
     pub fn lose(&self, reason: &str) {
-        let pending = {
-            let mut calls = self.lock();
-            calls.is_closed = true;
-            std::mem::take(&mut calls.pending)
-        };
+        let pending = self.calls.close();
         self.lost.send_if_modified(|lost| match lost {
             Some(_) => false,
             None => {
@@ -475,7 +368,7 @@ impl Link {
                 true
             }
         });
-        for call in pending.into_values() {
+        for call in pending {
             call.abort();
             call.fail(reply::UNAVAILABLE, "The MCP server went away before it answered");
         }
@@ -506,19 +399,6 @@ impl Link {
         &self.wire
     }
 
-    fn open(&self, id: u64, call: &Arc<Call>) -> Result<(), SendFault> {
-        call.start(self.now());
-        let mut calls = self.lock();
-        if calls.is_closed {
-            return Err(SendFault::Lost);
-        }
-        if calls.pending.len() >= MAX_PENDING {
-            return Err(SendFault::Busy);
-        }
-        calls.pending.insert(id, Arc::clone(call));
-        Ok(())
-    }
-
     fn give_up(self: &Arc<Self>, id: u64, call: &Call, code: i32, text: &str) {
         let is_told = self.is_told_of_cancelling(call);
         call.abort();
@@ -542,12 +422,14 @@ impl Link {
         }
     }
 
-    fn take_calls(&self, which: impl Fn(&Call) -> bool) -> Vec<(u64, Arc<Call>)> {
-        self.lock().pending.extract_if(|_, call| which(call)).collect()
+    fn leave_all(&self, is_meant: impl Fn(&Call) -> bool) -> Vec<(u64, Arc<Call>)> {
+        self.calls.leave_all(self.if_left_goes_on(), is_meant)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Calls> {
-        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The time, if something may still come for a call that is cancelled.
+    fn if_left_goes_on(&self) -> Option<u64> {
+        // MCP 2026-07-28, Cancellation: the server sends nothing further for it. Earlier versions leave it more freedom.
+        (self.speaks() == Speaks::Sessions).then(|| self.now())
     }
 
     fn asking(&self) -> MutexGuard<'_, HashMap<Bytes, Whom>> {
@@ -572,28 +454,6 @@ fn is_of(call: &Call, session: &Session) -> bool {
     call.owner.session().is_some_and(|owner| owner.id == session.id)
 }
 
-fn same_owner(one: &Call, other: &Call) -> bool {
-    match (&one.owner, &other.owner) {
-        (Owner::Session(one), Owner::Session(other)) => Arc::ptr_eq(one, other),
-        (Owner::Stateless(one), Owner::Stateless(other)) => one.principal.is_same_caller(&other.principal),
-        (Owner::Direct(_), Owner::Direct(_)) => {
-            one.principal.as_ref().zip(other.principal.as_ref()).is_some_and(|(one, other)| one.is_same_caller(other))
-        }
-        // Two callers without a session may be two people.
-        _ => false,
-    }
-}
-
-fn is_parked(call: &Call) -> bool {
-    matches!(&call.owner, Owner::Stateless(exchange) if exchange.is_parked())
-}
-
-/// Whether it is known who is behind a call.
-fn is_known(call: &Call) -> bool {
-    let principal = call.principal.as_ref();
-    principal.is_some_and(|principal| principal.user.is_some() || principal.client_id.is_some())
-}
-
 /// A question of the bridge: once it is dropped nobody waits for its answer, and what comes is nobody's.
 pub struct Forgotten<'a> {
     /// Where it was asked.
@@ -604,7 +464,7 @@ pub struct Forgotten<'a> {
 
 impl Drop for Forgotten<'_> {
     fn drop(&mut self) {
-        if let Some(call) = self.link.take_call(self.id) {
+        if let Some(call) = self.link.calls.take(self.id) {
             call.abort();
         }
     }

@@ -6,6 +6,7 @@
 pub mod backoff;
 pub mod builtin;
 pub mod call;
+pub mod calls;
 pub mod child;
 pub mod elicited;
 pub mod hello;

@@ -76,7 +76,7 @@ pub fn held(call: &Call) -> usize {
 #[must_use]
 pub fn stop(link: &Link, id: u64, stopped: Stopped) -> String {
     if stopped == Stopped::ClientLeft
-        && let Some(call) = link.take_call(id)
+        && let Some(call) = link.calls.take(id)
     {
         tracing::debug!(upstream = %link.name, "a client went away while an answer was passed on");
         call.fail(reply::CANCELLED, "The client went away");
@@ -90,7 +90,7 @@ impl Pass {
     #[must_use]
     pub fn begin(link: &Link, id: u64, call: &Call, head: &[Bytes]) -> Option<Self> {
         let is_stateless = link.speaks() == Speaks::Stateless;
-        if !call.takes_pieces || call.onward.is_asking() || link.find_call(id).is_none() {
+        if !call.takes_pieces || call.onward.is_asking() || link.calls.find(id).is_none() {
             return None;
         }
         let (client_id, mailbox, completed, kinds) = match &call.owner {
@@ -173,7 +173,7 @@ impl Pass {
         self.passing.finish(&mut out)?;
         self.writer.write(Bytes::from(out)).await.map_err(|_| Stopped::ClientLeft)?;
         // It may have been cancelled this moment; then it has broken off.
-        if let Some(call) = link.take_call(id) {
+        if let Some(call) = link.calls.take(id) {
             if let Owner::Stateless(exchange) = &call.owner {
                 exchange.passed();
             }

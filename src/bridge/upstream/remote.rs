@@ -132,7 +132,7 @@ pub fn refusal(status: u16) -> Option<String> {
 
 /// Ends a call that nothing will come for, if it waits still.
 pub fn fail(link: &Link, id: u64, reason: &str) {
-    if let Some(call) = link.take_call(id) {
+    if let Some(call) = link.calls.take(id) {
         tracing::warn!(upstream = %link.name, reason, "a call of an upstream failed");
         call.fail(reply::UNAVAILABLE, reason);
     }

@@ -143,7 +143,7 @@ impl Stream {
 
 /// Waits until a call was answered, and some time more.
 async fn answered(link: &Link, id: u64) {
-    while link.find_call(id).is_some() {
+    while link.calls.find(id).is_some() {
         tokio::time::sleep(LINGER).await;
     }
     tokio::time::sleep(LINGER).await;

@@ -143,7 +143,7 @@ impl HttpWire {
         }
         match is_older {
             // Not worth a word of the log: the older way may be tried next.
-            true => link.take_call(id).iter().for_each(|call| call.fail(reply::UNAVAILABLE, &reason)),
+            true => link.calls.take(id).iter().for_each(|call| call.fail(reply::UNAVAILABLE, &reason)),
             false => fail(link, id, &reason),
         }
         if is_session_lost {
@@ -367,7 +367,7 @@ async fn bring_events(link: &Arc<Link>, (id, call): (u64, &Arc<Call>), response:
                 call.wait_for_room().await;
                 inbound::receive(link, event.data, Some(id));
             }
-            if link.find_call(id).is_none() {
+            if link.calls.find(id).is_none() {
                 return Ended::Answered;
             }
             used += part.len();
@@ -420,7 +420,7 @@ async fn pass_event(
 }
 
 fn finished(link: &Link, id: u64, reason: &str) -> Ended {
-    if link.find_call(id).is_some() { Ended::Failed(reason.to_owned()) } else { Ended::Answered }
+    if link.calls.find(id).is_some() { Ended::Failed(reason.to_owned()) } else { Ended::Answered }
 }
 
 fn reconnect_after(parser: &Parser) -> Duration {

@@ -3,6 +3,7 @@
 mod attribution;
 mod calls;
 mod departure;
+mod left;
 mod large;
 mod nulls;
 mod large_server;

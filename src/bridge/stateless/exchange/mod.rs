@@ -262,7 +262,7 @@ impl Exchange {
     /// The call that carries it, while that is under way.
     #[must_use]
     pub fn call(&self) -> Option<Arc<Call>> {
-        self.link()?.find_call(self.id.load(Ordering::Relaxed))
+        self.link()?.calls.find(self.id.load(Ordering::Relaxed))
     }
 
     fn conclude(&self, mut state: MutexGuard<'_, State>, round: &Round, body: Bytes, code: Option<i32>) {

@@ -32,7 +32,7 @@ pub fn take(link: &Arc<Link>, number: u64, message: &Message, id: Span) -> bool 
     let is_due = |call: &Call| call.owner.session().is_none() || !call.onward.is_asking();
     let kind = result.map(|result| (result_type(message, parts), result));
     if let Some((ResultType::InputRequired, result)) = kind {
-        let call = link.find_call(number).filter(|call| is_due(call));
+        let call = link.calls.find(number).filter(|call| is_due(call));
         if let Some(session) = call.as_ref().and_then(|call| call.owner.session()) {
             inquiry::begin(link, number, session, (message, result));
             return true;
@@ -41,7 +41,7 @@ pub fn take(link: &Arc<Link>, number: u64, message: &Message, id: Span) -> bool 
     // That of a session's client is no answer, even if its call came to be due this moment.
     let is_question = matches!(kind, Some((ResultType::InputRequired, _)));
     let is_answered = |call: &Call| is_due(call) && !(is_question && call.owner.session().is_some());
-    let Some(call) = link.take_call_if(number, is_answered) else { return false };
+    let Some(call) = link.calls.take_if(number, is_answered) else { return false };
     let fail = |text: &str| call.fail(reply::UNAVAILABLE, text);
     match (kind, &call.owner) {
         (None, _) => take_error(link, &call, message, id),
@@ -67,7 +67,7 @@ pub fn take(link: &Arc<Link>, number: u64, message: &Message, id: Span) -> bool 
 
 /// Ends a call with an error of the bridge's own.
 pub(super) fn fail(link: &Link, number: u64, text: &str) {
-    if let Some(call) = link.take_call(number) {
+    if let Some(call) = link.calls.take(number) {
         call.fail(reply::UNAVAILABLE, text);
     }
 }

@@ -172,7 +172,7 @@ impl Inquiry {
     }
 
     async fn send_again(&self, link: &Arc<Link>) {
-        let Some(call) = link.find_call(self.id) else { return };
+        let Some(call) = link.calls.find(self.id) else { return };
         let Some(text) = call.onward.sent.clone().and_then(|sent| self.request(sent)) else {
             return answer::fail(link, self.id, "The request cannot be sent again");
         };
