@@ -5,7 +5,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::bridge::upstream::inbound;
-use crate::protocol::mcp::completion::{self, Identity};
+use crate::protocol::mcp::completion::{self, Identity, Server};
 use crate::protocol::mcp::fault::Fault;
 use crate::protocol::mcp::message::{Kind, Message};
 use crate::protocol::mcp::method::Method;
@@ -20,6 +20,8 @@ pub struct Form<'a> {
     pub id: &'a [u8],
     /// What the server is.
     pub identity: &'a Identity,
+    /// Whether the bridge made it, and no server of an earlier version.
+    pub is_own: bool,
     /// Whether the result is one that says how long it may be kept.
     pub is_cacheable: bool,
     /// The client can be sent to a URL, and the request may be answered by asking for that.
@@ -33,12 +35,11 @@ pub struct Form<'a> {
 pub fn finish(message: &Message, form: &Form<'_>) -> (Bytes, Option<i32>) {
     let Kind::Answer { id, result, parts } = message.kind() else { return (message.rewritten(&mut []), None) };
     let id = id.map(|at| Edit { at, with: form.id });
+    let server = if form.is_own { Server::Bridge(form.identity) } else { Server::Earlier(form.identity) };
     match (result, id) {
         (Some(result), Some(id)) => match form.missing.filter(|_| failed(message.json(*result))) {
             Some(missing) => missing_capability(form, missing),
-            None => {
-                (completion::completed(message, id, (*result, parts), Some(form.identity), form.is_cacheable), None)
-            }
+            None => (completion::completed(message, id, (*result, parts), server, form.is_cacheable), None),
         },
         (_, id) => error(message, id, form),
     }
@@ -51,7 +52,9 @@ pub fn passed(message: &Message, client_id: &[u8], is_cacheable: bool) -> (Bytes
     let Kind::Answer { id, result, parts } = message.kind() else { return (message.rewritten(&mut []), None) };
     let id = id.map(|at| Edit { at, with: client_id });
     match (result, id) {
-        (Some(result), Some(id)) => (completion::completed(message, id, (*result, parts), None, is_cacheable), None),
+        (Some(result), Some(id)) => {
+            (completion::completed(message, id, (*result, parts), Server::Same, is_cacheable), None)
+        }
         (_, id) => {
             let code = read_error(message).and_then(|(_, code, _)| i32::try_from(code).ok());
             (message.rewritten(&mut id.into_iter().collect::<Vec<_>>()), code)
@@ -65,7 +68,7 @@ pub fn own(body: Bytes, identity: &Identity, method: &Method) -> (Bytes, Option<
     let Ok(message) = Message::parse_within(body.clone(), inbound::MAX_DEPTH) else { return (body, None) };
     let id = message.id_or_null().to_vec();
     let is_cacheable = is_cacheable(method);
-    finish(&message, &Form { id: &id, identity, is_cacheable, takes_url: false, missing: None })
+    finish(&message, &Form { id: &id, identity, is_own: true, is_cacheable, takes_url: false, missing: None })
 }
 
 /// MCP 2026-07-28, Cacheable Results.
@@ -171,7 +174,8 @@ mod tests {
 
     fn answer(text: &str, takes_url: bool, missing: Option<&Value>) -> (Value, Option<i32>) {
         let message = Message::parse(Bytes::copy_from_slice(text.as_bytes())).unwrap();
-        let form = Form { id: b"\"a\"", identity: &Identity::new("{}"), is_cacheable: false, takes_url, missing };
+        let identity = &Identity::new("{}");
+        let form = Form { id: b"\"a\"", identity, is_own: false, is_cacheable: false, takes_url, missing };
         let (body, code) = finish(&message, &form);
         (serde_json::from_slice(&body).unwrap(), code)
     }

@@ -70,6 +70,25 @@ async fn d_18_and_23_every_result_says_that_it_is_complete_and_six_say_how_long_
 }
 
 #[tokio::test]
+async fn d_18_and_23_what_a_server_says_in_words_of_another_version_is_not_taken_for_this_ones() {
+    let (_app, client) = with_stateless("").await;
+    for own in [
+        json!({"resultType": "input_required", "requestState": "unsealed", "inputRequests": {}}),
+        json!({"resultType": null, "_meta": null}),
+        json!({"resultType": {"a": 1}, "ttlMs": -5, "cacheScope": "weird"}),
+    ] {
+        let mut result = json!({"content": [], "x": 1.5});
+        result.as_object_mut().unwrap().extend(own.as_object().unwrap().clone());
+        let got = client.tool("raw", json!({"result": result})).await["result"].clone();
+        assert_eq!((&got["resultType"], got["_meta"][SERVER_INFO].is_object()), (&json!("complete"), true), "{own}");
+        for (name, meant) in [("ttlMs", json!(0)), ("cacheScope", json!("private"))] {
+            assert!(got.get(name).is_none_or(|hint| *hint == meant), "{own}: {}", got[name]);
+        }
+        assert_eq!(got["x"], 1.5);
+    }
+}
+
+#[tokio::test]
 async fn d_18_the_servers_own_bytes_stay() {
     let (app, client) = with_stateless("").await;
     let token = Client::register(&app).await.tokens().await.access().to_owned();

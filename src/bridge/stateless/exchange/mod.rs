@@ -300,6 +300,7 @@ impl Exchange {
         Form {
             id: &round.id,
             identity: &self.identity,
+            is_own: false,
             is_cacheable: self.is_cacheable,
             takes_url: self.may_ask() && round.envelope.features.elicitation_url,
             missing,

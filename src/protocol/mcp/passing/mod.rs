@@ -74,8 +74,8 @@ pub struct Terms {
     pub id: Bytes,
     /// Which kinds of result may pass.
     pub kinds: Kinds,
-    /// What is added where it is missing: who the server is, if that is not left to the server itself, and for a cacheable result that it
-    /// is not to be kept.
+    /// What is added where it is missing: who the server is, which a server of this version says itself, and for a cacheable result that
+    /// it is not to be kept.
     pub completed: Option<(Option<Identity>, bool)>,
     /// How deep it may be nested.
     pub max_depth: usize,
@@ -94,6 +94,8 @@ pub struct Passing {
     outer: Vec<String>,
     found: Found,
     has: Has,
+    /// What is read now, and does not pass: this stands for it.
+    replaced: Option<String>,
     is_over: bool,
 }
 
@@ -120,7 +122,18 @@ impl Passing {
         let walk = Walk::new(terms.max_depth);
         let (utf8, found) = (Utf8::new(), Found::new());
         let has = Has { result_type: None, meta: false, ttl: false, scope: false };
-        Self { terms, walk, utf8, captured: None, names: [None; 2], outer: Vec::new(), found, has, is_over: false }
+        Self {
+            terms,
+            walk,
+            utf8,
+            captured: None,
+            names: [None; 2],
+            outer: Vec::new(),
+            found,
+            has,
+            replaced: None,
+            is_over: false,
+        }
     }
 
     /// Whether enough was seen to let the rest follow: it is a result, of a kind that may pass.
@@ -172,7 +185,7 @@ impl Passing {
             }
         }
         let is_id = self.captured.is_some() && self.walk.depth() == 1 && self.names[0] == Some("id");
-        if !is_id && !self.is_over {
+        if !is_id && !self.is_over && self.replaced.is_none() {
             let from = out.len();
             out.extend_from_slice(part);
             // As everywhere: an event is one line, and between tokens a space is as good.
@@ -198,6 +211,10 @@ impl Passing {
             (Mark::Value(first), 1) => self.outer_value(first),
             (Mark::Value(first), 2) if self.is_in_result() => self.result_value(first),
             (Mark::ValueEnd, 1 | 2) => match self.captured.take() {
+                _ if self.replaced.is_some() => {
+                    out.extend(self.replaced.take().unwrap_or_default().into_bytes());
+                    Ok(())
+                }
                 Some(text) => self.value(&text, out),
                 None => Ok(()),
             },
@@ -293,6 +310,11 @@ impl Passing {
     }
 
     fn result_value(&mut self, first: u8) -> Result<(), PassFault> {
+        if let Some((Some(identity), _)) = &self.terms.completed {
+            let meant = self.names[1].and_then(|name| self.has.meant(name, first == b'{', identity));
+            self.replaced = meant.map(str::to_owned);
+            return Ok(());
+        }
         if self.names[1] == Some("resultType") {
             self.has.result_type = Some(false);
             match first {
@@ -346,7 +368,7 @@ impl Passing {
             out.extend_from_slice(format!("{comma}{}", identity.member()).as_bytes());
             self.found.server_info = true;
         }
-        if depth == 2 && !self.found.is_ambiguous {
+        if depth == 2 && (identity.is_some() || !self.found.is_ambiguous) {
             let tail = self.has.lacking(identity.as_ref(), *is_cacheable);
             let tail = if self.found.members { &tail } else { tail.strip_prefix(',').unwrap_or_default() };
             out.extend_from_slice(tail.as_bytes());

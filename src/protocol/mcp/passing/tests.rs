@@ -98,6 +98,9 @@ fn d_18_what_is_missing_is_added_as_it_passes() {
         r#"{"a":{"_meta":{}},"cacheScope":"public"}"#,
         r#"{"_meta":{"io.modelcontextprotocol/serverInfo":{}},"resultType":"complete"}"#,
         r#"{"a":1,"ttlMs":1,"ttlMs":2}"#,
+        r#"{"resultType":"input_required","requestState":"x","inputRequests":{}}"#,
+        r#"{"a":"b","resultType" : [{"resultType":null}] ,"ttlMs":-5.0 ,"cacheScope":{"a":{"b":1}} }"#,
+        r#"{"resultType":null,"_meta":5,"ResultType":1}"#,
     ] {
         let text = format!(r#"{{"jsonrpc":"2.0","id":17,"result":{result}}}"#);
         let passed: Value = serde_json::from_str(&in_all_pieces(&text, &terms(Kinds::Any, true)).unwrap()).unwrap();
@@ -111,7 +114,7 @@ fn d_18_what_is_missing_is_added_as_it_passes() {
             &message,
             id,
             (*at, parts),
-            Some(&Identity::new(r#"{"name":"s"}"#)),
+            crate::protocol::mcp::completion::Server::Earlier(&Identity::new(r#"{"name":"s"}"#)),
             true,
         );
         assert_eq!(passed, serde_json::from_slice::<Value>(&held).unwrap(), "{result}");
