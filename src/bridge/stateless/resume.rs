@@ -46,14 +46,9 @@ impl Bridge {
             envelope,
         };
         let find = |key: &str| answers.iter().find(|(name, _)| name == key).map(|(_, answer)| *answer);
-        match exchange.resume(round, find) {
-            Ok(resumed) => {
-                let Resumed { answers, attendance } = resumed;
-                self.go_on(&exchange, answers).await;
-                Begun::Attended(reader, attendance)
-            }
-            Err(body) => Begun::Answered(body),
-        }
+        let Resumed { answers, attendance } = exchange.resume(round, find);
+        self.go_on(&exchange, answers).await;
+        Begun::Attended(reader, attendance)
     }
 
     async fn go_on(&self, exchange: &Arc<Exchange>, answers: Vec<(bytes::Bytes, bytes::Bytes)>) {

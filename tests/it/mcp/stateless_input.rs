@@ -286,6 +286,33 @@ async fn d_14_what_the_client_did_not_declare_is_not_asked_and_a_call_that_fails
 }
 
 #[tokio::test]
+async fn d_14_a_call_that_failed_for_a_capability_while_its_client_was_asked_says_so_to_who_comes_back() {
+    let (folder, _app, client) = with_journal().await;
+    let sampler = client.able(json!({"sampling": {}}));
+    let is_answered =
+        |text: &str| journal(&folder.path().join("journal")).iter().any(|got| got.to_string().contains(text));
+    let wanted = json!({"mode": "url", "message": "Log in", "url": "https://x.example/", "elicitationId": "e1"});
+    let error = json!({"code": -32042, "message": "m", "data": {"elicitations": [wanted]}});
+    for (arguments, missing) in [
+        (
+            json!({"methods": ["elicitation/create", "sampling/createMessage"], "fail": true}),
+            json!({"elicitation": {}}),
+        ),
+        (json!({"methods": ["sampling/createMessage"], "error": error}), json!({"elicitation": {"url": {}}})),
+    ] {
+        let call = json!({"name": "ask_impatiently", "arguments": arguments});
+        let first = asked(&sampler, &call).await;
+        // The call has ended meanwhile: its question is taken back.
+        until(|| is_answered("The call is over")).await;
+        let params = again(&call, &first, answers(&first));
+        let page = sampler.page("tools/call", params).await;
+        assert_eq!(refusal(&page), (400, -32021), "{}", page.body);
+        assert_eq!(last_message(&page)["error"]["data"], json!({"requiredCapabilities": missing}));
+        std::fs::remove_file(folder.path().join("journal")).unwrap();
+    }
+}
+
+#[tokio::test]
 async fn d_19_progress_before_and_after_a_question_bears_the_token_of_its_round() {
     let (_app, client) = with_stateless("").await;
     let client = client.able(everything());

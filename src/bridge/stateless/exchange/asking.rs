@@ -93,29 +93,19 @@ impl Exchange {
         }
     }
 
-    /// Goes on with another request of the client: the answer, if there is one already, or what the upstream is to be told.
+    /// Goes on with another request of the client, which gets the answer, if there is one already. Gives what the upstream is to be
+    /// told.
     ///
     /// `answers` gives the client's answer to a question, by its key.
-    ///
-    /// # Errors
-    /// Gives the answer to send, if there is one already.
-    pub fn resume<'a>(
-        self: &Arc<Self>,
-        round: Round,
-        answers: impl Fn(&str) -> Option<&'a str>,
-    ) -> Result<Resumed, Bytes> {
+    #[must_use]
+    pub fn resume<'a>(self: &Arc<Self>, round: Round, answers: impl Fn(&str) -> Option<&'a str>) -> Resumed {
         let mut state = self.lock();
-        match std::mem::replace(&mut state.stage, Stage::Over) {
-            Stage::Settled(Outcome::Answer(message)) => {
-                Err(finish::finish(&message, &self.form(&round, state.missing.as_deref())).0)
-            }
-            Stage::Settled(Outcome::Failure(text)) => Err(failure(&round, &text).0),
-            Stage::Attached(_) | Stage::Over => Err(failure(&round, "The request is over").0),
+        state.rounds += 1;
+        let attendance = Attendance::of_exchange(Arc::clone(self), state.rounds);
+        let (body, code) = match std::mem::replace(&mut state.stage, Stage::Over) {
             Stage::Parked => {
-                state.rounds += 1;
                 state.features = round.envelope.features;
                 state.stage = Stage::Attached(round);
-                let attendance = Attendance::of_exchange(Arc::clone(self), state.rounds);
                 let (answered, open) = std::mem::take(&mut state.questions)
                     .into_iter()
                     .partition(|question| answers(&question.key).is_some());
@@ -123,9 +113,17 @@ impl Exchange {
                 let told = |question: Question| {
                     answers(&question.key).map(|result| (question.id.clone(), question.answer(result)))
                 };
-                Ok(Resumed { answers: Vec::into_iter(answered).filter_map(told).collect(), attendance })
+                return Resumed { answers: Vec::into_iter(answered).filter_map(told).collect(), attendance };
             }
-        }
+            Stage::Settled(Outcome::Answer(message)) => {
+                finish::finish(&message, &self.form(&round, state.missing.as_deref()))
+            }
+            Stage::Settled(Outcome::Failure(text)) => failure(&round, &text),
+            Stage::Attached(_) | Stage::Over => failure(&round, "The request is over"),
+        };
+        drop(state);
+        round.mailbox.finish_with(body, code);
+        Resumed { answers: Vec::new(), attendance }
     }
 
     /// Whether something is to be asked that was not answered.
