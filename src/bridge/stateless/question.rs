@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::bridge::stateless::exchange::{Exchange, Noted};
 use crate::bridge::upstream::link::{Link, Whom};
-use crate::protocol::mcp::client_features::ClientFeatures;
+use crate::protocol::mcp::client_features::{ClientFeatures, Need};
 use crate::protocol::mcp::message::{Message, Param, Params};
 use crate::protocol::mcp::method::Method;
 use crate::protocol::mcp::object;
@@ -19,6 +19,8 @@ use crate::protocol::mcp::splice::{self, Span};
 
 /// How long further questions of the same call are waited for, so that they are put together.
 const GATHER: Duration = Duration::from_millis(30);
+/// What a server is told that asks for what the client did not declare.
+const CANNOT: &str = "The client cannot do this";
 
 /// A question that waits for the client.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +29,8 @@ pub struct Question {
     pub key: String,
     /// The server's id, as written.
     pub id: Bytes,
+    /// What the client must have declared.
+    pub need: Need,
     /// What is asked: `{method, params}`, JSON.
     request: String,
 }
@@ -36,6 +40,12 @@ impl Question {
     #[must_use]
     pub fn member(&self) -> String {
         format!("{}:{}", Value::from(self.key.as_str()), self.request)
+    }
+
+    /// What the server is told when the client, in coming back, says that it cannot do it any more.
+    #[must_use]
+    pub fn refused(&self) -> Bytes {
+        reply::error(&self.id, reply::METHOD_NOT_FOUND, CANNOT)
     }
 
     /// What the server is told when the client answered with `result`, JSON.
@@ -54,15 +64,15 @@ pub fn ask(
 ) {
     let their_id = Bytes::copy_from_slice(message.bytes(id));
     let refuse = |code: i32, text: &str| link.tell_now(reply::error(&their_id, code, text));
-    let is_url = params.get(Param::Mode).and_then(|at| message.string(at)).as_deref() == Some("url");
-    let Some((can, capability)) = needed(exchange.features(), method, is_url) else {
-        return refuse(reply::METHOD_NOT_FOUND, "The client cannot do this");
+    let features = exchange.features();
+    let Some(need) = Need::of(message, method, params) else {
+        return refuse(reply::METHOD_NOT_FOUND, CANNOT);
     };
-    if !can {
+    if !features.has(need) {
         // MCP 2026-07-28, Server Requirements: never what the client did not declare. Should the call fail for it, the
         // client is told what was missing.
-        exchange.note_missing(&capability);
-        return refuse(reply::METHOD_NOT_FOUND, "The client cannot do this");
+        exchange.note_missing(need);
+        return refuse(reply::METHOD_NOT_FOUND, CANNOT);
     }
     if !exchange.may_ask() {
         // MCP 2026-07-28, Supported Requests.
@@ -72,10 +82,11 @@ pub fn ask(
         return refuse(reply::INVALID_REQUEST, "A request with this id is under way");
     }
     let key = message.string(id).unwrap_or(Cow::Borrowed(message.json(id))).into_owned();
-    let asked =
-        params.whole().map_or_else(String::new, |at| format!(r#","params":{}"#, without_token(message, params, at)));
+    let asked = params
+        .whole()
+        .map_or_else(String::new, |at| format!(r#","params":{}"#, asked_of(features, message, params, at)));
     let request = format!(r#"{{"method":"{}"{asked}}}"#, method.as_str());
-    match exchange.note_question(Question { key, id: their_id.clone(), request }) {
+    match exchange.note_question(Question { key, id: their_id.clone(), need, request }) {
         Noted::First => {
             let (hub, exchange) = (Arc::clone(&link.hub), Arc::clone(exchange));
             link.hub.runtime.spawn(async move {
@@ -91,22 +102,16 @@ pub fn ask(
     }
 }
 
-/// The params without the token for progress: nothing could be reported of what is no request.
-fn without_token(message: &Message, params: &Params, whole: Span) -> String {
+/// The params without the token for progress: nothing could be reported of what is no request. And without `includeContext` for a client
+/// that did not declare it: without that capability it means nothing, and servers of before say it to everybody.
+fn asked_of(features: ClientFeatures, message: &Message, params: &Params, whole: Span) -> String {
     let json = message.json(whole);
-    let Some(at) = params.get(Param::Meta) else { return json.to_owned() };
-    let within = Span::new(at.start() - whole.start(), at.end() - whole.start());
-    let mut edits = object::without(message.json(at), within, |name| name == "progressToken");
-    String::from_utf8_lossy(&splice::splice(json.as_bytes(), &mut edits, false)).into_owned()
-}
-
-/// Whether the client can do what a request of a server needs, and the name of that; `None` when no client can.
-fn needed(features: ClientFeatures, method: &Method, is_url: bool) -> Option<(bool, Value)> {
-    match method {
-        Method::CreateMessage => Some((features.sampling, json!({"sampling": {}}))),
-        Method::RootsList => Some((features.roots, json!({"roots": {}}))),
-        Method::Elicit if is_url => Some((features.elicitation_url, json!({"elicitation": {"url": {}}}))),
-        Method::Elicit => Some((features.elicitation_form, json!({"elicitation": {}}))),
-        _ => None,
+    let own = Span::new(0, whole.end() - whole.start());
+    let is_foreign = |name: &str| name == "includeContext" && !features.sampling_context;
+    let mut edits = object::without(json, own, is_foreign);
+    if let Some(at) = params.get(Param::Meta) {
+        let within = Span::new(at.start() - whole.start(), at.end() - whole.start());
+        edits.extend(object::without(message.json(at), within, |name| name == "progressToken"));
     }
+    String::from_utf8_lossy(&splice::splice(json.as_bytes(), &mut edits, false)).into_owned()
 }

@@ -9,9 +9,10 @@ use crate::protocol::mcp::object;
 use crate::protocol::mcp::splice::{self, Edit, Span};
 use crate::protocol::mcp::version::ProtocolVersion;
 
-/// The parameters of our own `initialize`.
+/// The parameters of our own `initialize`. It declares what clients can: which of them can is seen when one is asked.
 pub const INITIALIZE: &str = concat!(
-    r#"{"protocolVersion":"2025-11-25","capabilities":{"roots":{},"sampling":{},"elicitation":{"form":{},"url":{}}},"#,
+    r#"{"protocolVersion":"2025-11-25","capabilities":{"roots":{},"sampling":{"tools":{},"context":{}},"#,
+    r#""elicitation":{"form":{},"url":{}}},"#,
     r#""clientInfo":{"name":"mcp-bridge","version":""#,
     env!("CARGO_PKG_VERSION"),
     r#""}}"#

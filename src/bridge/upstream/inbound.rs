@@ -17,6 +17,7 @@ use crate::bridge::upstream::call::{Call, Owner};
 use crate::bridge::upstream::hello::Speaks;
 use crate::bridge::upstream::link::{Changes, Link, Whom};
 use crate::bridge::upstream::stateless::answer;
+use crate::protocol::mcp::client_features::Need;
 use crate::protocol::mcp::log_level::LogLevel;
 use crate::protocol::mcp::message::{self, Kind, Message, Param, Params};
 use crate::protocol::mcp::meta;
@@ -309,16 +310,7 @@ fn refuse_nobodys(link: &Arc<Link>, id: &[u8]) {
 /// Whether the session's client declared what the request needs.
 #[must_use]
 pub fn can(session: &Session, message: &Message, method: &Method, params: &Params) -> bool {
-    let features = session.features;
-    match method {
-        Method::CreateMessage => features.sampling,
-        Method::RootsList => features.roots,
-        Method::Elicit => match params.get(Param::Mode).and_then(|at| message.string(at)).as_deref() {
-            Some("url") => features.elicitation_url,
-            _ => features.elicitation_form,
-        },
-        _ => false,
-    }
+    Need::of(message, method, params).is_some_and(|need| session.features.has(need))
 }
 
 fn owner(link: &Link, origin: Option<u64>) -> Option<Arc<Call>> {

@@ -286,6 +286,44 @@ async fn d_14_what_the_client_did_not_declare_is_not_asked_and_a_call_that_fails
 }
 
 #[tokio::test]
+async fn d_24_sampling_with_tools_or_context_is_for_who_declared_that() {
+    let (app, client) = with_stateless("").await;
+    let params = json!({"messages": [], "includeContext": "allServers", "maxTokens": 5, "_meta": {"progressToken": 1}});
+    let mut with_tools = params.clone();
+    with_tools["tools"] = json!([{"name": "t", "inputSchema": {"type": "object"}}]);
+    let ask =
+        |params: &Value| json!({"name": "ask", "arguments": {"method": "sampling/createMessage", "params": params}});
+    let token = Client::register(&app).await.tokens().await.access().to_owned();
+    let session = Session::initialize_as(&app, &token, json!({"sampling": {}})).await;
+    let refused = session.call("tools/call", ask(&with_tools)).await;
+    assert!(refused.to_string().contains("cannot do this"), "{refused}");
+    let (plain, able) =
+        (client.clone().able(json!({"sampling": {}})), client.able(json!({"sampling": {"tools": {}, "context": {}}})));
+    let put = |result: &Value| result["inputRequests"].as_object().unwrap().values().next().unwrap()["params"].clone();
+    assert_eq!(put(&asked(&plain, &ask(&params)).await), json!({"messages": [], "maxTokens": 5, "_meta": {}}));
+    let refused = plain.call("tools/call", ask(&with_tools)).await;
+    assert!(refused.to_string().contains("cannot do this"), "{refused}");
+    let all = put(&asked(&able, &ask(&with_tools)).await);
+    assert_eq!((&all["includeContext"], &all["tools"]), (&json!("allServers"), &with_tools["tools"]));
+}
+
+#[tokio::test]
+async fn d_24_who_comes_back_able_to_do_less_is_not_asked_the_rest() {
+    let (_app, client) = with_stateless("").await;
+    let call = |name: &str| json!({"name": name, "arguments": {"method": "elicitation/create", "methods": ["elicitation/create", "roots/list"]}});
+    let able = client.clone().able(everything());
+    let less = client.able(json!({"roots": {}}));
+    let first = asked(&able, &call("ask_several")).await;
+    let second = asked(&less, &again(&call("ask_several"), &first, json!({}))).await;
+    let left: Vec<&Value> =
+        second["inputRequests"].as_object().unwrap().values().map(|request| &request["method"]).collect();
+    assert_eq!(left, ["roots/list"]);
+    let first = asked(&able, &call("demand")).await;
+    let page = less.page("tools/call", again(&call("demand"), &first, json!({}))).await;
+    assert_eq!(refusal(&page), (400, -32021), "{}", page.body);
+}
+
+#[tokio::test]
 async fn d_14_a_call_that_failed_for_a_capability_while_its_client_was_asked_says_so_to_who_comes_back() {
     let (folder, _app, client) = with_journal().await;
     let sampler = client.able(json!({"sampling": {}}));

@@ -3,18 +3,17 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use serde_json::Value;
 
 use crate::bridge::stateless::attendance::Attendance;
 use crate::bridge::stateless::exchange::{Exchange, Outcome, Round, Stage, failure};
 use crate::bridge::stateless::finish;
 use crate::bridge::stateless::question::Question;
-use crate::protocol::mcp::client_features::ClientFeatures;
+use crate::protocol::mcp::client_features::{ClientFeatures, Need};
 
 /// An exchange whose client came back.
 #[derive(Debug)]
 pub struct Resumed {
-    /// Questions that were answered: the upstream's id, and what it is to be told.
+    /// Questions that were answered, or cannot be any more: the upstream's id, and what it is to be told.
     pub answers: Vec<(Bytes, Bytes)>,
     /// The client waits again.
     pub attendance: Attendance,
@@ -39,12 +38,8 @@ impl Exchange {
     }
 
     /// Notes that the upstream wanted to use a capability that the client did not declare.
-    pub fn note_missing(&self, capability: &Value) {
-        let mut state = self.lock();
-        match (state.missing.as_deref_mut().and_then(Value::as_object_mut), capability.as_object()) {
-            (Some(all), Some(more)) => all.extend(more.clone()),
-            _ => state.missing = Some(Box::new(capability.clone())),
-        }
+    pub fn note_missing(&self, need: Need) {
+        self.lock().note_missing(need);
     }
 
     /// Notes a question, if there is still somebody to put it to.
@@ -106,14 +101,19 @@ impl Exchange {
             Stage::Parked => {
                 state.features = round.envelope.features;
                 state.stage = Stage::Attached(round);
-                let (answered, open) = std::mem::take(&mut state.questions)
-                    .into_iter()
-                    .partition(|question| answers(&question.key).is_some());
-                state.questions = open;
-                let told = |question: Question| {
-                    answers(&question.key).map(|result| (question.id.clone(), question.answer(result)))
-                };
-                return Resumed { answers: Vec::into_iter(answered).filter_map(told).collect(), attendance };
+                let mut told = Vec::new();
+                for question in std::mem::take(&mut state.questions) {
+                    if let Some(result) = answers(&question.key) {
+                        told.push((question.id.clone(), question.answer(result)));
+                    } else if state.features.has(question.need) {
+                        state.questions.push(question);
+                    } else {
+                        // MCP 2026-07-28, Server Requirements: what this request does not declare it is not asked.
+                        state.note_missing(question.need);
+                        told.push((question.id.clone(), question.refused()));
+                    }
+                }
+                return Resumed { answers: told, attendance };
             }
             Stage::Settled(Outcome::Answer(message)) => {
                 finish::finish(&message, &self.form(&round, state.missing.as_deref()))

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use bytes::Bytes;
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 
 use crate::bridge::mailbox::{Item, Mailbox};
 use crate::bridge::stateless::attendance::Attendance;
@@ -21,7 +21,7 @@ use crate::bridge::upstream::call::Call;
 use crate::bridge::upstream::link::Link;
 use crate::bridge::upstream::stateless::dress;
 use crate::model::principal::Principal;
-use crate::protocol::mcp::client_features::ClientFeatures;
+use crate::protocol::mcp::client_features::{ClientFeatures, Need};
 use crate::protocol::mcp::completion::Identity;
 use crate::protocol::mcp::envelope::Envelope;
 use crate::protocol::mcp::log_level::LogLevel;
@@ -316,6 +316,23 @@ impl Exchange {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn note_missing(&mut self, need: Need) {
+        let missing = self.missing.get_or_insert_with(|| Box::new(Value::Object(Map::new())));
+        merge(missing, need.json());
+    }
+}
+
+/// Adds one object to another, members that are objects in both included.
+fn merge(all: &mut Value, more: Value) {
+    match (all.as_object_mut(), more) {
+        (Some(all), Value::Object(more)) => {
+            more.into_iter().for_each(|(name, value)| merge(all.entry(name).or_insert_with(|| json!({})), value));
+        }
+        (_, more) => *all = more,
     }
 }
 
