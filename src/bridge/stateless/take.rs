@@ -17,7 +17,7 @@ use crate::bridge::stateless::{finish, set};
 use crate::bridge::tool_search::Meant;
 use crate::bridge::upstream::stateless::state;
 use crate::bridge::{Answer, Bridge, EventStream, Pieces, PostRequest, Refusal};
-use crate::protocol::mcp::envelope::Envelope;
+use crate::protocol::mcp::envelope::{self, Envelope};
 use crate::protocol::mcp::fault::Fault;
 use crate::protocol::mcp::message::{Kind, Message, Param, Params};
 use crate::protocol::mcp::method::Method;
@@ -53,9 +53,14 @@ impl Bridge {
         request: &PostRequest<'_>,
         message: &Message,
     ) -> Result<Answer, Refusal> {
-        let Kind::Request { method, params, .. } = message.kind() else {
-            // MCP 2026-07-28, Sending Messages: this version defines no notification that a client would send here.
-            return Ok(Answer::Accepted);
+        let (method, params) = match message.kind() {
+            Kind::Request { method, params, .. } => (method, params),
+            Kind::Notification { method, params } => {
+                check_notification(request, message, (method, params)).map_err(|fault| refused(&fault, message))?;
+                // MCP 2026-07-28, Sending Messages: this version defines no notification that a client would send here.
+                return Ok(Answer::Accepted);
+            }
+            Kind::Answer { .. } => return Ok(Answer::Accepted),
         };
         let envelope = check(request, message, (method, params)).map_err(|fault| refused(&fault, message))?;
         caller.era = Era::Stateless(envelope);
@@ -134,14 +139,27 @@ fn check(
     (method, params): (&Method, &Params),
 ) -> Result<Envelope, Fault> {
     let envelope = Envelope::read(message, params, request.protocol_version)?;
+    request.mirror.check_method(method.as_str())?;
     let named = match method {
-        Method::ToolsCall | Method::PromptsGet => params.get(Param::Name),
-        Method::ResourcesRead => params.get(Param::Uri),
-        _ => None,
+        Method::ToolsCall | Method::PromptsGet => Param::Name,
+        Method::ResourcesRead => Param::Uri,
+        _ => return Ok(envelope),
     };
-    let name = named.and_then(|at| message.string(at));
-    request.mirror.check(method.as_str(), name.as_deref())?;
+    let name = params.get(named).and_then(|at| message.string(at));
+    request.mirror.check_name(name.as_deref())?;
     Ok(envelope)
+}
+
+/// The same for a notification, which has no more to say than its version.
+fn check_notification(
+    request: &PostRequest<'_>,
+    message: &Message,
+    (method, params): (&Method, &Params),
+) -> Result<(), Fault> {
+    if let Some(version) = params.meta().protocol_version {
+        envelope::check_version(message, version, request.protocol_version)?;
+    }
+    request.mirror.check_method(method.as_str())
 }
 
 /// MCP 2026-07-28, Key Changes: what this version removed, and what only ever went the other way.

@@ -26,13 +26,7 @@ impl Envelope {
     /// What is missing or wrong, with the code that the specification gives it.
     pub fn read(message: &Message, params: &Params, header: Field<'_>) -> Result<Self, Fault> {
         let members = params.meta();
-        let version = required(members.protocol_version, meta::PROTOCOL_VERSION)?;
-        let version = message.string(version).ok_or_else(|| not_of_type(meta::PROTOCOL_VERSION, "string"))?;
-        // MCP 2026-07-28, Protocol Version Header: on every POST, and the same as in the body.
-        header.must_say("MCP-Protocol-Version", &version)?;
-        if *version != *ProtocolVersion::STATELESS.as_str() {
-            return Err(Fault::unsupported(&version));
-        }
+        check_version(message, required(members.protocol_version, meta::PROTOCOL_VERSION)?, header)?;
         let capabilities = required(members.client_capabilities, meta::CLIENT_CAPABILITIES)?;
         if !message.json(capabilities).starts_with('{') {
             return Err(not_of_type(meta::CLIENT_CAPABILITIES, "object"));
@@ -43,6 +37,17 @@ impl Envelope {
         let log_level = members.log_level.map(|at| level(at).ok_or_else(unknown)).transpose()?;
         Ok(Self { features: members.features, log_level })
     }
+}
+
+/// Checks the version that a request or a notification names in its body. `header` is `MCP-Protocol-Version`.
+///
+/// # Errors
+/// The header does not say the same, or it is another version.
+pub fn check_version(message: &Message, version: Span, header: Field<'_>) -> Result<(), Fault> {
+    let version = message.string(version).ok_or_else(|| not_of_type(meta::PROTOCOL_VERSION, "string"))?;
+    // MCP 2026-07-28, Protocol Version Header: on every POST, and the same as in the body.
+    header.must_say("MCP-Protocol-Version", &version)?;
+    if *version == *ProtocolVersion::STATELESS.as_str() { Ok(()) } else { Err(Fault::unsupported(&version)) }
 }
 
 fn required(member: Option<Span>, name: &str) -> Result<Span, Fault> {

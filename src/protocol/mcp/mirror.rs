@@ -72,18 +72,27 @@ impl<'a> Field<'a> {
 }
 
 impl Mirror<'_> {
-    /// Checks `Mcp-Method`, and `Mcp-Name` where the method has a name: the body's `name` or `uri`.
+    /// Checks `Mcp-Method`.
     ///
     /// # Errors
     /// `HeaderMismatch`.
-    pub fn check(&self, method: &str, name: Option<&str>) -> Result<(), Fault> {
+    pub fn check_method(&self, method: &str) -> Result<(), Fault> {
         // MCP 2026-07-28, Case Sensitivity: values are compared exactly.
-        self.method.must_say("Mcp-Method", method)?;
-        let Some(name) = name else { return Ok(()) };
-        match self.name.decoded()? {
-            Some(said) if said == name => Ok(()),
-            None => Err(Fault::mismatch("Header mismatch: Mcp-Name is missing")),
-            Some(_) => Err(Fault::mismatch("Header mismatch: Mcp-Name does not say what the body says")),
+        self.method.must_say("Mcp-Method", method)
+    }
+
+    /// Checks `Mcp-Name` of a method that has one. `name` is what the body says, in `name` or `uri`.
+    ///
+    /// # Errors
+    /// `HeaderMismatch`.
+    pub fn check_name(&self, name: Option<&str>) -> Result<(), Fault> {
+        let fault = |what: &str| Err(Fault::mismatch(format!("Header mismatch: Mcp-Name {what}")));
+        match (self.name.decoded()?, name) {
+            (Some(said), Some(name)) if said == name => Ok(()),
+            // MCP 2026-07-28, Standard Headers: required for these methods.
+            (None, _) => fault("is missing"),
+            (Some(_), Some(_)) => fault("does not say what the body says"),
+            (Some(_), None) => fault("says something that the body does not"),
         }
     }
 }
@@ -106,6 +115,10 @@ mod tests {
         Mirror { method: Field::of(Some(method)), name: Field::of(name), params: Vec::new() }
     }
 
+    fn check(mirror: &Mirror<'_>, name: Option<&str>) -> Result<(), Fault> {
+        mirror.check_method("tools/call").and_then(|()| mirror.check_name(name))
+    }
+
     #[test]
     fn d_15_method_and_name_are_compared_exactly_after_decoding() {
         for (method, name) in [
@@ -114,7 +127,7 @@ mod tests {
             ("tools/call", "=?base64?cmVhZA==?="),
             (" tools/call ", "read"),
         ] {
-            assert_eq!(mirror(method, Some(name)).check("tools/call", Some("read")), Ok(()), "{method} {name}");
+            assert_eq!(check(&mirror(method, Some(name)), Some("read")), Ok(()), "{method} {name}");
         }
         for (method, name) in [
             ("TOOLS/CALL", Some("read")),
@@ -126,12 +139,15 @@ mod tests {
             ("tools/call", Some("=?base64?/w==?=")),
             ("tools/call", Some("cmVhZA==")),
         ] {
-            assert!(mirror(method, name).check("tools/call", Some("read")).is_err(), "{method} {name:?}");
+            assert!(check(&mirror(method, name), Some("read")).is_err(), "{method} {name:?}");
         }
-        assert!(Mirror { method: Field::Unreadable, ..Mirror::default() }.check("ping", None).is_err());
-        assert!(Mirror::default().check("ping", None).is_err());
+        for name in [Some("read"), Some(""), None] {
+            assert!(check(&mirror("tools/call", name), None).is_err(), "{name:?}");
+        }
+        assert!(Mirror { method: Field::Unreadable, ..Mirror::default() }.check_method("tools/call").is_err());
+        assert!(Mirror::default().check_method("tools/call").is_err());
         let wrapped = mirror("tools/call", Some("=?base64?PT9iYXNlNjQ/bGl0ZXJhbD89?="));
-        assert_eq!(wrapped.check("tools/call", Some("=?base64?literal?=")), Ok(()));
+        assert_eq!(check(&wrapped, Some("=?base64?literal?=")), Ok(()));
     }
 
     #[test]

@@ -118,11 +118,12 @@ pub fn check(headers: &[ParamHeader], mirror: &Mirror<'_>, arguments: Option<&st
 pub fn fields(headers: &[ParamHeader], arguments: &str) -> Vec<(String, String)> {
     let field = |header: &ParamHeader| {
         // Arguments that read in two ways are left for the server to refuse, and so is what has another type than declared.
-        let value = match serde_json::from_str(argument(arguments, &header.path).ok()??).ok()? {
-            Value::String(text) => mirror::encoded(&text).into_owned(),
-            Value::Bool(truth) => truth.to_string(),
-            Value::Number(number) => number.to_string(),
-            Value::Null | Value::Array(_) | Value::Object(_) => return None,
+        let argument = argument(arguments, &header.path).ok()??;
+        let value = match argument.as_bytes().first()? {
+            b'"' => mirror::encoded(&serde_json::from_str::<String>(argument).ok()?).into_owned(),
+            // As it is written: no digit of a number is lost.
+            b'{' | b'[' => return None,
+            _ => argument.to_owned(),
         };
         Some((header.name.clone(), value))
     };
@@ -148,16 +149,42 @@ fn argument<'a>(arguments: &'a str, path: &[String]) -> Result<Option<&'a str>, 
 }
 
 fn agrees(said: &str, argument: &str) -> bool {
-    match serde_json::from_str::<Value>(argument) {
-        Ok(Value::String(text)) => said == text,
-        Ok(Value::Bool(truth)) => said == if truth { "true" } else { "false" },
-        // MCP 2026-07-28, Server Validation: numbers are compared as numbers. Within ±2⁵³, where both are exact.
-        Ok(Value::Number(number)) => {
-            let written = said.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E'));
-            said == argument || written && said.parse::<f64>().ok().zip(number.as_f64()).is_some_and(|(a, b)| a == b)
+    match argument.as_bytes().first() {
+        Some(b'"') => serde_json::from_str::<String>(argument).is_ok_and(|text| text == said),
+        // MCP 2026-07-28, Server Validation: numbers are compared as numbers.
+        Some(b'-' | b'0'..=b'9') => {
+            said == argument || decimal(said).is_some_and(|said| decimal(argument) == Some(said))
         }
+        // `true` and `false`.
+        Some(b't' | b'f') => said == argument,
         _ => false,
     }
+}
+
+/// A decimal number as sign, digits without zeros around them, and the power of ten of the last digit: equal where the numbers are, however
+/// long.
+fn decimal(text: &str) -> Option<(bool, String, i64)> {
+    let (is_negative, text) = match text.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, text),
+    };
+    let (number, exponent) = match text.split_once(['e', 'E']) {
+        Some((number, exponent)) => (number, exponent.parse::<i64>().ok()?),
+        None => (text, 0),
+    };
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    let digits = format!("{whole}{fraction}");
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let short = digits.trim_end_matches('0');
+    let dropped = i64::try_from(digits.len() - short.len()).ok()?;
+    let digits = short.trim_start_matches('0').to_owned();
+    if digits.is_empty() {
+        return Some((false, digits, 0));
+    }
+    let power = exponent.checked_sub(i64::try_from(fraction.len()).ok()?)?.checked_add(dropped)?;
+    Some((is_negative, digits, power))
 }
 
 #[cfg(test)]
@@ -254,5 +281,36 @@ mod tests {
                 assert_eq!(checked(&sent, arguments), Ok(()), "{arguments}");
             }
         }
+    }
+
+    #[test]
+    fn d_16_numbers_are_compared_as_numbers_however_long_they_are() {
+        for (said, argument) in [
+            ("42", "42.0"),
+            ("4.2e1", "42"),
+            ("420e-1", "42"),
+            ("-0", "0"),
+            ("0.0", "0"),
+            ("9007199254740993", "9007199254740993.0"),
+            ("100000000000000000000000000000", "1e29"),
+            ("1e400", "10e399"),
+        ] {
+            assert!(agrees(said, argument) && agrees(argument, said), "{said} {argument}");
+        }
+        for (said, argument) in [
+            ("9007199254740992", "9007199254740993"),
+            ("-42", "42"),
+            ("420", "42"),
+            ("0x2a", "42"),
+            ("", "0"),
+            (".", "0"),
+            ("inf", "1e400"),
+            ("1e999999999999999999999", "1"),
+        ] {
+            assert!(!agrees(said, argument), "{said} {argument}");
+        }
+        let headers = [ParamHeader { name: "n".to_owned(), path: vec!["n".to_owned()] }];
+        let long = "1234567890123456789012";
+        assert_eq!(fields(&headers, &format!(r#"{{"n":{long}}}"#)), [("n".to_owned(), long.to_owned())]);
     }
 }

@@ -83,6 +83,13 @@ async fn mcp_1_d_15_method_and_name_in_the_header_are_those_of_the_body() {
     let uri = client.message(1, "resources/read", json!({"uri": "fake://one"}));
     let wrong = client.bare(&uri).header("mcp-protocol-version", VERSION).header("mcp-method", "resources/read");
     assert_eq!(refusal(&answer(wrong.header("mcp-name", "fake://two")).await), (400, -32020));
+    for method in ["tools/call", "prompts/get", "resources/read"] {
+        for name in [Some("echo"), None] {
+            let nameless = client.request(&client.message(1, method, json!({"name": 7, "uri": null})));
+            let request = name.into_iter().fold(nameless, |request, name| request.header("mcp-name", name));
+            assert_eq!(refusal(&answer(request).await), (400, -32020), "{method} {name:?}: the body has no name");
+        }
+    }
 }
 
 #[tokio::test]
@@ -161,6 +168,15 @@ async fn d_4_a_notification_is_taken_and_an_array_or_an_answer_is_not() {
     let cancelled = json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}});
     let page = answer(client.request(&cancelled)).await;
     assert_eq!((page.status, page.body.as_str()), (202, ""));
+    let mut whole = cancelled.clone();
+    whole["params"]["_meta"] = client.meta();
+    assert_eq!(answer(client.request(&whole)).await.status, 202);
+    let post = |method: &str, version: &str| {
+        client.bare(&whole).header("mcp-protocol-version", version).header("mcp-method", method)
+    };
+    for contradicting in [post("notifications/progress", VERSION), post("notifications/cancelled", "2025-11-25")] {
+        assert_eq!(refusal(&answer(contradicting).await), (400, -32020));
+    }
     let answered = json!({"jsonrpc": "2.0", "id": 1, "result": {}});
     assert_eq!(answer(client.bare(&answered)).await.status, 400);
     let batch = json!([client.message(1, "tools/list", json!({}))]);
