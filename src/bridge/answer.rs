@@ -43,7 +43,20 @@ pub enum Answer {
     /// The session was ended as asked.
     Ended,
     /// Nothing was done.
-    Refused(Refusal),
+    Refused {
+        /// Why.
+        refusal: Refusal,
+        /// The id of the request, as written; `null` for what is none, or cannot be read.
+        id: Bytes,
+    },
+}
+
+impl Answer {
+    /// Nothing was done; there is no request that an answer could name.
+    #[must_use]
+    pub const fn refused(refusal: Refusal) -> Self {
+        Self::Refused { refusal, id: Bytes::from_static(reply::NO_ID) }
+    }
 }
 
 /// Why nothing was done. The status code is the caller's to choose; the one in mind is named.
@@ -126,10 +139,10 @@ impl Refusal {
         Self::Down { upstream: upstream.to_owned(), retry_after: RETRY_AFTER }
     }
 
-    /// The body that goes with it: a JSON-RPC error, or an OAuth error where scopes are missing.
+    /// The body that goes with it: a JSON-RPC error for the request of this id, or an OAuth error where scopes are missing.
     #[must_use]
-    pub fn body(&self) -> Bytes {
-        let rpc = |code, text: &str| reply::error(reply::NO_ID, code, text);
+    pub fn body(&self, id: &[u8]) -> Bytes {
+        let rpc = |code, text: &str| reply::error(id, code, text);
         match self {
             Self::Malformed { body } | Self::UnsupportedVersion { body } | Self::UnknownMethod { body } => body.clone(),
             Self::SessionUnknown => rpc(reply::TIMED_OUT, "Session not found"),

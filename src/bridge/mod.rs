@@ -42,7 +42,6 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::FutureExt as _;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -212,7 +211,7 @@ impl Bridge {
         request: &PostRequest<'_>,
         body: Bytes,
     ) -> impl Future<Output = Answer> {
-        self.take(principal, request, body).map(|answer| answer.unwrap_or_else(Answer::Refused))
+        self.take(principal, request, body)
     }
 
     /// Opens a stream of the session's own, or takes up the one after whose event the client asks (GET).
@@ -227,22 +226,22 @@ impl Bridge {
             let events = listen_to(&session, request.last_event_id)?.within(lifetime).holding(Some(Held::Place(place)));
             Ok(Answer::Stream { events, session_id: None })
         };
-        open().unwrap_or_else(Answer::Refused)
+        open().unwrap_or_else(Answer::refused)
     }
 
     /// Ends a session (DELETE).
     #[must_use]
     pub fn end(&self, principal: &Arc<Principal>, session_id: Option<&str>, protocol_version: Field<'_>) -> Answer {
         if let Err(refusal) = era::check_verb(session_id, protocol_version) {
-            return Answer::Refused(refusal);
+            return Answer::refused(refusal);
         }
-        let Some(id) = session_id else { return Answer::Refused(Refusal::SessionRequired) };
+        let Some(id) = session_id else { return Answer::refused(Refusal::SessionRequired) };
         match self.hub.sessions.remove(id, principal) {
             Some(session) => {
                 self.close(&session);
                 Answer::Ended
             }
-            None => Answer::Refused(Refusal::SessionUnknown),
+            None => Answer::refused(Refusal::SessionUnknown),
         }
     }
 

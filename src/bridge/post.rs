@@ -16,6 +16,7 @@ use crate::bridge::stateless::attendance::Attendance;
 use crate::bridge::stateless::era::{self, Era};
 use crate::bridge::tool_search::Meant;
 use crate::bridge::upstream::inbound;
+use crate::bridge::upstream::stateless::onward::ParamFields;
 use crate::bridge::{Answer, Bridge, EventStream, Pieces, PostRequest, Refusal};
 use crate::model::principal::Principal;
 use crate::protocol::mcp::message::{self, Kind, Message, MessageFault};
@@ -43,6 +44,8 @@ pub(super) struct Caller {
     pub accepts_json: bool,
     /// An answer may come in pieces; not where several are put together.
     pub takes_pieces: bool,
+    /// `Mcp-Param-…` fields of a request of the stateless era.
+    pub param_fields: Option<Arc<ParamFields>>,
 }
 
 impl Caller {
@@ -83,15 +86,7 @@ pub(super) enum Begun {
 }
 
 impl Bridge {
-    pub(super) async fn take(
-        &self,
-        principal: &Arc<Principal>,
-        request: &PostRequest<'_>,
-        body: Bytes,
-    ) -> Result<Answer, Refusal> {
-        if !(request.accepts_json || request.accepts_event_stream) {
-            return Err(Refusal::NotAcceptable);
-        }
+    pub(super) async fn take(&self, principal: &Arc<Principal>, request: &PostRequest<'_>, body: Bytes) -> Answer {
         let mut caller = Caller {
             principal: Arc::clone(principal),
             era: Era::Session(None),
@@ -99,21 +94,36 @@ impl Bridge {
             accepts_stream: request.accepts_event_stream,
             accepts_json: request.accepts_json,
             takes_pieces: true,
+            param_fields: None,
         };
         // The caller is lent, and what is rare and large is boxed, here and below: every request would be as large.
         if message::is_batch(&body) {
-            caller.era = self.session_era(principal, request, reply::NO_ID)?;
-            return Box::pin(self.take_batch(&mut caller, &body)).await;
+            return Box::pin(self.take_batch(&mut caller, request, &body)).await.unwrap_or_else(Answer::refused);
         }
-        let message = &parse(body)?;
-        if era::is_stateless(request, message) {
-            return self.take_stateless(&mut caller, request, message).await;
-        }
+        let message = &match parse(body) {
+            Ok(message) => message,
+            Err(refusal) => return Answer::refused(refusal),
+        };
+        let answer = match check_accepted(request) {
+            Err(refusal) => Err(refusal),
+            Ok(()) if era::is_stateless(request, message) => self.take_stateless(&mut caller, request, message).await,
+            Ok(()) => self.take_of_session(&mut caller, request, message).await,
+        };
+        // JSON-RPC 2.0 §5: an error bears the id of its request.
+        answer.unwrap_or_else(|refusal| Answer::Refused { refusal, id: request_id(message) })
+    }
+
+    async fn take_of_session(
+        &self,
+        caller: &mut Caller,
+        request: &PostRequest<'_>,
+        message: &Message,
+    ) -> Result<Answer, Refusal> {
         if matches!(message.kind(), Kind::Request { method: Method::Initialize, .. }) {
-            return Box::pin(self.initialize(&caller, message)).await;
+            return Box::pin(self.initialize(caller, message)).await;
         }
-        caller.era = self.session_era(principal, request, message.id_or_null())?;
-        self.take_one(&mut caller, message).await
+        caller.era = self.session_era(&caller.principal, request, message.id_or_null())?;
+        self.take_one(caller, message).await
     }
 
     /// The era of a request that says nothing of the stateless one; `id` is the request's, for the error.
@@ -181,7 +191,14 @@ impl Bridge {
     }
 
     /// 2025-03-26: several messages in one request, answered by one array.
-    async fn take_batch(&self, caller: &mut Caller, body: &Bytes) -> Result<Answer, Refusal> {
+    async fn take_batch(
+        &self,
+        caller: &mut Caller,
+        request: &PostRequest<'_>,
+        body: &Bytes,
+    ) -> Result<Answer, Refusal> {
+        check_accepted(request)?;
+        caller.era = self.session_era(&caller.principal, request, reply::NO_ID)?;
         let fault = |fault: MessageFault| Refusal::Malformed { body: fault.body() };
         if !caller.session().is_some_and(|session| session.version.has_batches()) {
             let body = reply::error(
@@ -278,6 +295,19 @@ pub(super) fn error(message: &Message, code: i32, text: &str) -> Bytes {
 
 pub(super) fn unanswered(message: &Message) -> Bytes {
     error(message, reply::UNAVAILABLE, "The request was not answered")
+}
+
+/// MCP 2025-11-25, Sending Messages: the client accepts one of the two forms of an answer.
+const fn check_accepted(request: &PostRequest<'_>) -> Result<(), Refusal> {
+    if request.accepts_json || request.accepts_event_stream { Ok(()) } else { Err(Refusal::NotAcceptable) }
+}
+
+/// The id of a request, as written; `null` for everything else.
+fn request_id(message: &Message) -> Bytes {
+    match message.kind() {
+        Kind::Request { id, .. } => Bytes::copy_from_slice(message.bytes(*id)),
+        Kind::Notification { .. } | Kind::Answer { .. } => Bytes::from_static(reply::NO_ID),
+    }
 }
 
 fn parse(body: Bytes) -> Result<Message, Refusal> {

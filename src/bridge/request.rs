@@ -276,6 +276,7 @@ impl Bridge {
             }
             Era::Stateless(envelope) if link.speaks() == Speaks::Stateless => {
                 call.owner = Owner::Direct(Direct::new(message, method, *envelope));
+                call.onward.param_fields.clone_from(&caller.param_fields);
                 let edits = match &state {
                     None => Cow::Borrowed(edits),
                     Some((at, with)) => Cow::Owned([edits, &[Edit { at: *at, with: with.as_bytes() }]].concat()),

@@ -75,6 +75,9 @@ impl Bridge {
         };
         let Kind::Request { params, .. } = message.kind() else { return Ok(Answer::Accepted) };
         self.equip(caller, &[message]).await?;
+        if matches!(meant, Meant::Itself(_)) && !request.mirror.params.is_empty() {
+            caller.param_fields = Some(request.mirror.readable_params().collect());
+        }
         let caller = &*caller;
         let mut found = self.permit(caller, message).await?;
         // What is carried has no header fields: those are of the tool that carries it.

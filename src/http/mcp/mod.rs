@@ -67,7 +67,7 @@ async fn served(request: HttpRequest, payload: Payload, state: Current) -> HttpR
         Method::DELETE => state.bridge.end(&principal, session_id, protocol_version),
         _ => return answer::method_not_allowed(ALLOW),
     };
-    if let Answer::Refused(Refusal::InsufficientScope { .. }) = &answer {
+    if let Answer::Refused { refusal: Refusal::InsufficientScope { .. }, .. } = &answer {
         let event = Event::AccessRefused { holder: Some(&principal), reason: "insufficient_scope" };
         // Nothing is handed out, so nothing depends on it.
         let _ = state.audit.record(event).await;
@@ -155,7 +155,7 @@ fn respond(answer: Answer, principal: &Arc<Principal>, state: &State) -> HttpRes
             let keepalive = events.longest_silence().map_or(keepalive, |longest| longest.min(keepalive));
             with_session(stream::answer(events, end(principal, state), keepalive), session_id.as_deref())
         }
-        Answer::Refused(refusal) => refused(&refusal, state),
+        Answer::Refused { refusal, id } => refused(&refusal, &id, state),
     }
 }
 
@@ -173,7 +173,7 @@ fn with_session(mut response: HttpResponse, session_id: Option<&str>) -> HttpRes
     response
 }
 
-fn refused(refusal: &Refusal, state: &State) -> HttpResponse {
+fn refused(refusal: &Refusal, id: &[u8], state: &State) -> HttpResponse {
     let status = match refusal {
         Refusal::InsufficientScope { needed } => {
             let needed: ScopeSet = needed.iter().map(String::as_str).collect();
@@ -199,7 +199,7 @@ fn refused(refusal: &Refusal, state: &State) -> HttpResponse {
         | Refusal::NotAsked
         | Refusal::EventUnknown => StatusCode::BAD_REQUEST,
     };
-    let mut response = answer::private_json(status, refusal.body());
+    let mut response = answer::private_json(status, refusal.body(id));
     if let Refusal::TooMany { retry_after }
     | Refusal::Busy { retry_after }
     | Refusal::Full { retry_after, .. }

@@ -72,6 +72,15 @@ impl<'a> Field<'a> {
 }
 
 impl Mirror<'_> {
+    /// The `Mcp-Param-…` fields that are text, as they came.
+    pub fn readable_params(&self) -> impl Iterator<Item = (Box<str>, Box<str>)> {
+        let text = |(name, field): &(&str, Field<'_>)| match field {
+            Field::Text(text) => Some(((*name).into(), (*text).into())),
+            Field::Absent | Field::Unreadable => None,
+        };
+        self.params.iter().filter_map(text)
+    }
+
     /// Checks `Mcp-Method`.
     ///
     /// # Errors

@@ -119,7 +119,7 @@ async fn child_13_a_child_that_does_not_read_is_busy_and_others_are_not() {
     let mut busy = 0;
     while busy < 500 {
         match tokio::time::timeout(LONG, calls.join_next()).await.unwrap().unwrap().unwrap() {
-            Answer::Refused(Refusal::Busy { .. }) => busy += 1,
+            Answer::Refused { refusal: Refusal::Busy { .. }, .. } => busy += 1,
             // One may have been read before the child went deaf, others wait in the pipe.
             other => assert!(matches!(other, Answer::Message { .. } | Answer::Stream { .. }), "{other:?}"),
         }
@@ -128,7 +128,7 @@ async fn child_13_a_child_that_does_not_read_is_busy_and_others_are_not() {
     bridge.shutdown().await;
     while let Some(answer) = calls.join_next().await {
         let answer = answer.unwrap();
-        assert!(!matches!(answer, Answer::Refused(refusal) if !matches!(refusal, Refusal::Busy { .. })));
+        assert!(!matches!(answer, Answer::Refused { refusal, .. } if !matches!(refusal, Refusal::Busy { .. })));
     }
 }
 

@@ -68,7 +68,7 @@ async fn mcp_2_versions_are_negotiated_and_then_checked() {
     ] {
         match ping(version, session).await {
             Answer::Message { .. } => assert!(is_fine, "{version:?}"),
-            Answer::Refused(Refusal::UnsupportedVersion { body }) => {
+            Answer::Refused { refusal: Refusal::UnsupportedVersion { body }, .. } => {
                 assert!(!is_fine, "{version:?}");
                 let body: Value = serde_json::from_slice(&body).unwrap();
                 assert_eq!(
@@ -97,8 +97,11 @@ async fn mcp_12_another_callers_session_is_unknown_and_undisturbed() {
     for client in [thief, other_client, nobody] {
         assert_eq!(client.refusal(&request("1", "ping", &json!({}))).await, Refusal::SessionUnknown);
         let id = client.session.as_deref();
-        assert!(matches!(client.get(None), Answer::Refused(Refusal::SessionUnknown)));
-        assert!(matches!(bridge.end(&client.principal, id, Field::Absent), Answer::Refused(Refusal::SessionUnknown)));
+        assert!(matches!(client.get(None), Answer::Refused { refusal: Refusal::SessionUnknown, .. }));
+        assert!(matches!(
+            bridge.end(&client.principal, id, Field::Absent),
+            Answer::Refused { refusal: Refusal::SessionUnknown, .. }
+        ));
     }
     assert_eq!(owner.rpc("ping", &json!({})).await["result"], json!({}));
     assert!(matches!(bridge.end(&owner.principal, owner.session.as_deref(), Field::Absent), Answer::Ended));
@@ -174,7 +177,7 @@ async fn mcp_3_a_body_that_reads_in_two_ways_reaches_nobody() {
 async fn mcp_10_a_client_that_takes_nothing_gets_nothing() {
     let bridge = bridge(&[builtin("me")]).await;
     let answer = bridge.post(&person("ada", "mcp:read"), &PostRequest::default(), request_body()).await;
-    assert!(matches!(answer, Answer::Refused(Refusal::NotAcceptable)));
+    assert!(matches!(answer, Answer::Refused { refusal: Refusal::NotAcceptable, .. }));
     let only_events = PostRequest { accepts_event_stream: true, ..PostRequest::default() };
     let answer = bridge.post(&person("ada", "mcp:read"), &only_events, request_body()).await;
     assert!(matches!(answer, Answer::Stream { .. }));

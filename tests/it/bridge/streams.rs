@@ -43,8 +43,11 @@ async fn a_stateless_client_without_streams_gets_just_the_answer() {
     let call = tool_call_with_progress("1", "progress", &json!({"steps": 2}), &json!("t"));
     let answer: Value = serde_json::from_str(&client.raw(&call).await).unwrap();
     assert_eq!(answer["result"]["content"][0]["text"], "done");
-    assert!(matches!(client.get(None), Answer::Refused(Refusal::SessionRequired)));
-    assert!(matches!(bridge.end(&client.principal, None, Field::Absent), Answer::Refused(Refusal::SessionRequired)));
+    assert!(matches!(client.get(None), Answer::Refused { refusal: Refusal::SessionRequired, .. }));
+    assert!(matches!(
+        bridge.end(&client.principal, None, Field::Absent),
+        Answer::Refused { refusal: Refusal::SessionRequired, .. }
+    ));
     bridge.shutdown().await;
 }
 

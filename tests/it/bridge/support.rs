@@ -214,7 +214,7 @@ impl Client {
 
     pub async fn refusal(&self, body: &str) -> Refusal {
         match self.post(body).await {
-            Answer::Refused(refusal) => refusal,
+            Answer::Refused { refusal, .. } => refusal,
             other => panic!("{other:?}"),
         }
     }

@@ -44,7 +44,7 @@ async fn child_17_at_the_cap_a_newcomer_is_told_so_and_nobody_loses_theirs() {
         assert!(
             matches!(&refusal, Refusal::Full { upstream, retry_after } if upstream == "c" && !retry_after.is_zero())
         );
-        let body: Value = serde_json::from_slice(&refusal.body()).unwrap();
+        let body: Value = serde_json::from_slice(&refusal.body(b"7")).unwrap();
         assert!(body["error"]["message"].as_str().unwrap().contains("as many as it can"), "{body}");
     }
     assert_eq!(bridge.sessions(), 1, "no session without what it is for");
@@ -75,7 +75,7 @@ async fn child_17_one_person_cannot_take_all() {
     end(&first);
     let mut stream = second.listen();
     let mut answer = second.post(&tool_call("1", "c__echo", &json!({"text": "x"}))).await;
-    while let Answer::Refused(Refusal::Full { .. }) = answer {
+    while let Answer::Refused { refusal: Refusal::Full { .. }, .. } = answer {
         answer = second.post(&tool_call("1", "c__echo", &json!({"text": "x"}))).await;
     }
     assert!(matches!(answer, Answer::Message { .. }), "{answer:?}");

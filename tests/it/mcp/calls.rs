@@ -9,7 +9,7 @@ use crate::support::app::BASIC;
 use crate::support::browser::Page;
 use crate::support::client::http;
 use crate::support::mcp::{Session, last_message};
-use crate::support::{App, Client};
+use crate::support::{App, Client, Stateless};
 
 async fn token(app: &App) -> String {
     Client::register(app).await.tokens().await.access().to_owned()
@@ -42,6 +42,35 @@ async fn mcp_10_an_answer_comes_in_a_form_the_client_takes() {
             let answer = last_message(&page);
             assert_eq!((answer["id"].as_str(), &answer["result"]["structuredContent"]["a"]), (Some("x"), &json!(1)));
         }
+    }
+}
+
+#[tokio::test]
+async fn d_6_a_refusal_bears_the_id_of_the_request_it_refuses() {
+    let app = with_child("");
+    let token = token(&app).await;
+    let post = async |fields: &[(&'static str, &'static str)], body: &Value| {
+        let request = http().post(app.resource()).bearer_auth(&token).header("content-type", "application/json");
+        let request = fields.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        let page = Page::read(request.body(body.to_string()).send().await.unwrap()).await;
+        let answer = last_message(&page);
+        (page.status, answer["error"]["code"].as_i64().unwrap(), answer["id"].clone())
+    };
+    let request = |method: &str| json!({"jsonrpc": "2.0", "id": "x", "method": method});
+    let (takes, gone) = (("accept", "application/json, text/event-stream"), ("mcp-session-id", "gone"));
+    let x = json!("x");
+    assert_eq!(post(&[("accept", "text/html")], &request("tools/list")).await, (406, -32600, x.clone()));
+    assert_eq!(post(&[takes, gone], &request("tools/list")).await, (404, -32001, x.clone()));
+    let version = ("mcp-protocol-version", "2026-07-28");
+    let listen = Stateless::new(&app, &token).message(7, "subscriptions/listen", json!({"notifications": {}}));
+    let method = ("mcp-method", "subscriptions/listen");
+    let json_alone = ("accept", "application/json");
+    assert_eq!(post(&[json_alone, version, method], &listen).await, (406, -32600, json!(7)));
+    // What is no request has none; and what is JSON but no message is no parse error.
+    let note = json!({"jsonrpc": "2.0", "method": "notifications/initialized"});
+    assert_eq!(post(&[takes, gone], &note).await, (404, -32001, Value::Null));
+    for no_message in [json!(5), Value::Null, json!("x")] {
+        assert_eq!(post(&[takes], &no_message).await, (400, -32600, Value::Null), "{no_message}");
     }
 }
 

@@ -119,6 +119,22 @@ async fn sh_header_fields_say_what_the_body_says() {
 }
 
 #[tokio::test]
+async fn c_12_param_fields_that_no_schema_names_pass_untouched() {
+    let rig = Rig::start(Over::Http, &[]).await;
+    let client = rig.stateless(json!({}));
+    let message = client.message(1, "tools/call", json!({"name": "mirrored", "arguments": {"region": "eu"}}));
+    let request =
+        client.request(&message).header("mcp-param-region", "=?base64?ZXU=?=").header("Mcp-Param-Other", "=?base64?!");
+    let page = Page::read(request.header("mcp-own", "x").send().await.unwrap()).await;
+    assert_eq!(content(&last_message(&page)), json!({"region": "eu"}));
+    let journal = rig.server.journal();
+    let got = journal.iter().find(|got| got["headers"]["mcp-method"] == "tools/call").unwrap();
+    let said = |name: &str| got["headers"][name].clone();
+    assert_eq!([said("mcp-param-region"), said("mcp-param-other")], [json!("eu"), json!("=?base64?!")], "{got}");
+    assert_eq!(said("mcp-own"), Value::Null, "{got}");
+}
+
+#[tokio::test]
 async fn sh_a_tool_with_an_unsound_annotation_is_left_out_over_http_alone() {
     for over in BOTH {
         let rig = Rig::start(over, &["--spoilt", "bad"]).await;

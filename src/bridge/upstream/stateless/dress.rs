@@ -170,6 +170,14 @@ fn fields(call: &Call, message: &Message, (method, params): (&Method, &Params), 
             own.more.extend(name.map(|name| (name, Bytes::from(value))));
         }
     }
+    let repeated = call.onward.repeated.as_deref().unwrap_or_default();
+    for (name, value) in call.onward.param_fields.iter().flat_map(|fields| fields.iter()) {
+        // MCP 2026-07-28, Server Behavior for Custom Headers: an intermediary passes on what it does not recognize.
+        if !repeated.iter().any(|header| *header.name == **name) {
+            let name = FieldName::try_from(format!("{}{name}", header::PARAM_PREFIX));
+            own.more.extend(name.map(|name| (name, Bytes::copy_from_slice(value.as_bytes()))));
+        }
+    }
     own
 }
 

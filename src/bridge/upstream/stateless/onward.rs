@@ -14,6 +14,8 @@ use crate::protocol::mcp::param_header::ParamHeader;
 pub struct Onward {
     /// The arguments of its tool that header fields repeat, if there are any.
     pub repeated: Option<Arc<[ParamHeader]>>,
+    /// `Mcp-Param-…` fields of its client's request.
+    pub param_fields: Option<Arc<ParamFields>>,
     /// Header fields that say what the body says: for HTTP alone. Of a `tools/call` the place is `Mcp-Name`, and `Mcp-Method` is
     /// understood.
     pub header: Option<fetch::Own>,
@@ -22,6 +24,9 @@ pub struct Onward {
     rounds: AtomicU32,
     inquiry: Mutex<Option<Arc<Inquiry>>>,
 }
+
+/// `Mcp-Param-…` fields: the rest of the name, in small letters, and the value as it came.
+pub type ParamFields = [(Box<str>, Box<str>)];
 
 impl Onward {
     /// Counts a round; gives how many there were.

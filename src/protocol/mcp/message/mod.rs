@@ -228,6 +228,10 @@ fn kind(scan: &mut Scan<'_>) -> Result<Kind, MessageFault> {
     });
     read.and_then(|_| scan.end()).map_err(|fault| match fault {
         ScanFault::TooDeep => MessageFault::invalid("it is nested too deep"),
+        // JSON-RPC 2.0 §5.1: what is JSON and no request is no parse error.
+        ScanFault::NotJson(_) if serde_json::from_str::<serde::de::IgnoredAny>(json).is_ok() => {
+            MessageFault::invalid("it is not a JSON object")
+        }
         fault @ ScanFault::NotJson(_) => MessageFault::object(&ObjectFault::of(fault, json)),
     })?;
     let [version, id, method, params_at, result, error] =
