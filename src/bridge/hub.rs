@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::runtime::Handle;
 
 use crate::base::clock::Clock;
+use crate::bridge::load::Unread;
 use crate::bridge::mailbox::Item;
 use crate::bridge::session::Session;
 use crate::bridge::sessions::Sessions;
@@ -32,6 +33,8 @@ pub struct Hub {
     pub found: Found,
     /// Who listens without a session.
     pub listeners: Listeners,
+    /// Large answers that wait to be read.
+    pub unread: Unread,
     /// Where background work runs, whatever runtime a request came on.
     pub runtime: Handle,
     /// The time.
@@ -130,6 +133,7 @@ impl Hub {
         Self {
             sessions,
             listeners: Listeners::default(),
+            unread: Unread::default(),
             parked: Parked::default(),
             seal: Seal::new(),
             found: Found::default(),

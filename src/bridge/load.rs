@@ -17,8 +17,15 @@ use crate::model::principal::Principal;
 pub const MAX_CALLS_OF_ONE: usize = 1024;
 /// How many calls all upstreams together may have under way.
 pub const MAX_CALLS: usize = 8192;
+/// How many bytes of large answers, that were taken from an upstream as a whole, may wait for one person's apps to read them. A child
+/// process has one pipe for all, so that it cannot wait for who does not read.
+const MAX_UNREAD_OF_ONE: usize = 64 * 1024 * 1024;
+/// The same for all together.
+const MAX_UNREAD: usize = 256 * 1024 * 1024;
 /// Shown by `config show --limits`.
-pub const LIMITS: [Limit; 2] = [
+pub const LIMITS: [Limit; 4] = [
+    Limit::bytes("large answers that wait to be read, of one person", MAX_UNREAD_OF_ONE, "a JSON-RPC error instead"),
+    Limit::bytes("large answers that wait to be read, in all", MAX_UNREAD, "a JSON-RPC error instead"),
     Limit::count("calls under way, of one person at one upstream", MAX_CALLS_OF_ONE, "429, Retry-After"),
     Limit::count("calls under way, in all", MAX_CALLS, "503, Retry-After"),
 ];
@@ -61,7 +68,7 @@ impl Load {
     /// [`Refusal::TooMany`] when it is this person's own that are too many, [`Refusal::Busy`] when all together are.
     pub fn call(&self, principal: &Principal, upstream: usize) -> Result<Place, Refusal> {
         // Where nobody logs in there is nobody to tell from the others.
-        Gauge::take(&self.calls, principal.user.clone().map(|user| (upstream, user))).map(Place::Call)
+        Gauge::take(&self.calls, principal.user.clone().map(|user| (upstream, user)), 1).map(Place::Call)
     }
 
     /// A place for a stream that stays open.
@@ -69,7 +76,28 @@ impl Load {
     /// # Errors
     /// As [`Load::call`].
     pub fn stream(&self, principal: &Principal) -> Result<Place, Refusal> {
-        Gauge::take(&self.streams, principal.user.clone()).map(Place::Stream)
+        Gauge::take(&self.streams, principal.user.clone(), 1).map(Place::Stream)
+    }
+}
+
+/// Large answers that wait to be read.
+#[derive(Debug)]
+pub struct Unread(Arc<Gauge<UserId>>);
+
+/// So many bytes wait, until this is dropped.
+pub type Waiting = Taken<UserId>;
+
+impl Default for Unread {
+    fn default() -> Self {
+        Self(Arc::new(Gauge::new(MAX_UNREAD_OF_ONE, MAX_UNREAD)))
+    }
+}
+
+impl Unread {
+    /// Counts an answer of so many bytes for whom it is; `None` when there would be too many.
+    #[must_use]
+    pub fn add(&self, principal: &Principal, bytes: usize) -> Option<Waiting> {
+        Gauge::take(&self.0, principal.user.clone(), bytes).ok()
     }
 }
 
@@ -87,11 +115,12 @@ struct Counts<K> {
     all: usize,
 }
 
-/// One that is counted.
+/// One that is counted, or several.
 #[derive(Debug)]
 pub struct Taken<K: Eq + Hash> {
     gauge: Arc<Gauge<K>>,
     key: Option<K>,
+    count: usize,
 }
 
 impl<K: Eq + Hash + Clone> Gauge<K> {
@@ -100,22 +129,22 @@ impl<K: Eq + Hash + Clone> Gauge<K> {
         Self { most_of_one, most, counts: Mutex::new(Counts { of_one: HashMap::new(), all: 0 }) }
     }
 
-    fn take(this: &Arc<Self>, key: Option<K>) -> Result<Taken<K>, Refusal> {
+    fn take(this: &Arc<Self>, key: Option<K>, count: usize) -> Result<Taken<K>, Refusal> {
         let mut counts = this.lock();
         let of_one = key.as_ref().and_then(|key| counts.of_one.get(key)).copied().unwrap_or(0);
         let (most_of_one, most) = (this.most_of_one.load(Ordering::Relaxed), this.most.load(Ordering::Relaxed));
-        if most_of_one > 0 && of_one >= most_of_one {
+        if key.is_some() && most_of_one > 0 && of_one.saturating_add(count) > most_of_one {
             return Err(Refusal::TooMany { retry_after: RETRY_AFTER });
         }
-        if most > 0 && counts.all >= most {
+        if most > 0 && counts.all.saturating_add(count) > most {
             return Err(Refusal::Busy { retry_after: RETRY_AFTER });
         }
-        counts.all += 1;
+        counts.all += count;
         if let Some(key) = &key {
-            counts.of_one.insert(key.clone(), of_one + 1);
+            counts.of_one.insert(key.clone(), of_one + count);
         }
         drop(counts);
-        Ok(Taken { gauge: Arc::clone(this), key })
+        Ok(Taken { gauge: Arc::clone(this), key, count })
     }
 }
 
@@ -128,12 +157,12 @@ impl<K> Gauge<K> {
 impl<K: Eq + Hash> Drop for Taken<K> {
     fn drop(&mut self) {
         let mut counts = self.gauge.lock();
-        counts.all -= 1;
+        counts.all -= self.count;
         let Some(key) = &self.key else { return };
         // Who has none is forgotten, so that the table is never larger than what is under way.
         match counts.of_one.get_mut(key) {
-            Some(1) | None => drop(counts.of_one.remove(key)),
-            Some(count) => *count -= 1,
+            Some(count) if *count > self.count => *count -= self.count,
+            _ => drop(counts.of_one.remove(key)),
         }
     }
 }
@@ -171,5 +200,20 @@ mod tests {
         assert!(matches!(load.call(&person("b"), 0), Err(Refusal::Busy { .. })));
         drop(all);
         assert_eq!(load.calls.lock().all, 0);
+    }
+
+    #[test]
+    fn answers_that_wait_to_be_read_are_counted_in_bytes() {
+        let unread = Unread::default();
+        let half = unread.add(&person("a"), MAX_UNREAD_OF_ONE / 2).unwrap();
+        let other_half = unread.add(&person("a"), MAX_UNREAD_OF_ONE / 2).unwrap();
+        assert!(unread.add(&person("a"), 1).is_none() && unread.add(&person("b"), 1).is_some());
+        drop(half);
+        assert!(unread.add(&person("a"), 1).is_some());
+        let all = unread.add(&Principal::anonymous(), MAX_UNREAD - MAX_UNREAD_OF_ONE / 2).unwrap();
+        assert!(unread.add(&person("b"), 1).is_none());
+        drop((all, other_half));
+        assert_eq!(unread.0.lock().all, 0);
+        assert!(unread.0.lock().of_one.is_empty());
     }
 }

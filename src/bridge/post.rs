@@ -44,6 +44,8 @@ pub(super) struct Caller {
     pub accepts_json: bool,
     /// An answer may come in pieces; not where several are put together.
     pub takes_pieces: bool,
+    /// The call was carried by `execute`, and is of a tool of an upstream whatever its name.
+    pub is_carried: bool,
     /// `Mcp-Param-…` fields of a request of the stateless era.
     pub param_fields: Option<Arc<ParamFields>>,
 }
@@ -94,6 +96,7 @@ impl Bridge {
             accepts_stream: request.accepts_event_stream,
             accepts_json: request.accepts_json,
             takes_pieces: true,
+            is_carried: false,
             param_fields: None,
         };
         // The caller is lent, and what is rare and large is boxed, here and below: every request would be as large.
@@ -153,6 +156,7 @@ impl Bridge {
 
     async fn take_one(&self, caller: &mut Caller, message: &Message) -> Result<Answer, Refusal> {
         let meant = self.meant(message);
+        caller.is_carried = matches!(meant, Meant::Carried(_));
         let message = match meant.message() {
             Ok(message) => message,
             Err(body) => return Ok(finished(caller, body)),
@@ -185,7 +189,7 @@ impl Bridge {
             Some(Event::Delayed) => stream(None, reader, held),
             Some(Event::Related(message)) => stream(Some(message), reader, held),
             Some(Event::Passing(passage)) => Ok(Answer::Pieces(Pieces::new(passage, held))),
-            Some(Event::Last(body)) => Ok(Answer::Message { body, session_id: None }),
+            Some(Event::Last(body)) => Ok(Answer::Message { body: reader.counted(body), session_id: None }),
             None => Ok(Answer::Message { body: unanswered(message), session_id: None }),
         }
     }
@@ -209,21 +213,30 @@ impl Bridge {
             return Err(Refusal::Malformed { body });
         }
         let messages = message::batch(body, MAX_BATCH).map_err(fault)?;
-        let mut messages: Vec<Message> = messages.into_iter().map(parse).collect::<Result<_, _>>()?;
-        for message in &mut messages {
-            if let Meant::Carried(carried) = self.meant(message) {
-                *message = *carried;
-            }
-        }
+        let messages: Vec<Message> = messages.into_iter().map(parse).collect::<Result<_, _>>()?;
+        let meant: Vec<Meant<'_>> = messages.iter().map(|message| self.meant(message)).collect();
         self.equip(caller, &messages.iter().collect::<Vec<_>>()).await?;
-        let caller = &*caller;
+        let itself = Caller { accepts_stream: false, takes_pieces: false, ..caller.clone() };
+        let carried = Caller { is_carried: true, ..itself.clone() };
+        // What cannot be carried says so when it is begun.
+        let each: Vec<(&Caller, &Message)> = messages
+            .iter()
+            .zip(&meant)
+            .map(|(message, meant)| match meant {
+                Meant::Carried(other) => (&carried, &**other),
+                Meant::Itself(_) | Meant::Answered(_) => (&itself, message),
+            })
+            .collect();
         // All are permitted before any is carried out.
-        let permits = messages.iter().map(|message| self.permit(caller, message));
+        let permits = each.iter().map(|(caller, message)| self.permit(caller, message));
         let permitted = futures_util::future::try_join_all(permits).await?;
-        let alone = Caller { accepts_stream: false, takes_pieces: false, ..caller.clone() };
         let under_way = caller.session().map(Session::begin);
-        let permitted = messages.iter().zip(permitted);
-        let answers = permitted.map(|(message, found)| self.answer_alone(&alone, message, found));
+        let answers = each.iter().zip(permitted).zip(&meant).map(|(((caller, message), found), meant)| async move {
+            match meant {
+                Meant::Answered(body) => Some(body.clone()),
+                _ => self.answer_alone(caller, message, found).await,
+            }
+        });
         let answers = futures_util::future::join_all(answers).await;
         drop(under_way);
         let answers: Vec<Bytes> = answers.into_iter().flatten().collect();
@@ -254,9 +267,11 @@ impl Bridge {
         match begun {
             Ok(Begun::Answered(body)) => Some(body),
             Ok(Begun::Waiting(mut reader) | Begun::Attended(mut reader, _)) => match reader.next().await {
-                Some(Event::Last(body)) => Some(body),
+                Some(Event::Last(body)) => Some(reader.counted(body)),
                 _ => Some(unanswered(message)),
             },
+            // JSON-RPC 2.0 §6: nothing answers a notification, nor an answer.
+            Err(_) if !matches!(message.kind(), Kind::Request { .. }) => None,
             Err(_) => Some(error(message, reply::UNAVAILABLE, "This could not be taken at the moment")),
         }
     }
@@ -311,5 +326,8 @@ fn request_id(message: &Message) -> Bytes {
 }
 
 fn parse(body: Bytes) -> Result<Message, Refusal> {
-    Message::parse(body).map_err(|fault| Refusal::Malformed { body: fault.body() })
+    let refused = |fault: MessageFault| Refusal::Malformed { body: fault.body() };
+    let message = Message::parse(body).map_err(refused)?;
+    message.check_plain().map_err(refused)?;
+    Ok(message)
 }

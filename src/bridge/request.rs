@@ -44,7 +44,7 @@ impl Bridge {
         let Some(name) = params.get(Param::Name).and_then(|at| message.string(at)) else {
             return needed_for_tool(None, "").check(&caller.principal).map(|()| None);
         };
-        if self.tool_search.is_some() && name == tool_search::SEARCH {
+        if self.tool_search.is_some() && !caller.is_carried && name == tool_search::SEARCH {
             return Needed::by_method(&Method::ToolsList).check(&caller.principal).map(|()| None);
         }
         let find = || route::by_name(&caller.own, ListKind::Tools, &name);
@@ -137,6 +137,7 @@ impl Bridge {
         mut found: Option<Found<'_>>,
     ) -> Result<Begun, Refusal> {
         if self.tool_search.is_some()
+            && !caller.is_carried
             && let Some(answer) = Box::pin(self.searched(caller, message)).await
         {
             return Ok(Begun::Answered(answer));

@@ -26,6 +26,7 @@ use tokio::sync::Notify;
 
 use crate::base::limit::Limit;
 use crate::bridge::event_id::StreamId;
+use crate::bridge::load::Waiting as Unread;
 use crate::bridge::mailbox::sent::Sent;
 
 /// How many messages may wait for a client.
@@ -97,6 +98,8 @@ struct State {
     last: Option<Bytes>,
     /// Of the answer, if it is an error and somebody wants to know.
     code: Option<i32>,
+    /// The answer is a large one, and counted until it is read. Boxed: it is seldom there.
+    unread: Option<Box<Unread>>,
     passage: Option<Passage>,
     /// The same while it passes to a stream that can be taken up again, with its reader.
     passing: Option<(u64, Passage)>,
@@ -281,8 +284,14 @@ impl Mailbox {
         let _unread = state.passage.take();
         if state.readers.is_empty() {
             state.send_rest_to_nobody();
+            state.unread = None;
         }
         self.wake_newest(state);
+    }
+
+    /// Notes that the answer that comes next is counted among those that wait to be read.
+    pub fn count(&self, unread: Unread) {
+        self.lock().unread = Some(Box::new(unread));
     }
 
     /// Puts an answer in that comes in pieces.
@@ -353,17 +362,28 @@ pub struct Reader {
     mailbox: Arc<Mailbox>,
     id: u64,
     code: Option<i32>,
+    unread: Option<Box<Unread>>,
 }
 
 impl Reader {
     const fn new(mailbox: Arc<Mailbox>, id: u64) -> Self {
-        Self { mailbox, id, code: None }
+        Self { mailbox, id, code: None, unread: None }
     }
 
     /// The error code of the answer, once it came, as [`Mailbox::finish_with`] was given it.
     #[must_use]
     pub const fn code(&self) -> Option<i32> {
         self.code
+    }
+
+    /// These bytes, which hold the answer that was read, counted among those that wait until they are gone. Without this they are
+    /// counted as long as the reader lives.
+    #[must_use]
+    pub fn counted(&mut self, bytes: Bytes) -> Bytes {
+        match self.unread.take() {
+            Some(unread) => Bytes::from_owner(Counted { bytes, _unread: unread }),
+            None => bytes,
+        }
     }
 
     /// The next event; `None` at the end.
@@ -391,6 +411,7 @@ impl Reader {
         if is_newest && let Some(answer) = state.last.take() {
             state.ended = true;
             self.code = state.code;
+            self.unread = state.unread.take();
             return Poll::Ready(Some(Event::Last(answer)));
         }
         if is_newest && std::mem::take(&mut state.is_delayed) {
@@ -401,6 +422,17 @@ impl Reader {
     }
 }
 
+struct Counted {
+    bytes: Bytes,
+    _unread: Box<Unread>,
+}
+
+impl AsRef<[u8]> for Counted {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
 impl Drop for Reader {
     fn drop(&mut self) {
         let mut state = self.mailbox.lock();
@@ -408,6 +440,7 @@ impl Drop for Reader {
         self.mailbox.room.notify_waiters();
         if !self.mailbox.keeps && state.readers.is_empty() {
             state.send_rest_to_nobody();
+            state.unread = None;
         }
         // What waits is now for the one before.
         self.mailbox.wake_newest(state);

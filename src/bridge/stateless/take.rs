@@ -69,6 +69,7 @@ impl Bridge {
             return Err(Refusal::UnknownMethod { body: post::error(message, reply::METHOD_NOT_FOUND, &text) });
         }
         let meant = self.meant(message);
+        caller.is_carried = matches!(meant, Meant::Carried(_));
         let message = match meant.message() {
             Ok(message) => message,
             Err(body) => return self.finished(caller, method, body),
@@ -206,7 +207,11 @@ async fn attend(
         Some(Event::Passing(passage)) => Ok(attended(EventStream::of_passage(passage, reader), attendance)),
         Some(Event::Last(body)) => {
             attendance.answered();
-            refusal(reader.code(), &body).map_or_else(|| Ok(post::finished(caller, body)), Err)
+            match refusal(reader.code(), &body) {
+                Some(refusal) => Err(refusal),
+                None if caller.accepts_json => Ok(post::finished(caller, reader.counted(body))),
+                None => Ok(Answer::Stream { events: EventStream::of_call(Some(body), reader), session_id: None }),
+            }
         }
         None => Ok(post::finished(caller, post::unanswered(message))),
     }

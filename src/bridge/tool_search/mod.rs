@@ -37,7 +37,7 @@ const MAX_QUERY: usize = 1000;
 /// Shown by `config show --limits`.
 pub const LIMITS: [Limit; 2] = [
     Limit::count("indexes of tool search", MAX_INDEXES, "the least used is made anew"),
-    Limit::bytes("query of tool search", MAX_QUERY, "the rest is not looked at"),
+    Limit::bytes("query of tool search", MAX_QUERY, "the tool says so"),
 ];
 
 /// Tool search at an endpoint.
@@ -207,12 +207,7 @@ fn carried(message: &Message, params: &Params) -> Result<Message, &'static str> 
         return Err(WRONG);
     }
     let mut edits = [Edit { at: name_at, with: name.as_bytes() }, Edit { at, with: arguments.as_bytes() }];
-    let carried = Message::parse(message.rewritten(&mut edits)).map_err(|_| WRONG)?;
-    match called(&carried) {
-        // One inside the other is no call of a tool.
-        Some((name, _)) if name == EXECUTE || name == SEARCH => Err("search and execute are called by themselves."),
-        _ => Ok(carried),
-    }
+    Message::parse(message.rewritten(&mut edits)).map_err(|_| WRONG)
 }
 
 /// MCP 2025-11-25, Tools, Error Handling: wrong input is a tool error, so that the model can mend it.

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use tokio::task::AbortHandle;
 
 use crate::base::limit::Limit;
-use crate::bridge::load::Place;
+use crate::bridge::load::{Place, Waiting as Unread};
 use crate::bridge::mailbox::{Item, Mailbox};
 use crate::bridge::session::Session;
 use crate::bridge::stateless::direct::Direct;
@@ -214,6 +214,19 @@ impl Call {
             Owner::Stateless(exchange) => exchange.answered(message),
             Owner::Direct(direct) => direct.answer(self, message),
             _ => self.mailbox.finish(message.rewritten(&mut [Edit { at: id, with: &self.id }])),
+        }
+    }
+
+    /// Notes that its answer, which comes next, is counted among those that wait to be read.
+    pub fn count(&self, unread: Unread) {
+        match &self.owner {
+            // Of what is kept for a client that is to come back, nothing large is.
+            Owner::Stateless(exchange) => {
+                if let Some(mailbox) = exchange.mailbox() {
+                    mailbox.count(unread);
+                }
+            }
+            _ => self.mailbox.count(unread),
         }
     }
 

@@ -55,7 +55,10 @@ pub fn receive(link: &Arc<Link>, text: Bytes, origin: Option<u64>) {
 fn receive_one(link: &Arc<Link>, text: Bytes, origin: Option<u64>) {
     let message = match Message::parse_within(text.clone(), MAX_DEPTH) {
         Ok(message) => message,
-        Err(fault) => return link.count_garbage(&text, &fault.text),
+        Err(fault) => {
+            fail_answered(link, &text, origin);
+            return link.count_garbage(&text, &fault.text);
+        }
     };
     match message.kind() {
         Kind::Answer { id, .. } => answer(link, &message, *id, origin),
@@ -79,11 +82,22 @@ fn answer(link: &Arc<Link>, message: &Message, id: Option<Span>, origin: Option<
     }
 }
 
+/// Ends the call that an answer belongs to which cannot be taken: no other comes for it. On a stream of its own it ends with that.
+fn fail_answered(link: &Link, text: &[u8], origin: Option<u64>) {
+    let text = std::str::from_utf8(text).unwrap_or_default();
+    let members = object::members(text, &["id", "method"]).ok().filter(|_| origin.is_none());
+    if let Some([Some(id), None]) = members
+        && let Some(call) = number(id.as_bytes()).and_then(|number| link.calls.take(number))
+    {
+        call.fail(reply::UNAVAILABLE, "The MCP server answered with what cannot be read");
+    }
+}
+
 fn take_answer(link: &Link, call: &Call, message: &Message, id: Span) {
     if let Some(session) = call.owner.session() {
         link.elicited.note_demanded(session, message);
     }
-    call.answer(message, id);
+    link.answer(call, message, id);
 }
 
 fn notification(link: &Arc<Link>, message: &Message, (method, params): (&Method, &Params), origin: Option<u64>) {

@@ -18,13 +18,16 @@ use crate::bridge::upstream::call::{Call, Owner, Work};
 use crate::bridge::upstream::calls::Calls;
 use crate::bridge::upstream::elicited::Elicited;
 use crate::bridge::upstream::hello::{Hello, Speaks};
+use crate::bridge::upstream::pass;
 use crate::bridge::upstream::stateless::dress;
 use crate::bridge::upstream::stateless::listening::Listening;
 use crate::bridge::upstream::wire::{SendFault, Slot, Wire};
 use crate::protocol::mcp::log_level::LogLevel;
 use crate::protocol::mcp::message::{Kind, Message, Param};
 use crate::protocol::mcp::reply;
-use crate::protocol::mcp::splice::Edit;
+use crate::protocol::mcp::splice::{Edit, Span};
+
+const TOO_MUCH_UNREAD: &str = "Too many large answers wait to be read: read those, then send the request again";
 
 /// A connection. All sessions of its tenant share it; a new one is made when it is lost.
 #[derive(Debug)]
@@ -385,6 +388,23 @@ impl Link {
         let mut lost = self.lost.subscribe();
         let reason = lost.wait_for(Option::is_some).await.map(|reason| reason.clone());
         reason.ok().flatten().unwrap_or_default()
+    }
+
+    /// Hands over the answer that came for a call; `id` is where its id stands.
+    pub fn answer(&self, call: &Call, message: &Message, id: Span) {
+        let size = message.whole().len();
+        if size > pass::HELD
+            && let Some(principal) = &call.principal
+        {
+            match self.hub.unread.add(principal, size) {
+                Some(unread) => call.count(unread),
+                None => {
+                    tracing::warn!(upstream = %self.name, size, "an answer was dropped: too much waits to be read");
+                    return call.fail(reply::UNAVAILABLE, TOO_MUCH_UNREAD);
+                }
+            }
+        }
+        call.answer(message, id);
     }
 
     /// Whether the connection is lost.

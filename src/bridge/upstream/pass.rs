@@ -19,7 +19,7 @@ use crate::protocol::mcp::passing::{Kinds, PassFault, Passing, Terms};
 use crate::protocol::mcp::reply;
 
 /// An answer of more bytes is handed on as it comes.
-const HELD: usize = 64 * 1024;
+pub const HELD: usize = 64 * 1024;
 /// The same where it could be fetched again after a broken connection: what passes is not kept.
 const HELD_TO_KEEP: usize = 256 * 1024;
 /// As much is read, written and waited for at a time: what comes in larger pieces is not made ready all at once.

@@ -1,5 +1,6 @@
 //! The life of an upstream: up, down, up again, until the bridge stops.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::bridge::upstream::backoff::Backoff;
 use crate::bridge::upstream::connect::{self, Connected};
-use crate::bridge::upstream::hello::Speaks;
+use crate::bridge::upstream::hello::{Hello, Speaks};
 use crate::bridge::upstream::link::Link;
 use crate::bridge::upstream::lists;
 use crate::bridge::upstream::stateless::listening;
@@ -18,6 +19,9 @@ use crate::bridge::upstream::{State, Upstream};
 use crate::config::section::UpstreamKind;
 use crate::protocol::mcp::log_level::LogLevel;
 
+/// How long an upstream that is back is not used for what sessions had set up there before: it is not to miss a log message, nor to be
+/// missed itself.
+const HELD_UP: Duration = Duration::from_secs(2);
 /// How often calls whose time is up are looked for, at most.
 const SWEEP: Duration = Duration::from_secs(1);
 
@@ -83,12 +87,25 @@ impl Upstream {
                 // What changes after a list was read must be heard.
                 link.listening.settled().await;
             }
-            self.go_up(link).await;
-            loop {
-                let changes = link.changes.take().await;
-                self.read_lists(link, changes).await;
-                self.announce(changes);
-            }
+            let Some(hello) = link.hello.get() else { return };
+            self.read_lists(link, lists::all_changes(hello.offers)).await;
+            let mut restoring = pin!(self.restore(link));
+            let is_restored = tokio::time::timeout(HELD_UP, &mut restoring).await.is_ok();
+            self.go_up(link, hello);
+            let rest = async {
+                if !is_restored {
+                    tracing::warn!(upstream = self.name(), "an upstream takes long to take what sessions had set up");
+                    restoring.await;
+                }
+            };
+            let follow = async {
+                loop {
+                    let changes = link.changes.take().await;
+                    self.read_lists(link, changes).await;
+                    self.announce(changes);
+                }
+            };
+            let ((), ()) = tokio::join!(rest, follow);
         };
         let interval = SWEEP.min(self.settings.timeout / 4).max(Duration::from_millis(10));
         let sweep = async {
@@ -102,11 +119,7 @@ impl Upstream {
         link.lost().await
     }
 
-    async fn go_up(&self, link: &Arc<Link>) {
-        let Some(hello) = link.hello.get() else { return };
-        let changes = lists::all_changes(hello.offers);
-        self.read_lists(link, changes).await;
-        self.restore(link).await;
+    fn go_up(&self, link: &Arc<Link>, hello: &Hello) {
         self.known.store(Some(Arc::new(hello.clone())));
         // Who waits for its first try is told of it in the answer; who was answered before it came is told now.
         let audience = self.hub.audience(&self.tenant);
@@ -114,7 +127,7 @@ impl Upstream {
         let person = self.tenant.person().map(tracing::field::display);
         tracing::info!(upstream = self.name(), person, version = %hello.version, "the upstream is up");
         self.state.send_replace(State::Up);
-        lists::announce_to(&audience, changes);
+        lists::announce_to(&audience, lists::all_changes(hello.offers));
     }
 
     /// What live sessions set up on the connection before.

@@ -1,6 +1,6 @@
 //! An upstream behind a URL. [MCP 2025-11-25, Streamable HTTP](https://modelcontextprotocol.io/specification/2025-11-25/basic/transports#streamable-http)
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -14,7 +14,8 @@ use crate::bridge::upstream::inbound;
 use crate::bridge::upstream::link::Link;
 use crate::bridge::upstream::pass::{self, Pass};
 use crate::bridge::upstream::remote::{self, ACCEPTANCE, MAX_MESSAGE, Remote, fail};
-use crate::bridge::upstream::stateless::dress;
+use crate::bridge::upstream::stateless::{dress, probe};
+use crate::bridge::upstream::wire::Wire;
 use crate::config::section::HttpUpstream;
 use crate::fetch::{self, Begun, FetchError, Prepared, Response, Verb};
 use crate::protocol::mcp::event_stream::{Event, Parser};
@@ -34,6 +35,8 @@ pub const LIMITS: [Limit; 1] = [Limit::time(
 )];
 const SHORTEST_RECONNECT: Duration = Duration::from_millis(10);
 const TOOLS_CALL: &str = "tools/call";
+/// A server is not asked more often than once in so many milliseconds whether it still speaks 2026-07-28.
+const DOUBTED: u64 = 10_000;
 /// How long telling the server that its session is over may take.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -49,6 +52,9 @@ pub struct HttpWire {
     /// nearly all.
     tool_calls: OnceLock<Prepared>,
     may_be_older: AtomicBool,
+    /// It is being asked whether it still speaks as it did; and when that was last asked, in milliseconds of the connection.
+    is_doubted: AtomicBool,
+    doubted_at: AtomicU64,
 }
 
 /// What became of one stream of a call.
@@ -72,6 +78,8 @@ impl HttpWire {
             posts: OnceLock::new(),
             tool_calls: OnceLock::new(),
             may_be_older: AtomicBool::new(false),
+            is_doubted: AtomicBool::new(false),
+            doubted_at: AtomicU64::new(0),
         })
     }
 
@@ -136,9 +144,11 @@ impl HttpWire {
         // MCP 2025-11-25, Backwards Compatibility: these statuses to `initialize`.
         let is_older = self.version.get().is_none() && matches!(response.status(), 400 | 404 | 405);
         self.may_be_older.store(is_older && call.onward.header.is_none(), Ordering::Relaxed);
+        let (status, mut code) = (response.status(), None);
         // The reason may be in a JSON-RPC error that is meant for the caller.
-        if matches!(response.status(), 400 | 404..=499) && response.media_type() == header::JSON {
+        if matches!(status, 400 | 404..=499) && response.media_type() == header::JSON {
             let error = response.collect(MAX_MESSAGE).await.unwrap_or_default();
+            code = error_code(&error);
             inbound::receive(link, error, Some(id));
         }
         match is_older {
@@ -148,7 +158,52 @@ impl HttpWire {
         }
         if is_session_lost {
             link.lose("the server forgot the session");
+        } else if self.version.get().is_some() {
+            self.doubt(link, status, code);
         }
+    }
+
+    /// Whether a refusal is one of another era than the server's: it may be another server by now. MCP 2026-07-28, Backward
+    /// Compatibility: asked again when what was found turns out to be wrong.
+    fn doubt(&self, link: &Arc<Link>, status: u16, code: Option<i32>) {
+        match (link.speaks(), status, code) {
+            (Speaks::Sessions, 400, Some(reply::UNSUPPORTED_VERSION | reply::HEADER_MISMATCH)) => {
+                link.lose("it does not speak the version of its session any more");
+            }
+            // These are the era's own.
+            (
+                Speaks::Stateless,
+                400,
+                Some(
+                    reply::UNSUPPORTED_VERSION
+                    | reply::HEADER_MISMATCH
+                    | reply::MISSING_CAPABILITY
+                    | reply::INVALID_PARAMS,
+                ),
+            )
+            | (Speaks::Stateless, 404, Some(reply::METHOD_NOT_FOUND)) => {}
+            (Speaks::Stateless, 400 | 404, _) => self.ask_again(link),
+            _ => {}
+        }
+    }
+
+    /// Asks whether the server still speaks 2026-07-28; the connection is lost if not.
+    fn ask_again(&self, link: &Arc<Link>) {
+        let (now, before) = (link.now(), self.doubted_at.load(Ordering::Relaxed));
+        let is_early = before != 0 && now < before.saturating_add(DOUBTED);
+        if is_early || self.is_doubted.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        self.doubted_at.store(now.max(1), Ordering::Relaxed);
+        let asked = Arc::clone(link);
+        link.hub.runtime.spawn(async move {
+            if !probe::is_stateless_still(&asked).await {
+                asked.lose("it does not speak 2026-07-28 any more");
+            }
+            if let Wire::Http(wire) = asked.wire() {
+                wire.is_doubted.store(false, Ordering::Relaxed);
+            }
+        });
     }
 
     /// Takes up the stream of a call that broke off, for as long as it can be.
@@ -300,6 +355,12 @@ impl HttpWire {
         }
         remote::refusal(response.status())
     }
+}
+
+/// The code of a JSON-RPC error.
+fn error_code(answer: &[u8]) -> Option<i32> {
+    let answer: serde_json::Value = serde_json::from_slice(answer).ok()?;
+    i32::try_from(answer.get("error")?.get("code")?.as_i64()?).ok()
 }
 
 /// What all of `tools/call` have in common. The place is that of the tool's name.

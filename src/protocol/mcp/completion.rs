@@ -64,8 +64,8 @@ pub fn completed(
                 Err(_) => return message.rewritten(&mut [id]),
             }
         }
-        // A server that says a thing twice is not made to say it thrice.
-        _ if !parts.is_clear => return message.rewritten(&mut [id]),
+        // What may be read in two ways is not added to; another member that comes twice is the server's own affair.
+        _ if parts.is_ambiguous || !message.bytes(result).starts_with(b"{") => return message.rewritten(&mut [id]),
         _ => {}
     }
     let nameless = parts.meta.filter(|_| parts.is_clear && parts.lacks_server_info).zip(identity);

@@ -29,6 +29,12 @@ pub struct Name<'a> {
 }
 
 impl<'a> Name<'a> {
+    /// Whether there are escapes in it.
+    #[must_use]
+    pub const fn has_escapes(self) -> bool {
+        self.has_escapes
+    }
+
     /// Without a copy where it holds no escape; `None` when it is no text, as half of a surrogate pair is none.
     #[must_use]
     #[inline]

@@ -1,5 +1,8 @@
 //! Servers of the session era that do not like to be asked which era they speak.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use serde_json::{Value, json};
 
 use crate::bridge::fake_server::{FakeServer, Reply};
@@ -186,5 +189,60 @@ async fn e_9_a_server_that_refuses_the_version_it_offers_is_asked_again() {
     let client = Client::connect(&bridge, "ada").await;
     assert_eq!(client.tool("echo", &json!({})).await, "new");
     assert_eq!((server.got_of("server/discover").len(), server.got_of("initialize").len()), (2, 0));
+    bridge.shutdown().await;
+}
+
+/// A server that changes its era at one address. Its tool says of which it is.
+async fn changing(era: Arc<AtomicBool>) -> FakeServer {
+    FakeServer::start(move |got| {
+        let (id, is_stateless) = (got.json()["id"].clone(), era.load(Ordering::Relaxed));
+        let result = |result: Value| Some(Reply::json(&json!({"jsonrpc": "2.0", "id": id, "result": result})));
+        let refused = |code: i32, data: Value| {
+            let error =
+                json!({"jsonrpc": "2.0", "id": id, "error": {"code": code, "message": "refused", "data": data}});
+            let headers = vec![("Content-Type", "application/json".to_owned())];
+            Some(Reply::Whole { status: 400, headers, body: error.to_string() })
+        };
+        if got.line.starts_with("GET") {
+            return Some(Reply::status(405));
+        }
+        let said = |era: &str| result(json!({"content": [{"type": "text", "text": era}]}));
+        match (is_stateless, got.method().as_str()) {
+            (false, "initialize" | "notifications/initialized") => None,
+            (false, _) if got.header("mcp-session-id").is_empty() => refused(-32000, Value::Null),
+            (false, "tools/call") => said("of sessions"),
+            (false, _) => None,
+            (true, _) if got.header("mcp-protocol-version") != ["2026-07-28"] => {
+                refused(-32022, json!({"supported": ["2026-07-28"], "requested": "2025-06-18"}))
+            }
+            (true, "server/discover") => result(
+                json!({"resultType": "complete", "supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}}}),
+            ),
+            (true, "tools/list") => result(
+                json!({"resultType": "complete", "tools": [{"name": "echo", "inputSchema": {"type": "object"}}]}),
+            ),
+            (true, "tools/call") => said("stateless"),
+            (true, _) => Some(Reply::status(202)),
+        }
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn e_9_a_server_behind_a_url_that_comes_back_in_the_other_era_is_asked_again() {
+    let is_stateless = Arc::new(AtomicBool::new(false));
+    let server = changing(Arc::clone(&is_stateless)).await;
+    let bridge = bridge(&[http("h", &server.url)]).await;
+    let client = Client::connect(&bridge, "ada").await;
+    for (era, said) in [(false, "of sessions"), (true, "stateless"), (false, "of sessions")] {
+        is_stateless.store(era, Ordering::Relaxed);
+        for _ in 0..2000 {
+            if client.tool("echo", &json!({})).await == said {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        assert_eq!(client.tool("echo", &json!({})).await, said);
+    }
     bridge.shutdown().await;
 }

@@ -97,8 +97,8 @@ fn elicit(file: &Path) -> Value {
     json!({"method": "elicitation/create", "file": file})
 }
 
-/// Asks until it is this client that is asked.
-async fn is_asked_again(client: &Stateless) {
+/// Asks until it is this client that is asked: until the server is done with what another has left.
+pub async fn is_asked_again(client: &Stateless) {
     for _ in 0..200 {
         let answer = client.tool("ask", json!({"method": "elicitation/create"})).await;
         if answer["result"]["resultType"] == "input_required" {

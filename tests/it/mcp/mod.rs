@@ -21,6 +21,7 @@ mod stateless_results;
 mod stateless_server;
 mod stateless_upstream;
 mod tool_search;
+mod unread;
 
 use std::path::Path;
 use std::time::Duration;

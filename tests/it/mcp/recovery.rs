@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::mcp::with_child;
+use crate::mcp::{until, with_child};
 use crate::support::Client;
 use crate::support::mcp::{Events, Session};
 
@@ -82,4 +82,22 @@ async fn child_4_a_call_whose_client_is_away_when_its_server_dies_has_its_error_
     let error = Events::of(session.resume(&begin).await).next().await.unwrap();
     assert!(error["id"] == "w" && error["error"]["message"].is_string(), "{error}");
     assert!(session.tool("echo", json!({})).await["result"].is_object(), "the session goes on");
+}
+
+#[tokio::test]
+async fn child_4_a_server_that_does_not_take_what_sessions_had_set_up_is_there_all_the_same() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let journal = folder.path().join("journal");
+    let app = with_child(&format!(", \"--mute\", \"logging/setLevel\", \"--journal\", \"{}\"", journal.display()));
+    let token = Client::register(&app).await.tokens().await.access().to_owned();
+    let session = std::sync::Arc::new(Session::initialize(&app, &token).await);
+    // Nobody waits for the answer, which takes long to come.
+    let asking = std::sync::Arc::clone(&session);
+    tokio::spawn(async move { asking.call("logging/setLevel", json!({"level": "warning"})).await });
+    until(|| std::fs::read_to_string(&journal).unwrap().contains("logging/setLevel")).await;
+    let mut listening = Events::of(session.listen().await);
+    crashed(&session, &mut listening).await;
+    assert!(session.tool("echo", json!({"a": 1})).await["result"].is_object());
+    let listed = session.call("tools/list", json!({})).await;
+    assert!(listed["result"]["tools"].as_array().unwrap().len() > 5, "{listed}");
 }

@@ -90,6 +90,10 @@ async fn mcp_6_batches_are_of_2025_03_26_alone() {
     let page = older.post(&crate::support::mcp::initialize("2025-03-26")).await;
     older.id = Some(page.header("mcp-session-id").to_owned());
     older.version = "2025-03-26";
+    // Nothing answers an answer, even one that nobody asked for.
+    let unasked = json!([{"jsonrpc": "2.0", "id": 1, "method": "ping"}, {"jsonrpc": "2.0", "id": 9, "result": {}}]);
+    let answered: serde_json::Value = serde_json::from_str(&older.post(&unasked).await.body).unwrap();
+    assert_eq!(answered, json!([{"jsonrpc": "2.0", "id": 1, "result": {}}]));
     let answers = older.post(&batch).await;
     assert_eq!(
         (answers.status, serde_json::from_str::<Vec<serde_json::Value>>(&answers.body).unwrap().len()),

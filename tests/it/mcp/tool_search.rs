@@ -64,20 +64,17 @@ async fn execute_is_the_call_that_it_carries() {
         .await;
     assert_eq!(last_message(&page)["result"]["structuredContent"]["n"], json!(100.0));
 
-    for wrong in [
-        json!({}),
-        json!({"name": 1}),
-        json!({"name": "fake__echo", "arguments": []}),
-        json!({"name": "execute", "arguments": {"name": "fake__echo"}}),
-        json!({"name": "search", "arguments": {"query": "x"}}),
-    ] {
+    for wrong in [json!({}), json!({"name": 1}), json!({"name": "fake__echo", "arguments": []})] {
         let answer = session.tool("execute", wrong.clone()).await;
         assert_eq!(answer["result"]["isError"], true, "{wrong} {answer}");
     }
     let answer = session.tool("search", json!({"query": 7})).await;
     assert_eq!(answer["result"]["isError"], true);
-    let answer = session.tool("execute", json!({"name": "fake__nothing"})).await;
-    assert_eq!(answer["error"]["code"], -32602, "{answer}");
+    // One inside the other is a call of a server's tool of that name.
+    for unknown in ["fake__nothing", "execute", "search"] {
+        let answer = session.tool("execute", json!({"name": unknown})).await;
+        assert_eq!(answer["error"]["code"], -32602, "{answer}");
+    }
 }
 
 #[tokio::test]
@@ -156,4 +153,36 @@ async fn a_stateless_client_searches_and_executes_too() {
     again["inputResponses"] = json!({key: {"roots": [{"uri": "file:///here"}]}});
     let answer = client.call("tools/call", again).await;
     assert!(answer["result"].to_string().contains("file:///here"), "{answer}");
+}
+
+#[tokio::test]
+async fn tools_of_a_server_that_are_called_as_these_two_are_executed() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = folder.path().join("server.py");
+    let server = r#"
+import json, sys
+for line in sys.stdin:
+    got = json.loads(line)
+    name = (got.get("params") or {}).get("name")
+    result = {"initialize": {"protocolVersion": "2025-11-25", "capabilities": {"tools": {}}, "serverInfo": {"name": "s", "version": "1"}},
+        "tools/list": {"tools": [{"name": name, "inputSchema": {"type": "object"}} for name in ("search", "execute")]},
+        "tools/call": {"content": [{"type": "text", "text": "its own %s" % name}]}}.get(got["method"], {})
+    if "id" in got:
+        print(json.dumps({"jsonrpc": "2.0", "id": got["id"], "result": result}), flush=True)
+"#;
+    std::fs::write(&script, server).unwrap();
+    let entry = format!("only: {{command: python3, args: [\"{}\"]}}", script.display());
+    let app = App::with(
+        &BASIC
+            .replace("me: {builtin: whoami}", &entry)
+            .replace("listen: 127.0.0.1:0", "listen: 127.0.0.1:0\n  tool_search: {enabled: true}"),
+    );
+    let session = client(&app).await;
+    for name in ["search", "execute"] {
+        let answer = session.tool("execute", json!({"name": name})).await;
+        assert_eq!(answer["result"]["content"][0]["text"], format!("its own {name}"), "{answer}");
+    }
+    assert!(
+        session.tool("search", json!({"query": "search"})).await["result"]["structuredContent"]["tools"].is_array()
+    );
 }

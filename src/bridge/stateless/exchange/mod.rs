@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
-use crate::bridge::mailbox::{Item, Mailbox};
+use crate::bridge::mailbox::{Item, MAX_BYTES, Mailbox};
 use crate::bridge::stateless::attendance::Attendance;
 use crate::bridge::stateless::finish::{self, Form};
 use crate::bridge::stateless::question::Question;
@@ -206,7 +206,13 @@ impl Exchange {
                 let (body, code) = finish::finish(message, &self.form(&round, state.missing.as_deref()));
                 self.conclude(state, &round, body, code);
             }
-            Stage::Parked => self.settle(state, Outcome::Answer(Box::new(message.clone()))),
+            Stage::Parked => {
+                let outcome = match message.whole().len() <= MAX_BYTES {
+                    true => Outcome::Answer(Box::new(message.clone())),
+                    false => Outcome::Failure("The answer was too large to be kept until it was fetched".to_owned()),
+                };
+                self.settle(state, outcome);
+            }
             other => state.stage = other,
         }
     }

@@ -47,7 +47,7 @@ pub fn take(link: &Arc<Link>, number: u64, message: &Message, id: Span) -> bool 
         (None, _) => take_error(link, &call, message, id),
         (Some((ResultType::InputRequired, result)), Owner::Direct(direct)) => {
             match sealed(link, &call, direct, message, result) {
-                Some(message) => call.answer(&message, id),
+                Some(message) => link.answer(&call, &message, id),
                 None => fail("The MCP server asks for more where nobody can be asked"),
             }
         }
@@ -60,7 +60,7 @@ pub fn take(link: &Arc<Link>, number: u64, message: &Message, id: Span) -> bool 
         (Some((ResultType::Other, _)), Owner::Session(_) | Owner::Nobody) => {
             fail("The MCP server answered with a result of a kind that this client does not know");
         }
-        _ => call.answer(message, id),
+        _ => link.answer(&call, message, id),
     }
     true
 }

@@ -70,6 +70,11 @@ pub async fn introduce(link: &Arc<Link>, expected: Expected, limit: Duration) ->
     }
 }
 
+/// Asks a server that spoke 2026-07-28 whether it still does.
+pub async fn is_stateless_still(link: &Arc<Link>) -> bool {
+    matches!(discover(link, PATIENCE_HTTP).await, Found::Stateless(_))
+}
+
 async fn ask_both(link: &Arc<Link>, limit: Duration) -> Result<Hello, String> {
     let patience = if matches!(link.wire(), Wire::Http(_)) { PATIENCE_HTTP } else { PATIENCE_STDIO };
     let mut discovering = pin!(discover(link, limit));

@@ -19,7 +19,7 @@ use crate::base::limit::Limit;
 use crate::protocol::mcp::method::Method;
 use crate::protocol::mcp::object::{Names, ObjectFault, decoded, plain};
 use crate::protocol::mcp::reply;
-use crate::protocol::mcp::scan::{Scan, ScanFault};
+use crate::protocol::mcp::scan::{Name, Scan, ScanFault};
 use crate::protocol::mcp::splice::{self, Edit, Span};
 
 /// How deep objects and arrays may be nested. Nobody needs more; recursive parsers behind us cannot be driven deeper.
@@ -91,6 +91,38 @@ impl Message {
         let kind = kind(&mut scan)?;
         let (has_line_breaks, has_escapes) = (scan.has_line_breaks(), scan.has_escapes());
         Ok(Self { text, kind, has_line_breaks, has_escapes })
+    }
+
+    /// Checks that what decides about the message is written plainly: its method, the names of its members, and those of its params that
+    /// are known. What passes on passes as it came, and not everybody on the way takes an escape for what it stands for.
+    ///
+    /// # Errors
+    /// There is an escape in one of them.
+    pub fn check_plain(&self) -> Result<(), MessageFault> {
+        if !self.has_escapes {
+            return Ok(());
+        }
+        let is_escaped = |name: Name<'_>, known: &[&str]| {
+            name.has_escapes() && name.decoded().is_some_and(|name| known.contains(&&*name))
+        };
+        let mut has_escaped = false;
+        let mut scan = Scan::new(&self.text, usize::MAX);
+        let _read_before = scan.object(|scan, name| {
+            has_escaped |= is_escaped(name, &MEMBERS);
+            if scan.is_at_object() && name.decoded().as_deref() == Some("params") {
+                return scan
+                    .object(|scan, name| {
+                        has_escaped |= is_escaped(name, &params::PARAMS);
+                        scan.value().map(drop)
+                    })
+                    .map(drop);
+            }
+            let value = scan.value()?;
+            has_escaped |= name.decoded().as_deref() == Some("method") && self.json(value).contains('\\');
+            Ok(())
+        });
+        let text = "the method, and the names of members, are to be written without escapes";
+        if has_escaped { Err(MessageFault::invalid(text)) } else { Ok(()) }
     }
 
     /// What it is.

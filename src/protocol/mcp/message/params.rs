@@ -29,7 +29,7 @@ pub enum Param {
     ClientInfo,
 }
 
-const PARAMS: [&str; 16] = [
+pub(super) const PARAMS: [&str; 16] = [
     "name",
     "uri",
     "_meta",
@@ -50,7 +50,7 @@ const PARAMS: [&str; 16] = [
 
 const META_AT: usize = Param::Meta as usize;
 const REFERENCE_AT: usize = Param::Ref as usize;
-const REFERENCE: [&str; 2] = ["name", "uri"];
+const REFERENCE: [&str; 3] = ["name", "uri", "type"];
 
 /// Where the members of `params` stand.
 #[derive(Clone, Debug, Default)]
@@ -166,7 +166,8 @@ impl Params {
             }
         }
         let meta = if nulls.meta.is_some() { Meta::default() } else { meta.map_err(fault)? };
-        let [name, uri] = reference.map_err(fault)?;
+        // The type decides nothing here, but may for who is behind us.
+        let [name, uri, _] = reference.map_err(fault)?;
         Ok(Self { whole: Some(whole), members, meta, reference: Reference { name, uri }, nulls })
     }
 }

@@ -169,3 +169,25 @@ fn what_a_result_says_is_found_and_what_could_be_read_in_two_ways_is_told_apart(
         assert_eq!(parts(&result), expected, "{result}");
     }
 }
+
+#[test]
+fn mcp_3_escapes_are_no_way_to_write_what_decides() {
+    let plain = |text: &str| parse(text).unwrap().check_plain().is_ok();
+    for fine in [
+        r#"{"jsonrpc":"2.0","id":"\u0031","method":"tools/call","params":{"name":"\u0061","arguments":{"na\u006de":"\n"}}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"ping","params":{"\u00e9":1},"\u00e9":2}"#,
+        r#"{"jsonrpc":"2.0","id":1,"result":{"meth\u006fd":"a\/b"}}"#,
+    ] {
+        assert!(plain(fine), "{fine}");
+    }
+    for escaped in [
+        r#"{"jsonrpc":"2.0","id":1,"me\u0074hod":"tools/call"}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"tools\u002fcall"}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"tools\/call"}"#,
+        r#"{"jsonrpc":"2.0","i\u0064":1,"method":"ping"}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"na\u006de":"x"}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","p\u0061rams":{"name":"x"}}"#,
+    ] {
+        assert!(!plain(escaped), "{escaped}");
+    }
+}
