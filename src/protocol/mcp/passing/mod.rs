@@ -26,8 +26,8 @@ const MAX_NAME: usize = 1024;
 const MAX_MEMBERS: usize = 64;
 /// Shown by `config show --limits`.
 pub const LIMITS: [Limit; 2] = [
-    Limit::bytes("name of a member, or id, of a large answer of an upstream", MAX_NAME, "the call fails"),
-    Limit::count("members of a large answer beside its result", MAX_MEMBERS, "the call fails"),
+    Limit::bytes("name of a member, or id, of an answer that passes as it comes", MAX_NAME, "the call fails"),
+    Limit::count("members of an answer that passes as it comes, beside its result", MAX_MEMBERS, "the call fails"),
 ];
 
 /// The members of an answer that are known, as [`crate::protocol::mcp::message`] has them.
