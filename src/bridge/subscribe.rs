@@ -22,7 +22,7 @@ use crate::protocol::mcp::reply;
 use crate::protocol::mcp::splice::Edit;
 
 /// How long setting the level waits for all upstreams.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 /// Shown by `config show --limits`.
 pub const LIMITS: [Limit; 1] = [Limit::time("setting the log level at one upstream", PATIENCE, "it keeps its level")];
 

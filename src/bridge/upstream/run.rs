@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::bridge::subscribe;
 use crate::bridge::upstream::backoff::Backoff;
 use crate::bridge::upstream::connect::{self, Connected};
 use crate::bridge::upstream::hello::{Hello, Speaks};
@@ -140,7 +141,7 @@ impl Upstream {
         if offers.logging
             && let Some(level) = self.hub.sessions.lowest_level(&self.tenant)
         {
-            self.set_level(link, level, self.settings.timeout).await;
+            self.set_level(link, level, self.settings.timeout.min(subscribe::PATIENCE)).await;
         }
         for uri in self.hub.subscriptions_of(self.index) {
             let params = format!(r#"{{"uri":{}}}"#, serde_json::Value::from(uri));
