@@ -6,7 +6,7 @@ use std::hash::Hash;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::base::id::UserId;
+use crate::base::id::{ClientId, UserId};
 use crate::base::limit::Limit;
 use crate::bridge::Refusal;
 use crate::bridge::post::RETRY_AFTER;
@@ -82,10 +82,13 @@ impl Load {
 
 /// Large answers that wait to be read.
 #[derive(Debug)]
-pub struct Unread(Arc<Gauge<UserId>>);
+pub struct Unread(Arc<Gauge<Reads>>);
 
 /// So many bytes wait, until this is dropped.
-pub type Waiting = Taken<UserId>;
+pub type Waiting = Taken<Reads>;
+
+/// Who has to read: a person, or a client that acts for itself.
+type Reads = (Option<UserId>, Option<ClientId>);
 
 impl Default for Unread {
     fn default() -> Self {
@@ -97,7 +100,11 @@ impl Unread {
     /// Counts an answer of so many bytes for whom it is; `None` when there would be too many.
     #[must_use]
     pub fn add(&self, principal: &Principal, bytes: usize) -> Option<Waiting> {
-        Gauge::take(&self.0, principal.user.clone(), bytes).ok()
+        let reads = match &principal.user {
+            Some(user) => (Some(user.clone()), None),
+            None => (None, principal.client_id.clone()),
+        };
+        Gauge::take(&self.0, Some(reads).filter(|reads| *reads != (None, None)), bytes).ok()
     }
 }
 
