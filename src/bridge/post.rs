@@ -218,7 +218,7 @@ impl Bridge {
         self.equip(caller, &messages.iter().collect::<Vec<_>>()).await?;
         let itself = Caller { accepts_stream: false, takes_pieces: false, ..caller.clone() };
         let carried = Caller { is_carried: true, ..itself.clone() };
-        // What cannot be carried says so when it is begun.
+        // What tool search answers itself is answered below.
         let each: Vec<(&Caller, &Message)> = messages
             .iter()
             .zip(&meant)

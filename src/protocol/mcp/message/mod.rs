@@ -121,8 +121,15 @@ impl Message {
             has_escaped |= name.decoded().as_deref() == Some("method") && self.json(value).contains('\\');
             Ok(())
         });
+        if !has_escaped {
+            return Ok(());
+        }
+        let id = match &self.kind {
+            Kind::Request { id, .. } => Some(self.json(*id).to_owned()),
+            Kind::Notification { .. } | Kind::Answer { .. } => None,
+        };
         let text = "the method, and the names of members, are to be written without escapes";
-        if has_escaped { Err(MessageFault::invalid(text)) } else { Ok(()) }
+        Err(MessageFault { id, ..MessageFault::invalid(text) })
     }
 
     /// What it is.

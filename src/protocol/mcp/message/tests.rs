@@ -188,6 +188,7 @@ fn mcp_3_escapes_are_no_way_to_write_what_decides() {
         r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"na\u006de":"x"}}"#,
         r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","p\u0061rams":{"name":"x"}}"#,
     ] {
-        assert!(!plain(escaped), "{escaped}");
+        let fault = parse(escaped).unwrap().check_plain().unwrap_err();
+        assert_eq!((fault.code, fault.id.as_deref()), (reply::INVALID_REQUEST, Some("1")), "{escaped}");
     }
 }
