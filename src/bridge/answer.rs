@@ -11,7 +11,7 @@ use serde_json::json;
 use tokio::time::Sleep;
 
 use crate::bridge::load::Place;
-use crate::bridge::mailbox::{Event, Follower, Next, Passage, Reader};
+use crate::bridge::mailbox::{Event, Follower, Next, Passage, Reader, counted};
 use crate::bridge::post::RETRY_AFTER;
 use crate::bridge::session::{Attached, Session, UnderWay};
 use crate::bridge::stateless::attendance::Attendance;
@@ -58,6 +58,8 @@ impl Answer {
         Self::Refused { refusal, id: Bytes::from_static(reply::NO_ID) }
     }
 }
+
+const TOKEN_ENDED: &str = "The access token ended before the answer came: send the request again with a new one";
 
 /// Why nothing was done. The status code is the caller's to choose; the one in mind is named.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -197,6 +199,8 @@ pub struct EventStream {
     source: Option<Source>,
     lifetime: Option<Duration>,
     longest_silence: Option<Duration>,
+    /// The id of the request that is answered on it, if there is no coming back for the answer.
+    id: Option<Box<[u8]>>,
     end: Option<Pin<Box<Sleep>>>,
     /// After the source: what it leaves is looked through when it is gone.
     _attached: Option<Attached>,
@@ -245,6 +249,12 @@ impl EventStream {
         Self { first: Some(event_stream::frame(message)), ..Self::empty() }
     }
 
+    /// The same, counted among what waits to be read.
+    #[must_use]
+    pub fn counted<U: Send + 'static>(self, unread: Option<U>) -> Self {
+        Self { first: self.first.map(|first| counted(first, unread)), ..self }
+    }
+
     /// The events of a session.
     #[must_use]
     pub fn of_session(session: &Arc<Session>, reader: Reader) -> Self {
@@ -280,6 +290,18 @@ impl EventStream {
         self.longest_silence
     }
 
+    /// The same, as the one way for the answer to the request of this id.
+    #[must_use]
+    pub fn answering(self, id: &[u8]) -> Self {
+        Self { id: Some(id.into()), ..self }
+    }
+
+    /// What is to be said on it, should it end with the token: whoever waits for an answer is not to wait for ever.
+    #[must_use]
+    pub fn farewell(&self) -> Option<Bytes> {
+        self.id.as_ref().map(|id| event_stream::frame(&reply::error(id, reply::INTERNAL_ERROR, TOKEN_ENDED)))
+    }
+
     /// The same, keeping this as it is.
     #[must_use]
     pub fn holding(self, held: Option<Held>) -> Self {
@@ -294,6 +316,7 @@ impl EventStream {
             source: None,
             lifetime: None,
             longest_silence: None,
+            id: None,
             end: None,
             _attached: None,
             _held: None,

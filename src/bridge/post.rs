@@ -8,7 +8,8 @@ use bytes::Bytes;
 use crate::base::limit::Limit;
 use crate::base::patience::within;
 use crate::bridge::answer::Held;
-use crate::bridge::mailbox::{Event, Reader};
+use crate::bridge::load::Waiting as Unread;
+use crate::bridge::mailbox::{Event, Reader, counted};
 use crate::bridge::pool::{Own, Whom};
 use crate::bridge::route::Found;
 use crate::bridge::session::Session;
@@ -233,29 +234,36 @@ impl Bridge {
         let under_way = caller.session().map(Session::begin);
         let answers = each.iter().zip(permitted).zip(&meant).map(|(((caller, message), found), meant)| async move {
             match meant {
-                Meant::Answered(body) => Some(body.clone()),
+                Meant::Answered(body) => Some((body.clone(), None)),
                 _ => self.answer_alone(caller, message, found).await,
             }
         });
         let answers = futures_util::future::join_all(answers).await;
         drop(under_way);
-        let answers: Vec<Bytes> = answers.into_iter().flatten().collect();
+        let (answers, unread): (Vec<Bytes>, Vec<_>) = answers.into_iter().flatten().unzip();
         if answers.is_empty() {
             return Ok(Answer::Accepted);
         }
-        Ok(finished(caller, Bytes::from([b"[", answers.join(&b","[..]).as_slice(), b"]"].concat())))
+        let body = Bytes::from([b"[", answers.join(&b","[..]).as_slice(), b"]"].concat());
+        let unread = Some(unread).filter(|all| all.iter().any(Option::is_some));
+        Ok(match caller.accepts_json {
+            true => Answer::Message { body: counted(body, unread), session_id: None },
+            false => Answer::Stream { events: EventStream::of_message(&body).counted(unread), session_id: None },
+        })
     }
 
-    /// The answer to one message of a batch; `None` when it wants none.
-    async fn answer_alone(&self, caller: &Caller, message: &Message, found: Option<Found<'_>>) -> Option<Bytes> {
+    /// The answer to one message of a batch, and what it is counted with; `None` when it wants none.
+    async fn answer_alone(
+        &self,
+        caller: &Caller,
+        message: &Message,
+        found: Option<Found<'_>>,
+    ) -> Option<(Bytes, Option<Box<Unread>>)> {
         let is_request = match message.kind() {
             // MCP 2025-03-26, Lifecycle: `initialize` MUST NOT be part of a batch.
             Kind::Request { id, method: Method::Initialize, .. } => {
-                return Some(reply::error(
-                    message.bytes(*id),
-                    reply::INVALID_REQUEST,
-                    "initialize cannot be part of a batch",
-                ));
+                let text = "initialize cannot be part of a batch";
+                return Some((reply::error(message.bytes(*id), reply::INVALID_REQUEST, text), None));
             }
             _ => self.is_request(caller, message).await,
         };
@@ -264,16 +272,17 @@ impl Bridge {
             Ok(false) => return None,
             Err(refusal) => Err(refusal),
         };
-        match begun {
-            Ok(Begun::Answered(body)) => Some(body),
+        let own = match begun {
+            Ok(Begun::Answered(body)) => body,
             Ok(Begun::Waiting(mut reader) | Begun::Attended(mut reader, _)) => match reader.next().await {
-                Some(Event::Last(body)) => Some(reader.counted(body)),
-                _ => Some(unanswered(message)),
+                Some(Event::Last(body)) => return Some((body, reader.take_unread())),
+                _ => unanswered(message),
             },
             // JSON-RPC 2.0 §6: nothing answers a notification, nor an answer.
-            Err(_) if !matches!(message.kind(), Kind::Request { .. }) => None,
-            Err(_) => Some(error(message, reply::UNAVAILABLE, "This could not be taken at the moment")),
-        }
+            Err(_) if !matches!(message.kind(), Kind::Request { .. }) => return None,
+            Err(_) => error(message, reply::UNAVAILABLE, "This could not be taken at the moment"),
+        };
+        Some((own, None))
     }
 
     /// Takes a notification or an answer; true when the message is a request, of which nothing is done yet.
@@ -327,7 +336,5 @@ fn request_id(message: &Message) -> Bytes {
 
 fn parse(body: Bytes) -> Result<Message, Refusal> {
     let refused = |fault: MessageFault| Refusal::Malformed { body: fault.body() };
-    let message = Message::parse(body).map_err(refused)?;
-    message.check_plain().map_err(refused)?;
-    Ok(message)
+    Message::parse(body).and_then(Message::written_plainly).map_err(refused)
 }

@@ -224,6 +224,8 @@ pub(super) async fn lower_level(upstream: &Upstream, link: &Arc<Link>, wanted: L
     let offers = link.hello.get().is_some_and(|hello| hello.offers.logging);
     // UNSET ranks above all.
     if offers && wanted.rank() < link.log_level.load(Ordering::Relaxed) {
+        // A session may want more, and that may be on its way since the upstream came back.
+        let wanted = link.hub.sessions.lowest_level(&upstream.tenant).map_or(wanted, |lowest| lowest.min(wanted));
         upstream.set_level(link, wanted, upstream.settings.timeout.min(PATIENCE)).await;
     }
 }

@@ -15,7 +15,7 @@ pub const MAX_FIELDS: usize = 96;
 pub const MAX_FIELD_BYTES: usize = 32 * 1024;
 /// Shown by `config show --limits`.
 pub const LIMITS: [Limit; 3] = [
-    Limit::bytes("request target", MAX_TARGET, "414, the connection ends"),
+    Limit::bytes("request target", MAX_TARGET, "414, from 64 KiB on 400; the connection ends"),
     Limit::count("header fields of a request", MAX_FIELDS, "431, the connection ends"),
     Limit::bytes("header fields of a request, together", MAX_FIELD_BYTES, "431, the connection ends"),
 ];

@@ -24,8 +24,8 @@ pub const LIMITS: [Limit; 1] =
     [Limit::bytes("part of an answer that a connection is given at a time", PART, "the rest waits where it is")];
 
 /// The answer that carries a stream. It begins with a comment, and sends another whenever it was silent for `keepalive`,
-/// which also finds out that the client has left.
-pub fn answer<S>(events: S, end: End, keepalive: Duration) -> HttpResponse
+/// which also finds out that the client has left. `farewell` is its last event should it have to end early.
+pub fn answer<S>(events: S, end: End, farewell: Option<Bytes>, keepalive: Duration) -> HttpResponse
 where
     S: Stream<Item = Bytes> + Unpin + 'static,
 {
@@ -36,7 +36,7 @@ where
         .insert_header((header::CACHE_CONTROL, "no-store, no-transform"))
         // MCP Streamable HTTP, "Receiving": keeps proxies from holding events back.
         .insert_header(("x-accel-buffering", "no"))
-        .streaming(beginning.chain(until(events, end, keepalive)).flat_map(parts).map(Ok::<_, Infallible>))
+        .streaming(beginning.chain(until(events, (end, farewell), keepalive)).flat_map(parts).map(Ok::<_, Infallible>))
 }
 
 /// A content that is there already, of an answer that is otherwise made.
@@ -79,18 +79,23 @@ pub fn pieces(pieces: Pieces, end: End) -> HttpResponse {
         .streaming(parts)
 }
 
-fn until<S: Stream<Item = Bytes> + Unpin>(events: S, end: End, keepalive: Duration) -> impl Stream<Item = Bytes> {
-    stream::unfold((events, end, true), move |(mut events, mut end, is_between)| async move {
+fn until<S: Stream<Item = Bytes> + Unpin>(
+    events: S,
+    (end, farewell): (End, Option<Bytes>),
+    keepalive: Duration,
+) -> impl Stream<Item = Bytes> {
+    stream::unfold(Some((events, end, farewell, true)), move |rest| async move {
+        let (mut events, mut end, farewell, is_between) = rest?;
         let event = tokio::select! {
             biased;
-            () = &mut end => None,
+            () = &mut end => return farewell.filter(|_| is_between).map(|farewell| (farewell, None)),
             event = events.next() => event,
             () = tokio::time::sleep(keepalive), if is_between => Some(Bytes::from_static(KEEP_ALIVE)),
         };
         // A comment within an event that comes in pieces would become part of it.
         event.map(|event| {
             let is_between = event.ends_with(END);
-            (event, (events, end, is_between))
+            (event, Some((events, end, farewell, is_between)))
         })
     })
 }

@@ -225,10 +225,10 @@ impl State {
     fn break_off(&mut self, reader: u64, stream: StreamId) -> Option<Passage> {
         let (_, passage) = self.passing.take_if(|(own, _)| *own == reader)?;
         self.ended = true;
-        let last = self.last.take();
+        let (last, unread) = (self.last.take(), self.unread.take());
         if let Some(sent) = &mut self.sent {
             match last {
-                Some(answer) => sent.put_answer_by(stream, &answer),
+                Some(answer) => sent.put_answer_by(stream, &answer, unread),
                 None => sent.add_too_large(),
             }
         }
@@ -242,7 +242,8 @@ impl State {
         }
         let answer = self.last.take()?;
         self.ended = true;
-        self.sent.as_mut().map(|sent| sent.add_answer(stream, &answer))
+        let unread = self.unread.take();
+        self.sent.as_mut().map(|sent| sent.add_answer(stream, &answer, unread))
     }
 
     /// Sends a message on a call's stream that has no connection at the moment: it is there when the client comes back.
@@ -259,11 +260,11 @@ impl State {
             let _kept = self.sent.as_mut().map(|sent| sent.add(stream, &message));
         }
         let is_unread = self.passage.take().is_some();
-        let answer = self.last.take();
+        let (answer, unread) = (self.last.take(), self.unread.take());
         if let Some(sent) = self.sent.as_mut().filter(|_| is_unread || answer.is_some()) {
             self.ended = true;
             match answer {
-                Some(answer) => sent.put_answer_by(stream, &answer),
+                Some(answer) => sent.put_answer_by(stream, &answer, unread),
                 None => sent.add_too_large(),
             }
         }

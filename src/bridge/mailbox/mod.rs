@@ -380,10 +380,12 @@ impl Reader {
     /// counted as long as the reader lives.
     #[must_use]
     pub fn counted(&mut self, bytes: Bytes) -> Bytes {
-        match self.unread.take() {
-            Some(unread) => Bytes::from_owner(Counted { bytes, _unread: unread }),
-            None => bytes,
-        }
+        counted(bytes, self.unread.take())
+    }
+
+    /// What the answer that was read is counted with, for [`counted`].
+    pub const fn take_unread(&mut self) -> Option<Box<Unread>> {
+        self.unread.take()
     }
 
     /// The next event; `None` at the end.
@@ -422,12 +424,21 @@ impl Reader {
     }
 }
 
-struct Counted {
-    bytes: Bytes,
-    _unread: Box<Unread>,
+/// These bytes, counted among those that wait to be read until all of them are gone.
+#[must_use]
+pub fn counted<U: Send + 'static>(bytes: Bytes, unread: Option<U>) -> Bytes {
+    match unread {
+        Some(unread) => Bytes::from_owner(Counted { bytes, _unread: unread }),
+        None => bytes,
+    }
 }
 
-impl AsRef<[u8]> for Counted {
+struct Counted<U> {
+    bytes: Bytes,
+    _unread: U,
+}
+
+impl<U> AsRef<[u8]> for Counted<U> {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
     }

@@ -8,6 +8,8 @@ use bytes::Bytes;
 
 use crate::base::limit::Limit;
 use crate::bridge::event_id::{EventId, StreamId};
+use crate::bridge::load::Waiting as Unread;
+use crate::bridge::mailbox::counted;
 use crate::protocol::mcp::event_stream;
 
 /// How many bytes of one mailbox are kept beside an answer.
@@ -133,9 +135,9 @@ impl Sent {
     }
 
     /// Numbers the answer, on its way to a client that reads. It is kept whatever its size: a large one is the likeliest
-    /// to be cut off.
-    pub(super) fn add_answer(&mut self, stream: StreamId, answer: &[u8]) -> Bytes {
-        let frame = self.number(stream, answer);
+    /// to be cut off. `unread` is given back when nobody has it any more, neither this nor a connection.
+    pub(super) fn add_answer(&mut self, stream: StreamId, answer: &[u8], unread: Option<Box<Unread>>) -> Bytes {
+        let frame = counted(self.number(stream, answer), unread);
         if !self.make_room(frame.len()) {
             self.keep.held.fetch_add(frame.len(), Ordering::Relaxed);
         }
@@ -154,7 +156,7 @@ impl Sent {
         if let Some(call) = &self.call {
             let (stream, too_large) = (call.stream, call.too_large.clone());
             self.last -= 1;
-            self.add_answer(stream, &too_large);
+            self.add_answer(stream, &too_large, None);
         }
     }
 
@@ -162,13 +164,13 @@ impl Sent {
     pub(super) fn add_too_large(&mut self) {
         let instead = self.call.as_ref().map(|call| (call.stream, call.too_large.clone()));
         if let Some((stream, instead)) = instead {
-            self.add_answer(stream, &instead);
+            self.add_answer(stream, &instead, None);
         }
     }
 
     /// Numbers the answer while nobody reads. An error stands for it when there is no room.
-    pub(super) fn put_answer_by(&mut self, stream: StreamId, answer: &[u8]) {
-        let frame = self.number(stream, answer);
+    pub(super) fn put_answer_by(&mut self, stream: StreamId, answer: &[u8], unread: Option<Box<Unread>>) {
+        let frame = counted(self.number(stream, answer), unread);
         if self.make_room(frame.len()) {
             return self.push(stream, frame);
         }

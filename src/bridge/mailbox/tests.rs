@@ -261,3 +261,26 @@ fn one_stream_has_one_connection() {
     assert_eq!(drain(&mut next).len(), 1);
     assert_eq!(mailbox.rest(), Rest::Open);
 }
+
+#[tokio::test]
+async fn mcp_24_an_answer_is_counted_as_long_as_anybody_has_it() {
+    let all = crate::bridge::load::Unread::default();
+    let person = crate::model::principal::Principal::anonymous();
+    let count = || all.add(&person, 200 * 1024 * 1024).map(Box::new);
+    let (mailbox, reader) = Mailbox::of_call();
+    let stream = StreamId::Call(1);
+    let mut first = Follower::of_call(reader, Keep::new(10).unwrap(), (stream, Bytes::new()), None);
+    mailbox.count(*count().unwrap());
+    mailbox.finish(Bytes::from_static(b"large"));
+    let frame = poll_fn(|context| first.poll_next(context)).await.unwrap();
+    drop(first);
+    // Another connection takes the stream up, and goes: the one before has it still.
+    let mut second = mailbox.resume(EventId { stream, number: 0 }).unwrap();
+    let again = poll_fn(|context| second.poll_next(context)).await.unwrap();
+    assert_eq!(frame, again);
+    drop((second, again));
+    mailbox.forget();
+    assert!(count().is_none());
+    drop(frame);
+    assert!(count().is_some());
+}

@@ -55,21 +55,9 @@ impl Limits {
     #[must_use]
     pub fn shown(self) -> Vec<Limit> {
         vec![
-            Limit::count(
-                "children that are not shared, in all",
-                self.children,
-                "one that is idle makes room, else 503",
-            ),
-            Limit::count(
-                "children of the sessions of one person",
-                self.children_per_person,
-                "one that is idle makes room, else 503",
-            ),
-            Limit::count(
-                "connections to URLs that are not shared",
-                self.connections,
-                "one that is idle makes room, else 503",
-            ),
+            Limit::count("children that are not shared, in all", self.children, "503, Retry-After"),
+            Limit::count("children of the sessions of one person", self.children_per_person, "503, Retry-After"),
+            Limit::count("connections to URLs that are not shared", self.connections, "503, Retry-After"),
             Limit::time("child or connection whose tenant is away", self.idle, "it is ended"),
         ]
     }

@@ -107,8 +107,8 @@ impl Bridge {
     /// An answer of the bridge's own, made one of this era.
     fn finished(&self, caller: &Caller, method: &Method, body: Bytes) -> Result<Answer, Refusal> {
         let (body, code) = finish::own(body, &self.identity(&caller.own), method);
-        match refusal(code, &body) {
-            Some(refusal) => Err(refusal),
+        match refusal(code) {
+            Some(refusal) => Err(refusal(body)),
             None => Ok(post::finished(caller, body)),
         }
     }
@@ -199,16 +199,16 @@ async fn attend(
     };
     attendance.leave_work();
     match first {
-        Some(Event::Delayed) => Ok(stream(None, reader, attendance)),
-        Some(Event::Related(first)) => Ok(stream(Some(first), reader, attendance)),
+        Some(Event::Delayed) => Ok(stream(None, message, reader, attendance)),
+        Some(Event::Related(first)) => Ok(stream(Some(first), message, reader, attendance)),
         Some(Event::Passing(passage)) if caller.accepts_json => {
             Ok(Answer::Pieces(Pieces::new(passage, Some(Held::Attendance(attendance)))))
         }
         Some(Event::Passing(passage)) => Ok(attended(EventStream::of_passage(passage, reader), attendance)),
         Some(Event::Last(body)) => {
             attendance.answered();
-            match refusal(reader.code(), &body) {
-                Some(refusal) => Err(refusal),
+            match refusal(reader.code()) {
+                Some(refusal) => Err(refusal(reader.counted(body))),
                 None if caller.accepts_json => Ok(post::finished(caller, reader.counted(body))),
                 None => Ok(Answer::Stream { events: EventStream::of_call(Some(body), reader), session_id: None }),
             }
@@ -217,8 +217,8 @@ async fn attend(
     }
 }
 
-fn stream(first: Option<Bytes>, reader: Reader, attendance: Attendance) -> Answer {
-    attended(EventStream::of_call(first, reader), attendance)
+fn stream(first: Option<Bytes>, message: &Message, reader: Reader, attendance: Attendance) -> Answer {
+    attended(EventStream::of_call(first, reader).answering(message.id_or_null()), attendance)
 }
 
 fn attended(events: EventStream, attendance: Attendance) -> Answer {
@@ -231,12 +231,14 @@ fn refused(fault: &Fault, message: &Message) -> Refusal {
 }
 
 /// The status that goes with an error code, where it is another than 200.
-fn refusal(code: Option<i32>, body: &Bytes) -> Option<Refusal> {
+fn refusal(code: Option<i32>) -> Option<fn(Bytes) -> Refusal> {
     match code? {
         // MCP 2026-07-28, Protocol Version Header: a method that is not implemented is 404.
-        reply::METHOD_NOT_FOUND => Some(Refusal::UnknownMethod { body: body.clone() }),
-        // MCP 2026-07-28, Per-request protocol fields: on HTTP the status MUST be 400.
-        reply::MISSING_CAPABILITY => Some(Refusal::Malformed { body: body.clone() }),
+        reply::METHOD_NOT_FOUND => Some(|body| Refusal::UnknownMethod { body }),
+        // MCP 2026-07-28, Per-request protocol fields, Server Validation: on HTTP the status MUST be 400.
+        reply::MISSING_CAPABILITY | reply::HEADER_MISMATCH | reply::UNSUPPORTED_VERSION => {
+            Some(|body| Refusal::Malformed { body })
+        }
         _ => None,
     }
 }

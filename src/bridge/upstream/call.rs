@@ -220,7 +220,7 @@ impl Call {
     /// Notes that its answer, which comes next, is counted among those that wait to be read.
     pub fn count(&self, unread: Unread) {
         match &self.owner {
-            // Of what is kept for a client that is to come back, nothing large is.
+            // What is kept for a client that is to come back has a bound of its own.
             Owner::Stateless(exchange) => {
                 if let Some(mailbox) = exchange.mailbox() {
                     mailbox.count(unread);

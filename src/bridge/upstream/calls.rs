@@ -127,9 +127,34 @@ impl Calls {
         }
     }
 
-    /// Forgets the calls that were left and of which nothing came for as long as a call may take.
-    pub fn forget_left(&self, now: u64) {
-        self.lock().left.retain(|_, left| now < left.until);
+    /// Notes that this session has answered a question: its server goes on with what it asked for, and that may be any call that
+    /// the session has left.
+    pub fn left_was_answered(&self, session: &Session, now: u64) {
+        for left in self.lock().left.values_mut().filter(|left| left.is_sessions(session)) {
+            left.until = after(now, left.limit);
+        }
+    }
+
+    /// Forgets the calls that were left and of which nothing came for as long as a call may take; but for those of these sessions,
+    /// which still have something to answer. Gives the sessions whose answer can be for nothing but what they have left.
+    #[must_use]
+    pub fn forget_left(&self, now: u64, asked: &[Arc<Session>]) -> Vec<Arc<Session>> {
+        let mut state = self.lock();
+        let State { pending, left, .. } = &mut *state;
+        let mut done_with = Vec::new();
+        left.retain(|_, left| {
+            if now < left.until {
+                return true;
+            }
+            let Some(session) = asked.iter().find(|session| left.is_sessions(session)) else { return false };
+            let is_own = |call: &Arc<Call>| call.owner.session().is_some_and(|owner| Arc::ptr_eq(owner, session));
+            if !pending.values().any(is_own) {
+                done_with.push(Arc::clone(session));
+            }
+            left.until = after(now, left.limit);
+            true
+        });
+        done_with
     }
 
     /// Gives a call another id. `None` when it is over.
@@ -264,12 +289,15 @@ impl Left {
         }
     }
 
+    fn is_sessions(&self, session: &Session) -> bool {
+        self.session.as_ref().is_some_and(|own| std::ptr::eq(own.as_ptr(), session))
+    }
+
     /// Whether it was the same session's, or is known to have been the same caller's.
     fn is_of(&self, session: Option<&Arc<Session>>, principal: Option<&Arc<Principal>>) -> bool {
-        let is_sessions =
-            self.session.as_ref().zip(session).is_some_and(|(one, other)| one.as_ptr() == Arc::as_ptr(other));
         let both = self.principal.as_ref().zip(principal);
-        is_sessions || both.is_some_and(|(one, other)| is_somebody(one) && one.is_same_caller(other))
+        session.is_some_and(|session| self.is_sessions(session))
+            || both.is_some_and(|(one, other)| is_somebody(one) && one.is_same_caller(other))
     }
 }
 
@@ -332,14 +360,36 @@ mod tests {
         assert!(calls.of_sole_owner(0).is_some());
 
         let (calls, other) = left();
-        calls.forget_left(299);
+        assert!(calls.forget_left(299, &[]).is_empty());
         calls.left_progressed(1, 200);
-        calls.forget_left(499);
+        assert!(calls.forget_left(499, &[]).is_empty());
         assert!(calls.of_sole_owner(499).is_none());
         drop(calls.take(2));
         assert!(!calls.leaves_to(&other, 499));
-        calls.forget_left(500);
+        assert!(calls.forget_left(500, &[]).is_empty());
         assert!(calls.leaves_to(&other, 500));
+    }
+
+    #[test]
+    fn a_call_that_was_left_counts_while_its_session_has_something_to_answer_and_once_it_has() {
+        let (calls, one, other) = (Calls::default(), Session::of_nobody(), Session::of_nobody());
+        for id in [1, 2] {
+            calls.open(id, &call_of(&one)).unwrap();
+        }
+        calls.open(3, &call_of(&other)).unwrap();
+        assert!(calls.leave(1, Some(0)).is_some());
+        let asked = [Arc::clone(&one)];
+        assert!(calls.forget_left(300, &asked).is_empty(), "the question may be of its other call");
+        drop(calls.take(2));
+        assert!(calls.forget_left(599, &asked).is_empty());
+        let ours = calls.forget_left(600, &asked);
+        assert!(ours.len() == 1 && Arc::ptr_eq(&ours[0], &one), "nobody else can want the answer");
+        assert!(calls.of_sole_owner(600).is_none());
+        calls.left_was_answered(&one, 800);
+        assert!(calls.forget_left(1099, &[]).is_empty());
+        assert!(calls.of_sole_owner(1099).is_none());
+        assert!(calls.forget_left(1100, &[]).is_empty());
+        assert!(calls.of_sole_owner(1100).is_some());
     }
 
     #[test]
@@ -363,7 +413,7 @@ mod tests {
             assert!(calls.leave(10 + id, Some(100)).is_some());
         }
         // The first one, which is the one that matters, is not known any more.
-        calls.forget_left(399);
+        assert!(calls.forget_left(399, &[]).is_empty());
         assert!(calls.of_sole_owner(399).is_none());
         assert!(calls.of_sole_owner(400).is_some());
     }

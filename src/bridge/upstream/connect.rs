@@ -52,7 +52,9 @@ impl Upstream {
                 self.hub.found.note(self.name(), Speaks::Sessions);
                 self.attempt(Expected::Only(Speaks::Sessions), stop).await
             }
-            Err(Failure::Other(reason)) if self.settings.era.is_none() && expected != Expected::Anything => {
+            Err(Failure::Other(reason))
+                if self.settings.era.is_none() && expected != Expected::Anything && !*stop.borrow() =>
+            {
                 // It was of sessions when it was last seen, and may be another server by now.
                 tracing::info!(upstream = self.name(), reason, "the upstream is asked anew which era it speaks");
                 self.hub.found.forget(self.name());

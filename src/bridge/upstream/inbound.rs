@@ -86,10 +86,11 @@ fn answer(link: &Arc<Link>, message: &Message, id: Option<Span>, origin: Option<
 fn fail_answered(link: &Link, text: &[u8], origin: Option<u64>) {
     let text = std::str::from_utf8(text).unwrap_or_default();
     let members = object::members(text, &["id", "method"]).ok().filter(|_| origin.is_none());
-    if let Some([Some(id), None]) = members
-        && let Some(call) = number(id.as_bytes()).and_then(|number| link.calls.take(number))
-    {
-        call.fail(reply::UNAVAILABLE, "The MCP server answered with what cannot be read");
+    let Some([Some(id), None]) = members else { return };
+    let Some(number) = number(id.as_bytes()) else { return };
+    match link.calls.take(number) {
+        Some(call) => call.fail(reply::UNAVAILABLE, "The MCP server answered with what cannot be read"),
+        None => link.calls.left_is_done(number),
     }
 }
 
@@ -284,7 +285,7 @@ fn request(link: &Arc<Link>, message: &Message, (id, method, params): (Span, &Me
         None => link.sole_session().filter(|_| origin.is_none()),
     };
     if call.is_none() && session.is_none() {
-        tracing::warn!(upstream = %link.name, method = method.as_str(), "a request of an upstream could belong to several sessions, or to none");
+        link.count_nobodys(method);
         return refuse_nobodys(link, &their_id);
     }
     let Some(session) = session.filter(|session| can(session, message, method, params)) else {
@@ -353,6 +354,7 @@ pub async fn answered(session: &Session, message: &Message, id: Span) -> bool {
     };
     let Some(link) = Weak::upgrade(&link) else { return true };
     drop(link.end_asking(&their_id));
+    link.calls.left_was_answered(session, link.now());
     let text = message.rewritten(&mut [Edit { at: id, with: &their_id }]);
     if let Err(fault) = link.tell(text).await {
         tracing::warn!(upstream = %link.name, %fault, "a client's answer could not be passed on");

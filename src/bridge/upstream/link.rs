@@ -10,7 +10,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use crate::bridge::hub::Hub;
-use crate::bridge::mailbox::{Event, Mailbox};
+use crate::bridge::mailbox::{Event, Item, Mailbox};
 use crate::bridge::session::Session;
 use crate::bridge::stateless::exchange::Exchange;
 use crate::bridge::tenant::Tenant;
@@ -24,9 +24,11 @@ use crate::bridge::upstream::stateless::listening::Listening;
 use crate::bridge::upstream::wire::{SendFault, Slot, Wire};
 use crate::protocol::mcp::log_level::LogLevel;
 use crate::protocol::mcp::message::{Kind, Message, Param};
+use crate::protocol::mcp::method::Method;
 use crate::protocol::mcp::reply;
 use crate::protocol::mcp::splice::{Edit, Span};
 
+const UNANSWERED: &str = "It was not answered in time";
 const TOO_MUCH_UNREAD: &str = "Too many large answers wait to be read: read those, then send the request again";
 
 /// A connection. All sessions of its tenant share it; a new one is made when it is lost.
@@ -57,6 +59,7 @@ pub struct Link {
     next: AtomicU64,
     dropped: AtomicU64,
     garbage: AtomicU64,
+    nobodys: AtomicU64,
     lost: watch::Sender<Option<String>>,
     born: Instant,
 }
@@ -140,6 +143,7 @@ impl Link {
             next: AtomicU64::new(1),
             dropped: AtomicU64::new(0),
             garbage: AtomicU64::new(0),
+            nobodys: AtomicU64::new(0),
             lost: watch::Sender::new(None),
             born: Instant::now(),
         })
@@ -281,14 +285,22 @@ impl Link {
 
     /// Cancels all calls of a session that ended.
     pub fn cancel_all(self: &Arc<Self>, session: &Session) {
+        // What it was asked is refused with it, which its server may go on with, too.
+        self.calls.left_was_answered(session, self.now());
         for (id, call) in self.leave_all(|call| is_of(call, session)) {
             self.give_up(id, &call, reply::CANCELLED, "The session ended");
         }
     }
 
+    /// Takes a call that has failed on the way: its server may still work on it.
+    #[must_use]
+    pub fn leave(&self, id: u64) -> Option<Arc<Call>> {
+        self.calls.leave(id, self.if_left_goes_on())
+    }
+
     /// Cancels one call that nobody waits for any more.
     pub fn abandon(self: &Arc<Self>, id: u64, reason: &str) {
-        if let Some(call) = self.calls.leave(id, self.if_left_goes_on()) {
+        if let Some(call) = self.leave(id) {
             self.give_up(id, &call, reply::CANCELLED, reason);
         }
     }
@@ -296,7 +308,9 @@ impl Link {
     /// Ends the calls whose time is up.
     pub fn sweep(self: &Arc<Self>) {
         let now = self.now();
-        self.calls.forget_left(now);
+        for session in self.calls.forget_left(now, &self.asked_sessions()) {
+            self.withdraw(&session);
+        }
         for (id, call) in self.leave_all(|call| call.is_over(now)) {
             let text = match call.onward.is_asking() {
                 true => "The client did not answer the MCP server's questions in time",
@@ -327,6 +341,28 @@ impl Link {
         true
     }
 
+    /// The sessions that have yet to answer the upstream.
+    fn asked_sessions(&self) -> Vec<Arc<Session>> {
+        let session = |whom: &Whom| if let Whom::Session(session, _) = whom { session.upgrade() } else { None };
+        self.asking().values().filter_map(session).collect()
+    }
+
+    /// Takes back what a session was asked.
+    fn withdraw(self: &Arc<Self>, session: &Arc<Session>) {
+        let is_own =
+            |whom: &Whom| matches!(whom, Whom::Session(own, _) if std::ptr::eq(own.as_ptr(), Arc::as_ptr(session)));
+        let withdrawn: Vec<_> = self.asking().extract_if(|_, whom| is_own(whom)).collect();
+        for (id, whom) in withdrawn {
+            let Whom::Session(_, ours) = whom else { continue };
+            drop(session.take_asked(ours));
+            let params = format!(r#"{{"requestId":{ours},"reason":{UNANSWERED:?}}}"#);
+            let text = reply::notification("notifications/cancelled", Some(&params));
+            // A client that cannot be told will find its answer unwanted.
+            let _full = session.mailbox.push(Item::Notification(text));
+            self.tell_now(reply::error(&id, reply::UNAVAILABLE, UNANSWERED));
+        }
+    }
+
     /// Takes whom the upstream's request `id` was put to.
     #[must_use]
     pub fn end_asking(&self, id: &[u8]) -> Option<Whom> {
@@ -346,6 +382,16 @@ impl Link {
         if count.is_power_of_two() {
             let begin = String::from_utf8_lossy(begin.get(..80).unwrap_or(begin));
             tracing::warn!(upstream = %self.name, count, fault, begin = ?begin, "an upstream sends what is no message");
+        }
+    }
+
+    /// Counts and logs a question of the upstream's of which it is not known whose it is.
+    pub fn count_nobodys(&self, method: &Method) {
+        let count = self.nobodys.fetch_add(1, Ordering::Relaxed) + 1;
+        // As above.
+        if count.is_power_of_two() {
+            let method = method.as_str();
+            tracing::warn!(upstream = %self.name, count, method, "a request of an upstream could belong to several sessions, or to none");
         }
     }
 
@@ -392,19 +438,26 @@ impl Link {
 
     /// Hands over the answer that came for a call; `id` is where its id stands.
     pub fn answer(&self, call: &Call, message: &Message, id: Span) {
+        if self.has_room(call, message) {
+            call.answer(message, id);
+        }
+    }
+
+    /// Whether the answer that came for a call can wait to be read, as far as that is to be counted; else the call has failed.
+    #[must_use]
+    pub fn has_room(&self, call: &Call, message: &Message) -> bool {
         let size = message.whole().len();
-        if size > pass::HELD
-            && let Some(principal) = &call.principal
-        {
-            match self.hub.unread.add(principal, size) {
-                Some(unread) => call.count(unread),
-                None => {
-                    tracing::warn!(upstream = %self.name, size, "an answer was dropped: too much waits to be read");
-                    return call.fail(reply::UNAVAILABLE, TOO_MUCH_UNREAD);
-                }
+        let Some(principal) = call.principal.as_ref().filter(|_| size > pass::HELD) else { return true };
+        let unread = self.hub.unread.add(principal, size);
+        let has_room = unread.is_some();
+        match unread {
+            Some(unread) => call.count(unread),
+            None => {
+                tracing::warn!(upstream = %self.name, size, "an answer was dropped: too much waits to be read");
+                call.fail(reply::UNAVAILABLE, TOO_MUCH_UNREAD);
             }
         }
-        call.answer(message, id);
+        has_room
     }
 
     /// Whether the connection is lost.

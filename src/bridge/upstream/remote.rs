@@ -125,6 +125,8 @@ pub fn refusal(status: u16) -> Option<String> {
     match status {
         200..=299 => None,
         300..=399 => Some("The MCP server redirects elsewhere, which is not followed".to_owned()),
+        // RFC 9110 §15.5.8: no server behind a proxy says so.
+        407 => Some("The proxy before the MCP server refused the bridge's credentials (status 407)".to_owned()),
         401 | 403 => Some(format!("The MCP server refused the bridge's credentials (status {status})")),
         status => Some(format!("The MCP server answered with status {status}")),
     }
@@ -132,7 +134,7 @@ pub fn refusal(status: u16) -> Option<String> {
 
 /// Ends a call that nothing will come for, if it waits still.
 pub fn fail(link: &Link, id: u64, reason: &str) {
-    if let Some(call) = link.calls.take(id) {
+    if let Some(call) = link.leave(id) {
         tracing::warn!(upstream = %link.name, reason, "a call of an upstream failed");
         call.fail(reply::UNAVAILABLE, reason);
     }

@@ -35,8 +35,9 @@ pub const LIMITS: [Limit; 1] = [Limit::time(
 )];
 const SHORTEST_RECONNECT: Duration = Duration::from_millis(10);
 const TOOLS_CALL: &str = "tools/call";
-/// A server is not asked more often than once in so many milliseconds whether it still speaks 2026-07-28.
+/// A server is not asked more often than once in so many milliseconds which era it speaks now.
 const DOUBTED: u64 = 10_000;
+const CHANGED: &str = "it speaks another era of the protocol than it did";
 /// How long telling the server that its session is over may take.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -52,7 +53,7 @@ pub struct HttpWire {
     /// nearly all.
     tool_calls: OnceLock<Prepared>,
     may_be_older: AtomicBool,
-    /// It is being asked whether it still speaks as it did; and when that was last asked, in milliseconds of the connection.
+    /// It is being asked which era it speaks now; and when that was last asked, in milliseconds of the connection.
     is_doubted: AtomicBool,
     doubted_at: AtomicU64,
 }
@@ -159,16 +160,17 @@ impl HttpWire {
         if is_session_lost {
             link.lose("the server forgot the session");
         } else if self.version.get().is_some() {
-            self.doubt(link, status, code);
+            self.doubt(link, call, (status, code));
         }
     }
 
     /// Whether a refusal is one of another era than the server's: it may be another server by now. MCP 2026-07-28, Backward
     /// Compatibility: asked again when what was found turns out to be wrong.
-    fn doubt(&self, link: &Arc<Link>, status: u16, code: Option<i32>) {
+    fn doubt(&self, link: &Arc<Link>, call: &Call, (status, code): (u16, Option<i32>)) {
+        let is_asking = probe::is_asking(call);
         match (link.speaks(), status, code) {
-            (Speaks::Sessions, 400, Some(reply::UNSUPPORTED_VERSION | reply::HEADER_MISMATCH)) => {
-                link.lose("it does not speak the version of its session any more");
+            (Speaks::Sessions, 400, Some(reply::UNSUPPORTED_VERSION | reply::HEADER_MISMATCH)) if !is_asking => {
+                self.ask_again(link);
             }
             // These are the era's own.
             (
@@ -182,12 +184,13 @@ impl HttpWire {
                 ),
             )
             | (Speaks::Stateless, 404, Some(reply::METHOD_NOT_FOUND)) => {}
+            (Speaks::Stateless, 400 | 404 | 405, _) if is_asking => link.lose(CHANGED),
             (Speaks::Stateless, 400 | 404, _) => self.ask_again(link),
             _ => {}
         }
     }
 
-    /// Asks whether the server still speaks 2026-07-28; the connection is lost if not.
+    /// Asks which era the server speaks now; the connection is lost if that is another.
     fn ask_again(&self, link: &Arc<Link>) {
         let (now, before) = (link.now(), self.doubted_at.load(Ordering::Relaxed));
         let is_early = before != 0 && now < before.saturating_add(DOUBTED);
@@ -197,8 +200,8 @@ impl HttpWire {
         self.doubted_at.store(now.max(1), Ordering::Relaxed);
         let asked = Arc::clone(link);
         link.hub.runtime.spawn(async move {
-            if !probe::is_stateless_still(&asked).await {
-                asked.lose("it does not speak 2026-07-28 any more");
+            if probe::has_changed(&asked).await {
+                asked.lose(CHANGED);
             }
             if let Wire::Http(wire) = asked.wire() {
                 wire.is_doubted.store(false, Ordering::Relaxed);

@@ -153,7 +153,8 @@ fn respond(answer: Answer, principal: &Arc<Principal>, state: &State) -> HttpRes
         Answer::Stream { events, session_id } => {
             let keepalive = state.endpoint.sse_keepalive_interval;
             let keepalive = events.longest_silence().map_or(keepalive, |longest| longest.min(keepalive));
-            with_session(stream::answer(events, end(principal, state), keepalive), session_id.as_deref())
+            let farewell = events.farewell();
+            with_session(stream::answer(events, end(principal, state), farewell, keepalive), session_id.as_deref())
         }
         Answer::Refused { refusal, id } => refused(&refusal, &id, state),
     }

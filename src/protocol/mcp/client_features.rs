@@ -77,13 +77,12 @@ impl ClientFeatures {
     /// Reads `capabilities`.
     #[must_use]
     pub fn read(capabilities: &str) -> Self {
-        let Ok([sampling, elicitation, roots]) = object::members(capabilities, &["sampling", "elicitation", "roots"])
-        else {
+        let Some([sampling, elicitation, roots]) = declared(capabilities, &["sampling", "elicitation", "roots"]) else {
             return Self::default();
         };
-        let modes = elicitation.and_then(|modes| object::members(modes, &["form", "url"]).ok());
+        let modes = elicitation.and_then(|modes| declared(modes, &["form", "url"]));
         let [form, url] = modes.map_or([false; 2], |modes| modes.map(|mode| mode.is_some()));
-        let more = sampling.and_then(|sampling| object::members(sampling, &["tools", "context"]).ok());
+        let more = sampling.and_then(|sampling| declared(sampling, &["tools", "context"]));
         let [tools, context] = more.map_or([false; 2], |more| more.map(|one| one.is_some()));
         Self {
             sampling: sampling.is_some(),
@@ -129,6 +128,12 @@ impl ClientFeatures {
     }
 }
 
+/// The capabilities of these names. `null` is how some clients write that they have none.
+fn declared<'a, const N: usize>(all: &'a str, names: &[&'static str; N]) -> Option<[Option<&'a str>; N]> {
+    let found = object::members(all, names).ok()?;
+    Some(found.map(|one| one.filter(|one| *one != "null")))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -138,6 +143,7 @@ mod tests {
         let read = |text: &str| ClientFeatures::read(text);
         assert!(read(r#"{"elicitation":{}}"#).elicitation_form && !read(r#"{"elicitation":{}}"#).elicitation_url);
         assert!(!read(r#"{"elicitation":{"url":{}}}"#).elicitation_form);
+        assert_eq!(read(r#"{"elicitation":{"form":{},"url":null},"sampling":null}"#), read(r#"{"elicitation":{}}"#));
         assert!(read(r#"{"roots":{"listChanged":true},"sampling":{}}"#).roots);
         assert_eq!(read(r#"{"roots":{},"Roots":{}}"#), ClientFeatures::default());
         for all in [

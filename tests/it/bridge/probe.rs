@@ -246,3 +246,51 @@ async fn e_9_a_server_behind_a_url_that_comes_back_in_the_other_era_is_asked_aga
     }
     bridge.shutdown().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn e_9_a_server_behind_a_url_that_is_in_trouble_is_not_taken_for_another() {
+    for is_stateless in [true, false] {
+        let is_up = Arc::new(AtomicBool::new(true));
+        let usual = Arc::clone(&is_up);
+        let server = FakeServer::start(move |got| {
+            let id = got.json()["id"].clone();
+            let whole = |status: u16, kind: &str, body: String| {
+                Some(Reply::Whole { status, headers: vec![("Content-Type", kind.to_owned())], body })
+            };
+            let result =
+                |result: Value| Some(Reply::json(&json!({"jsonrpc": "2.0", "id": id, "result": result})));
+            let is_asked = got.method() == "server/discover";
+            match (is_stateless, got.method().as_str()) {
+                _ if got.line.starts_with("GET") => Some(Reply::status(405)),
+                (true, _) if is_asked && !usual.load(Ordering::Relaxed) => Some(Reply::status(503)),
+                (true, "server/discover") => result(
+                    json!({"resultType": "complete", "supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}}}),
+                ),
+                (false, "server/discover") => whole(400, "text/plain", "what?".to_owned()),
+                (true, "tools/list") => result(
+                    json!({"resultType": "complete", "tools": [{"name": "echo", "inputSchema": {"type": "object"}}]}),
+                ),
+                (_, "tools/call") if got.call().2["bad"] == true => {
+                    let error = json!({"code": -32020, "message": "a fault of the tool's own"});
+                    let error = json!({"jsonrpc": "2.0", "id": id, "error": error}).to_string();
+                    if is_stateless { whole(400, "text/plain", "blocked".to_owned()) } else { whole(400, "application/json", error) }
+                }
+                (_, "tools/call") => result(json!({"content": [{"type": "text", "text": "well"}]})),
+                _ => None,
+            }
+        })
+        .await;
+        let bridge = bridge(&[http("h", &server.url)]).await;
+        let client = Client::connect(&bridge, "ada").await;
+        let asked = server.got_of("server/discover").len();
+        is_up.store(false, Ordering::Relaxed);
+        let bad = client.rpc("tools/call", &json!({"name": "echo", "arguments": {"bad": true}})).await;
+        assert!(bad["error"].is_object(), "{bad}");
+        until(|| server.got_of("server/discover").len() > asked).await;
+        assert_eq!(client.tool("echo", &json!({})).await, "well");
+        // Answered after the question that was asked before it, or the connection is lost by now.
+        assert_eq!(client.tool("echo", &json!({})).await, "well");
+        assert!(bridge.status()[0].is_up && bridge.status()[0].restarts == 0, "{is_stateless} {:?}", bridge.status());
+        bridge.shutdown().await;
+    }
+}

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::support::{Client, bridge, builtin, child, notification, options, person, request, tool_call};
+use super::fake_server::{FakeServer, Reply};
+use super::support::{
+    Client, bridge, builtin, child, command, http, notification, options, person, request, tool_call,
+};
 use mcp_bridge::base::clock::Timestamp;
 use mcp_bridge::bridge::{Answer, Bridge, PostRequest, Refusal};
 use mcp_bridge::model::principal::Principal;
@@ -285,4 +288,49 @@ fn requests_may_come_on_any_runtime() {
         worker.join().unwrap();
     }
     of_bridge.block_on(bridge.shutdown());
+}
+
+#[tokio::test]
+async fn mcp_24_answers_in_a_batch_are_counted_as_long_as_they_wait() {
+    let fake = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/children/fake_mcp_server.py");
+    let bridge = bridge(&[command("c", "python3", &[fake])]).await;
+    let client = Client::connect_as(&bridge, "ada", "2025-03-26", &json!({})).await;
+    let call = tool_call("1", "large", &json!({"bytes": 15 * 1024 * 1024}));
+    let mut held = Vec::new();
+    for _ in 0..4 {
+        held.push(client.post(&format!("[{call}]")).await);
+    }
+    assert!(client.raw(&call).await.contains("wait to be read"));
+    drop(held);
+    assert!(client.raw(&call).await.len() > 15 * 1024 * 1024);
+    bridge.shutdown().await;
+}
+
+#[tokio::test]
+async fn mcp_24_errors_are_counted_as_answers_are() {
+    let server = FakeServer::start(|got| {
+        let id = got.json()["id"].clone();
+        let result = |result: Value| Some(Reply::json(&json!({"jsonrpc": "2.0", "id": id, "result": result})));
+        match got.method().as_str() {
+            "server/discover" => result(json!({"supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}}})),
+            "tools/list" => result(json!({"tools": [{"name": "fail", "inputSchema": {"type": "object"}}]})),
+            "tools/call" => {
+                let error = json!({"code": -32603, "message": "x".repeat(15 * 1024 * 1024)});
+                Some(Reply::json(&json!({"jsonrpc": "2.0", "id": id, "error": error})))
+            }
+            _ => None,
+        }
+    })
+    .await;
+    let bridge = bridge(&[http("h", &server.url)]).await;
+    let client = Client::connect(&bridge, "ada").await.json_only();
+    let call = tool_call("1", "fail", &json!({}));
+    let mut held = Vec::new();
+    for _ in 0..4 {
+        held.push(client.post(&call).await);
+    }
+    assert!(client.raw(&call).await.contains("wait to be read"));
+    drop(held);
+    assert!(client.raw(&call).await.len() > 15 * 1024 * 1024);
+    bridge.shutdown().await;
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::fake_server::{FakeServer, Got, Reply};
 use super::fake_sse::{FakeSse, Said, event, greeting};
-use super::support::{Client, bridge, refused, sse, until};
+use super::support::{Client, bridge, refused, sse, tool_call, until};
 use mcp_bridge::config::section::Upstream;
 
 /// Does what `text` of a tool call says.
@@ -23,6 +23,9 @@ fn obey(got: &Got) -> Option<Said> {
             body: "<html>evil".to_owned(),
             events: String::new(),
         }),
+        None if arguments["ask"] == true => Some(Said::events(event(
+            &json!({"jsonrpc": "2.0", "id": "q", "method": "elicitation/create", "params": {"message": "?"}}),
+        ))),
         None if arguments["wait"] == true => Some(Said::events(String::new())),
         None => Some(Said::events(answer(&arguments["text"]))),
     }
@@ -89,6 +92,21 @@ async fn proxy_11_a_call_that_is_not_answered_is_over_in_its_time_and_its_place_
     assert_eq!((&answer["id"], &answer["error"]["code"]), (&json!(1), &json!(-32001)), "{answer}");
     assert!(!bridge.status()[0].is_busy);
     assert_eq!(client.tool("echo", &json!({"text": "x"})).await, "x");
+    bridge.shutdown().await;
+}
+
+#[tokio::test]
+async fn mcp_17_what_is_asked_after_a_call_failed_on_its_way_may_be_asked_for_it() {
+    let server = FakeSse::start(obey).await;
+    let bridge = bridge(&[sse(&server.url)]).await;
+    let (rita, alice) = (Client::connect(&bridge, "rita").await, Client::connect(&bridge, "alice").await);
+    let failed = rita.rpc("tools/call", &json!({"name": "echo", "arguments": {"status": 504}})).await;
+    assert_eq!(failed["error"]["code"], -32000, "{failed}");
+    // The server is still at it, for all that is known.
+    let call = tokio::spawn(async move { alice.all(&tool_call("1", "echo", &json!({"ask": true}))).await });
+    let is_refused = |got: &Got| got.body.contains("cannot be attributed");
+    until(|| server.got().iter().any(is_refused)).await;
+    call.abort();
     bridge.shutdown().await;
 }
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::mcp::{child, journal, until};
 use crate::support::app::BASIC;
-use crate::support::mcp::{Session, last_message};
+use crate::support::mcp::{Events, Session, last_message};
 use crate::support::{App, Browser, Client, Stateless};
 
 struct Rig {
@@ -29,8 +29,14 @@ enum Leaving {
 
 impl Rig {
     fn start() -> Self {
+        Self::with("")
+    }
+
+    /// With more settings of the upstream.
+    fn with(more: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let child = child(&format!(", \"--journal\", \"{}\"", folder.path().join("journal").display()));
+        let child = child.replace("]}", &format!("]{more}}}"));
         let yaml = BASIC.replace("me: {builtin: whoami}", &format!("fake: {child}"));
         let both = yaml.replace(
             r#"rita, password_hash: HASH, scopes: ["mcp:read"]"#,
@@ -179,4 +185,23 @@ async fn who_has_left_a_call_is_asked_by_the_next() {
     until(|| rig.got(|got| got["method"] == "notifications/cancelled") == 1).await;
     let asked = stateless.tool("ask", json!({"method": "elicitation/create"})).await;
     assert_eq!(asked["result"]["resultType"], "input_required", "{asked}");
+}
+
+#[tokio::test]
+async fn a_question_of_a_call_that_was_left_is_taken_back_when_its_time_is_up() {
+    let rig = Rig::with(", timeout: 1s");
+    let rita = rig.session("rita").await;
+    let mut listening = Events::of(rita.listen().await);
+    let params = json!({"name": "ask", "arguments": {"method": "elicitation/create"}});
+    let mut call = rita.stream(&json!({"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": params})).await;
+    let question = call.next().await.unwrap();
+    assert_eq!(question["method"], "elicitation/create");
+    let cancelled = json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 7}});
+    assert_eq!(rita.post(&cancelled).await.status, 202);
+    let told = listening.next().await.unwrap();
+    assert_eq!((&told["method"], &told["params"]["requestId"]), (&cancelled["method"], &question["id"]), "{told}");
+    until(|| rig.got(|got| got["error"].to_string().contains("not answered in time")) == 1).await;
+    // An answer comes too late.
+    let answer = json!({"jsonrpc": "2.0", "id": question["id"], "result": {"action": "decline"}});
+    assert_eq!(rita.post(&answer).await.status, 400);
 }

@@ -5,8 +5,8 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::mcp::{until, with_child};
-use crate::support::Client;
 use crate::support::mcp::{Events, Session};
+use crate::support::{Client, Stateless};
 
 /// What the server got since it was started last.
 fn of_this_life(journal: &Path) -> Vec<Value> {
@@ -100,4 +100,10 @@ async fn child_4_a_server_that_does_not_take_what_sessions_had_set_up_is_there_a
     assert!(session.tool("echo", json!({"a": 1})).await["result"].is_object());
     let listed = session.call("tools/list", json!({})).await;
     assert!(listed["result"]["tools"].as_array().unwrap().len() > 5, "{listed}");
+    // Who wants less than a session does not undo what that is about to get.
+    let params = json!({"name": "echo", "arguments": {}, "_meta": {"io.modelcontextprotocol/logLevel": "error"}});
+    assert!(Stateless::new(&app, &token).call("tools/call", params).await["result"].is_object());
+    let got = crate::mcp::journal(&journal);
+    let levels = got.iter().filter(|got| got["method"] == "logging/setLevel").map(|got| &got["params"]["level"]);
+    assert_eq!(levels.collect::<Vec<_>>(), ["warning"; 3]);
 }

@@ -237,3 +237,15 @@ async fn a_slow_answer_comes_on_a_stream() {
     let page = Page::read(sent).await;
     assert_eq!(last_message(&page)["result"]["structuredContent"]["waited"], "time");
 }
+
+#[tokio::test]
+async fn who_waits_on_a_stream_is_told_that_the_token_has_ended() {
+    let yaml = BASIC.replace("me: {builtin: whoami}", &format!("fake: {}", crate::mcp::child("")));
+    let app = App::with(&yaml.replace("mode: builtin", "mode: builtin\n    token_lifetime: 2s"));
+    let token = Client::register(&app).await.tokens().await.access().to_owned();
+    let client = Stateless::new(&app, &token);
+    let params = json!({"name": "slow", "arguments": {"milliseconds": 60_000}});
+    let page = client.page("tools/call", params).await;
+    let last = last_message(&page);
+    assert!(last["id"] == 1 && last["error"]["message"].as_str().unwrap().contains("token ended"), "{}", page.body);
+}

@@ -190,6 +190,8 @@ async fn d_25_each_era_gets_its_own_codes() {
         assert_eq!(last_message(&page)["error"]["data"]["requiredCapabilities"], json!({"elicitation": {}}));
         assert_eq!(session.call("tools/call", needed).await["error"]["code"], -32021);
         assert_eq!(refusal(&client.page("vendor/unknown", json!({})).await), (404, -32601));
+        let other_header = json!({"name": "error", "arguments": {"code": -32020}});
+        assert_eq!(refusal(&client.page("tools/call", other_header).await), (400, -32020));
         let odd = session.tool("odd", json!({})).await;
         assert!(odd["error"]["message"].to_string().contains("does not know"), "{odd}");
     }

@@ -44,7 +44,8 @@ pub fn take(link: &Arc<Link>, number: u64, message: &Message, id: Span) -> bool 
     let Some(call) = link.calls.take_if(number, is_answered) else { return false };
     let fail = |text: &str| call.fail(reply::UNAVAILABLE, text);
     match (kind, &call.owner) {
-        (None, _) => take_error(link, &call, message, id),
+        (None, _) if link.has_room(&call, message) => take_error(link, &call, message, id),
+        (None, _) => {}
         (Some((ResultType::InputRequired, result)), Owner::Direct(direct)) => {
             match sealed(link, &call, direct, message, result) {
                 Some(message) => link.answer(&call, &message, id),

@@ -49,6 +49,8 @@ enum Found {
     Stateless(Box<Hello>),
     /// Not of the stateless era, as far as can be seen.
     Sessions,
+    /// The same, but it has said nothing.
+    Silent,
     /// Of the stateless era, but it cannot be used.
     Unusable(String),
 }
@@ -64,15 +66,29 @@ pub async fn introduce(link: &Arc<Link>, expected: Expected, limit: Duration) ->
         (Expected::Only(Speaks::Stateless), _) => match discover(link, limit).await {
             Found::Stateless(hello) => Ok(*hello),
             Found::Unusable(reason) => Err(reason),
-            Found::Sessions => Err("it did not answer server/discover as a server of 2026-07-28 does".to_owned()),
+            Found::Sessions | Found::Silent => {
+                Err("it did not answer server/discover as a server of 2026-07-28 does".to_owned())
+            }
         },
         (Expected::Anything, _) => ask_both(link, limit).await,
     }
 }
 
-/// Asks a server that spoke 2026-07-28 whether it still does.
-pub async fn is_stateless_still(link: &Arc<Link>) -> bool {
-    matches!(discover(link, PATIENCE_HTTP).await, Found::Stateless(_))
+/// Asks a server that spoke one era whether it speaks the other one now. That it does not answer does not say so.
+pub async fn has_changed(link: &Arc<Link>) -> bool {
+    let found = discover(link, PATIENCE_HTTP).await;
+    match link.speaks() {
+        Speaks::Sessions => matches!(found, Found::Stateless(_)),
+        Speaks::Stateless => matches!(found, Found::Sessions),
+    }
+}
+
+/// Whether this is the call that asks.
+#[must_use]
+pub fn is_asking(call: &Call) -> bool {
+    let is_discover =
+        |own: &fetch::Own| own.more.iter().any(|(name, value)| *name == dress::METHOD && value == DISCOVER);
+    call.is_bridges_own() && call.onward.header.as_ref().is_some_and(is_discover)
 }
 
 async fn ask_both(link: &Arc<Link>, limit: Duration) -> Result<Hello, String> {
@@ -84,14 +100,14 @@ async fn ask_both(link: &Arc<Link>, limit: Duration) -> Result<Hello, String> {
             let mut initializing = pin!(initialize(link, limit));
             tokio::select! {
                 found = &mut discovering => match found {
-                    Found::Sessions => return initializing.await,
+                    Found::Sessions | Found::Silent => return initializing.await,
                     found => found,
                 },
                 hello = &mut initializing => match hello {
                     Ok(hello) => return Ok(hello),
                     // It refuses `initialize`: then it owes an answer to the other.
                     Err(reason) => match discovering.await {
-                        Found::Sessions => return Err(reason),
+                        Found::Sessions | Found::Silent => return Err(reason),
                         found => found,
                     },
                 },
@@ -102,7 +118,7 @@ async fn ask_both(link: &Arc<Link>, limit: Duration) -> Result<Hello, String> {
         Found::Stateless(hello) => Ok(*hello),
         Found::Unusable(reason) => Err(reason),
         // MCP 2026-07-28, Backward Compatibility: anything else, whatever its code, is a server of the session era.
-        Found::Sessions => initialize(link, limit).await,
+        Found::Sessions | Found::Silent => initialize(link, limit).await,
     }
 }
 
@@ -135,13 +151,13 @@ async fn discover_once(link: &Arc<Link>, limit: Duration) -> Option<Found> {
     let own = [(dress::PROTOCOL_VERSION, ProtocolVersion::STATELESS.as_str()), (dress::METHOD, DISCOVER)];
     let more = own.map(|(name, value)| (name, Bytes::from_static(value.as_bytes()))).into();
     call.onward.header = Some(fetch::Own { place: None, more });
-    let Ok(id) = link.request(call, &question, &[]).await else { return Some(Found::Sessions) };
+    let Ok(id) = link.request(call, &question, &[]).await else { return Some(Found::Silent) };
     let _forgotten = Forgotten { link, id };
     match tokio::time::timeout(limit, reader.next()).await {
         Ok(Some(Event::Last(answer))) => {
             Message::parse(answer).map_or(Some(Found::Sessions), |answer| judge(&answer, &link.name))
         }
-        _ => Some(Found::Sessions),
+        _ => Some(Found::Silent),
     }
 }
 
@@ -181,6 +197,8 @@ fn judge_error(answer: &Message) -> Option<Found> {
             let text = text.unwrap_or_default();
             Found::Unusable(format!("it speaks 2026-07-28, but refused server/discover: {text}"))
         }
+        // It may be the bridge's own, for an answer that did not come.
+        Ok(reply::UNAVAILABLE) => Found::Silent,
         _ => Found::Sessions,
     })
 }
@@ -206,6 +224,7 @@ mod tests {
         match judge(&Message::parse(Bytes::from(text)).unwrap(), "up") {
             Some(Found::Stateless(_)) => "stateless",
             Some(Found::Sessions) => "sessions",
+            Some(Found::Silent) => "silent",
             Some(Found::Unusable(_)) => "unusable",
             None => "again",
         }
@@ -235,7 +254,7 @@ mod tests {
             (r#""error":{"code":-32020,"message":"m"}"#, "unusable"),
             (r#""error":{"code":-32601,"message":"m"}"#, "sessions"),
             (r#""error":{"code":-32602,"message":"m"}"#, "sessions"),
-            (r#""error":{"code":-32000,"message":"m"}"#, "sessions"),
+            (r#""error":{"code":-32000,"message":"m"}"#, "silent"),
             (r#""error":{"code":"x","message":"m"}"#, "sessions"),
         ] {
             assert_eq!(found(answer), expected, "{answer}");

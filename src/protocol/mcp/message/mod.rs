@@ -93,19 +93,20 @@ impl Message {
         Ok(Self { text, kind, has_line_breaks, has_escapes })
     }
 
-    /// Checks that what decides about the message is written plainly: its method, the names of its members, and those of its params that
-    /// are known. What passes on passes as it came, and not everybody on the way takes an escape for what it stands for.
+    /// The message, once what decides about it is written plainly: its method, the names of its members, and those of its params that
+    /// are known. What passes on passes as it came, and not everybody on the way takes an escape for what it stands for. `\/`, as PHP
+    /// writes the slash of each method, hides nothing: it is written out.
     ///
     /// # Errors
-    /// There is an escape in one of them.
-    pub fn check_plain(&self) -> Result<(), MessageFault> {
+    /// There is another escape in one of them.
+    pub fn written_plainly(self) -> Result<Self, MessageFault> {
         if !self.has_escapes {
-            return Ok(());
+            return Ok(self);
         }
         let is_escaped = |name: Name<'_>, known: &[&str]| {
             name.has_escapes() && name.decoded().is_some_and(|name| known.contains(&&*name))
         };
-        let mut has_escaped = false;
+        let (mut has_escaped, mut slashes) = (false, None);
         let mut scan = Scan::new(&self.text, usize::MAX);
         let _read_before = scan.object(|scan, name| {
             has_escaped |= is_escaped(name, &MEMBERS);
@@ -118,11 +119,18 @@ impl Message {
                     .map(drop);
             }
             let value = scan.value()?;
-            has_escaped |= name.decoded().as_deref() == Some("method") && self.json(value).contains('\\');
+            if name.decoded().as_deref() == Some("method") && self.json(value).contains('\\') {
+                let plain = self.json(value).replace("\\/", "/");
+                has_escaped |= plain.contains('\\');
+                slashes = Some((value, plain));
+            }
             Ok(())
         });
         if !has_escaped {
-            return Ok(());
+            return match slashes {
+                Some((at, plain)) => Self::parse(self.rewritten(&mut [Edit { at, with: plain.as_bytes() }])),
+                None => Ok(self),
+            };
         }
         let id = match &self.kind {
             Kind::Request { id, .. } => Some(self.json(*id).to_owned()),

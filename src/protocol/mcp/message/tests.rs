@@ -172,23 +172,27 @@ fn what_a_result_says_is_found_and_what_could_be_read_in_two_ways_is_told_apart(
 
 #[test]
 fn mcp_3_escapes_are_no_way_to_write_what_decides() {
-    let plain = |text: &str| parse(text).unwrap().check_plain().is_ok();
+    let plain = |text: &str| parse(text).unwrap().written_plainly();
     for fine in [
         r#"{"jsonrpc":"2.0","id":"\u0031","method":"tools/call","params":{"name":"\u0061","arguments":{"na\u006de":"\n"}}}"#,
         r#"{"jsonrpc":"2.0","id":1,"method":"ping","params":{"\u00e9":1},"\u00e9":2}"#,
         r#"{"jsonrpc":"2.0","id":1,"result":{"meth\u006fd":"a\/b"}}"#,
     ] {
-        assert!(plain(fine), "{fine}");
+        assert_eq!(plain(fine).unwrap().text(), fine);
     }
     for escaped in [
         r#"{"jsonrpc":"2.0","id":1,"me\u0074hod":"tools/call"}"#,
         r#"{"jsonrpc":"2.0","id":1,"method":"tools\u002fcall"}"#,
-        r#"{"jsonrpc":"2.0","id":1,"method":"tools\/call"}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"tools\/c\u0061ll"}"#,
         r#"{"jsonrpc":"2.0","i\u0064":1,"method":"ping"}"#,
         r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"na\u006de":"x"}}"#,
         r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","p\u0061rams":{"name":"x"}}"#,
     ] {
-        let fault = parse(escaped).unwrap().check_plain().unwrap_err();
+        let fault = plain(escaped).unwrap_err();
         assert_eq!((fault.code, fault.id.as_deref()), (reply::INVALID_REQUEST, Some("1")), "{escaped}");
     }
+    // As PHP writes it.
+    let slash = plain(r#"{"jsonrpc":"2.0","id":1,"method":"tools\/call","params":{"name":"a\/b"}}"#).unwrap();
+    assert_eq!(slash.text(), r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a\/b"}}"#);
+    assert_eq!(request(&slash).1, &Method::ToolsCall);
 }
